@@ -1,0 +1,1 @@
+"""Recipes: `get_config(arg)` returns a ConfigDict of plain values."""

@@ -1,0 +1,1 @@
+"""Benchmarks: readouts on frozen features, metrics, reports."""

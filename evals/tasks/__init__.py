@@ -1,0 +1,1 @@
+"""Benchmark tasks: source, head, loss, metrics, pictures."""

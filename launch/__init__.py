@@ -1,0 +1,1 @@
+"""Machines: what a run costs, and where it runs."""

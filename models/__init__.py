@@ -1,0 +1,1 @@
+"""Maths and parameters; the only room that imports flax."""

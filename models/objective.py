@@ -1,0 +1,83 @@
+"""The seam between a method and the trainer, and the legend of shapes.
+
+Letters of shapes, everywhere: b batch, t frames, h w pixels, c channels,
+n tokens, d width, k heads, m hidden width, q queries, s latent tokens,
+l layers.
+"""
+
+import importlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+import jax
+from jaxtyping import Array, Float, PRNGKeyArray, UInt
+
+Params = Mapping[str, Any]  # nested dict of arrays; every level is named
+Batch = Mapping[str, Any]  # record keys of `data/source.py`, batch axis first
+
+
+class Features(NamedTuple):
+  """What a readout reads of a backbone."""
+
+  tokens: Float[Array, 'b t n d']  # t: time steps of the token grid
+  state: Any = None  # what a recurrent backbone carries to the next clip
+
+
+class Objective(Protocol):
+  """A pretraining method, or a readout job. Nothing to inherit."""
+
+  def init(self, rng: PRNGKeyArray, batch: Batch) -> Params:
+    """New parameters; only shapes and dtypes of `batch` are read."""
+
+  def loss(
+    self, params: Params, batch: Batch, rng: PRNGKeyArray, *, ema=None
+  ) -> tuple[Float[Array, ''], dict[str, Float[Array, '']]]:
+    """Mean loss over the batch, and scalars to log.
+
+    Masks and noise are drawn here, on device. Draw them per row, from
+    `row_keys(rng, batch)`: then a batch in micro-batches, or on any mesh,
+    sees the same draws.
+    """
+
+  def features(self, params: Params, video, *, state=None) -> Features:
+    """Features of `video` (uint8 or float in [0, 1]) [b t h w 3]."""
+
+  def flops(self, batch: Batch) -> dict[str, float]:
+    """Model FLOPs of one training step (forward and backward), by part.
+
+    Counts matrix multiplications and attention over the tokens really
+    processed, a multiply-add as 2; no recomputation.
+    """
+
+  def pictures(
+    self, params: Params, batch: Batch, rng: PRNGKeyArray
+  ) -> dict[str, Float[Array, 'b t h w 3']]:
+    """Clips in [0, 1] that show what was learned."""
+
+
+def make(name: str, **options) -> Objective:
+  """The objective of module `models/<name>.py`.
+
+  Raises:
+    ValueError: no such module, or a bad option.
+  """
+  try:
+    module = importlib.import_module(f'models.{name}')
+  except ModuleNotFoundError as error:
+    if error.name != f'models.{name}':
+      raise
+    raise ValueError(
+      f'model.name={name!r} does not exist: models/{name}.py is missing. '
+      "Choose a module of models/ with a make(), such as 'mae'."
+    ) from None
+  return module.make(**options)
+
+
+def row_keys(rng: PRNGKeyArray, batch: Batch) -> PRNGKeyArray:
+  """One key per row of the batch, [b].
+
+  `batch['row']` is the row's number in the global batch (the trainer adds
+  it), so the keys do not depend on micro-batches or devices.
+  """
+  rows: UInt[Array, 'b'] = batch['row']
+  return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(rng, rows)

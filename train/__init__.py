@@ -1,0 +1,1 @@
+"""Time: the loop, the step, the mesh, checkpoints, logs."""
