@@ -22,7 +22,7 @@ Letters: t frames, h w pixels, q query points, o objects.
 
 import importlib
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -31,6 +31,7 @@ class BadRecord(ValueError):  # noqa: N818: the field says bad record
   """One record cannot be read; the pipeline substitutes and reports it."""
 
 
+@runtime_checkable
 class Source(Protocol):
   """Random access to the clips of one split of one data set."""
 

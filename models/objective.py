@@ -7,7 +7,7 @@ l layers.
 
 import importlib
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray, UInt
@@ -23,6 +23,7 @@ class Features(NamedTuple):
   state: Any = None  # what a recurrent backbone carries to the next clip
 
 
+@runtime_checkable
 class Objective(Protocol):
   """A pretraining method, or a readout job. Nothing to inherit."""
 

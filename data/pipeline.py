@@ -1,0 +1,278 @@
+"""Step -> batch: the global batch is a pure function of (options, seed, step).
+
+Example i of the run (i = step * batch_size + row) is given a record and a
+random generator by arithmetic on i alone: no iterator holds a state, so that
+any number of hosts, workers or devices sees the same batches, and a resumed
+run starts at its step at once, however far in.
+
+What a host needs of a batch are row ranges ("parts", one per data shard that
+it feeds). A part is also the unit of work of a grain worker process, which
+bounds memory by one device's share of the batch rather than by the host's.
+"""
+
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import grain
+import numpy as np
+from absl import flags
+from grain.experimental import index_shuffle
+
+from data import mixture
+from data import source as source_lib
+
+Part = dict[str, np.ndarray]
+RowRange = tuple[int, int]
+
+_SUBSTITUTES = 3  # records tried in place of a bad one before giving up
+
+
+def make(
+  *,
+  split: str,
+  batch_size: int,
+  seed: int,
+  sources: Mapping[str, Mapping[str, Any]],
+  keys: Sequence[str] = ('video',),
+  shuffle: bool = True,
+  workers: int = 0,
+  max_bad: float = 1e-3,
+) -> 'Pipeline':
+  """A pipeline over one source or a weighted mixture.
+
+  Args:
+    split: 'train', 'validation' or 'test'.
+    batch_size: rows of the global batch.
+    seed: of the order and of every random draw (start, stride, crop, flip).
+    sources: for each label, `name` (a module of data/), `weight`, and that
+      module's own options.
+    keys: record keys that a batch holds (`data/source.py`).
+    shuffle: a new order each epoch; otherwise records in order, wrapping
+      around at the end.
+    workers: grain worker processes; 0 reads in this process.
+    max_bad: the run stops when more than this share of its examples could
+      not be read (and at least 3 of them).
+
+  Raises:
+    ValueError: an option out of range, an empty or unknown source.
+  """
+  for name, value, low in (
+    ('batch_size', batch_size, 1),
+    ('workers', workers, 0),
+    ('max_bad', max_bad, 0),
+  ):
+    if value < low:
+      raise ValueError(f'data.{name}={value} must be at least {low}')
+  if not sources:
+    raise ValueError(
+      "data.sources is empty: name one, as in {'world': {'name': 'world', "
+      "'weight': 1.0}}"
+    )
+  made, weights = [], []
+  for label, options in sources.items():
+    options = dict(options)
+    missing = {'name', 'weight'} - options.keys()
+    if missing:
+      raise ValueError(f'data.sources.{label} lacks {sorted(missing)}')
+    weights.append(options.pop('weight'))
+    name = options.pop('name')
+    made.append(source_lib.make(name, split, keys=tuple(keys), **options))
+    if not len(made[-1]):
+      raise ValueError(
+        f'data.sources.{label} ({name}) has no record in split {split!r}'
+      )
+  examples = Examples(
+    labels=tuple(sources),
+    sources=tuple(made),
+    rows=tuple(mixture.rows(mixture.counts(weights, batch_size))),
+    keys=tuple(keys),
+    seed=seed,
+    shuffle=shuffle,
+  )
+  return Pipeline(examples, workers=workers, max_bad=max_bad)
+
+
+class Examples:
+  """Example i of a run, as a pure function of i. Pickled into the workers."""
+
+  def __init__(self, *, labels, sources, rows, keys, seed, shuffle):
+    self.labels = labels
+    self.sources = sources
+    self.rows = rows  # of each batch: (source, number among its rows)
+    self.keys = keys
+    self.seed = seed
+    self.shuffle = shuffle
+    self._rows_of = [sum(s == i for s, _ in rows) for i in range(len(sources))]
+
+  @property
+  def batch_size(self) -> int:
+    return len(self.rows)
+
+  def locate(self, example: int) -> tuple[int, int]:
+    """(source, record) of example number `example`."""
+    step, row = divmod(example, self.batch_size)
+    which, number = self.rows[row]
+    size = len(self.sources[which])
+    epoch, position = divmod(step * self._rows_of[which] + number, size)
+    if self.shuffle:
+      # A pseudo-random permutation by index: nothing is stored or replayed.
+      seed = np.random.SeedSequence((self.seed, which, epoch))
+      position = index_shuffle(
+        index=position,
+        max_index=size - 1,
+        seed=int(seed.generate_state(1)[0]),
+        rounds=4,
+      )
+    return which, position
+
+  def read(self, example: int) -> tuple[Mapping[str, np.ndarray], list[dict]]:
+    """The example's arrays, and a report of each record that was refused.
+
+    Raises:
+      RuntimeError: the record and all its substitutes are bad.
+    """
+    which, record = self.locate(example)
+    source, bad = self.sources[which], []
+    for attempt in range(1 + _SUBSTITUTES):
+      rng = np.random.default_rng((self.seed, example, attempt))
+      try:
+        return source.read(record, rng), bad
+      except source_lib.BadRecord as error:
+        bad.append(
+          {
+            'example': example,
+            'source': self.labels[which],
+            'record': record,
+            'reason': str(error),
+          }
+        )
+        record = int(rng.integers(len(source)))
+    raise RuntimeError(
+      f'example {example}: its record and {_SUBSTITUTES} substitutes cannot '
+      f'be read: {bad}. Check the data set with `python -m data.inspect`.'
+    )
+
+  def part(self, step: int, rows: RowRange) -> tuple[Part, list[dict]]:
+    """Rows `rows` of the global batch of `step`, stacked."""
+    low, high = rows
+    arrays, bad = {}, []
+    for row in range(low, high):
+      clip, refused = self.read(step * self.batch_size + row)
+      bad += refused
+      for key in self.keys:
+        value = np.asarray(clip[key])
+        if row == low:
+          arrays[key] = np.empty((high - low, *value.shape), value.dtype)
+        if value.shape != arrays[key].shape[1:]:
+          raise ValueError(
+            f'{key} of example {step * self.batch_size + row} has shape '
+            f'{value.shape}, others have {arrays[key].shape[1:]}: give every '
+            'source the same frames, height and width'
+          )
+        arrays[key][row - low] = value
+    return arrays, bad
+
+
+class Pipeline:
+  """Batches from any step on. Cheap to make; workers start with `batches`."""
+
+  def __init__(self, examples: Examples, *, workers: int, max_bad: float):
+    self.examples = examples
+    self.workers = workers
+    self.max_bad = max_bad
+
+  def __len__(self) -> int:
+    """Records in all sources of the split."""
+    return sum(len(source) for source in self.examples.sources)
+
+  @property
+  def batch_size(self) -> int:
+    return self.examples.batch_size
+
+  def batches(
+    self,
+    start: int = 0,
+    *,
+    parts: Sequence[RowRange] = (),
+    on_bad: Callable[[dict], None] = print,
+  ) -> Iterator[list[Part]]:
+    """An endless iterator over steps start, start + 1, ...
+
+    Args:
+      start: the step to begin with; costs nothing.
+      parts: row ranges of the global batch to deliver; all rows in one part
+        if empty.
+      on_bad: called with a report (example, source, record, reason) of each
+        record that was replaced by another.
+
+    Yields:
+      For each step, one dict of arrays per part, rows first. The generator's
+      `close()` ends the workers.
+
+    Raises:
+      RuntimeError: more bad records than `max_bad` allows.
+    """
+    parts = tuple(parts) or ((0, self.batch_size),)
+    dataset = grain.MapDataset.source(_Work(self.examples, start, parts))
+    # One element is a whole part, so read-ahead inside a process only costs
+    # memory: the processes themselves are the parallelism.
+    dataset = dataset.to_iter_dataset(
+      grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
+    )
+    if self.workers:
+      if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()  # grain reads flags, in a notebook too
+      dataset = dataset.mp_prefetch(
+        grain.MultiprocessingOptions(
+          num_workers=self.workers, per_worker_buffer_size=2
+        ),
+        worker_init_fn=_start_worker,
+      )
+    iterator = iter(dataset)
+    iterator.start_prefetch()
+    return self._deliver(iterator, parts, on_bad)
+
+  def _deliver(self, iterator, parts, on_bad):
+    seen = refused = 0
+    try:
+      while True:
+        batch = []
+        for low, high in parts:
+          arrays, bad = next(iterator)
+          batch.append(arrays)
+          seen += high - low
+          refused += len(bad)
+          for report in bad:
+            on_bad(report)
+        if refused >= 3 and refused > self.max_bad * seen:
+          raise RuntimeError(
+            f'{refused} of {seen} examples could not be read, more than '
+            f'data.max_bad={self.max_bad}. They are listed in '
+            'quarantine.jsonl: repair the data, or raise data.max_bad.'
+          )
+        yield batch
+    finally:
+      iterator.close()
+
+
+class _Work:
+  """What grain sees: element m is one part of one step."""
+
+  def __init__(self, examples: Examples, start: int, parts):
+    self._examples = examples
+    self._start = start
+    self._parts = parts
+
+  def __len__(self) -> int:
+    return 2**62  # endless
+
+  def __getitem__(self, index: int) -> tuple[Part, list[dict]]:
+    step, part = divmod(index, len(self._parts))
+    return self._examples.part(self._start + step, self._parts[part])
+
+
+def _start_worker(worker: int, workers: int) -> None:
+  """Leaves Ctrl-C to the main process, which saves before it closes us."""
+  del worker, workers
+  signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,167 @@
+"""The global batch is a pure function of (options, seed, step)."""
+
+import hashlib
+import itertools
+
+import numpy as np
+import pytest
+
+from data import mixture, pipeline, source
+
+BATCH = 12
+
+
+class Toy:
+  """Clips that say which record they are of, and what was drawn."""
+
+  def __init__(self, size, bad=(), offset=0):
+    self.size, self.bad, self.offset = size, bad, offset
+
+  def __len__(self):
+    return self.size
+
+  def read(self, index, rng):
+    if index in self.bad:
+      raise source.BadRecord(f'record {index} is broken')
+    video = rng.integers(256, size=(2, 3, 5, 3), dtype=np.uint8)
+    return {'video': video, 'label': np.int32(index + self.offset)}
+
+
+def make(sizes=(50, 7), seed=0, bad=(), shuffle=True, workers=0, **options):
+  rows = mixture.rows(mixture.counts([3.0, 1.0][: len(sizes)], BATCH))
+  sources = [
+    Toy(size, bad=bad, offset=1000 * i) for i, size in enumerate(sizes)
+  ]
+  examples = pipeline.Examples(
+    labels=('a', 'b')[: len(sizes)],
+    sources=sources,
+    rows=rows,
+    keys=('video', 'label'),
+    seed=seed,
+    shuffle=shuffle,
+  )
+  return pipeline.Pipeline(
+    examples, workers=workers, **{'max_bad': 1.0} | options
+  )
+
+
+def take(pipe, steps, **options):
+  iterator = pipe.batches(**options)
+  batches = list(itertools.islice(iterator, steps))
+  iterator.close()
+  return batches
+
+
+def digest(batches):
+  """One hash per step, of the global batch whatever its parts."""
+  return [
+    hashlib.sha256(
+      b''.join(
+        np.concatenate([part[key] for part in parts]).tobytes()
+        for key in ('video', 'label')
+      )
+    ).hexdigest()
+    for parts in batches
+  ]
+
+
+def split(hosts, parts):
+  """Row ranges of each host."""
+  edges = np.linspace(0, BATCH, hosts * parts + 1).astype(int)
+  ranges = list(itertools.pairwise(edges.tolist()))
+  return [ranges[h * parts : (h + 1) * parts] for h in range(hosts)]
+
+
+@pytest.fixture(scope='module')
+def expected():
+  return digest(take(make(), 4))
+
+
+@pytest.mark.parametrize('hosts', [1, 2, 4])
+@pytest.mark.parametrize('parts', [1, 3])
+def test_batches_do_not_depend_on_hosts(expected, hosts, parts):
+  by_host = [take(make(), 4, parts=ranges) for ranges in split(hosts, parts)]
+  together = [sum(step, []) for step in zip(*by_host, strict=True)]
+  assert digest(together) == expected
+
+
+@pytest.mark.parametrize('workers', [1, 2])
+def test_batches_do_not_depend_on_workers(expected, workers):
+  ranges = split(1, 3)[0]
+  assert digest(take(make(workers=workers), 4, parts=ranges)) == expected
+
+
+def test_starts_at_any_step_without_replay(expected):
+  assert digest(take(make(), 2, start=2)) == expected[2:]
+
+  class Counting(Toy):
+    reads = 0
+
+    def read(self, index, rng):
+      Counting.reads += 1
+      return super().read(index, rng)
+
+  pipe = make(sizes=(50,))
+  pipe.examples.sources = (Counting(50),)
+  take(pipe, 1, start=10**6)
+  # One element may be read ahead, none of the million before it.
+  assert Counting.reads <= 2 * BATCH
+
+
+def test_another_seed_is_another_order():
+  assert digest(take(make(seed=1), 1)) != digest(take(make(), 1))
+
+
+def test_an_epoch_holds_each_record_once_in_a_new_order():
+  pipe = make(sizes=(24,))
+  labels = [parts[0]['label'] for parts in take(pipe, 4)]
+  first, second = np.concatenate(labels[:2]), np.concatenate(labels[2:])
+  assert sorted(first) == sorted(second) == list(range(24))
+  assert first.tolist() != second.tolist()
+
+
+def test_unshuffled_goes_in_order_and_wraps_around():
+  pipe = make(sizes=(20,), shuffle=False)
+  labels = np.concatenate([parts[0]['label'] for parts in take(pipe, 2)])
+  assert labels.tolist() == [i % 20 for i in range(24)]
+
+
+def test_mixture_counts_are_fixed_and_spread():
+  for (part,) in take(make(), 3):
+    assert (part['label'] >= 1000).sum() == 3
+  rows = [which for which, _ in mixture.rows([6, 2])]
+  assert rows[:4].count(1) == rows[4:].count(1) == 1
+
+
+def test_mixture_counts_add_up():
+  assert mixture.counts([1.0, 1.0, 1.0], 10) == [4, 3, 3]
+  with pytest.raises(ValueError, match='raise its weight'):
+    mixture.counts([1.0, 1000.0], 4)
+
+
+def test_bad_records_are_replaced_the_same_way_and_reported():
+  reports = []
+  pipe = make(sizes=(50,), bad=(3, 4))
+  batches = take(pipe, 5, on_bad=reports.append)
+  labels = np.concatenate([parts[0]['label'] for parts in batches])
+  assert not np.isin(labels, [3, 4]).any()
+  assert {report['record'] for report in reports} == {3, 4}
+  assert 'record 3 is broken' in {report['reason'] for report in reports}
+  again = take(make(sizes=(50,), bad=(3, 4)), 5)
+  assert digest(again) == digest(batches)
+
+
+def test_too_many_bad_records_stop_the_run():
+  pipe = make(sizes=(50,), bad=range(0, 50, 5), max_bad=0.01)
+  with pytest.raises(RuntimeError, match=r'max_bad=0\.01'):
+    take(pipe, 20, on_bad=lambda report: None)
+
+
+def test_wrong_options_are_errors():
+  options = {'split': 'train', 'batch_size': 4, 'seed': 0}
+  with pytest.raises(ValueError, match='sources is empty'):
+    pipeline.make(**options, sources={})
+  with pytest.raises(ValueError, match="'wrld' does not exist"):
+    pipeline.make(**options, sources={'w': {'name': 'wrld', 'weight': 1}})
+  with pytest.raises(ValueError, match='lacks'):
+    pipeline.make(**options, sources={'w': {'name': 'world'}})
