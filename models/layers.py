@@ -1,0 +1,154 @@
+"""The leaves of a transformer, and its block, as published for 4DS.
+
+Parameters are float32; `dtype` is that of the arithmetic and of the result.
+Statistics of LayerNorm and the softmax are float32 always.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
+from jaxtyping import Array, Float
+
+from models.attention import attend
+from models.sharding import constrain
+
+ZEROS = nn.initializers.zeros
+XAVIER = nn.initializers.xavier_uniform()
+
+
+def lecun(inputs: int, outputs: int) -> nn.initializers.Initializer:
+  """LeCun normal for a kernel of `inputs` axes, then `outputs` axes."""
+  axes = range(inputs + outputs)
+  return nn.initializers.lecun_normal(
+    in_axis=tuple(axes[:inputs]), out_axis=tuple(axes[inputs:])
+  )
+
+
+class Affine(nn.Module):
+  """A kernel and its bias. Whoever owns it says how they multiply.
+
+  Attributes:
+    inputs: shape of the kernel's input axes.
+    outputs: shape of its output axes, and of the bias.
+    kernel_init: of the kernel; the bias starts at zero.
+    dtype: of what is returned.
+  """
+
+  inputs: tuple[int, ...]
+  outputs: tuple[int, ...]
+  kernel_init: nn.initializers.Initializer
+  dtype: str = 'float32'
+
+  @nn.compact
+  def __call__(self) -> tuple[jax.Array, jax.Array]:
+    """The kernel [*inputs *outputs] and the bias [*outputs]."""
+    kernel = self.param(
+      'kernel', self.kernel_init, (*self.inputs, *self.outputs)
+    )
+    bias = self.param('bias', ZEROS, self.outputs)
+    return kernel.astype(self.dtype), bias.astype(self.dtype)
+
+
+class LayerNorm(nn.Module):
+  """LayerNorm with scale and bias, epsilon 1e-6, population variance.
+
+  Attributes:
+    dtype: of the result.
+  """
+
+  dtype: str = 'float32'
+
+  @nn.compact
+  def __call__(self, x: Float[Array, '... d']) -> Float[Array, '... d']:
+    """Normalises over the last axis, in float32."""
+    scale = self.param('scale', nn.initializers.ones, x.shape[-1:])
+    bias = self.param('bias', ZEROS, x.shape[-1:])
+    x = x.astype(jnp.float32)
+    mean = x.mean(-1, keepdims=True)
+    variance = jnp.square(x).mean(-1, keepdims=True) - jnp.square(mean)
+    inverse = jax.lax.rsqrt(jnp.maximum(variance, 0) + 1e-6)
+    return ((x - mean) * inverse * scale + bias).astype(self.dtype)
+
+
+class SelfAttention(nn.Module):
+  """Multi-head self-attention with biases.
+
+  Attributes:
+    heads: number of heads; each is width / heads wide.
+    dtype: of the arithmetic and the result.
+    implementation: see `models.attention.attend`.
+  """
+
+  heads: int
+  dtype: str = 'float32'
+  implementation: str = 'auto'
+
+  @nn.compact
+  def __call__(self, x: Float[Array, 'b n d']) -> Float[Array, 'b n d']:
+    """Every token attends to all tokens of its example."""
+    width = x.shape[-1]
+    split = (self.heads, width // self.heads)
+    projected = []
+    for name in ('query', 'key', 'value'):
+      kernel, bias = Affine(
+        (width,), split, lecun(1, 2), self.dtype, name=name
+      )()
+      y = jnp.einsum('bnd,dke->bnke', x, kernel) + bias
+      y = constrain(y, 'batch', None, 'heads', None)
+      projected.append(checkpoint_name(y, 'qkv'))
+    y = attend(*projected, implementation=self.implementation)
+    y = checkpoint_name(y, 'attended')
+    kernel, bias = Affine(
+      split, (width,), lecun(2, 1), self.dtype, name='out'
+    )()
+    return jnp.einsum('bnke,ked->bnd', y, kernel) + bias
+
+
+class MLP(nn.Module):
+  """Two layers with GELU (tanh approximation) between them.
+
+  Attributes:
+    hidden: width between the two.
+    dtype: of the arithmetic and the result.
+  """
+
+  hidden: int
+  dtype: str = 'float32'
+
+  @nn.compact
+  def __call__(self, x: Float[Array, '... d']) -> Float[Array, '... d']:
+    """The same on every token."""
+    width, hidden = (x.shape[-1],), (self.hidden,)
+    kernel, bias = Affine(width, hidden, XAVIER, self.dtype, name='dense_in')()
+    y = checkpoint_name(x @ kernel + bias, 'hidden')
+    y = constrain(y, 'batch', *[None] * (y.ndim - 2), 'mlp')
+    y = jax.nn.gelu(y, approximate=True)
+    kernel, bias = Affine(hidden, width, XAVIER, self.dtype, name='dense_out')()
+    return y @ kernel + bias
+
+
+class Block(nn.Module):
+  """Pre-norm transformer block: x += attention(x), then x += MLP(x).
+
+  Attributes:
+    heads: attention heads.
+    mlp: hidden width of the MLP.
+    dtype: of the arithmetic and the result.
+    attention: see `models.attention.attend`.
+  """
+
+  heads: int
+  mlp: int
+  dtype: str = 'float32'
+  attention: str = 'auto'
+
+  @nn.compact
+  def __call__(self, x: Float[Array, 'b n d']) -> Float[Array, 'b n d']:
+    """One layer of the backbone."""
+    y = LayerNorm(self.dtype, name='attention_norm')(x)
+    x = x + SelfAttention(
+      self.heads, self.dtype, self.attention, name='attention'
+    )(y)
+    y = LayerNorm(self.dtype, name='mlp_norm')(x)
+    return x + MLP(self.mlp, self.dtype, name='mlp')(y)

@@ -1,0 +1,163 @@
+"""Logical axes: what each axis of a parameter or an activation means.
+
+Models name axes; `train/mesh.py` says which mesh axis a name is split over. So
+a layout is changed in one table and no model is touched.
+"""
+
+import contextlib
+import contextvars
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+from jax.sharding import PartitionSpec
+
+# batch: examples. embed: the width of a matrix, what FSDP splits. vector: a
+# width that is only added or scaled by, too small to be worth gathering.
+# heads, head_dim: attention. mlp: hidden width. layers: the stack's axis.
+# pixels: the values of one patch.
+AXES = (
+  'batch',
+  'embed',
+  'vector',
+  'heads',
+  'head_dim',
+  'mlp',
+  'layers',
+  'pixels',
+)
+
+# (path regex, axes). A parameter's path is its keys joined by '/'; a regex
+# must match its end, from the start of a key. One row per parameter.
+Table = tuple[tuple[str, tuple[str | None, ...]], ...]
+
+VIT: Table = (
+  ('encoder/patch_embedding/kernel', (None, None, None, None, 'embed')),
+  ('encoder/patch_embedding/bias', ('vector',)),
+  ('encoder/posenc/embeddings', (None, None, None, 'embed')),
+  ('layers/(attention|mlp)_norm/(scale|bias)', ('layers', 'vector')),
+  (
+    'layers/attention/(query|key|value)/kernel',
+    ('layers', 'embed', 'heads', 'head_dim'),
+  ),
+  (
+    'layers/attention/(query|key|value)/bias',
+    ('layers', 'heads', 'head_dim'),
+  ),
+  ('layers/attention/out/kernel', ('layers', 'heads', 'head_dim', 'embed')),
+  ('layers/attention/out/bias', ('layers', 'vector')),
+  ('layers/mlp/dense_in/kernel', ('layers', 'embed', 'mlp')),
+  ('layers/mlp/dense_in/bias', ('layers', 'mlp')),
+  ('layers/mlp/dense_out/kernel', ('layers', 'mlp', 'embed')),
+  ('layers/mlp/dense_out/bias', ('layers', 'vector')),
+)
+
+MAE: Table = (
+  ('latents/embeddings', (None, 'embed')),
+  ('head/kernel', ('embed', 'pixels')),
+  ('head/bias', ('pixels',)),
+)
+
+TABLE: Table = (*VIT, *MAE)
+
+Rules = Mapping[str, str | tuple[str, ...] | None]
+_RULES: contextvars.ContextVar[Rules | None] = contextvars.ContextVar(
+  'sharding_rules', default=None
+)
+
+
+def logical_axes(params: Mapping[str, Any]) -> dict[str, Any]:
+  """The tree of `params` with each leaf replaced by its tuple of axis names.
+
+  Args:
+    params: nested dict of arrays, or of anything with `ndim`.
+
+  Raises:
+    ValueError: a leaf has no row in TABLE, or several, or a row of another
+      number of axes.
+  """
+
+  def axes_of(path, leaf):
+    name = '/'.join(key.key for key in path)
+    axes = TABLE[row_of(name)][1]
+    if len(axes) != leaf.ndim:
+      raise ValueError(
+        f'{name} has {leaf.ndim} axes, its row in models/sharding.py names '
+        f'{len(axes)}: {axes}. Correct the row, or add one.'
+      )
+    return axes
+
+  return jax.tree_util.tree_map_with_path(axes_of, params)
+
+
+def row_of(name: str) -> int:
+  """The number of the one row of TABLE that matches a parameter's path.
+
+  Raises:
+    ValueError: no row matches, or several do.
+  """
+  rows = [
+    i
+    for i, (pattern, _) in enumerate(TABLE)
+    if re.search(f'(^|/)({pattern})$', name)
+  ]
+  if len(rows) != 1:
+    found = [TABLE[i][0] for i in rows]
+    raise ValueError(
+      f'{name} needs exactly one row in models/sharding.py, {len(rows)} match'
+      f'{": " + str(found) if found else ""}. Add a row, or make them exclude '
+      'one another.'
+    )
+  return rows[0]
+
+
+@contextlib.contextmanager
+def rules(table: Rules) -> Iterator[None]:
+  """Inside, `constrain` is active: trace the step here, under jax.set_mesh.
+
+  Args:
+    table: logical axis -> mesh axis, several mesh axes, or None. An axis that
+      is not in it is not split.
+
+  Raises:
+    ValueError: a name that is not a logical axis.
+  """
+  unknown = sorted(set(table) - set(AXES))
+  if unknown:
+    raise ValueError(
+      f'{unknown} are not logical axes: expected some of {AXES}.'
+    )
+  token = _RULES.set(table)
+  try:
+    yield
+  finally:
+    _RULES.reset(token)
+
+
+def spec(axes: tuple[str | None, ...], table: Rules) -> PartitionSpec:
+  """The mesh axes that `table` gives to logical `axes`."""
+  return PartitionSpec(*(table.get(axis) for axis in axes))
+
+
+def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
+  """Tells the compiler how an activation is split; identity outside `rules`.
+
+  Args:
+    x: any array.
+    *axes: the logical name of each of its axes, or None.
+  """
+  table = _RULES.get()
+  if table is None:
+    return x
+  return jax.lax.with_sharding_constraint(x, spec(axes, table))
+
+
+def platform() -> str:
+  """What the program being traced will run on: 'cpu', 'tpu' or 'gpu'.
+
+  That is the mesh's platform where a mesh is set, so that a step compiled
+  ahead of time for a TPU from a laptop is the TPU's step.
+  """
+  device = jax.sharding.get_abstract_mesh().abstract_device
+  return jax.default_backend() if device is None else device.platform

@@ -1,0 +1,238 @@
+"""The 4DS backbone: a plain video vision transformer, as pure functions.
+
+Layers are stacked: every parameter of `processor/layers` has a leading axis
+[l]. They run by `jax.lax.scan` over `Block.apply`, not by `nn.scan`: a method
+runs parts of the stack on different tokens (the first blocks on the visible
+ones, the last on the union with latents; readouts stop early), and a slice of
+an array is simpler than a slice of a lifted module.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from einops import rearrange
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
+
+from models import patches
+from models.layers import Affine, Block, lecun
+from models.objective import Features, Params
+from models.patches import Triple
+from models.positions import Learned
+from models.sharding import constrain
+from models.sizes import Size
+
+SAVED = jax.checkpoint_policies
+REMAT = {
+  'none': None,  # keep everything the backward pass reads
+  'named': SAVED.save_only_these_names('qkv', 'attended', 'hidden'),
+  'dots': SAVED.dots_with_no_batch_dims_saveable,
+  'full': SAVED.nothing_saveable,  # keep the inputs of blocks only
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Backbone:
+  """Tokeniser, positions and blocks of one size, for clips of one shape.
+
+  Attributes:
+    size: dimensions.
+    clip: frames, height and width of a clip.
+    patch: the same of a patch.
+    dtype: of the arithmetic; parameters are float32.
+    remat: what the backward pass recomputes, a name of REMAT.
+    scan: scan over the layers (compiles in constant time), or unroll them.
+    attention: see `models.attention.attend`.
+  """
+
+  size: Size
+  clip: Triple
+  patch: Triple
+  dtype: str
+  remat: str
+  scan: bool
+  attention: str
+
+  def __post_init__(self):
+    """Check.
+
+    Raises:
+      ValueError: no such `remat`, or the patch does not divide the clip.
+    """
+    if self.remat not in REMAT:
+      raise ValueError(
+        f'model.remat={self.remat!r} does not exist: expected one of '
+        f'{", ".join(REMAT)}.'
+      )
+    patches.grid(self.clip, self.patch)
+
+  @property
+  def grid(self) -> Triple:
+    """Tokens along time, height and width."""
+    return patches.grid(self.clip, self.patch)
+
+  @property
+  def tokens(self) -> int:
+    """Tokens of a clip."""
+    t, h, w = self.grid
+    return t * h * w
+
+  @property
+  def _block(self) -> Block:
+    return Block(self.size.heads, self.size.mlp, self.dtype, self.attention)
+
+  def init(self, rng: PRNGKeyArray) -> dict[str, Any]:
+    """New parameters: {'encoder': ..., 'processor': {'layers': [l ...]}}."""
+    embed_key, position_key, layers_key = jax.random.split(rng, 3)
+    kernel = Affine((*self.patch, 3), (self.size.width,), lecun(4, 1))
+    x = jnp.zeros((1, 1, self.size.width), self.dtype)
+    keys = jax.random.split(layers_key, self.size.depth)
+    layers = jax.vmap(lambda key: self._block.init(key, x)['params'])(keys)
+    return {
+      'encoder': {
+        'patch_embedding': kernel.init(embed_key)['params'],
+        'posenc': self._positions.init(position_key)['params'],
+      },
+      'processor': {'layers': layers},
+    }
+
+  @property
+  def _positions(self) -> Learned:
+    return Learned(self.grid, self.size.width)
+
+  def embed(
+    self,
+    encoder: Params,
+    pixels: Shaped[Array, 'b n p'],
+    index: Shaped[Array, 'b n'] | None = None,
+  ) -> Float[Array, 'b n d']:
+    """Patches to tokens with positions.
+
+    The published convolution has stride = kernel: it is this product.
+
+    Args:
+      encoder: the parameters `params['encoder']`.
+      pixels: patches in the order of `patches.patchify`, uint8 or in [0, 1].
+      index: which positions of the grid they are; None: all, in order.
+    """
+    kernel = encoder['patch_embedding']['kernel'].astype(self.dtype)
+    x = patches.to_unit(pixels, self.dtype)
+    x = x @ kernel.reshape(-1, self.size.width)
+    x += encoder['patch_embedding']['bias'].astype(self.dtype)
+    table = self._positions.apply({'params': encoder['posenc']})
+    position = table if index is None else table[index]
+    return x + position.astype(self.dtype)
+
+  def run(
+    self, layers: Params, x: Float[Array, 'b n d']
+  ) -> Float[Array, 'b n d']:
+    """Runs blocks on tokens.
+
+    Args:
+      layers: stacked parameters of the blocks to run, of any number of them:
+        a slice of `params['processor']['layers']`.
+      x: tokens.
+    """
+
+    def block(x, layer):
+      x = constrain(x, 'batch', None, None)
+      return self._block.apply({'params': layer}, x)
+
+    if REMAT[self.remat] is not None:
+      # Inside a scan nothing can be moved out of the loop to undo the remat.
+      block = jax.checkpoint(
+        block, policy=REMAT[self.remat], prevent_cse=not self.scan
+      )
+    if self.scan:
+      return jax.lax.scan(lambda x, layer: (block(x, layer), None), x, layers)[
+        0
+      ]
+    for layer in unstack(layers):
+      x = block(x, layer)
+    return x
+
+  def features(
+    self, params: Params, video: Shaped[Array, 'b t h w 3'], depth: float
+  ) -> Features:
+    """What readouts read: the input of one block, over all tokens.
+
+    The published rule: of [tokens, input of block 0, ..., input of block
+    l - 1], which has l + 1 entries of which the first two are equal, the one
+    at int((l + 1) * depth) - 1. The last block's output is not among them.
+    Only the blocks before it are run.
+
+    Args:
+      params: of this backbone; other keys are not read.
+      video: uint8, or float in [0, 1].
+      depth: fraction of the depth; 0.95 in the published evaluations.
+
+    Raises:
+      ValueError: a clip of another shape, or a depth outside the list.
+    """
+    self.check(video.shape)
+    layers = params['processor']['layers']
+    run = blocks_before(self.size.depth, depth)
+    x = self.embed(params['encoder'], patches.patchify(video, self.patch))
+    x = self.run(jax.tree.map(lambda a: a[:run], layers), x)
+    return Features(rearrange(x, 'b (t n) d -> b t n d', t=self.grid[0]))
+
+  def check(self, shape: tuple[int, ...]) -> None:
+    """Check.
+
+    Raises:
+      ValueError: `shape` is not that of a batch of this backbone's clips.
+    """
+    if tuple(shape[1:]) != (*self.clip, 3):
+      raise ValueError(
+        f'video must be [b t h w 3] with (t, h, w)={self.clip}, got shape '
+        f'{tuple(shape)}. Set model.frames, model.height and model.width to '
+        "the data's, or the data's to the model's."
+      )
+
+  def flops(self, tokens: int, blocks: int) -> float:
+    """Of the forward pass of `blocks` blocks over one example's tokens.
+
+    Projections are 4 d^2 multiply-adds per token, the MLP 2 d m, attention
+    2 n d; a multiply-add is 2 operations.
+    """
+    width = self.size.width
+    per_token = 4 * width**2 + 2 * width * self.size.mlp + 2 * tokens * width
+    return 2.0 * blocks * tokens * per_token
+
+
+def blocks_before(blocks: int, depth: float) -> int:
+  """How many blocks run before the feature that a depth names.
+
+  Args:
+    blocks: of the backbone.
+    depth: fraction, see `Backbone.features`.
+
+  Raises:
+    ValueError: the index falls outside the list.
+  """
+  index = int((blocks + 1) * depth) - 1
+  if not 0 <= index <= blocks:
+    raise ValueError(
+      f'depth={depth} names entry {index} of {blocks + 1} features of a '
+      f'backbone of {blocks} blocks: expected {1 / (blocks + 1):.3f} to 1.'
+    )
+  return max(index - 1, 0)
+
+
+def split(layers: Params, at: int) -> tuple[Params, Params]:
+  """The first `at` layers of a stack, and the rest.
+
+  The gradient of `jax.lax.split` is one concatenation; that of two slices
+  would be two padded arrays and their sum.
+  """
+  leaves, tree = jax.tree.flatten(layers)
+  pairs = [jax.lax.split(x, (at, x.shape[0] - at)) for x in leaves]
+  return tuple(tree.unflatten(half) for half in zip(*pairs))
+
+
+def unstack(layers: Params) -> list[Params]:
+  """The layers of a stack, one by one."""
+  leaves, tree = jax.tree.flatten(layers)
+  pieces = [jax.lax.split(x, (1,) * x.shape[0]) for x in leaves]
+  return [tree.unflatten([x[0] for x in layer]) for layer in zip(*pieces)]
