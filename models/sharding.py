@@ -59,7 +59,23 @@ MAE: Table = (
   ('head/bias', ('pixels',)),
 )
 
-TABLE: Table = (*VIT, *MAE)
+READOUT: Table = (
+  ('head/(norm|mlp_norm)/(scale|bias)', ('vector',)),
+  ('head/(posenc|query)/embeddings', (None, 'embed')),
+  ('head/attention/(key|value)/kernel', ('embed', 'heads', 'head_dim')),
+  ('head/attention/(key|value)/bias', ('heads', 'head_dim')),
+  ('head/attention/out/kernel', ('heads', 'head_dim', 'embed')),
+  ('head/attention/out/bias', ('vector',)),
+  ('head/mlp/dense_in/kernel', ('embed', 'mlp')),
+  ('head/mlp/dense_in/bias', ('mlp',)),
+  ('head/mlp/dense_out/kernel', ('mlp', 'embed')),
+  ('head/mlp/dense_out/bias', ('vector',)),
+  # A task's outputs may be any number, which no mesh need divide.
+  ('head/output/kernel', ('embed', None)),
+  ('head/output/bias', (None,)),
+)
+
+TABLE: Table = (*VIT, *MAE, *READOUT)
 
 Rules = Mapping[str, str | tuple[str, ...] | None]
 _RULES: contextvars.ContextVar[Rules | None] = contextvars.ContextVar(

@@ -1,0 +1,141 @@
+"""The attention readout: published counts, and a plain NumPy reference."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from models import sharding
+from models.readout import AttentionReadout, resize_time
+
+
+@pytest.mark.parametrize(
+  ('width', 'heads', 'queries', 'outputs', 'channels', 'count'),
+  [
+    (768, 12, 1, 174, 1024, 7_041_966),  # the SSv2 classifier
+    (1024, 16, 1, 700, 1024, 12_281_532),  # K700
+    (1024, 16, 6272, 128, 768, 17_587_840),  # the published depth file's head
+  ],
+)
+def test_parameter_counts_are_the_published_ones(
+  width, heads, queries, outputs, channels, count
+):
+  head = AttentionReadout(
+    frames=16, width=width, heads=heads, queries=queries, outputs=outputs
+  )
+  features = jax.ShapeDtypeStruct((1, 8, 6, channels), jnp.float32)
+  params = jax.eval_shape(head.init, jax.random.key(0), features)['params']
+  assert sum(leaf.size for leaf in jax.tree.leaves(params)) == count
+
+
+def test_every_parameter_has_its_row_of_the_sharding_table():
+  head = AttentionReadout(queries=7, outputs=5, frames=6, width=12, heads=3)
+  features = jax.ShapeDtypeStruct((1, 3, 4, 10), jnp.float32)
+  params = jax.eval_shape(head.init, jax.random.key(0), features)['params']
+  axes = sharding.logical_axes({'head': params})['head']
+  assert axes['attention']['key']['kernel'] == ('embed', 'heads', 'head_dim')
+  rows = {
+    sharding.row_of('/'.join(key.key for key in path))
+    for path, _ in jax.tree_util.tree_leaves_with_path({'head': params})
+  }
+  assert {sharding.TABLE[row] for row in rows} == set(sharding.READOUT)
+
+
+@pytest.mark.parametrize('attention', ['plain', 'per_head'])
+def test_equals_a_plain_numpy_reference(attention):
+  head = AttentionReadout(
+    queries=7,
+    outputs=5,
+    frames=6,
+    width=12,
+    heads=3,
+    attention=attention,
+    output_bias=2.5,
+  )
+  features = np.random.default_rng(0).normal(size=(2, 3, 4, 10))
+  features = features.astype(np.float32)
+  params = jax.jit(head.init)(jax.random.key(1), features)['params']
+  # Biases and scales start at 0 and 1, which would hide a missing one.
+  params = jax.tree.map(
+    lambda p: p + 0.3 * np.random.default_rng(p.size).normal(size=p.shape),
+    params,
+  )
+  got = jax.jit(head.apply)({'params': params}, jnp.asarray(features))
+  want = _reference(jax.tree.map(np.asarray, params), features, 6, 3) + 2.5
+  assert got.shape == (2, 7, 5)
+  np.testing.assert_allclose(got, want, atol=2e-5)
+
+
+def test_bfloat16_stays_close_and_answers_in_float32():
+  options = {'queries': 7, 'outputs': 5, 'frames': 6, 'width': 12, 'heads': 3}
+  features = jax.random.normal(jax.random.key(0), (2, 3, 4, 10))
+  full = AttentionReadout(**options)
+  params = jax.jit(full.init)(jax.random.key(1), features)
+  half = AttentionReadout(dtype='bfloat16', **options)
+  got = jax.jit(half.apply)(params, features.astype(jnp.bfloat16))
+  assert got.dtype == jnp.float32
+  np.testing.assert_allclose(
+    got, jax.jit(full.apply)(params, features), atol=0.1
+  )
+
+
+def test_time_resize_drops_taps_outside_and_renormalises():
+  ramp = jnp.arange(4, dtype=jnp.float32).reshape(1, 4, 1, 1)
+  got = np.ravel(resize_time(ramp, 8))
+  want = [_cubic(np.ravel(ramp), (i + 0.5) / 2 - 0.5) for i in range(8)]
+  np.testing.assert_allclose(got, want, atol=1e-6)
+  np.testing.assert_array_equal(resize_time(ramp, 4), ramp)
+
+
+def test_refuses_heads_that_do_not_divide_the_width():
+  head = AttentionReadout(queries=1, outputs=1, frames=2, width=10, heads=4)
+  with pytest.raises(ValueError, match=r'head.width=10 .* head.heads=4'):
+    jax.eval_shape(head.init, jax.random.key(0), jnp.zeros((1, 2, 3, 4)))
+
+
+def _cubic(values, x):
+  """Keys' cubic, a = -0.5, at position x among `values`."""
+  d = np.abs(np.arange(len(values)) - x)
+  near = 1.5 * d**3 - 2.5 * d**2 + 1
+  far = -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2
+  weights = np.where(d < 1, near, np.where(d < 2, far, 0))
+  return (weights * values).sum() / weights.sum()
+
+
+def _layer_norm(x, p):
+  x = x - x.mean(-1, keepdims=True)
+  x = x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-6)
+  return x * p['scale'] + p['bias']
+
+
+def _reference(params, features, frames, heads):
+  """The published formula, one clip and one head at a time."""
+  steps = features.shape[1]
+  positions = (np.arange(frames) + 0.5) * steps / frames - 0.5
+  attention, mlp = params['attention'], params['mlp']
+  outputs = []
+  for clip in features:
+    x = np.stack(
+      [np.apply_along_axis(_cubic, 0, clip, position) for position in positions]
+    )
+    x = _layer_norm(x, params['norm'])
+    x = x + params['posenc']['embeddings'][:, None]
+    x = x.reshape(-1, x.shape[-1])
+    query = params['query']['embeddings']
+    y = query + attention['out']['bias']
+    size = query.shape[-1] // heads
+    for k in range(heads):
+      keys, values = (
+        x @ attention[name]['kernel'][:, k] + attention[name]['bias'][k]
+        for name in ('key', 'value')
+      )
+      logits = query[:, k * size : (k + 1) * size] @ keys.T / np.sqrt(size)
+      weights = np.exp(logits - logits.max(-1, keepdims=True))
+      weights = weights / weights.sum(-1, keepdims=True)
+      y = y + weights @ values @ attention['out']['kernel'][k]
+    h = _layer_norm(y, params['mlp_norm'])
+    h = h @ mlp['dense_in']['kernel'] + mlp['dense_in']['bias']
+    h = 0.5 * h * (1 + np.tanh(np.sqrt(2 / np.pi) * (h + 0.044715 * h**3)))
+    y = y + h @ mlp['dense_out']['kernel'] + mlp['dense_out']['bias']
+    outputs.append(y @ params['output']['kernel'] + params['output']['bias'])
+  return np.stack(outputs)
