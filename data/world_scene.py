@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data import world_textures
+from data import world_materials
 
 CAMERA_MOTIONS = ('left', 'right', 'forward', 'backward')
 OBJECT_MOTIONS = ('still', 'drift', 'spin', 'hop')
 FACES = 6  # of the room, numbered 2 * axis + (1 where the coordinate is high)
-PALETTE = 256  # colours between the darkest and the lightest texel
+_WALLS, _CEILING = [0, 1, 4, 5], 2
 
 _CANDIDATES = 12  # places tried for a solid before the least bad is taken
 _FROM_WALLS = 0.3  # metres that the camera keeps
@@ -21,25 +21,16 @@ _FROM_SOLIDS = 0.6
 
 
 class Solids(NamedTuple):
-  """Spheres and boxes; the first ones move. o: solids present in the clip."""
+  """Spheres and boxes, o of them; the first ones move."""
 
   is_box: np.ndarray  # bool [o]
   half: np.ndarray  # [o 3] half sizes; of a sphere thrice its radius
+  radius: np.ndarray  # [o] of the bounding sphere
   centre: np.ndarray  # [o t 3]
   rotation: np.ndarray  # [o t 3 3] solid to world
 
 
-class Materials(NamedTuple):
-  """One row a surface: the faces of the room, then the solids."""
-
-  texture: np.ndarray  # int [s], index in world_textures.bank()
-  tile: np.ndarray  # [s] metres that one tile of the texture covers
-  offset: np.ndarray  # [s 2] in tiles
-  palette: np.ndarray  # float32 [s PALETTE 3], linear RGB
-
-
 class Scene(NamedTuple):
-  label: int  # 4 * camera motion + object motion
   room: np.ndarray  # [2 3] lowest and highest corner
   eye: np.ndarray  # [t 3]
   view: np.ndarray  # [t 3 3] camera to world
@@ -47,7 +38,7 @@ class Scene(NamedTuple):
   solids: Solids
   light: np.ndarray  # [3]
   ambient: float  # share of the light that comes from everywhere
-  materials: Materials
+  materials: world_materials.Materials  # of the faces, then of the solids
 
 
 def sample(
@@ -65,74 +56,96 @@ def sample(
 ) -> Scene:
   """Draws a scene whose camera and solids move as `label` says.
 
-  All that one frame could show (places, sizes, heights above the floor) is
-  drawn alike for every label: at mid-clip the label says nothing about the
-  picture, and elsewhere only through the little that moved since.
+  All that one frame can show (places, sizes, heights above the floor) is
+  drawn alike for every label and holds at mid-clip: there the label says
+  nothing about the picture, elsewhere only through what has moved since.
+
+  Args:
+    rng: draws.
+    label: 4 * camera motion + object motion.
+    frames, height, width: size of the clip.
+    objects: solids, at most; at least half as many are there.
+    moving: so many of them move, at most; at least half as many.
+    fps: frames in a second.
+    camera_speed: metres in a second, about.
+    object_speed: metres in a second of what drifts, hops in a second, and
+      2.75 radians in a second of what spins, about.
   """
   camera_motion, object_motion = divmod(label, len(OBJECT_MOTIONS))
   seconds = (np.arange(frames) - (frames - 1) / 2) / fps
-  room = _sample_room(rng)
-  eye, view = _sample_camera(
+  size = rng.uniform((3.5, 2.4, 3.5), (8.0, 3.6, 8.0))
+  room = np.stack([-size * (0.5, 1.0, 0.5), size * (0.5, 0.0, 0.5)])
+  eye, view = _camera(
     rng, CAMERA_MOTIONS[camera_motion], room, seconds, camera_speed
   )
   focal = rng.uniform(0.75, 1.2)
-  solids = _sample_solids(
+  moving = rng.integers((moving + 1) // 2, moving, endpoint=True)
+  static = objects - moving
+  static = rng.integers((static + 1) // 2, static, endpoint=True)
+  solids = _shapes(rng, static + moving, moving)
+  places = _places(rng, solids, room, eye, view, 0.5 / focal)
+  solids = _move(
     rng,
     OBJECT_MOTIONS[object_motion],
+    solids,
+    places,
+    moving,
     room,
     seconds,
     object_speed,
-    (eye, view, 0.5 / focal),
-    static=rng.integers(0, objects - moving, endpoint=True),
-    moving=rng.integers((moving + 1) // 2, moving, endpoint=True),
   )
-  light = room[0] + (room[1] - room[0]) * rng.uniform(
-    (0.2, 0.04, 0.2), (0.8, 0.2, 0.8)
-  )
+  solids = solids._replace(centre=_choose(solids.centre, solids.radius, eye))
+
   pixels = focal * max(height, width)
-  intrinsics = np.array(
-    [[pixels, 0, width / 2], [0, pixels, height / 2], [0, 0, 1]]
-  )
+  spheres = np.where(solids.is_box, 0, 2 * np.pi * solids.radius)
   return Scene(
-    label=label,
     room=room,
     eye=eye,
     view=view,
-    intrinsics=intrinsics,
+    intrinsics=np.array(
+      [[pixels, 0, width / 2], [0, pixels, height / 2], [0, 0, 1]]
+    ),
     solids=solids,
-    light=light,
+    light=room[0] + size * rng.uniform((0.2, 0.04, 0.2), (0.8, 0.2, 0.8)),
     ambient=rng.uniform(0.25, 0.5),
-    materials=_sample_materials(rng, len(solids.half)),
+    materials=world_materials.sample(
+      rng, np.append(np.zeros(FACES), spheres), _WALLS, _CEILING
+    ),
   )
 
 
-def _sample_room(rng):
-  size = rng.uniform((3.5, 2.4, 3.5), (8.0, 3.6, 8.0))
-  return np.stack([-size * (0.5, 1.0, 0.5), size * (0.5, 0.0, 0.5)])
+def at_frames(scene: Scene, frames) -> Scene:
+  """The scene at some of its frames: a slice, or indices in any order."""
+  solids = scene.solids
+  return scene._replace(
+    eye=scene.eye[frames],
+    view=scene.view[frames],
+    solids=solids._replace(
+      centre=solids.centre[:, frames], rotation=solids.rotation[:, frames]
+    ),
+  )
 
 
-def _sample_camera(rng, motion, room, seconds, speed):
+def _camera(rng, motion, room, seconds, speed):
   """Eye [t 3] and rotation [t 3 3] of a hand-held camera."""
   extent = room[1, [0, 2]]
   azimuth = rng.uniform(0, 2 * np.pi)
   side = np.array([np.sin(azimuth), np.cos(azimuth)])
   x, z = -side * extent * rng.uniform(0.45, 0.85)
-  start = np.array([x, rng.uniform(0.3, 0.8) * room[0, 1], z])
+  start = np.array([x, rng.uniform(0.35, 0.8) * room[0, 1], z])
   x, z = rng.uniform(-0.3, 0.3, 2) * extent
-  target = np.array([x, rng.uniform(0.05, 0.6) * room[0, 1], z])
+  target = np.array([x, rng.uniform(0.05, 0.5) * room[0, 1], z])
 
-  forward, right = _axes(target - start)[[2, 0]]
-  toward = {
-    'left': -right,
-    'right': right,
-    'forward': forward,
-    'backward': -forward,
-  }[motion]
+  right, _, forward = _axes(target - start)
+  sideways = motion in ('left', 'right')
+  toward = right if sideways else forward
+  if motion in ('left', 'backward'):
+    toward = -toward
   travel = speed * rng.uniform(0.6, 1.4) * seconds[:, None] * toward
   eye = start + travel + 0.03 * speed * _wobble(rng, seconds)
   eye = _keep_inside(eye, room[0] + _FROM_WALLS, room[1] - _FROM_WALLS)
   # Between sliding past the scene (0) and circling around it (1).
-  circling = rng.uniform(0, 1) if motion in ('left', 'right') else 0.0
+  circling = rng.uniform(0, 1) * sideways
   gaze = target + (1 - circling) * travel
   gaze = gaze + 0.08 * speed * _wobble(rng, seconds)
   tilt = rng.uniform(-0.06, 0.06)
@@ -165,64 +178,64 @@ def _keep_inside(path, low, high):
   return inside + (path - middle) * shrink
 
 
-def _sample_solids(rng, motion, room, seconds, speed, camera, static, moving):
-  count = moving + static
+def _shapes(rng, count, moving):
+  """Small solids, which may move, and furniture."""
   is_box = rng.random(count) < 0.6
   half = rng.uniform((0.2, 0.2, 0.2), (0.6, 0.75, 0.6), (count, 3))
   half[:moving] = rng.uniform(0.16, 0.4, (moving, 3))
-  half[~is_box] = half[~is_box, :1] * 0.9
+  half[~is_box] = 0.9 * half[~is_box, :1]
   radius = np.where(is_box, np.linalg.norm(half, axis=-1), half[:, 0])
+  return Solids(is_box, half, radius, centre=None, rotation=None)
 
-  places = _in_view(rng, count, room, camera)
-  margin = np.minimum(radius[:, None], 0.45 * (room[1] - room[0]))[:, None]
-  places = np.clip(places, room[0] + margin, room[1] - margin)
-  rise = rng.uniform(0, 1, (count, 1))
-  top = rng.uniform(0.1, 0.9, (count, 1)) * (-room[0, 1] - 2 * radius[:, None])
-  phase = _loop(rise + 0 * seconds)
-  if motion == 'hop':
-    rate = speed * rng.uniform(0.7, 1.3, (count, 1))
-    phase = _loop(rise + rate * seconds)
-  paths = np.repeat(places[:, :, None], len(seconds), axis=2)
-  paths[..., 1] = -radius[:, None, None] - (np.maximum(top, 0) * phase)[:, None]
-  paths[moving:, ..., 1] = -half[moving:, None, None, 1]
-  if motion == 'drift':
-    velocity = _directions(rng, moving) * (1.0, 0.4, 1.0)
-    velocity *= speed * rng.uniform(0.5, 1.2, (moving, 1))
-    step = velocity[:, None, None] * seconds[:, None]
-    edge = margin[:moving, None]
-    paths[:moving] = _reflect(
-      paths[:moving] + step, room[0] + edge, room[1] - edge
-    )
 
-  angle = rng.uniform(0, 2 * np.pi, (count, 1)) + 0 * seconds
-  axis = _directions(rng, count)
-  axis[moving:] = (0.0, 1.0, 0.0)
-  if motion == 'spin':
-    rate = rng.uniform(1.5, 4.0, moving) * rng.choice((-1, 1), moving)
-    angle[:moving] += speed * rate[:, None] * seconds
-  return Solids(
-    is_box=is_box,
-    half=half,
-    centre=_choose(paths, radius, camera[0]),
-    rotation=_rotations(axis, angle),
+def _margins(solids, room):
+  """How far from the walls a solid's centre stays, [o 3]."""
+  return np.minimum(solids.radius[:, None], 0.45 * (room[1] - room[0]))
+
+
+def _places(rng, solids, room, eye, view, spread):
+  """Candidates [o k 3] for each solid, before the camera of mid-clip."""
+  shape = (len(solids.half), _CANDIDATES)
+  away = np.linalg.norm(room[1]) * rng.uniform(0.25, 1.2, shape)
+  aside = away * spread * rng.uniform(-1.0, 1.0, shape)
+  middle = len(eye) // 2
+  local = np.stack([aside, 0 * away, away], axis=-1)
+  margin = _margins(solids, room)[:, None]
+  return np.clip(
+    eye[middle] + local @ view[middle].T, room[0] + margin, room[1] - margin
   )
 
 
-def _in_view(rng, count, room, camera):
-  """Places [o k 3] before the camera as it stands in mid-clip."""
-  eye, view, spread = camera
-  middle = len(eye) // 2
-  shape = (count, _CANDIDATES)
-  away = np.linalg.norm(room[1, [0, 2]]) * rng.uniform(0.25, 1.3, shape)
-  aside = away * spread * rng.uniform(-1.0, 1.0, shape)
-  local = np.stack([aside, 0 * away, away], axis=-1)
-  return eye[middle] + local @ view[middle].T
+def _move(rng, motion, solids, places, moving, room, seconds, speed):
+  """Solids on a path from each candidate place: centre [o k t 3]."""
+  count = len(places)
+  radius = solids.radius[:moving, None]
+  paths = np.repeat(places[:, :, None], len(seconds), axis=2)
+  paths[moving:, ..., 1] = -solids.half[moving:, 1, None, None]
+  # Whatever moves is where a hopping ball could be, at all heights of a hop.
+  bounce = rng.uniform(0, 1, (moving, 1)) + 0 * seconds
+  top = rng.uniform(0.1, 0.9, (moving, 1)) * (-room[0, 1] - 2 * radius)
+  angle = rng.uniform(0, 2 * np.pi, (count, 1)) + 0 * seconds
+  axis = _directions(rng, count)
+  axis[moving:] = (0.0, 1.0, 0.0)
+  velocity = speed * _directions(rng, moving) * (1.0, 0.4, 1.0)
+  velocity *= rng.uniform(0.5, 1.2, (moving, 1))
+  turning = speed * rng.uniform(1.5, 4.0, moving) * rng.choice((-1, 1), moving)
+  hopping = speed * rng.uniform(0.7, 1.3, moving)
 
-
-def _loop(phase):
-  """Height of a ball that bounces, 0 to 1; the phase counts bounces."""
-  phase = phase % 1
-  return 4 * phase * (1 - phase)
+  if motion == 'hop':
+    bounce += hopping[:, None] * seconds
+  elif motion == 'spin':
+    angle[:moving] += turning[:, None] * seconds
+  height = radius + np.maximum(top, 0) * 4 * (bounce % 1) * (1 - bounce % 1)
+  paths[:moving, ..., 1] = -height[:, None]
+  if motion == 'drift':
+    margin = _margins(solids, room)[:moving, None, None]
+    step = velocity[:, None, None] * seconds[:, None]
+    paths[:moving] = _reflect(
+      paths[:moving] + step, room[0] + margin, room[1] - margin
+    )
+  return solids._replace(centre=paths, rotation=_rotations(axis, angle))
 
 
 def _reflect(path, low, high):
@@ -238,18 +251,15 @@ def _directions(rng, count):
 
 
 def _choose(paths, radius, eye):
-  """Of the candidate paths [o k t 3], the first that keeps clear, [o t 3]."""
-  chosen = np.empty((len(paths), len(eye), 3))
-  chosen_radius = np.empty(len(paths) + 1)
-  others = np.concatenate([eye[None], chosen])
-  chosen_radius[0] = _FROM_SOLIDS
+  """Of the paths [o k t 3], the first that keep clear of others, [o t 3]."""
+  taken = np.concatenate([eye[None], paths[:, 0]])
+  keep = np.append(_FROM_SOLIDS, radius)
   for i, path in enumerate(paths):
-    gap = path[:, None] - others[None, : i + 1]
-    gap = np.sqrt(np.einsum('kotc,kotc->kot', gap, gap)).min(-1)
-    clear = (gap - chosen_radius[: i + 1]).min(-1) - radius[i]
-    others[i + 1] = path[np.minimum(clear, 0).argmax()]
-    chosen_radius[i + 1] = radius[i]
-  return others[1:]
+    gap = path[:, None] - taken[: i + 1]
+    gap = np.sqrt(np.einsum('kotc,kotc->kot', gap, gap).min(-1))
+    clear = (gap - keep[: i + 1]).min(-1) - radius[i]
+    taken[i + 1] = path[np.minimum(clear, 0).argmax()]
+  return taken[1:]
 
 
 def _rotations(axis, angle):
@@ -260,42 +270,3 @@ def _rotations(axis, angle):
   angle = angle[..., None, None]
   turn = np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross)
   return np.eye(3) + turn
-
-
-def _sample_materials(rng, solids):
-  count = FACES + solids
-  texture = rng.integers(0, len(world_textures.bank()), count)
-  tile = rng.uniform(0.5, 1.2, count)
-  tile[:FACES] = rng.uniform(1.2, 3.0, FACES)
-  saturation = rng.uniform(0.3, 0.9, count)
-  saturation[:FACES] *= 0.6
-  value = rng.uniform(0.35, 1.0, count)
-  hue = rng.uniform(0, 1, (count, 2))
-  # The walls are of one material, ceilings are light.
-  walls = [0, 1, 4, 5]
-  for drawn in (texture, tile, saturation, hue):
-    drawn[walls] = drawn[0]
-  value[2] = rng.uniform(0.8, 1.0)
-  base, accent = np.moveaxis(_colours(hue, saturation, value), 1, 0)
-  shade = rng.uniform((0.1, 0.35, 0.8), (0.4, 0.8, 1.1), (count, 3))
-  stops = base[:, None] * shade[..., None]
-  accented = rng.random(count) < 0.5
-  stops[accented, 2] = accent[accented]
-  return Materials(
-    texture=texture,
-    tile=tile,
-    offset=rng.uniform(0, 1, (count, 2)),
-    palette=(_BLEND @ stops).astype(np.float32),
-  )
-
-
-def _colours(hue, saturation, value):
-  """Linear RGB [s 2 3] of hues [s 2]."""
-  wheel = 0.5 + 0.5 * np.cos(2 * np.pi * (hue[..., None] + (0, 1 / 3, 2 / 3)))
-  return value[:, None, None] * (1 - saturation[:, None, None] * wheel)
-
-
-# Weights [PALETTE 3] that blend a palette of three stops.
-_BLEND = np.maximum(
-  0, 1 - np.abs(np.linspace(0, 2, PALETTE)[:, None] - np.arange(3))
-)

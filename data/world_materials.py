@@ -1,12 +1,75 @@
-"""Grey patterns that the surfaces of the built-in world are covered with."""
+"""What the surfaces of the built-in world look like: patterns and colours."""
 
 import functools
+from typing import NamedTuple
 
 import numpy as np
 
 SIDE = 256  # texels along one side of a tile
 LEVELS = 6  # level l suits a pixel that covers 2**l texels
+COLOURS = 256  # of a palette, from the darkest to the lightest texel
 _SEED = 40
+_PLAIN = 3  # the first patterns of the bank have no lines or figures
+
+
+class Materials(NamedTuple):
+  """One row a surface."""
+
+  pattern: np.ndarray  # int [s], index in bank()
+  tile: np.ndarray  # [s] metres that one tile of the pattern covers
+  offset: np.ndarray  # [s 2] in tiles
+  palette: np.ndarray  # float32 [s COLOURS 3], linear RGB
+
+
+def sample(
+  rng: np.random.Generator, girth: np.ndarray, walls, ceiling
+) -> Materials:
+  """Draws the looks of a room, the first six surfaces, and its solids.
+
+  Args:
+    rng: draws.
+    girth: [s] metres that a whole number of tiles must cover; 0: any.
+    walls: surfaces of one material.
+    ceiling: a surface that is plain and light.
+  """
+  count = len(girth)
+  pattern = rng.integers(0, len(bank()), count)
+  pattern[ceiling] %= _PLAIN
+  tile = rng.uniform(0.5, 1.2, count)
+  tile[:6] = rng.uniform(1.2, 3.0, 6)
+  saturation = rng.uniform(0.3, 0.9, count)
+  saturation[:6] *= 0.6
+  value = rng.uniform(0.35, 1.0, count)
+  hue = rng.uniform(0, 1, (count, 2))
+  for drawn in (pattern, tile, saturation, hue):
+    drawn[walls] = drawn[walls[0]]
+  value[ceiling] = rng.uniform(0.8, 1.0)
+
+  # Three stops, dark to light; the lightest may be of another hue.
+  base, accent = np.moveaxis(_colours(hue, saturation, value), 1, 0)
+  shade = rng.uniform((0.1, 0.35, 0.8), (0.4, 0.8, 1.1), (count, 3))
+  stops = base[:, None] * shade[..., None]
+  accented = rng.random(count) < 0.5
+  stops[accented, 2] = accent[accented]
+  tiles = np.maximum(np.round(girth / tile), 1)
+  return Materials(
+    pattern=pattern,
+    tile=np.where(girth > 0, girth / tiles, tile),
+    offset=rng.uniform(0, 1, (count, 2)),
+    palette=(_BLEND @ stops).astype(np.float32),
+  )
+
+
+def _colours(hue, saturation, value):
+  """Linear RGB [s 2 3] of hues [s 2]."""
+  wheel = 0.5 + 0.5 * np.cos(2 * np.pi * (hue[..., None] + (0, 1 / 3, 2 / 3)))
+  return value[:, None, None] * (1 - saturation[:, None, None] * wheel)
+
+
+# Weights [COLOURS 3] that blend a palette of three stops.
+_BLEND = np.maximum(
+  0, 1 - np.abs(np.linspace(0, 2, COLOURS)[:, None] - np.arange(3))
+)
 
 
 @functools.cache
@@ -21,6 +84,7 @@ def bank() -> np.ndarray:
   patterns = [
     _noise(rng, 1.0),
     _noise(rng, 1.5),
+    _patches(rng),
     _ridges(rng),
     _wood(rng, x),
     _planks(rng, x, y),
@@ -30,7 +94,6 @@ def bank() -> np.ndarray:
     _dots(rng, x, y),
     _cells(rng, x, y),
     _fabric(rng, x, y),
-    _patches(rng),
   ]
   return np.stack([_levels(_equalise(p)) for p in patterns])
 
@@ -119,7 +182,7 @@ def _levels(pattern):
   fy = np.fft.fftfreq(SIDE)[:, None]
   fx = np.fft.rfftfreq(SIDE)[None]
   squared = (2 * np.pi) ** 2 * (fy**2 + fx**2)
-  blurs = [np.exp(-0.5 * squared * (0.4 * 2**k) ** 2) for k in range(LEVELS)]
+  blurs = [np.exp(-0.5 * squared * (0.5 * 2**k) ** 2) for k in range(LEVELS)]
   blurs[0][:] = 1.0
   blurred = [np.fft.irfft2(spectrum * b, s=(SIDE, SIDE)) for b in blurs]
   return np.clip(blurred, 0, 255).astype(np.uint8)
