@@ -1,0 +1,95 @@
+"""One record of ingested video: a header, and a small mp4 of the chunk.
+
+The payload is an ordinary mp4 that any player opens. The header says where
+each coded frame lies in it, so that a reader needs neither demuxer nor probing,
+and knows before it decodes which frames nothing else depends on.
+
+Layout: magic, length of the header, checksum of all that follows (uint32,
+little endian), header (msgpack), payload. Frames are numbered from 0 in display
+order; frame i is shown i / fps seconds after the chunk's first frame. Every
+chunk starts with a keyframe, groups of pictures are closed, colours are BT.601
+of limited range, the picture is upright and its pixels are square.
+"""
+
+import dataclasses
+import struct
+import zlib
+from fractions import Fraction
+
+import msgpack
+import numpy as np
+
+from data.source import BadRecord
+
+MAGIC = b'4DV1'
+_PREFIX = struct.Struct('<4sII')
+
+# A row per coded frame, in decoding order.
+PACKET = np.dtype(
+  [
+    ('offset', '<u4'),  # bytes from the start of the payload
+    ('size', '<u4'),  # bytes
+    ('frame', '<u2'),  # number of the frame, in display order
+    ('key', 'u1'),  # decoding can start here
+    ('disposable', 'u1'),  # no other frame refers to it
+  ]
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+  """A chunk of one video."""
+
+  source: str  # sha256 of the file that it comes from
+  name: str  # path of that file below the folder that was ingested
+  start: int  # number of the chunk's first frame in the video
+  height: int  # pixels
+  width: int  # pixels
+  fps: Fraction
+  extradata: bytes  # H.264 parameter sets, as mp4 holds them (avcC)
+  packets: np.ndarray  # of PACKET, one per frame
+  payload: bytes | memoryview  # mp4
+
+  @property
+  def frames(self) -> int:
+    """Number of frames."""
+    return len(self.packets)
+
+
+def pack(record: Record) -> bytes:
+  """The record as bytes; `parse` takes them back."""
+  header = msgpack.packb(
+    {
+      'source': record.source,
+      'name': record.name,
+      'start': record.start,
+      'height': record.height,
+      'width': record.width,
+      'fps': [record.fps.numerator, record.fps.denominator],
+      'extradata': record.extradata,
+      'packets': record.packets.tobytes(),
+    }
+  )
+  body = header + bytes(record.payload)
+  return _PREFIX.pack(MAGIC, len(header), zlib.crc32(body)) + body
+
+
+def parse(data: bytes) -> Record:
+  """The record in `data`; its payload is a view, not a copy.
+
+  Raises:
+    BadRecord: these bytes are not a record, or not the bytes written.
+  """
+  if len(data) < _PREFIX.size or data[: len(MAGIC)] != MAGIC:
+    raise BadRecord(
+      f'not a record of ingested video: {len(data)} bytes that start with '
+      f'{bytes(data[:4])!r}'
+    )
+  _, length, checksum = _PREFIX.unpack_from(data)
+  body = memoryview(data)[_PREFIX.size :]
+  if zlib.crc32(body) != checksum:
+    raise BadRecord(f'checksum of a record of {len(data)} bytes differs')
+  header = msgpack.unpackb(body[:length])
+  header['fps'] = Fraction(*header['fps'])
+  header['packets'] = np.frombuffer(header['packets'], PACKET)
+  return Record(**header, payload=body[length:])

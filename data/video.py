@@ -1,0 +1,301 @@
+"""The only decoder: clips of ingested records, and any file frame by frame.
+
+A clip is read as `render(decode(record, frames), box, ...)`. What makes that
+cheap, beside the format (`data/transcode.py`):
+
+* The record's header has the packets: no demuxing, no probing.
+* Frames that are neither wanted nor referred to never reach the decoder.
+* Crop and resize work on the Y, U and V planes; only the pixels of the result
+  are converted to RGB.
+* One thread per clip: parallelism is over clips, in the pipeline's workers.
+"""
+
+import contextlib
+import io
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import Colorspace
+from jaxtyping import Int, UInt8
+
+from data.record import Record
+from data.source import BadRecord
+from data.transforms import Box
+
+cv2.setNumThreads(1)
+
+_UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
+# Demuxers that make a video of a text, a picture, or files named inside.
+_NOT_VIDEO = frozenset({'tty', 'image2', 'hls', 'dash', 'concat', 'sdp'})
+
+
+def decode(record: Record, frames: Int[np.ndarray, 't']) -> list[av.VideoFrame]:
+  """The decoded `frames` (numbers in the record), one for each, yuv420p.
+
+  A number may come more than once: it is decoded once.
+
+  Raises:
+    BadRecord: the packets do not decode to these frames.
+    ValueError: a number outside the record.
+  """
+  wanted = np.asarray(frames)
+  if wanted.min() < 0 or wanted.max() >= record.frames:
+    raise ValueError(
+      f'frames {wanted.min()} to {wanted.max()} of a record of '
+      f'{record.frames} frames: ask for 0 to {record.frames - 1}'
+    )
+  codec = av.CodecContext.create('h264', 'r')
+  codec.extradata = record.extradata
+  codec.thread_type = 'NONE'
+  decoded = {}
+  try:
+    for row in record.packets[needed(record.packets, wanted)]:
+      offset, size, number, _, _ = row.item()
+      packet = av.Packet(record.payload[offset : offset + size])
+      packet.pts = number
+      decoded.update((frame.pts, frame) for frame in codec.decode(packet))
+    decoded.update((frame.pts, frame) for frame in codec.decode(None))
+  except av.FFmpegError as error:
+    raise BadRecord(f'{_whence(record)}: {error}') from error
+  missing = set(wanted.tolist()) - decoded.keys()
+  if missing:
+    raise BadRecord(f'{_whence(record)}: frames {sorted(missing)} are missing')
+  return [decoded[number] for number in wanted.tolist()]
+
+
+def needed(
+  packets: np.ndarray, frames: Int[np.ndarray, 't']
+) -> Int[np.ndarray, 'n']:
+  """Rows of `packets` that must be decoded to see `frames`.
+
+  In each closed group of pictures: up to the last wanted packet, those that are
+  wanted or that others refer to.
+  """
+  rows = np.arange(len(packets))
+  wanted = np.isin(packets['frame'], frames)
+  group = np.cumsum(packets['key'], dtype=np.int64) - 1
+  last = np.full(group[-1] + 1, -1)
+  np.maximum.at(last, group[wanted], rows[wanted])
+  keep = (wanted | (packets['disposable'] == 0)) & (rows <= last[group])
+  return np.flatnonzero(keep)
+
+
+def render(
+  frames: Sequence[av.VideoFrame],
+  box: Box,
+  height: int,
+  width: int,
+  flip: bool = False,
+) -> UInt8[np.ndarray, 't {height} {width} 3']:
+  """RGB of `box` in the frames, resized to height x width pixels.
+
+  Bilinear; by area where that would skip pixels. The box is rounded to even
+  pixels, as chroma has half the resolution. An odd size is cut from the next
+  even one.
+
+  Args:
+    frames: yuv420p, BT.601 of limited range.
+    box: what to show of each frame, in pixels.
+    height: of the result.
+    width: of the result.
+    flip: mirror left and right.
+  """
+  tall, wide = height + height % 2, width + width % 2
+  planar = np.empty((tall * 3 // 2, wide), np.uint8)
+  chroma = planar[tall:].reshape(2, tall // 2, wide // 2)
+  targets = planar[:tall], chroma[0], chroma[1]
+  # In pixels of chroma, which are two pixels of luma.
+  top, bottom = box.top // 2, (box.top + box.height + 1) // 2
+  left, right = box.left // 2, (box.left + box.width + 1) // 2
+  skips = bottom - top > tall or right - left > wide
+  how = cv2.INTER_AREA if skips else cv2.INTER_LINEAR
+  video = np.empty((len(frames), tall, wide, 3), np.uint8)
+  for frame, picture in zip(frames, video):
+    for plane, target, fine in zip(frame.planes, targets, (2, 1, 1)):
+      part = _pixels(plane)[
+        top * fine : bottom * fine, left * fine : right * fine
+      ]
+      cv2.resize(part, target.shape[::-1], dst=target, interpolation=how)
+      if flip:
+        cv2.flip(target, 1, dst=target)
+    cv2.cvtColor(planar, cv2.COLOR_YUV2RGB_I420, dst=picture)
+  return video[:, :height, :width]
+
+
+def _whence(record: Record) -> str:
+  return f'{record.name} from frame {record.start}'
+
+
+def _pixels(plane) -> UInt8[np.ndarray, 'h w']:
+  """The plane with the padding of its rows."""
+  return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+
+
+@contextlib.contextmanager
+def opened(source: Path | bytes) -> Iterator[av.VideoStream]:
+  """The first video stream of a file, for `each_frame`; closed on leaving.
+
+  Args:
+    source: path of a file of any container that FFmpeg knows, or its bytes.
+
+  Raises:
+    BadRecord: not a video; the reason is in the message.
+  """
+  if isinstance(source, bytes):
+    size, file = len(source), io.BytesIO(source)
+  else:
+    size, file = source.stat().st_size, str(source)
+  if not size:
+    raise BadRecord('empty file')
+  try:
+    # A playlist in disguise must not make us fetch what it names.
+    container = av.open(file, container_options={'protocol_whitelist': 'file'})
+  except av.FFmpegError as error:
+    raise BadRecord(f'not a video: {error.strerror}') from error
+  with container:
+    names = set(container.format.name.split(','))
+    if names & _NOT_VIDEO or any(name.endswith('_pipe') for name in names):
+      raise BadRecord(f'not a video: it reads as {container.format.name}')
+    streams = [
+      stream
+      for stream in container.streams.video
+      if not stream.disposition & av.stream.Disposition.attached_pic
+    ]
+    if not streams:
+      raise BadRecord('no video stream')
+    stream = streams[0]
+    if not stream.codec_context.pix_fmt:
+      raise BadRecord(f'no decoder for its codec {stream.codec_context.name}')
+    stream.thread_type = 'NONE'
+    # By default FFmpeg conceals damage with invented pictures.
+    stream.codec_context.options = {'err_detect': 'explode'}
+    yield stream
+
+
+def each_frame(stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+  """Every frame of the stream, in display order.
+
+  A stream may begin in the middle of things: what does not decode before the
+  first good keyframe is left out.
+
+  Raises:
+    BadRecord: damaged, or shorter than the file says.
+  """
+  count, end, lost = 0, 0.0, False
+  for packet in _packets(stream):
+    if packet.is_corrupt:
+      raise BadRecord(f'damaged or truncated after frame {count}')
+    if lost and not packet.is_keyframe:
+      continue
+    try:
+      frames = packet.decode()
+    except av.FFmpegError as error:
+      if count:
+        raise BadRecord(
+          f'damaged after frame {count}: {error.strerror}'
+        ) from error
+      lost = True
+      continue
+    lost = False
+    for frame in frames:
+      yield frame
+      count += 1
+      end = max(end, frame.time or 0.0)
+  if not count:
+    raise BadRecord('no frame could be decoded')
+  _check_length(stream, end)
+
+
+def _packets(stream: av.VideoStream) -> Iterator[av.Packet]:
+  try:
+    yield from stream.container.demux(stream)
+  except av.FFmpegError as error:
+    raise BadRecord(f'damaged or truncated: {error.strerror}') from error
+
+
+def _check_length(stream: av.VideoStream, end: float):
+  """Tells a truncated file: FFmpeg just stops where the bytes do."""
+  start = float((stream.start_time or 0) * stream.time_base)
+  if stream.duration:
+    seconds = float(stream.duration * stream.time_base)
+  else:
+    seconds = (stream.container.duration or 0) / av.time_base
+  if end - start < 0.8 * seconds - 0.25:
+    raise BadRecord(f'truncated: {end - start:.1f} of {seconds:.1f} seconds')
+
+
+def upright_size(stream: av.VideoStream, frame: av.VideoFrame) -> tuple:
+  """(height, width) of a frame as it is to be shown: upright, square pixels."""
+  aspect = stream.sample_aspect_ratio or Fraction(1)
+  height, width = frame.height, round(frame.width * aspect)
+  return (width, height) if _quarter_turns(frame) % 2 else (height, width)
+
+
+def upright(
+  frame: av.VideoFrame, height: int, width: int
+) -> UInt8[np.ndarray, '{height} {width} 3']:
+  """RGB of any frame, turned as its file says, resized to height x width."""
+  picture = _converted(frame, height, width, 'rgb24', 'JPEG').to_ndarray()
+  return np.ascontiguousarray(np.rot90(picture, _quarter_turns(frame)))
+
+
+def upright_planes(
+  frame: av.VideoFrame, height: int, width: int
+) -> av.VideoFrame:
+  """As `upright`, but in yuv420p, BT.601 of limited range; even sizes."""
+  turns = _quarter_turns(frame)
+  result = _converted(frame, height, width, 'yuv420p', 'MPEG')
+  if not turns:
+    return result
+  planes = [
+    np.rot90(_pixels(plane)[:, : plane.width], turns).reshape(-1)
+    for plane in result.planes
+  ]
+  planar = np.concatenate(planes).reshape(height * 3 // 2, width)
+  return av.VideoFrame.from_ndarray(planar, 'yuv420p')
+
+
+def load(source: Path | bytes) -> UInt8[np.ndarray, 't h w 3']:
+  """A whole file as RGB, upright, in memory.
+
+  Raises:
+    BadRecord: not a video, or damaged.
+  """
+  with opened(source) as stream:
+    return np.stack(
+      [
+        upright(frame, *upright_size(stream, frame))
+        for frame in each_frame(stream)
+      ]
+    )
+
+
+def _converted(
+  frame: av.VideoFrame, height: int, width: int, pixels: str, levels: str
+) -> av.VideoFrame:
+  """The frame, not yet turned, such that it is height x width once it is."""
+  if _quarter_turns(frame) % 2:
+    height, width = width, height
+  space = frame.colorspace
+  if space == _UNSPECIFIED:
+    # What players assume.
+    space = Colorspace.ITU709 if frame.height >= 720 else Colorspace.ITU601
+  return frame.reformat(
+    width=width,
+    height=height,
+    format=pixels,
+    src_colorspace=space,
+    dst_colorspace=Colorspace.ITU601,
+    dst_color_range=levels,
+    interpolation='AREA',
+    threads=1,
+  )
+
+
+def _quarter_turns(frame: av.VideoFrame) -> int:
+  """Counterclockwise turns that bring the frame upright."""
+  return round(frame.rotation / 90) % 4
