@@ -17,7 +17,7 @@ import numbers
 import operator
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -58,9 +58,9 @@ def make(
   keys: Sequence[str] = ('video', 'depth'),
   objects: int = 6,
   moving: int = 3,
-  fps: float = 12.0,
-  camera_speed: float = 1.0,
-  object_speed: float = 1.0,
+  fps: int | float = 12.0,
+  camera_speed: int | float = 1.0,
+  object_speed: int | float = 1.0,
   antialias: bool = True,
   points: int = 64,
   query_frame: int = 0,
@@ -160,7 +160,7 @@ class World:
   antialias: bool
   points: int
   query_frame: int
-  scene: dict[str, float]  # options of world_scene.sample
+  scene: Mapping[str, int | float]  # options of world_scene.sample
   folder: str = ''  # of the cache
 
   def __len__(self) -> int:

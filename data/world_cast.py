@@ -44,6 +44,8 @@ def cast(scene: Scene, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   Returns:
     depth [t r], surface int [t r]: the faces of the room, then the solids.
   """
+  # What follows writes through flat views.
+  rays = np.ascontiguousarray(rays)
   depth, surface = _cast_room(scene, rays)
   squared = np.einsum('itr,itr->tr', rays, rays)
   for i, is_box in enumerate(scene.solids.is_box):
@@ -52,7 +54,7 @@ def cast(scene: Scene, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
       continue
     meet = _meet_box if is_box else _meet_sphere
     reach = meet(scene, i, rays, squared, found, offset, along)
-    nearer = (reach > 0) & (reach < depth.ravel()[found])
+    nearer = (reach > 0) & (reach < depth.ravel().take(found))
     found = found[nearer]
     depth.ravel()[found] = reach[nearer]
     surface.ravel()[found] = FACES + i
@@ -90,14 +92,14 @@ def _passing(scene, i, rays, squared):
 
 
 def _meet_sphere(scene, i, rays, squared, found, offset, along):
-  frame = found // rays.shape[2]
-  squared = squared.ravel()[found]
-  middle = along.ravel()[found] / squared
+  squared = squared.ravel().take(found)
+  middle = along.ravel().take(found) / squared
   # Measured at the point nearest to the centre, where nothing cancels as it
   # does in the quadratic formula.
+  offset = per_ray(offset, found, rays)
   gap = 0
-  for axis in range(3):
-    gap = gap + (offset[frame, axis] - middle * rays[axis].ravel()[found]) ** 2
+  for way, ray in zip(offset, rays):
+    gap = gap + (way - middle * ray.ravel().take(found)) ** 2
   inside = scene.solids.radius[i].astype(rays.dtype) ** 2 - gap
   half = np.sqrt(np.maximum(inside, 0) / squared)
   return np.where(inside > 0, middle - half, -1)
@@ -105,20 +107,27 @@ def _meet_sphere(scene, i, rays, squared, found, offset, along):
 
 def _meet_box(scene, i, rays, squared, found, offset, along):
   """Slabs: the ray is inside while it is inside along every axis."""
-  frame = found // rays.shape[2]
   turn = scene.solids.rotation[i].astype(rays.dtype)
   half = scene.solids.half[i].astype(rays.dtype)
-  x, y, z = (rays[axis].ravel()[found] for axis in range(3))
+  # On the box's axes: where its centre is, and the rays.
   offset = np.einsum('tij,ti->tj', turn, offset)
+  frames = np.concatenate([turn.reshape(-1, 9), offset], axis=1)
+  frames = per_ray(frames, found, rays)
+  x, y, z = (ray.ravel().take(found) for ray in rays)
+  directions = frames[0:3] * x + frames[3:6] * y + frames[6:9] * z
+  # Parallel to a slab: steep enough to be so, and no 0 / 0.
+  directions[directions == 0] = 1e-20
   enter, leave = -np.inf, np.inf
-  for axis in range(3):
-    column = turn[:, :, axis].take(frame, axis=0).T
-    direction = column[0] * x + column[1] * y + column[2] * z
-    # A ray parallel to the slab: too steep to matter, and no 0 / 0.
-    direction[direction == 0] = 1e-20
+  for direction, centre, size in zip(directions, frames[9:], half):
     slope = 1 / direction
-    middle = offset[frame, axis] * slope
-    reach = half[axis] * np.abs(slope)
+    middle, reach = centre * slope, np.abs(size * slope)
     enter = np.maximum(enter, middle - reach)
     leave = np.minimum(leave, middle + reach)
   return np.where(enter < leave, enter, -1)
+
+
+def per_ray(frames, at, rays) -> np.ndarray:
+  """Values [t n] of frames to each of some rays (ascending flat indices)."""
+  _, t, r = rays.shape
+  counts = np.bincount(at // r, minlength=t)
+  return np.repeat(np.ascontiguousarray(frames.T), counts, axis=1)

@@ -81,7 +81,6 @@ def tracks(scene: Scene, rng, height, width, *, points, query_frame):
   raster = (slope * focal + centre) / size
 
   rays = np.concatenate([slope, np.ones_like(depth)], axis=-1).T
-  rays = np.ascontiguousarray(rays)
   hit, _ = world_cast.cast(scene, world_cast.to_world(scene.view, rays))
   visible = local[..., 2] > _BEHIND
   visible &= hit.T / depth[..., 0] >= 1 - _NEAR
@@ -100,7 +99,7 @@ def _draw(scene, rng, size, focal, centre, points, query_frame):
   rays = np.append(slope, np.ones((drawn, 1)), axis=1).T[..., None]
   # One ray in each of 4 q frames.
   frozen = world_scene.at_frames(scene, frame)
-  rays = world_cast.to_world(frozen.view, np.ascontiguousarray(rays))
+  rays = world_cast.to_world(frozen.view, rays)
   depth, surface = world_cast.cast(frozen, rays)
   surface = surface[:, 0]
   solid = surface >= FACES

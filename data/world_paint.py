@@ -118,20 +118,21 @@ def _on_room(scene, points, surface):
   faces = np.arange(FACES)
   axis, wall = faces // 2, scene.room[faces % 2, faces // 2]
   face = np.minimum(surface, FACES - 1)
-  lit = np.abs(scene.light[axis] - wall).astype(np.float32)[face]
+  lit = np.abs(scene.light[axis] - wall).astype(np.float32).take(face)
   stand = np.abs(scene.eye[:, axis] - wall).astype(np.float32)
   frame = FACES * np.arange(len(stand))[:, None]
-  return u, v, lit, stand.ravel()[face + frame]
+  return u, v, lit, stand.ravel().take(face + frame)
 
 
 def _on_solid(scene, i, points, at):
   """The same at some of the points (flat indices), all on solid i."""
-  solids, (_, t, r) = scene.solids, points.shape
+  solids = scene.solids
   turn, centre = solids.rotation[i], solids.centre[i]
   # Per frame: solid to world, then centre, lamp and eye on the solid's axes.
   places = [centre, scene.light - centre, scene.eye - centre]
   frames = np.concatenate([turn, np.stack(places, axis=1) @ turn], axis=1)
-  frames = frames.reshape(t, 18).astype(np.float32).take(at // r, axis=0).T
+  frames = frames.reshape(-1, 18).astype(np.float32)
+  frames = world_cast.per_ray(frames, at, points)
   turn, (centre, *watchers) = frames[:9], frames[9:].reshape(3, 3, -1)
   x, y, z = (axis.ravel().take(at) for axis in points)
   local = turn[0:3] * x + turn[3:6] * y + turn[6:9] * z - centre
@@ -149,7 +150,8 @@ def _on_sphere(half, local, watchers):
 
 
 def _on_box(half, local, watchers):
-  axis = (np.abs(local) / half[:, None]).argmax(0)
+  x, y, z = np.abs(local) / half[:, None]
+  axis = np.where(z > np.maximum(x, y), 2, y > x)
   count = len(axis)
 
   def along(vectors, axis):
@@ -157,7 +159,7 @@ def _on_box(half, local, watchers):
 
   u, v = along(local, 2 * (axis == 0)), along(local, 1 + (axis == 1))
   side = np.sign(along(local, axis))
-  stand = [side * along(place, axis) - half[axis] for place in watchers]
+  stand = [side * along(place, axis) - half.take(axis) for place in watchers]
   # Each face shows another part of the pattern.
   return u + np.float32(0.37) * axis * side, v, *stand
 
@@ -167,17 +169,17 @@ def _albedo(scene, surface, u, v, depth, seen):
   materials, side = scene.materials, world_materials.SIDE
   density = (side / materials.tile).astype(np.float32)
   # Many tiles on, so that truncation rounds down.
-  shift = ((64 + materials.offset) * side).astype(np.float32)
-  dense = density[surface]
-  column = (u * dense + shift[:, 0][surface]).astype(np.int32) & (side - 1)
-  row = (v * dense + shift[:, 1][surface]).astype(np.int32) & (side - 1)
+  shift = ((64 + materials.offset.T) * side).astype(np.float32)
+  dense = density.take(surface)
+  column = (u * dense + shift[0].take(surface)).astype(np.int32) & (side - 1)
+  row = (v * dense + shift[1].take(surface)).astype(np.int32) & (side - 1)
   # Texels under a pixel, squared; half its exponent is the level.
   texels = depth * dense / np.float32(scene.intrinsics[0, 0])
   texels *= texels / seen
   level = ((texels.view(np.int32) >> 23) - 126) >> 1
-  level = np.clip(level, 0, world_materials.LEVELS - 1)
-  first = (materials.pattern * world_materials.LEVELS)[surface]
-  texel = ((first + level) * side + row) * side + column
+  level = level.clip(0, world_materials.LEVELS - 1).astype(np.intp)
+  level += (materials.pattern * world_materials.LEVELS).take(surface)
+  texel = (level * side + row) * side + column
   grey = world_materials.bank().ravel().take(texel)
   colour = surface * world_materials.COLOURS + grey
   return materials.palette.reshape(-1, 3).take(colour, axis=0)

@@ -26,8 +26,8 @@ class Solids(NamedTuple):
   is_box: np.ndarray  # bool [o]
   half: np.ndarray  # [o 3] half sizes; of a sphere thrice its radius
   radius: np.ndarray  # [o] of the bounding sphere
-  centre: np.ndarray  # [o t 3]
-  rotation: np.ndarray  # [o t 3 3] solid to world
+  centre: np.ndarray | None = None  # [o t 3]
+  rotation: np.ndarray | None = None  # [o t 3 3] solid to world
 
 
 class Scene(NamedTuple):
@@ -50,9 +50,9 @@ def sample(
   width: int,
   objects: int,
   moving: int,
-  fps: float,
-  camera_speed: float,
-  object_speed: float,
+  fps: int | float,
+  camera_speed: int | float,
+  object_speed: int | float,
 ) -> Scene:
   """Draws a scene whose camera and solids move as `label` says.
 
@@ -185,7 +185,7 @@ def _shapes(rng, count, moving):
   half[:moving] = rng.uniform(0.16, 0.4, (moving, 3))
   half[~is_box] = 0.9 * half[~is_box, :1]
   radius = np.where(is_box, np.linalg.norm(half, axis=-1), half[:, 0])
-  return Solids(is_box, half, radius, centre=None, rotation=None)
+  return Solids(is_box, half, radius)
 
 
 def _margins(solids, room):

@@ -1,0 +1,471 @@
+"""The built-in world: its labels agree with each other and its pictures."""
+
+import hashlib
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from data import world, world_cast, world_labels, world_paint, world_scene
+
+T, H, W = 5, 24, 32
+SMALL = {'frames': T, 'height': H, 'width': W}
+
+
+def _clips(count=8, **options):
+  source = world.make('train', **SMALL | {'keys': world.KEYS} | options)
+  return [source.read(index) for index in range(count)]
+
+
+def _project(points, pose, intrinsics):
+  """Pixels (x, y) and depth of world points [n 3] in one camera."""
+  local = (points - pose[:3, 3]) @ pose[:3, :3]
+  pixels = local @ intrinsics.T
+  return pixels[:, :2] / local[:, 2:], local[:, 2]
+
+
+def _unproject(pixels, depth, pose, intrinsics):
+  rays = np.append(pixels, np.ones((len(pixels), 1)), axis=1)
+  local = rays @ np.linalg.inv(intrinsics).T * depth[:, None]
+  return local @ pose[:3, :3].T + pose[:3, 3]
+
+
+def _grid(height=H, width=W):
+  x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+  return np.stack([x.ravel(), y.ravel()], axis=-1)
+
+
+def _inside(pixels, height=H, width=W):
+  return ((pixels >= 0) & (pixels < (width, height))).all(-1)
+
+
+def _at(image, pixels):
+  x, y = np.floor(pixels).astype(int).T
+  return image[y, x]
+
+
+def test_record_speaks_the_vocabulary_of_sources():
+  source = world.make(
+    'train', **SMALL, keys=world.KEYS, objects=4, moving=2, points=7
+  )
+  clip = source.read(3, np.random.default_rng(0))
+  expected = {
+    'video': (np.uint8, (T, H, W, 3)),
+    'depth': (np.float32, (T, H, W, 1)),
+    'pose': (np.float32, (T, 4, 4)),
+    'intrinsics': (np.float32, (3, 3)),
+    'tracks': (np.float32, (7, T, 2)),
+    'tracks_visible': (np.bool_, (7, T)),
+    'boxes': (np.float32, (4, T, 4)),
+    'boxes_visible': (np.bool_, (4, T)),
+    'segmentation': (np.uint8, (T, H, W, 1)),
+    'label': (np.int32, ()),
+  }
+  assert {k: (v.dtype, v.shape) for k, v in clip.items()} == expected
+  assert all(np.isfinite(v).all() for v in clip.values())
+
+
+def test_depth_reprojects_into_the_next_frame():
+  errors, still_errors, colours, still_colours = [], [], [], []
+  for clip in _clips(camera_speed=4.0):
+    first, last = 0, T - 1
+    depth = clip['depth'][..., 0]
+    room = clip['segmentation'][..., 0] == 0
+    grid = _grid()
+    points = _unproject(
+      grid, depth[first].ravel(), clip['pose'][first], clip['intrinsics']
+    )
+    pixels, reach = _project(points, clip['pose'][last], clip['intrinsics'])
+    kept = room[first].ravel() & (reach > 0) & _inside(pixels)
+    kept[kept] &= _at(room[last], pixels[kept])
+    errors.append(np.abs(_at(depth[last], pixels[kept]) / reach[kept] - 1))
+    still_errors.append(np.abs(depth[last] / depth[first] - 1).ravel()[kept])
+    before = clip['video'][first].reshape(-1, 3)[kept].astype(float)
+    after = _at(clip['video'][last], pixels[kept])
+    still = clip['video'][last].reshape(-1, 3)[kept]
+    colours.append(np.abs(before - after).mean(-1))
+    still_colours.append(np.abs(before - still).mean(-1))
+  errors, still_errors = map(np.concatenate, (errors, still_errors))
+  # What is left is the half pixel of the nearest neighbour.
+  assert len(errors) > 1000
+  assert np.median(errors) < 0.01
+  assert np.quantile(errors, 0.95) < 0.06
+  assert np.median(still_errors) > 4 * np.median(errors)
+  colours, still_colours = map(np.concatenate, (colours, still_colours))
+  assert colours.mean() < 0.75 * still_colours.mean()
+
+
+def test_solids_hide_the_room_and_only_where_segmented():
+  options = world.make('train', **SMALL).scene
+  for seed in range(4):
+    scene = world_scene.sample(np.random.default_rng(seed), seed, **options)
+    full = world_paint.pixels(scene, H, W, video=False, antialias=False)
+    empty = scene._replace(
+      solids=world_scene.Solids(*(part[:0] for part in scene.solids))
+    )
+    bare = world_paint.pixels(empty, H, W, video=False, antialias=False)
+    solid = full['segmentation'] > 0
+    np.testing.assert_array_equal(solid, full['depth'] < bare['depth'])
+    np.testing.assert_array_equal(full['depth'][~solid], bare['depth'][~solid])
+    assert full['segmentation'].max() <= len(scene.solids.half)
+    # Every point of the room is on one of its walls.
+    points = _unproject(
+      _grid(),
+      bare['depth'][1].ravel(),
+      world_labels.pose(scene)[1],
+      scene.intrinsics,
+    )
+    off_wall = np.abs(points[:, None] - scene.room).min((1, 2))
+    assert off_wall.max() < 1e-4
+
+
+def test_tracks_agree_with_depth_and_pose():
+  """A point of the room, lifted with depth, is where its track says."""
+  size = {'height': 72, 'width': 96}
+  errors, moved = [], []
+  for clip in _clips(4, **size, camera_speed=2.0):
+    pixels = clip['tracks'] * (96, 72)
+    on_room = _at(clip['segmentation'][0, ..., 0], pixels[:, 0]) == 0
+    pixels = pixels[on_room]
+    points = _unproject(
+      pixels[:, 0],
+      _at(clip['depth'][0, ..., 0], pixels[:, 0]),
+      clip['pose'][0],
+      clip['intrinsics'],
+    )
+    for frame in range(T):
+      expected, _ = _project(points, clip['pose'][frame], clip['intrinsics'])
+      visible = clip['tracks_visible'][on_room, frame]
+      gap = np.linalg.norm(expected - pixels[:, frame], axis=-1)
+      errors.append(gap[visible])
+    moved.append(np.linalg.norm(pixels[:, -1] - pixels[:, 0], axis=-1))
+  assert np.median(np.concatenate(moved)) > 3
+  # Depth is that of the nearest pixel's centre, so not exact.
+  assert np.median(np.concatenate(errors)) < 0.05
+  assert np.quantile(np.concatenate(errors), 0.95) < 0.7
+
+
+def test_visibility_agrees_with_the_depth_buffer():
+  size = {'height': 72, 'width': 96}
+  agree, hidden = [], 0
+  for clip in _clips(8, **size, camera_speed=3.0, objects=10):
+    pixels = clip['tracks'] * (96, 72)
+    on_room = _at(clip['segmentation'][0, ..., 0], pixels[:, 0]) == 0
+    points = _unproject(
+      pixels[on_room, 0],
+      _at(clip['depth'][0, ..., 0], pixels[on_room, 0]),
+      clip['pose'][0],
+      clip['intrinsics'],
+    )
+    for frame in range(T):
+      place, reach = _project(points, clip['pose'][frame], clip['intrinsics'])
+      inside = _inside(place, 72, 96) & (reach > 0)
+      visible = clip['tracks_visible'][on_room, frame]
+      buffer = _at(clip['depth'][frame, ..., 0], place[inside])
+      expected = buffer > 0.95 * reach[inside]
+      agree.append(expected == visible[inside])
+      hidden += (~expected).sum()
+  agree = np.concatenate(agree)
+  assert hidden > 30
+  assert agree.mean() > 0.98
+
+
+def test_visible_points_stay_on_their_solid():
+  size = {'height': 72, 'width': 96}
+  same, solids = [], set()
+  for clip in _clips(8, **size):
+    pixels = clip['tracks'] * (96, 72)
+    start = _at(clip['segmentation'][0, ..., 0], pixels[:, 0])
+    solids |= set(start)
+    for frame in range(1, T):
+      seen = clip['tracks_visible'][:, frame]
+      now = _at(clip['segmentation'][frame, ..., 0], pixels[seen, frame])
+      same.append(now == start[seen])
+  assert len(solids) > 3
+  assert np.concatenate(same).mean() > 0.97
+
+
+def _ball_scene(turns):
+  """A ball that turns about the vertical, straight before a still camera."""
+  scene = world_scene.sample(
+    np.random.default_rng(0), 0, **world.make('train', **SMALL).scene
+  )
+  t = len(turns)
+  rotation = np.zeros((1, t, 3, 3))
+  for frame, angle in enumerate(turns):
+    c, s = np.cos(angle), np.sin(angle)
+    rotation[0, frame] = [[c, 0, s], [0, 1, 0], [-s, 0, c]]
+  return scene._replace(
+    room=np.array([[-5.0, -5.0, -5.0], [5.0, 5.0, 5.0]]),
+    eye=np.zeros((t, 3)),
+    view=np.tile(np.eye(3), (t, 1, 1)),
+    intrinsics=np.array([[20.0, 0, W / 2], [0, 20.0, H / 2], [0, 0, 1]]),
+    solids=world_scene.Solids(
+      is_box=np.array([False]),
+      half=np.full((1, 3), 1.0),
+      radius=np.ones(1),
+      centre=np.tile([0.0, 0.0, 3.0], (1, t, 1)),
+      rotation=rotation,
+    ),
+  )
+
+
+def test_tracks_turn_with_a_ball_and_hide_behind_it():
+  turns = np.radians([0.0, 30.0, 90.0, 180.0, 360.0])
+  scene = _ball_scene(turns)
+  tracks, visible = world_labels.tracks(
+    scene, np.random.default_rng(1), H, W, points=40, query_frame=0
+  )
+  pixels = tracks * (W, H)
+  rays = np.append((pixels[:, 0] - (W / 2, H / 2)) / 20, np.ones((40, 1)), 1)
+  # Where the ray of frame 0 meets the ball: |s r - c| = 1.
+  b, rr = rays @ (0, 0, 3.0), (rays**2).sum(-1)
+  root = b**2 - rr * 8
+  on_ball = root > 0
+  assert on_ball.sum() >= 15
+  start = rays * ((b - np.sqrt(np.maximum(root, 0))) / rr)[:, None]
+  for frame, rotation in enumerate(scene.solids.rotation[0]):
+    offset = (start - (0, 0, 3)) @ rotation.T
+    place = offset + np.array([0, 0, 3])
+    expected = place[:, :2] / place[:, 2:] * 20 + (W / 2, H / 2)
+    np.testing.assert_allclose(
+      pixels[on_ball, frame], expected[on_ball], atol=1e-4
+    )
+    facing = (offset * -place).sum(-1)  # the normal against the view
+    clear = on_ball & (np.abs(facing) > 0.02)
+    np.testing.assert_array_equal(visible[clear, frame], facing[clear] > 0)
+  assert visible[~on_ball].all()
+
+
+def test_query_frame_says_where_every_point_is_seen():
+  for query in (0, T - 1):
+    for clip in _clips(3, query_frame=query):
+      assert clip['tracks_visible'][:, query].all()
+  clips = _clips(3, query_frame=-1, camera_speed=5.0)
+  seen = np.concatenate([clip['tracks_visible'] for clip in clips])
+  assert seen.any(1).all()
+  assert not seen[:, 0].all()
+  assert not seen[:, -1].all()
+
+
+def test_boxes_are_the_extent_of_the_segmentation():
+  seen = 0
+  for clip in _clips(6, objects=7):
+    for o in range(7):
+      for frame in range(T):
+        rows, columns = np.nonzero(clip['segmentation'][frame, ..., 0] == o + 1)
+        assert clip['boxes_visible'][o, frame] == bool(len(rows))
+        expected = np.zeros(4)
+        if len(rows):
+          seen += 1
+          expected = (
+            rows.min() / H,
+            columns.min() / W,
+            (rows.max() + 1) / H,
+            (columns.max() + 1) / W,
+          )
+        np.testing.assert_allclose(clip['boxes'][o, frame], expected, atol=1e-6)
+  assert seen > 60
+
+
+def _digest(clip):
+  return hashlib.sha256(
+    b''.join(clip[key].tobytes() for key in sorted(clip))
+  ).hexdigest()
+
+
+def test_same_clip_in_another_process():
+  source = world.make('test', **SMALL, keys=world.KEYS, seed=7)
+  code = (
+    'import hashlib, pickle, sys\n'
+    'clip = pickle.loads(sys.stdin.buffer.read()).read(11)\n'
+    "data = b''.join(clip[key].tobytes() for key in sorted(clip))\n"
+    'print(hashlib.sha256(data).hexdigest())\n'
+  )
+  pickled = pickle.dumps(source)
+  assert len(pickled) < 2000
+  other = subprocess.run(
+    [sys.executable, '-c', code], input=pickled, capture_output=True, check=True
+  )
+  assert other.stdout.decode().strip() == _digest(source.read(11))
+
+
+def test_every_clip_is_another_in_every_split_and_seed():
+  sources = [world.make(split, **SMALL) for split in world.SPLITS]
+  sources.append(world.make('train', **SMALL, seed=1))
+  clips = [source.read(index) for source in sources for index in range(3)]
+  assert len({_digest(clip) for clip in clips}) == len(clips)
+
+
+def test_splits_have_the_lengths_asked_for():
+  options = {'clips': 9, 'validation_clips': 5, 'test_clips': 3}
+  lengths = [len(world.make(split, **options)) for split in world.SPLITS]
+  assert lengths == [9, 5, 3]
+  with pytest.raises(IndexError, match='clip 3 of the 3 in test'):
+    world.make('test', **options).read(3)
+
+
+@pytest.mark.parametrize('key', world.KEYS)
+def test_a_key_does_not_depend_on_the_others(key):
+  whole = _clips(1)[0]
+  (alone,) = _clips(1, keys=(key,))
+  assert list(alone) == [key]
+  np.testing.assert_array_equal(alone[key], whole[key])
+
+
+def test_frames_rendered_in_pieces_are_the_same(monkeypatch):
+  (whole,) = _clips(1)
+  monkeypatch.setattr(world_paint, '_RAYS', 2 * H * W)
+  (pieces,) = _clips(1)
+  np.testing.assert_allclose(pieces['depth'], whole['depth'], rtol=1e-5)
+  difference = np.abs(pieces['video'].astype(int) - whole['video'])
+  assert (difference > 1).mean() < 0.01
+
+
+def test_antialiasing_touches_edges_only():
+  smooth, sharp = _clips(1)[0], _clips(1, antialias=False)[0]
+  changed = (smooth['video'] != sharp['video']).any(-1)
+  padded = np.pad(sharp['depth'][..., 0], ((0, 0), (1, 1), (1, 1)), mode='edge')
+  shifts = [(y, x) for y in range(3) for x in range(3)]
+  around = np.stack([padded[:, y : y + H, x : x + W] for y, x in shifts])
+  near_edge = around.max(0) / around.min(0) > 1.03
+  assert 0.02 < changed.mean() < 0.5
+  assert near_edge[changed].mean() > 0.5
+  padded = np.pad(sharp['segmentation'][..., 0], 1, mode='edge')[1:-1]
+  around = np.stack([padded[:, y : y + H, x : x + W] for y, x in shifts])
+  same = (around == around[4]).all(0)
+  flat = same & (sharp['segmentation'][..., 0] > 0)
+  assert flat.any()
+  assert not changed[flat].any()
+
+
+def _scene(label, seed=0, **options):
+  options = world.make('train', **SMALL | {'frames': 9} | options).scene
+  return world_scene.sample(np.random.default_rng(seed), label, **options)
+
+
+def test_labels_are_balanced():
+  source = world.make('train', **SMALL, clips=64, keys=('label',))
+  labels = [int(source.read(i)['label']) for i in range(len(source))]
+  assert np.bincount(labels).tolist() == [4] * len(world.LABELS)
+
+
+@pytest.mark.parametrize('label', range(len(world.LABELS)))
+def test_label_says_how_camera_and_solids_move(label):
+  camera, solids = world.LABELS[label].split(', ')
+  for seed in range(3):
+    scene = _scene(label, seed, moving=3)
+    local = (scene.eye[-1] - scene.eye[0]) @ scene.view[4]
+    axis, sign = {
+      'camera left': (0, -1),
+      'camera right': (0, 1),
+      'camera forward': (2, 1),
+      'camera backward': (2, -1),
+    }[camera]
+    assert np.abs(local).argmax() == axis
+    assert np.sign(local[axis]) == sign
+
+    moves = np.ptp(scene.solids.centre, axis=1)
+    turns = np.ptp(scene.solids.rotation, axis=1).max((1, 2))
+    moved = moves.max(1) > 1e-6
+    turned = turns > 1e-6
+    if solids == 'solids still':
+      assert not (moved | turned).any()
+    elif solids == 'solids spin':
+      assert turned[:2].all()
+      assert not moved.any()
+    else:
+      assert moved[:2].all()
+      assert not turned.any()
+      sideways = moves[moved][:, [0, 2]].max(1) > 1e-6
+      assert sideways.all() == sideways.any() == (solids == 'solids drift')
+
+
+def test_the_middle_frame_does_not_tell_the_label():
+  """The same draws under every label mostly give the same middle picture."""
+  same = []
+  for seed in range(12):
+    scenes = [_scene(label, seed) for label in range(len(world.LABELS))]
+    middles = [
+      np.concatenate([scene.eye[4], *scene.solids.centre[:, 4]])
+      for scene in scenes
+    ]
+    same += [np.allclose(m, middles[0], atol=1e-6) for m in middles]
+  assert np.mean(same) > 0.6
+
+
+def test_speeds_set_how_much_moves():
+  quiet = _scene(5, camera_speed=0.0, object_speed=0.0)
+  assert np.ptp(quiet.eye, axis=0).max() == 0
+  assert np.ptp(quiet.solids.centre, axis=1).max() == 0
+  travel = [
+    np.linalg.norm(np.ptp(_scene(5, camera_speed=speed).eye, axis=0))
+    for speed in (0.2, 0.8)
+  ]
+  assert 2 < travel[1] / travel[0] < 6
+
+
+def test_scenes_are_sane():
+  """The camera is in the room and in the open; there is much to see."""
+  source = world.make(
+    'train', frames=9, height=24, width=32, keys=('depth', 'segmentation')
+  )
+  solids = []
+  for index in range(48):
+    scene = _scene(index % 16, index)
+    assert (scene.eye > scene.room[0] + 0.25).all()
+    assert (scene.eye < scene.room[1] - 0.25).all()
+    gap = np.linalg.norm(scene.solids.centre - scene.eye, axis=-1)
+    assert (gap > scene.solids.radius[:, None]).all()
+    clip = source.read(index)
+    assert clip['depth'].min() > 0.05
+    assert clip['depth'].max() < 16
+    solids.append(len(np.unique(clip['segmentation'])) - 1)
+  assert np.mean(solids) > 3
+  assert np.mean(np.array(solids) >= 2) > 0.9
+
+
+def test_a_world_without_solids():
+  for clip in _clips(2, objects=0, moving=0):
+    assert not clip['segmentation'].any()
+    assert clip['boxes'].shape == (0, T, 4)
+  for clip in _clips(2, objects=3, moving=0):
+    assert clip['boxes_visible'].any()
+
+
+def test_float32_and_float64_rays_agree():
+  scene = _scene(6)
+  rays = world_cast.pixel_rays(H, W, scene.intrinsics)
+  depth, surface = world_cast.cast(scene, world_cast.to_world(scene.view, rays))
+  exact, exact_surface = world_cast.cast(
+    scene, world_cast.to_world(scene.view, rays.astype(np.float64))
+  )
+  same = surface == exact_surface
+  assert same.mean() > 0.999
+  np.testing.assert_allclose(depth[same], exact[same], rtol=1e-3)
+  error = np.abs(depth[same] / exact[same] - 1)
+  assert np.quantile(error, 0.999) < 1e-5
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    ({'split': 'eval'}, "split: got 'eval', expected one of train, valid"),
+    ({'keys': ('video', 'flow')}, "keys: got 'flow', expected one of video"),
+    ({'frames': 0}, 'frames=0: give a whole number, 1 or more'),
+    ({'width': -1}, 'width=-1'),
+    ({'points': 0}, 'points=0'),
+    ({'validation_clips': 0}, 'clips of validation=0'),
+    ({'seed': -1}, 'seed=-1'),
+    ({'objects': 2, 'moving': 3}, 'moving=3 of objects=2'),
+    ({'objects': 300}, 'segmentation holds 254'),
+    ({'query_frame': 16}, 'query_frame=16 of frames=16'),
+    ({'fps': 0}, 'fps must be over 0'),
+    ({'camera_speed': -1.0}, 'speeds 0 or more'),
+  ],
+)
+def test_bad_options_are_named(options, message):
+  with pytest.raises(ValueError, match=message):
+    world.make(**{'split': 'train'} | options)
