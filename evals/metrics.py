@@ -34,13 +34,13 @@ def depth_sums(
       a ratio is taken.
 
   Returns:
-    pixels, abs_rel, square, square_log, delta1, delta2, delta3, each [b].
+    count, abs_rel, square, square_log, delta1, delta2, delta3, each [b].
   """
   true = jnp.where(valid, true, 1.0)
   raised = jnp.maximum(predicted, floor)
   ratio = jnp.maximum(raised / true, true / raised)
   terms = {
-    'pixels': jnp.ones_like(true),
+    'count': jnp.ones_like(true),
     'abs_rel': jnp.abs(predicted - true) / true,
     'square': jnp.square(predicted - true),
     'square_log': jnp.square(jnp.log(raised) - jnp.log(true)),
@@ -65,14 +65,14 @@ def depth_scores(sums: Sums) -> Scores:
     rmse: metres, and log_rmse: of natural logarithms.
     delta1, delta2, delta3: share of pixels with max(p/g, g/p) < 1.25^k.
   """
-  pixels = sums['pixels'] + (sums['pixels'] == 0)
+  count = sums['count'] + (sums['count'] == 0)
   return {
-    'abs_rel': sums['abs_rel'] / pixels,
-    'rmse': (sums['square'] / pixels) ** 0.5,
-    'log_rmse': (sums['square_log'] / pixels) ** 0.5,
-    'delta1': sums['delta1'] / pixels,
-    'delta2': sums['delta2'] / pixels,
-    'delta3': sums['delta3'] / pixels,
+    'abs_rel': sums['abs_rel'] / count,
+    'rmse': (sums['square'] / count) ** 0.5,
+    'log_rmse': (sums['square_log'] / count) ** 0.5,
+    'delta1': sums['delta1'] / count,
+    'delta2': sums['delta2'] / count,
+    'delta3': sums['delta3'] / count,
   }
 
 

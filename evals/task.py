@@ -43,7 +43,10 @@ class Task(Protocol):
     """Of each clip."""
 
   def sums(self, predicted: Any, batch: Batch) -> Sums:
-    """Sums [b] of each clip, enough for `scores`."""
+    """Sums [b] of each clip, enough for `scores`.
+
+    Among them `count`, of labels that count; 0 where a clip has none.
+    """
 
   def scores(self, sums: Sums) -> Scores:
     """Scores of sums that are added over clips, elementwise."""

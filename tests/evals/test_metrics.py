@@ -64,7 +64,7 @@ def test_sums_do_not_depend_on_batches_and_clips_weigh_by_their_pixels():
 
 def test_no_valid_pixel_scores_zero_and_adds_nothing():
   sums = _sums([[1.0], [3.0]], [[2.0], [0.0]], [True, False])
-  np.testing.assert_array_equal(sums['pixels'], [1, 0])
+  np.testing.assert_array_equal(sums['count'], [1, 0])
   assert _scores(sums)['abs_rel'] == pytest.approx(0.5)
   empty = {name: np.zeros(2) for name in sums}
   assert set(metrics.depth_scores(metrics.total(empty)).values()) == {0}
@@ -76,7 +76,7 @@ def test_bootstrap_interval_covers_and_repeats():
   rng = np.random.default_rng(1)
   clips = {
     name: np.ones(400, np.float32)
-    for name in ('pixels', 'square', 'square_log', 'delta1', 'delta2', 'delta3')
+    for name in ('count', 'square', 'square_log', 'delta1', 'delta2', 'delta3')
   }
   clips['abs_rel'] = rng.normal(0.3, 0.1, 400)
   ends = metrics.bootstrap(clips, metrics.depth_scores)

@@ -58,7 +58,7 @@ def test_only_the_valid_range_counts_and_its_gradient_is_finite():
   for name in depth.LOSSES:
     task = depth.make(loss=name)
     sums = task.sums(predicted, batch)
-    np.testing.assert_array_equal(sums['pixels'], [4 * 16 * 20, 0])
+    np.testing.assert_array_equal(sums['count'], [4 * 16 * 20, 0])
     loss = task.loss(predicted, batch)
     assert np.isfinite(loss[0])
     assert loss[1] == 0

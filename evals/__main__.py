@@ -1,0 +1,54 @@
+r"""Trains and tests a readout: `python -m evals --config=... --checkpoint=RUN`.
+
+    python -m evals --config=configs/readout.py:task=depth,data=world \
+      --checkpoint=RUN --workdir=OUT [--random_init]
+
+The same command goes on where a stopped job left off, and says so when it is
+done. Any value of the recipe can be overridden: `--config.optim.lr=1e-3`.
+"""
+
+import sys
+
+from absl import app, flags
+from ml_collections import config_flags
+
+_CONFIG = config_flags.DEFINE_config_file(
+  'config', None, 'A recipe: configs/readout.py:task=...,data=...'
+)
+_CHECKPOINT = flags.DEFINE_string(
+  'checkpoint', None, "The pretraining run's folder (its --workdir)."
+)
+_WORKDIR = flags.DEFINE_string(
+  'workdir', None, "This job's folder: result.json, pictures, logs."
+)
+_RANDOM_INIT = flags.DEFINE_bool(
+  'random_init', False, 'Do not load the checkpoint: the baseline.'
+)
+_CACHE = flags.DEFINE_string(
+  'compilation_cache',
+  '~/.cache/scale4d/xla',
+  "Folder of compiled programs, shared by runs; '' for none.",
+)
+
+
+def main(argv: list[str]) -> None:
+  """Runs the job; heavy imports wait until flags are right."""
+  if len(argv) > 1:
+    raise app.UsageError(f'unexpected arguments {argv[1:]}')
+  from evals import job
+  from train import start
+
+  start.up(_CACHE.value)
+  result = job.run(
+    _CONFIG.value.to_dict(),
+    checkpoint=_CHECKPOINT.value,
+    workdir=_WORKDIR.value,
+    random_init=_RANDOM_INIT.value,
+  )
+  if result is None:
+    sys.exit('stopped before the end: the same command goes on')
+
+
+if __name__ == '__main__':
+  flags.mark_flags_as_required(['config', 'checkpoint', 'workdir'])
+  app.run(main)

@@ -1,0 +1,124 @@
+"""A source of thirteen clips whose depth is written in their colours."""
+
+import sys
+import types
+
+import jax
+import numpy as np
+import pytest
+
+SIZES = {'train': 16, 'validation': 16, 'test': 13}
+T, H, W = 4, 16, 24
+
+
+class Toy:
+  """Depth is 1 to 5 metres, as the red channel says."""
+
+  def __init__(self, split, keys):
+    self.split, self.keys = split, keys
+
+  def __len__(self):
+    return SIZES[self.split]
+
+  def read(self, index, rng):
+    del rng
+    own = np.random.default_rng((sorted(SIZES).index(self.split), index))
+    video = own.integers(0, 256, (T, H // 8, W // 8, 3), dtype=np.uint8)
+    video = video.repeat(8, axis=1).repeat(8, axis=2)
+    depth = 1 + 4 * video[..., :1].astype(np.float32) / 255
+    depth[:, : index % H] = 0  # some clips have more valid pixels than others
+    clip = {'video': video, 'depth': depth}
+    return {key: clip[key] for key in self.keys if key in clip}
+
+
+class Mute(Toy):
+  """The same without labels."""
+
+  def read(self, index, rng):
+    return {'video': super().read(index, rng)['video']}
+
+
+def _module(name, source):
+  module = types.ModuleType(f'data.{name}')
+  module.make = lambda split, *, keys, **clip: source(split, keys)
+  return module
+
+
+@pytest.fixture(scope='module', autouse=True)
+def toy_sources():
+  """`data.toy` and `data.mute`, as if they were modules of data/."""
+  modules = {
+    f'data.{name}': _module(name, source)
+    for name, source in (('toy', Toy), ('mute', Mute))
+  }
+  sys.modules.update(modules)
+  yield
+  for name in modules:
+    del sys.modules[name]
+
+
+@pytest.fixture(scope='module', autouse=True)
+def quick_to_compile():
+  """These programs run once: compiling them well takes longer than they do."""
+  jax.config.update('jax_disable_most_optimizations', True)
+  yield
+  jax.config.update('jax_disable_most_optimizations', False)
+
+
+@pytest.fixture(scope='module')
+def pretraining():
+  """The config of a tiny pretraining run on `data.toy`."""
+  return {
+    'seed': 3,
+    'steps': 1,
+    'model': {
+      'name': 'mae',
+      'size': 'S',
+      'dim': 16,
+      'depth': 3,
+      'mlp': 32,
+      'heads': 2,
+      'frames': T,
+      'height': H,
+      'width': W,
+      'patch': (2, 8, 8),
+      'output_patch': (4, 8, 8),
+      'mask_ratio': 0.5,
+      'dtype': 'float32',
+    },
+    'data': {
+      'batch_size': 8,
+      'seed': 0,
+      'sources': {'toy': {'name': 'toy', 'weight': 1.0}},
+      'keys': ('video',),
+    },
+    'optim': {'lr': 1e-3},
+    'step': {'accumulate': 1, 'ema': 0.0, 'freeze': ()},
+    'mesh': {'replica': 8, 'fsdp': 1, 'tensor': 1},
+    'init_from': {'path': '', 'at': '', 'step': -1, 'ema': False},
+    'checkpoint': {'every': 1},
+    'eval': {'every': 0},
+    'log': {'every': 1, 'tensorboard': False},
+  }
+
+
+@pytest.fixture(scope='module')
+def recipe(pretraining):
+  """The config of a tiny readout of it."""
+  return {
+    'seed': 5,
+    'steps': 3,
+    'task': {'name': 'depth', 'start': 3.0},
+    'head': {'width': 16, 'heads': 2},
+    'data': {
+      **pretraining['data'],
+      'sources': {'toy': {'name': 'toy', 'weight': 1.0}},
+    },
+    'optim': {'lr': 1e-2, 'weight_decay': 0.1, 'decay': ('.*',)},
+    'step': {'accumulate': 1, 'ema': 0.0, 'freeze': ('backbone/.*',)},
+    'mesh': pretraining['mesh'],
+    'init_from': pretraining['init_from'],
+    'checkpoint': {'every': 3},
+    'eval': {'every': 3, 'batches': 1, 'pictures': 1},
+    'log': {'every': 1, 'tensorboard': False},
+  }

@@ -1,0 +1,165 @@
+"""A readout job end to end: frozen, tested once per clip, done once."""
+
+import copy
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from data import pipeline
+from evals import job, metrics, readout, task
+from models import objective as objective_lib
+from train import loop
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory, pretraining):
+  folder = tmp_path_factory.mktemp('run')
+  state = loop.run(
+    pretraining, objective_lib.make(**pretraining['model']), str(folder)
+  )
+  return folder, jax.device_get(state.params)
+
+
+@pytest.fixture(scope='module')
+def done(run, recipe, tmp_path_factory):
+  """A finished job: (folder, result, final state)."""
+  folder, _ = run
+  states = []
+
+  def watched(*args):
+    states.append(loop_run(*args))
+    return states[-1]
+
+  loop_run = loop.run
+  out = tmp_path_factory.mktemp('out')
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(job.loop, 'run', watched)
+    result = job.run(recipe, checkpoint=str(folder), workdir=str(out))
+  return out, result, jax.device_get(states[0])
+
+
+def test_backbone_is_the_runs_and_stays_bitwise_and_has_no_moments(run, done):
+  _, pretrained = run
+  _, _, state = done
+  jax.tree.map(
+    np.testing.assert_array_equal, state.params['backbone'], pretrained
+  )
+  head = sum(x.size for x in jax.tree.leaves(state.params['head']))
+  moments = sum(x.size for x in jax.tree.leaves(state.opt_state))
+  assert 2 * head <= moments < 2 * head + 10
+
+
+def test_result_counts_every_test_clip_once(done, recipe):
+  out, result, state = done
+  objective = readout.make(
+    backbone=objective_lib.make(**result['config']['model']),
+    task=task.make(**recipe['task']),
+    **recipe['head'],
+  )
+  data = pipeline.make(
+    split='test', **{**result['config']['data'], 'batch_size': 1}
+  )
+  sums_of = jax.jit(objective.sums)
+  total = {}
+  for index in range(13):
+    arrays, _ = data.examples.sources[0].read(index, None), None
+    batch = {key: value[None] for key, value in arrays.items()}
+    for name, value in sums_of(state.params, batch).items():
+      total[name] = total.get(name, 0) + np.float64(value[0])
+  for name, want in metrics.depth_scores(total).items():
+    got = result['metrics'][name]
+    assert got['value'] == pytest.approx(want, rel=1e-5)
+    assert got['low'] <= got['value'] <= got['high']
+  assert result['clips'] == 13
+  assert result['steps'] == 3
+  assert json.loads((out / 'result.json').read_text()) == result
+  assert (out / 'pictures' / 'depth.png').exists()
+
+
+def test_again_it_is_done_and_another_config_is_refused(
+  run, done, recipe, capsys, monkeypatch
+):
+  folder, _ = run
+  out, result, _ = done
+  monkeypatch.delattr(job.loop, 'run')
+  again = job.run(recipe, checkpoint=str(folder), workdir=str(out))
+  assert again == result
+  assert 'is done' in capsys.readouterr().out
+  with pytest.raises(ValueError, match=r'another config .*random_init'):
+    job.run(recipe, checkpoint=str(folder), workdir=str(out), random_init=True)
+
+
+def test_random_init_leaves_the_backbone_as_it_starts(
+  run, done, recipe, tmp_path
+):
+  folder, _ = run
+  config = {**recipe, 'steps': 1, 'eval': {'every': 0}}
+  result = job.run(
+    config, checkpoint=str(folder), workdir=str(tmp_path), random_init=True
+  )
+  assert result['random_init']
+  assert result['checkpoint']['step'] is None
+  assert result['metrics'] != done[1]['metrics']
+
+
+def test_labels_of_the_run_are_merged_under_the_recipes(tmp_path, pretraining):
+  config = copy.deepcopy(pretraining)
+  config['data']['sources'] = {
+    'a': {'name': 'world', 'weight': 0.3, 'seed': 7, 'height': 99}
+  }
+  (tmp_path / 'config.json').write_text(json.dumps(config))
+  recipe = copy.deepcopy(pretraining) | {'task': {'name': 'depth'}}
+  recipe['data']['sources'] = {
+    'world': {'name': 'world', 'weight': 1.0, 'height': 16}
+  }
+  got = job.resolve(recipe, checkpoint=str(tmp_path), random_init=True)
+  assert got['data']['sources']['world'] == {
+    'name': 'world',
+    'weight': 1.0,
+    'seed': 7,
+    'frames': 4,
+    'height': 16,
+    'width': 24,
+  }
+  assert got['data']['keys'] == ['video', 'depth']
+
+
+def test_clear_errors_before_the_first_step(run, recipe, tmp_path):
+  folder, _ = run
+
+  def fails(match, checkpoint=folder, **changes):
+    out = tmp_path / 'out'
+    with pytest.raises(ValueError, match=match):
+      job.run(
+        {**recipe, **changes}, checkpoint=str(checkpoint), workdir=str(out)
+      )
+    assert not list(out.glob('checkpoints/*'))
+
+  fails('does not exist: give the --workdir', tmp_path / 'nowhere')
+  fails('is not a run: it has no config.json', tmp_path)
+  fails("did you mean 'depth'", task={'name': 'dept'})
+  mute = {'mute': {'name': 'mute', 'weight': 1.0}}
+  fails(
+    "needs the record keys .*source 'mute' has no 'depth'",
+    data={**recipe['data'], 'sources': mute},
+  )
+  two = {**mute, **recipe['data']['sources']}
+  fails('tested on one source', data={**recipe['data'], 'sources': two})
+
+  config = json.loads((folder / 'config.json').read_text())
+  other = tmp_path / 'other'
+  other.mkdir()
+  (other / 'config.json').write_text(json.dumps(config))
+  fails('holds no checkpoint', other)
+  (other / 'checkpoints').symlink_to(folder / 'checkpoints')
+  config['model']['mlp'] = 64
+  (other / 'config.json').write_text(json.dumps(config))
+  fails('another architecture: .*mlp/dense_in', other)
+
+
+def test_a_readout_is_not_a_backbone(done, recipe, tmp_path):
+  out, _, _ = done
+  with pytest.raises(ValueError, match=r'is a readout of .*: give that run'):
+    job.run(recipe, checkpoint=str(out), workdir=str(tmp_path))
