@@ -6,11 +6,18 @@ of rays is [t r], vectors are [3 t r].
 """
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from data.world_scene import FACES, Scene
 
 
-def pixel_rays(height, width, intrinsics, *, corners=False) -> np.ndarray:
+def pixel_rays(
+  height: int,
+  width: int,
+  intrinsics: Float[np.ndarray, '3 3'],
+  *,
+  corners: bool = False,
+) -> Float[np.ndarray, '3 r']:
   """Directions [3 r] of the centres of pixels, row by row, or their corners.
 
   Args:
@@ -26,7 +33,9 @@ def pixel_rays(height, width, intrinsics, *, corners=False) -> np.ndarray:
   return rays.reshape(3, -1).astype(np.float32)
 
 
-def to_world(view, rays) -> np.ndarray:
+def to_world(
+  view: Float[np.ndarray, 't 3 3'], rays: Float[np.ndarray, '3 *rays']
+) -> Float[np.ndarray, '3 t r']:
   """Turns a camera's directions [3 r] or [3 t r] to the world's, [3 t r]."""
   view = view.astype(rays.dtype)
   if rays.ndim == 2:
@@ -34,15 +43,17 @@ def to_world(view, rays) -> np.ndarray:
   return np.einsum('tij,jtr->itr', view, rays)
 
 
-def cast(scene: Scene, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def cast(
+  scene: Scene, rays: Float[np.ndarray, '3 t r']
+) -> tuple[Float[np.ndarray, 't r'], Int[np.ndarray, 't r']]:
   """Depth and number of the surface that each ray meets first.
 
   Args:
     scene: what there is.
-    rays: directions [3 t r] in the world, float32 or float64.
+    rays: directions in the world, float32 or float64.
 
   Returns:
-    depth [t r], surface int [t r]: the faces of the room, then the solids.
+    Depth, and surface: first the faces of the room, then the solids.
   """
   # What follows writes through flat views.
   rays = np.ascontiguousarray(rays)
@@ -126,8 +137,12 @@ def _meet_box(scene, i, rays, squared, found, offset, along):
   return np.where(enter < leave, enter, -1)
 
 
-def per_ray(frames, at, rays) -> np.ndarray:
-  """Values [t n] of frames to each of some rays (ascending flat indices)."""
+def per_ray(
+  frames: Float[np.ndarray, 't n'],
+  at: Int[np.ndarray, 'm'],
+  rays: Float[np.ndarray, '3 t r'],
+) -> Float[np.ndarray, 'n m']:
+  """Values of frames, given to each of some rays (ascending flat indices)."""
   _, t, r = rays.shape
   counts = np.bincount(at // r, minlength=t)
   return np.repeat(np.ascontiguousarray(frames.T), counts, axis=1)

@@ -1,6 +1,7 @@
 """Labels read off the geometry of the built-in world."""
 
 import numpy as np
+from jaxtyping import Bool, Float, UInt8
 
 from data import world_cast, world_scene
 from data.world_scene import FACES, Scene
@@ -9,24 +10,26 @@ _NEAR = 1e-3  # relative depth by which a hit may fall short of a point
 _BEHIND = 0.05  # metres; points nearer than this have no projection
 
 
-def pose(scene: Scene) -> np.ndarray:
-  """Camera to world, float32 [t 4 4]."""
+def pose(scene: Scene) -> Float[np.ndarray, 't 4 4']:
+  """Camera to world."""
   matrix = np.zeros((len(scene.eye), 4, 4), np.float32)
   matrix[:, :3, :3], matrix[:, :3, 3] = scene.view, scene.eye
   matrix[:, 3, 3] = 1
   return matrix
 
 
-def boxes(segmentation: np.ndarray, objects: int):
+def boxes(
+  segmentation: UInt8[np.ndarray, 't h w 1'], objects: int
+) -> tuple[Float[np.ndarray, 'o t 4'], Bool[np.ndarray, 'o t']]:
   """Tight boxes of visible pixels.
 
   Args:
-    segmentation: uint8 [t h w 1], object o is o + 1.
+    segmentation: object o is o + 1.
     objects: how many boxes to give; those of absent objects are 0.
 
   Returns:
-    boxes float32 [o t 4] (ymin, xmin, ymax, xmax) in [0, 1], the outer edges
-    of the outer pixels; boxes_visible bool [o t].
+    (ymin, xmin, ymax, xmax) in [0, 1], the outer edges of the outer pixels;
+    and whether there are any.
   """
   t, h, w, _ = segmentation.shape
   found = np.zeros((objects, t, 4), np.float32)
@@ -48,7 +51,15 @@ def boxes(segmentation: np.ndarray, objects: int):
   return found, visible
 
 
-def tracks(scene: Scene, rng, height, width, *, points, query_frame):
+def tracks(
+  scene: Scene,
+  rng: np.random.Generator,
+  height: int,
+  width: int,
+  *,
+  points: int,
+  query_frame: int,
+) -> tuple[Float[np.ndarray, 'q t 2'], Bool[np.ndarray, 'q t']]:
   """Points on what is seen, followed as what they are on moves.
 
   Up to half of the points are drawn on solids, so that small things count.
@@ -64,8 +75,8 @@ def tracks(scene: Scene, rng, height, width, *, points, query_frame):
       for each.
 
   Returns:
-    tracks float32 [q t 2] (x, y) in [0, 1]; tracks_visible bool [q t]: in
-    the frame, and a ray to the point meets nothing before it.
+    (x, y) in [0, 1]; and whether it is in the frame, with nothing before it
+    on the ray from the eye.
   """
   size = np.array([width, height], np.float64)
   (fx, _, cx), (_, fy, cy), _ = scene.intrinsics

@@ -5,16 +5,19 @@ their shadows are those of balls.
 """
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from data import world_cast, world_materials
 from data.world_scene import FACES, Scene, at_frames
 
 _FALLOFF = 3.5  # metres from the lamp to where it is half as bright
-_LAMP = 1.6  # exposure
+_LAMP = 2.2  # exposure
 _RAYS = 2**15  # cast at once: their arrays fit in a core's cache
 
 
-def pixels(scene: Scene, height, width, *, video, antialias) -> dict:
+def pixels(
+  scene: Scene, height: int, width: int, *, video: bool, antialias: bool
+) -> dict[str, np.ndarray]:
   """What each pixel shows: 'depth', 'segmentation' and, if asked, 'video'."""
   rays = world_cast.pixel_rays(height, width, scene.intrinsics)
   corners = None
@@ -58,14 +61,13 @@ def _pixels(scene, shape, rays, corners, video):
   return out | {'video': video.astype(np.uint8)}
 
 
-def paint(scene: Scene, rays, depth, surface) -> np.ndarray:
-  """Linear RGB, float32 [t r 3], of the surfaces that rays have met.
-
-  Args:
-    scene: what there is.
-    rays: float32 directions [3 t r] in the world.
-    depth, surface: [t r], as `cast` found them.
-  """
+def paint(
+  scene: Scene,
+  rays: Float[np.ndarray, '3 t r'],
+  depth: Float[np.ndarray, 't r'],
+  surface: Int[np.ndarray, 't r'],
+) -> Float[np.ndarray, 't r 3']:
+  """Linear RGB of the surfaces that rays have met, as `cast` found them."""
   points = scene.eye.T.astype(np.float32)[:, :, None] + depth * rays
   u, v, lit, seen = _on_room(scene, points, surface)
   for i in range(len(scene.solids.half)):
@@ -82,16 +84,20 @@ def paint(scene: Scene, rays, depth, surface) -> np.ndarray:
   return colour
 
 
-def smooth(colour, surface, corners) -> None:
+def smooth(
+  colour: Float[np.ndarray, 't h w 3'],
+  surface: Int[np.ndarray, 't h w'],
+  corners: Int[np.ndarray, 't h+1 w+1'],
+) -> None:
   """Antialiases edges in place: a pixel is half centre, an eighth each corner.
 
   A corner that another surface covers takes the colour of a neighbour that
   shows this surface, so corners need casting but no painting.
 
   Args:
-    colour: float32 [t h w 3] at the centres.
-    surface: int [t h w] there.
-    corners: int [t h+1 w+1], surfaces at the corners.
+    colour: of the centres of pixels.
+    surface: at the centres.
+    corners: surfaces at the corners.
   """
   _, h, w = surface.shape
   flat, pixels = surface.ravel(), colour.reshape(-1, 3)
