@@ -9,7 +9,7 @@ done. Any value of the recipe can be overridden: `--config.optim.lr=1e-3`.
 
 import sys
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -35,6 +35,8 @@ def main(argv: list[str]) -> None:
   """Runs the job; heavy imports wait until flags are right."""
   if len(argv) > 1:
     raise app.UsageError(f'unexpected arguments {argv[1:]}')
+  if not flags.FLAGS['verbosity'].present:
+    logging.set_verbosity(logging.WARNING)  # Orbax tells a lot
   from evals import job
   from train import start
 
