@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 
@@ -31,7 +32,7 @@ class Died(RuntimeError):
 
 @dataclasses.dataclass
 class _Worker:
-  process: multiprocessing.Process
+  process: BaseProcess
   pipe: Connection
   task: Task | None = None
   since: float = 0.0
@@ -43,7 +44,7 @@ class Pool:
   More tasks may be added while `outcomes` is read.
   """
 
-  def __init__(self, workers: int, limit_s: float):
+  def __init__(self, workers: int, limit_s: int):
     """
     Args:
       workers: processes; 0: run in this one, unprotected.
@@ -104,7 +105,7 @@ class Pool:
         yield worker.task, self._receive(worker)
       elif time.monotonic() - worker.since > self._limit_s:
         worker.process.kill()
-        yield worker.task, Died(f'took more than {self._limit_s:.0f} seconds')
+        yield worker.task, Died(f'took more than {self._limit_s} seconds')
         self._bury(worker)
 
   def _receive(self, worker: _Worker) -> Any:

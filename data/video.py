@@ -93,9 +93,10 @@ def render(
 ) -> UInt8[np.ndarray, 't {height} {width} 3']:
   """RGB of `box` in the frames, resized to height x width pixels.
 
-  Bilinear; by area where that would skip pixels. The box is rounded to even
-  pixels, as chroma has half the resolution. An odd size is cut from the next
-  even one.
+  Bilinear; what is more than twice as large is first rendered twice as large
+  and averaged, or else pixels would be skipped and chroma lost. The box is
+  rounded to even pixels, as chroma has half the resolution; an odd size is cut
+  from the next even one.
 
   Args:
     frames: yuv420p, BT.601 of limited range.
@@ -104,6 +105,12 @@ def render(
     width: of the result.
     flip: mirror left and right.
   """
+  if box.height > 2 * height or box.width > 2 * width:
+    large = render(frames, box, 2 * height, 2 * width, flip)
+    size, how = (width, height), cv2.INTER_AREA
+    return np.stack(
+      [cv2.resize(each, size, interpolation=how) for each in large]
+    )
   tall, wide = height + height % 2, width + width % 2
   planar = np.empty((tall * 3 // 2, wide), np.uint8)
   chroma = planar[tall:].reshape(2, tall // 2, wide // 2)
@@ -111,15 +118,13 @@ def render(
   # In pixels of chroma, which are two pixels of luma.
   top, bottom = box.top // 2, (box.top + box.height + 1) // 2
   left, right = box.left // 2, (box.left + box.width + 1) // 2
-  skips = bottom - top > tall or right - left > wide
-  how = cv2.INTER_AREA if skips else cv2.INTER_LINEAR
   video = np.empty((len(frames), tall, wide, 3), np.uint8)
   for frame, picture in zip(frames, video):
     for plane, target, fine in zip(frame.planes, targets, (2, 1, 1)):
       part = _pixels(plane)[
         top * fine : bottom * fine, left * fine : right * fine
       ]
-      cv2.resize(part, target.shape[::-1], dst=target, interpolation=how)
+      cv2.resize(part, target.shape[::-1], dst=target)
       if flip:
         cv2.flip(target, 1, dst=target)
     cv2.cvtColor(planar, cv2.COLOR_YUV2RGB_I420, dst=picture)

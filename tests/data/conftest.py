@@ -1,0 +1,97 @@
+"""Tiny videos, made here so that no test needs a network."""
+
+import types
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from data import record, transcode
+
+HEIGHT, WIDTH = 48, 64
+
+
+def greys(count: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+  """Frame i is of grey 20 + 4 i: `number` tells which frame a picture is."""
+  levels = 20 + 4 * np.arange(count, dtype=np.uint8)
+  return np.tile(levels[:, None, None, None], (1, height, width, 3))
+
+
+def number(picture: np.ndarray) -> int:
+  """Which frame of `greys` it is."""
+  return round((float(picture.mean()) - 20) / 4)
+
+
+def texture(count: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+  """A smooth coloured pattern that moves."""
+  rows, columns = np.mgrid[:height, :width]
+  times = np.arange(count)[:, None, None]
+  waves = [
+    np.sin(columns / 9 + times / 3),
+    np.sin(rows / 7 - times / 4),
+    np.sin((rows + columns) / 11 + times / 5),
+  ]
+  return (128 + 90 * np.stack(waves, -1)).astype(np.uint8)
+
+
+def write(
+  path,
+  video: np.ndarray,
+  *,
+  codec: str = 'libx264',
+  pixels: str = 'yuv420p',
+  rate: int = 10,
+  times=None,
+  rotation: int = 0,
+  aspect: Fraction | None = None,
+  options=None,
+):
+  """Encodes RGB `video`; `times` are of the frames, in 1 / 1000 s."""
+  with av.open(str(path), 'w') as container:
+    stream = container.add_stream(codec, rate=rate, options=options or {})
+    stream.height, stream.width = video.shape[1:3]
+    stream.pix_fmt = pixels
+    if aspect:
+      stream.codec_context.sample_aspect_ratio = aspect
+    if times is not None:
+      stream.codec_context.time_base = Fraction(1, 1000)
+    if rotation:
+      stream.set_display_rotation(rotation)
+    for index, picture in enumerate(video):
+      frame = av.VideoFrame.from_ndarray(picture, 'rgb24')
+      if times is not None:
+        frame.pts, frame.time_base = times[index], Fraction(1, 1000)
+      container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))
+  return path
+
+
+@pytest.fixture(scope='session')
+def film():
+  """What makes and recognises videos: greys, number, texture, write."""
+  return types.SimpleNamespace(
+    greys=greys, number=number, texture=texture, write=write
+  )
+
+
+@pytest.fixture(scope='session')
+def film_record(film, tmp_path_factory):
+  """A record of 50 frames of `film.texture`, four groups of pictures."""
+  path = film.write(tmp_path_factory.mktemp('film') / 'a.mp4', texture(50))
+  (packed,) = transcode.records(path, 'a.mp4')
+  return record.parse(packed)
+
+
+@pytest.fixture(scope='session')
+def footage(tmp_path_factory):
+  """A folder with three good videos, and three files that are not."""
+  folder = tmp_path_factory.mktemp('footage')
+  write(folder / 'a.mp4', texture(40))
+  (folder / 'below').mkdir()
+  write(folder / 'below' / 'b.mkv', texture(21)[::-1])
+  write(folder / 'c.avi', greys(30), codec='mpeg4')
+  (folder / 'empty.mp4').touch()
+  (folder / 'notes.txt').write_text('not a video')
+  write(folder / 'short.mp4', texture(5))
+  return folder

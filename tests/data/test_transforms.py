@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+
+from data import transforms
+
+
+def rng():
+  return np.random.default_rng(0)
+
+
+def test_random_window_draws_every_stride_and_reaches_both_ends():
+  draw = rng()
+  windows = [transforms.random_window(draw, 20, 5, (2, 4)) for _ in range(500)]
+  steps = {int(window[1] - window[0]) for window in windows}
+  assert steps == {2, 3, 4}
+  for window in windows:
+    assert len(set(np.diff(window))) == 1
+  assert min(window[0] for window in windows) == 0
+  assert max(window[-1] for window in windows) == 19
+
+
+@pytest.mark.parametrize(
+  ('total', 'expected'),
+  [
+    (10, [0, 3, 6, 9]),  # the stride is lowered from 4 to what fits
+    (5, [0, 2, 4, 4]),  # 2 is the least: the last frame is repeated
+    (1, [0, 0, 0, 0]),
+  ],
+)
+def test_short_videos_get_smaller_strides_then_repeats(total, expected):
+  window = transforms.random_window(rng(), total, 4, (2, 4))
+  if total == 10:
+    window = transforms.random_window(rng(), total, 4, (4, 4))
+    assert window.tolist() == [0, 4, 8, 9]
+    window = transforms.middle_window(total, 4, (3, 4))
+  assert window.tolist() == expected
+
+
+def test_middle_window_is_in_the_middle():
+  window = transforms.middle_window(21, 5, (2, 4))
+  assert window.tolist() == [4, 7, 10, 13, 16]
+
+
+def test_random_box_keeps_its_promises():
+  draw = rng()
+  for _ in range(300):
+    box = transforms.random_box(draw, 40, 60, (0.3, 0.8), (0.5, 2.0))
+    assert 0 <= box.top <= 40 - box.height
+    assert 0 <= box.left <= 60 - box.width
+    assert 0.25 < box.height * box.width / 2400 < 0.85
+    assert 0.45 < box.width / box.height < 2.2
+
+
+def test_random_box_falls_back_to_the_nearest_centred_shape():
+  box = transforms.random_box(rng(), 10, 1000, (1.0, 1.0), (0.5, 2.0))
+  assert box == (0, 490, 10, 20)
+
+
+@pytest.mark.parametrize(
+  ('size', 'aspect', 'box'),
+  [
+    ((40, 60), 1.0, (0, 10, 40, 40)),
+    ((60, 40), 1.0, (10, 0, 40, 40)),
+    ((40, 60), 2.0, (5, 0, 30, 60)),
+  ],
+)
+def test_centre_box_is_the_largest(size, aspect, box):
+  assert transforms.centre_box(*size, aspect) == box
+
+
+def test_flip_has_its_probability():
+  draw = rng()
+  assert not any(transforms.random_flip(draw, 0.0) for _ in range(50))
+  assert all(transforms.random_flip(draw, 1.0) for _ in range(50))
