@@ -70,9 +70,9 @@ def make(
   """The source of one split.
 
   A clip depends on the options, (seed, split, index) and nothing else, so no
-  clip is in two splits. The label is index % 16, so classes are balanced. Of
-  one frame, the middle one, it cannot be told; with camera_speed,
-  object_speed or moving at 0 not even of the clip.
+  clip is in two splits. The label is index % 16, so classes are balanced
+  (names: LABELS). One frame hardly tells it; with camera_speed, object_speed
+  or moving at 0 the whole clip does not.
 
   Args:
     split: 'train', 'validation' or 'test'.

@@ -57,8 +57,8 @@ def sample(
   """Draws a scene whose camera and solids move as `label` says.
 
   All that one frame can show (places, sizes, heights above the floor) is
-  drawn alike for every label and holds at mid-clip: there the label says
-  nothing about the picture, elsewhere only through what has moved since.
+  drawn alike for every label and holds at mid-clip: there the label tells
+  in the picture only where a place was left because a path needed room.
 
   Args:
     rng: draws.
