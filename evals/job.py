@@ -16,8 +16,9 @@ from data import pipeline
 from evals import metrics, readout, score
 from evals import task as task_lib
 from models import objective as objective_lib
-from train import guard, loop
+from train import guard, loop, optim
 from train import mesh as mesh_lib
+from train import step as step_lib
 from train.checkpoint import find
 from train.metrics import contact_sheet
 from train.output import replace, say
@@ -68,7 +69,9 @@ def run(
     return None
   mesh = mesh_lib.make(**config['mesh'])
   with mesh_lib.use(mesh):
-    tested = score.run(objective, state.params, tests, mesh)
+    is_frozen = optim.matches(config['step']['freeze'], state.params)
+    params = step_lib.averaged(state, is_frozen)
+    tested = score.run(objective, params, tests, mesh)
   result = summary(config, task, tested)
   if jax.process_index() == 0:
     write_pictures(workdir, tested.pictures)
