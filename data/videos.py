@@ -12,6 +12,7 @@ from jaxtyping import Int
 from data import record, shards, transforms, video
 from data.record import Record
 
+Number = float | int
 SPLITS = ('train', 'validation', 'test')
 
 
@@ -67,7 +68,7 @@ class Videos:
 
   def fetch(self, index: int) -> Record:
     """The record, not yet decoded."""
-    return record.parse(self.shards.read(self.rows[index]))
+    return record.parse(self.shards.read(int(self.rows[index])))
 
   def draw(self, found: Record, rng: np.random.Generator) -> Clip:
     """When, where and which way round."""
@@ -104,10 +105,10 @@ def make(
   stride: Sequence[int] = (2, 4),
   window: str = 'random',
   crop: str = 'random',
-  scale: Sequence[float] = (0.5, 1.0),
-  aspect: Sequence[float] = (3 / 4, 4 / 3),
-  flip: float = 0.5,
-  validation_fraction: float = 0.05,
+  scale: Sequence[Number] = (0.5, 1.0),
+  aspect: Sequence[Number] = (3 / 4, 4 / 3),
+  flip: Number = 0.5,
+  validation_fraction: Number = 0.05,
   fingerprint: str | None = None,
 ) -> Videos:
   """The clips of a folder made by `python -m data.ingest`.
@@ -181,10 +182,10 @@ def make(
     stride=tuple(stride),
     window=window if trains else 'middle',
     crop=crop if trains else 'centre',
-    scale=tuple(scale),
-    aspect=tuple(aspect),
-    flip=flip if trains else 0.0,
-    validation_fraction=validation_fraction,
+    scale=tuple(map(float, scale)),
+    aspect=tuple(map(float, aspect)),
+    flip=float(flip) if trains else 0.0,
+    validation_fraction=float(validation_fraction),
   )
   if not len(source):
     videos = len(np.unique(source.shards.index['video']))
@@ -196,7 +197,7 @@ def make(
   return source
 
 
-def _check_range(name: str, pair: Sequence[float], least: float, most: float):
+def _check_range(name: str, pair: Sequence[Number], least: int, most: int):
   ordered = len(pair) == 2 and least <= pair[0] <= pair[1] <= most
   if not ordered or not pair[0]:
     raise ValueError(

@@ -13,14 +13,14 @@ HEIGHT, WIDTH = 48, 64
 
 
 def greys(count: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
-  """Frame i is of grey 20 + 4 i: `number` tells which frame a picture is."""
-  levels = 20 + 4 * np.arange(count, dtype=np.uint8)
+  """Frame i is of grey 20 + 5 i: `number` tells which frame a picture is."""
+  levels = 20 + 5 * np.arange(count, dtype=np.uint8)
   return np.tile(levels[:, None, None, None], (1, height, width, 3))
 
 
 def number(picture: np.ndarray) -> int:
   """Which frame of `greys` it is."""
-  return round((float(picture.mean()) - 20) / 4)
+  return round((float(picture.mean()) - 20) / 5)
 
 
 def texture(count: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
@@ -51,7 +51,7 @@ def write(
   with av.open(str(path), 'w') as container:
     stream = container.add_stream(codec, rate=rate, options=options or {})
     stream.height, stream.width = video.shape[1:3]
-    stream.pix_fmt = pixels
+    stream.pix_fmt, stream.bit_rate = pixels, 2_000_000
     if aspect:
       stream.codec_context.sample_aspect_ratio = aspect
     if times is not None:
