@@ -1,6 +1,7 @@
 """What recipes share: reading the argument behind the colon."""
 
 import difflib
+from collections.abc import Collection
 
 
 def parse(arg: str | None, **defaults):
@@ -22,15 +23,24 @@ def parse(arg: str | None, **defaults):
       raise ValueError(
         f'config argument {item!r} has no value: write {item}=VALUE'
       )
-    if key not in defaults:
-      near = difflib.get_close_matches(key, defaults, n=1, cutoff=0)
-      hint = f'; did you mean {near[0]!r}?' if near else ''
-      raise ValueError(
-        f'unknown config argument {key!r}: this recipe takes '
-        f'{", ".join(defaults) or "none"}{hint}'
-      )
+    choose('config argument', key, defaults)
     options[key] = _cast(key, value, type(defaults[key]))
   return options
+
+
+def choose(what: str, name: str, choices: Collection[str]) -> str:
+  """`name`, if it is one of the choices.
+
+  Raises:
+    ValueError: it is not; the nearest one is named.
+  """
+  if name in choices:
+    return name
+  near = difflib.get_close_matches(name, choices, n=1, cutoff=0)
+  raise ValueError(
+    f'unknown {what} {name!r}: expected one of {", ".join(choices)}; did you '
+    f'mean {near[0]!r}?'
+  )
 
 
 def _cast(key, value, kind):
@@ -44,3 +54,41 @@ def _cast(key, value, kind):
     raise ValueError(
       f'{key}={value!r} must be of type {kind.__name__}'
     ) from None
+
+
+def training(
+  *, lr: float, warmup_steps: int, every: int, log_every: int
+) -> dict:
+  """The sections that recipes have in common; values are ours.
+
+  Args:
+    lr: peak learning rate.
+    warmup_steps: linear warm-up from 0.
+    every: steps between checkpoints, and between evaluations.
+    log_every: steps between logged scalars.
+  """
+  return {
+    'optim': {
+      'name': 'adamw',
+      'lr': lr,
+      'schedule': 'cosine',
+      'warmup_steps': warmup_steps,
+      'final_lr': 0.0,
+      'b1': 0.9,
+      'b2': 0.95,
+      'weight_decay': 0.05,
+      'decay': (r'.*/kernel',),
+      'clip_norm': 1.0,
+    },
+    'step': {'accumulate': 1, 'ema': 0.0, 'freeze': ()},
+    'mesh': {'replica': 1, 'fsdp': -1, 'tensor': 1},
+    'init_from': {'path': '', 'at': '', 'step': -1, 'ema': False},
+    'checkpoint': {'every': every, 'keep': 3},
+    'eval': {'every': every, 'batches': 4, 'pictures': 4, 'workers': 0},
+    'log': {
+      'every': log_every,
+      'tensorboard': True,
+      'wandb': 'disabled',
+      'wandb_project': 'scale4d',
+    },
+  }

@@ -190,6 +190,11 @@ class Pipeline:
   def batch_size(self) -> int:
     return self.examples.batch_size
 
+  def example(self) -> Part:
+    """Example 0: what shapes and dtypes a row has."""
+    arrays, _ = self.examples.part(0, (0, 1))
+    return {key: value[0] for key, value in arrays.items()}
+
   def batches(
     self,
     start: int = 0,

@@ -8,7 +8,7 @@ keys, so that a task runs on any source that has its labels:
 |---|---|---|
 | video | uint8 [t h w 3] | RGB |
 | depth | float32 [t h w 1] | metres along the optical axis (z); 0: unknown |
-| pose | float32 [t 4 4] | camera to world, OpenCV axes (x right, y down, z forward), metres |
+| pose | float32 [t 4 4] | camera to world in metres, OpenCV axes (z forward) |
 | intrinsics | float32 [3 3] | pixels; a pixel's centre is at +0.5 |
 | tracks | float32 [q t 2] | points (x, y) in [0, 1], raster |
 | tracks_visible | bool [q t] | inside the frame and not occluded |
@@ -27,7 +27,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 
-class BadRecord(ValueError):  # noqa: N818: the field says bad record
+class BadRecord(ValueError):
   """One record cannot be read; the pipeline substitutes and reports it."""
 
 

@@ -6,3 +6,47 @@ os.environ['JAX_PLATFORMS'] = 'cpu'
 os.environ['XLA_FLAGS'] = (
   os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
 )
+
+import pytest
+
+
+@pytest.fixture
+def tiny_config():
+  """A function that makes the config of a run of seconds, with changes.
+
+  `tiny_config(**{'optim.lr': 1e-2})` sets one value in its section.
+  """
+  from configs import quickstart
+
+  def make(**changes):
+    config = quickstart.get_config('steps=6')
+    frames, height, width = 4, 16, 24
+    config.model.update(
+      dim=16,
+      depth=3,
+      mlp=32,
+      heads=2,
+      frames=frames,
+      height=height,
+      width=width,
+    )
+    config.model.update(patch=(2, 4, 8), output_patch=(4, 8, 8), mask_ratio=0.5)
+    config.data.update(batch_size=8, workers=0)
+    config.data.sources.world.update(
+      frames=frames,
+      height=height,
+      width=width,
+      clips=24,
+      validation_clips=16,
+      test_clips=8,
+      cache='',
+    )
+    config.optim.update(warmup_steps=2, lr=3e-3)
+    config.mesh.update(replica=2, fsdp=2, tensor=2)
+    config.checkpoint.update(every=3)
+    config.eval.update(every=3, batches=1, pictures=2)
+    config.log.update(every=1, tensorboard=False)
+    config.update_from_flattened_dict(changes)
+    return config.to_dict()
+
+  return make

@@ -27,7 +27,7 @@ class Toy:
     return {'video': video, 'label': np.int32(index + self.offset)}
 
 
-def make(sizes=(50, 7), seed=0, bad=(), shuffle=True, workers=0, **options):
+def make(sizes=(50, 7), seed=0, bad=(), shuffle=True, workers=0, max_bad=1.0):
   rows = mixture.rows(mixture.counts([3.0, 1.0][: len(sizes)], BATCH))
   sources = [
     Toy(size, bad=bad, offset=1000 * i) for i, size in enumerate(sizes)

@@ -1,0 +1,230 @@
+"""A run as its user sees it: files, curves, stopping and going on."""
+
+import json
+import os
+import shutil
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from models import objective as objective_lib
+from train import guard, loop
+
+
+def run(config, workdir, **options):
+  objective = objective_lib.make(**config['model'])
+  return loop.run(config, objective, str(workdir), **options)
+
+
+def curve(workdir):
+  """{step: loss} of metrics.jsonl; fails on a step written twice."""
+  lines = [
+    json.loads(x) for x in (workdir / 'metrics.jsonl').read_text().splitlines()
+  ]
+  losses = [(x['step'], x['train/loss']) for x in lines if 'train/loss' in x]
+  assert len(dict(losses)) == len(losses)
+  return dict(losses)
+
+
+def assert_same(a, b):
+  jax.tree.map(
+    np.testing.assert_array_equal, jax.device_get(a), jax.device_get(b)
+  )
+
+
+@pytest.fixture
+def stop_at(monkeypatch):
+  """Makes the run see a stop request after one step."""
+
+  def arrange(step):
+    monkeypatch.setattr(
+      guard.StopRequest, 'requested', lambda self, now: now == step
+    )
+
+  return arrange
+
+
+def test_a_run_leaves_what_a_stranger_needs(tiny_config, tmp_path, capsys):
+  config = tiny_config(**{'log.tensorboard': True, 'log.wandb': 'offline'})
+  state = run(config, tmp_path)
+  assert int(state.step) == 6
+  assert json.loads((tmp_path / 'config.json').read_text())['steps'] == 6
+  lines = [
+    json.loads(x) for x in (tmp_path / 'metrics.jsonl').read_text().splitlines()
+  ]
+  names = {name for line in lines for name in line}
+  assert names >= {
+    'train/loss',
+    'eval/loss',
+    'optim/lr',
+    'optim/grad_norm',
+    'speed/clips_per_sec_per_chip',
+    'time/data_wait_sec',
+  }
+  assert list(tmp_path.glob('events.out.tfevents*'))
+  assert list(tmp_path.glob('wandb/offline-run-*'))
+  assert (tmp_path / 'pictures/6/reconstruction.png').stat().st_size > 500
+  assert json.loads((tmp_path / 'goodput.json').read_text())['compile'] > 0
+  out = capsys.readouterr().out
+  assert 'step 6/6' in out
+  assert 'ETA' in out
+
+
+def test_a_resumed_run_is_the_uninterrupted_one(
+  tiny_config, tmp_path, stop_at, capsys
+):
+  config = tiny_config(**{'step.ema': 0.9, 'step.accumulate': 2})
+  whole = run(config, tmp_path / 'whole')
+  stop_at(4)
+  run(config, tmp_path / 'cut')
+  stop_at(None)
+  resumed = run(config, tmp_path / 'cut')
+  assert 'goes on at step 4' in capsys.readouterr().out
+  assert_same(resumed, whole)
+  assert curve(tmp_path / 'cut') == curve(tmp_path / 'whole')
+
+
+def test_steps_after_the_checkpoint_of_a_killed_run_are_run_again(
+  tiny_config, tmp_path, stop_at
+):
+  config = tiny_config()
+  stop_at(5)
+  run(config, tmp_path)
+  # As a kill after step 5 leaves it: logs to step 5, checkpoint of step 3.
+  shutil.rmtree(tmp_path / 'checkpoints/5')
+  with open(tmp_path / 'metrics.jsonl', 'a') as file:
+    file.write('{"step": 6, "train/lo')
+  stop_at(None)
+  run(config, tmp_path)
+  assert sorted(curve(tmp_path)) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_complete_run_says_so_and_changes_nothing(
+  tiny_config, tmp_path, capsys
+):
+  first = run(tiny_config(), tmp_path)
+  log = (tmp_path / 'metrics.jsonl').read_bytes()
+  second = run(tiny_config(), tmp_path)
+  assert 'is complete: 6 of 6 steps' in capsys.readouterr().out
+  assert_same(first, second)
+  assert (tmp_path / 'metrics.jsonl').read_bytes() == log
+
+
+def test_a_run_goes_on_on_another_mesh(tiny_config, tmp_path, stop_at):
+  stop_at(3)
+  run(tiny_config(), tmp_path)
+  stop_at(None)
+  moved = {'mesh.replica': 1, 'mesh.fsdp': 8, 'mesh.tensor': 1}
+  state = run(tiny_config(**moved), tmp_path)
+  assert int(state.step) == 6
+
+
+def test_signals_save_and_stop(tiny_config, tmp_path, monkeypatch, capsys):
+  requested = guard.StopRequest.requested
+
+  def signalled(self, step):
+    if step == 2:
+      os.kill(os.getpid(), signal.SIGTERM)
+    return requested(self, step)
+
+  monkeypatch.setattr(guard.StopRequest, 'requested', signalled)
+  state = run(tiny_config(), tmp_path)
+  assert int(state.step) == 2
+  assert (tmp_path / 'checkpoints/2').is_dir()
+  assert 'the same command goes on' in capsys.readouterr().out
+  assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_nothing_compiles_after_the_first_evaluation(
+  tiny_config, tmp_path, monkeypatch
+):
+  compiled = []
+  jax.monitoring.register_event_duration_secs_listener(
+    lambda name, *_, **__: (
+      compiled.append(name) if 'backend_compile' in name else None
+    )
+  )
+  counts = {}
+  monkeypatch.setattr(
+    guard.StopRequest,
+    'requested',
+    lambda self, step: counts.update({step: len(compiled)}),
+  )
+  run(tiny_config(**{'eval.every': 0, 'checkpoint.every': 100}), tmp_path)
+  assert counts[1] > 0
+  assert counts[6] == counts[1]
+
+
+def test_nothing_bad_is_saved(tiny_config, tmp_path):
+  config = tiny_config(**{'optim.lr': 1e30, 'optim.clip_norm': 0.0})
+  with pytest.raises(FloatingPointError, match=r'not finite|nan|inf'):
+    run(config, tmp_path)
+  assert not list((tmp_path / 'checkpoints').iterdir())
+
+
+def test_starts_from_another_runs_parameters(tiny_config, tmp_path, capsys):
+  first = run(tiny_config(), tmp_path / 'first')
+  changes = {
+    'init_from.path': str(tmp_path / 'first'),
+    'optim.lr': 1e-12,
+    'optim.weight_decay': 0.0,
+  }
+  second = run(tiny_config(**changes), tmp_path / 'second')
+  assert 'starting from' in capsys.readouterr().out
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-9),
+    jax.device_get(first.params),
+    jax.device_get(second.params),
+  )
+
+
+def test_memorises_eight_clips(tiny_config, tmp_path):
+  config = tiny_config(
+    **{
+      'steps': 150,
+      'data.sources.world.clips': 8,
+      'model.dim': 64,
+      'optim.lr': 5e-3,
+      'optim.weight_decay': 0.0,
+      'eval.every': 0,
+      'log.every': 50,
+      'checkpoint.every': 150,
+    }
+  )
+  run(config, tmp_path)
+  losses = curve(tmp_path)
+  assert losses[150] < 0.3 * losses[50]
+
+
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    (
+      {'data.batch_size': 6},
+      r'data\.batch_size=6 must be divisible by the 4 data shards',
+    ),
+    ({'mesh.fsdp': 3}, r'devices, got 8: change config\.mesh'),
+    ({'model.heads': 1}, r'heads=1 must be divisible by config\.mesh\.tensor'),
+    ({'model.frames': 8}, r'\(t, h, w\)=\(8, 16, 24\)'),
+    ({'data.max_bad': -1.0}, r'data\.max_bad=-1\.0 must be at least 0'),
+    ({'init_from.path': '/nowhere'}, r'holds no checkpoint'),
+    ({'log.wandb': 'on'}, r"log\.wandb='on' must be one of"),
+  ],
+)
+def test_what_cannot_work_fails_before_the_first_step(
+  tiny_config, tmp_path, changes, message
+):
+  with pytest.raises(ValueError, match=message):
+    run(tiny_config(**changes), tmp_path)
+  assert not list(tmp_path.glob('checkpoints/*'))
+
+
+def test_another_config_is_refused_and_nothing_is_lost(tiny_config, tmp_path):
+  run(tiny_config(), tmp_path)
+  with pytest.raises(ValueError, match=r'optim\.lr: 0\.003 there, 0\.1 now'):
+    run(tiny_config(**{'optim.lr': 0.1}), tmp_path)
+  assert (tmp_path / 'checkpoints/6').is_dir()
+  # How it is watched and where it runs may change.
+  run(tiny_config(**{'log.every': 2, 'data.workers': 1}), tmp_path)

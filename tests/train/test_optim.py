@@ -1,0 +1,74 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from train import optim
+
+PARAMS = {
+  'mlp': {'kernel': jnp.ones((3, 2)), 'bias': jnp.ones(2)},
+  'head': {'kernel': jnp.ones((2, 5))},
+}
+
+
+def update(**options):
+  tx, _ = optim.make(**{'steps': 10, 'lr': 0.1} | options)
+  zeros = jax.tree.map(jnp.zeros_like, PARAMS)
+  updates, _ = tx.update(zeros, tx.init(PARAMS), PARAMS)
+  return updates
+
+
+def test_decay_reaches_only_what_its_regexes_match():
+  updates = update(weight_decay=0.5, decay=(r'mlp/kernel',))
+  np.testing.assert_allclose(updates['mlp']['kernel'], -0.05)
+  assert not updates['mlp']['bias'].any()
+  assert not updates['head']['kernel'].any()
+
+
+def test_a_regex_that_matches_nothing_is_an_error():
+  with pytest.raises(ValueError, match='matches no parameter'):
+    update(weight_decay=0.5, decay=(r'mpl/kernel',))
+
+
+@pytest.mark.parametrize('name', ['adamw', 'lion', 'adafactor', 'sgd'])
+def test_every_optimizer_descends(name):
+  tx, _ = optim.make(name=name, steps=60, lr=0.05, weight_decay=0.0)
+  params = jnp.array([1.0, -2.0, 3.0])
+  state = tx.init(params)
+  for _ in range(40):
+    updates, state = tx.update(2 * params, state, params)
+    params += updates
+  assert jnp.sum(params**2) < 7
+
+
+def test_clipping_bounds_the_global_norm():
+  tx, _ = optim.make(
+    name='sgd', steps=9, lr=1.0, b1=0.0, weight_decay=0.0, clip_norm=1.0
+  )
+  grads = jax.tree.map(lambda p: 100 * p, PARAMS)
+  updates, _ = tx.update(grads, tx.init(PARAMS), PARAMS)
+  norm = sum(jnp.sum(u**2) for u in jax.tree.leaves(updates)) ** 0.5
+  assert norm == pytest.approx(1.0, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+  ('schedule', 'last'),
+  [('cosine', 0.1), ('linear', 0.1), ('constant', 1.0), ('rsqrt', 0.2**0.5)],
+)
+def test_schedules_warm_up_and_end_where_they_say(schedule, last):
+  _, rate = optim.make(
+    steps=100, lr=1.0, schedule=schedule, warmup_steps=20, final_lr=0.1
+  )
+  assert rate(0) == 0
+  assert rate(10) == pytest.approx(0.5)
+  assert rate(20) == pytest.approx(1.0)
+  assert rate(100) == pytest.approx(last, rel=1e-5)
+
+
+def test_wrong_options_are_errors():
+  with pytest.raises(ValueError, match=r"optim\.name='adam' must be one of"):
+    update(name='adam')
+  with pytest.raises(ValueError, match=r"optim\.schedule='cos' must be"):
+    update(schedule='cos')
+  with pytest.raises(ValueError, match='below steps=10'):
+    update(warmup_steps=10)

@@ -1,0 +1,168 @@
+"""One update is the same on every mesh, and however the batch is cut."""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from data import pipeline
+from models import objective as objective_lib
+from train import feed, optim
+from train import mesh as mesh_lib
+from train import step as step_lib
+
+
+class Setup:
+  """A state and its step on one mesh."""
+
+  def __init__(self, config):
+    self.config = config
+    self.mesh = mesh_lib.make(
+      **config['mesh'], devices=jax.devices()[: _devices(config['mesh'])]
+    )
+    self.objective = objective_lib.make(**config['model'])
+    options = dict(config['step'])
+    data = pipeline.make(split='train', **config['data'])
+    tx, _ = optim.make(steps=config['steps'], **config['optim'])
+    parts = feed.local_parts(self.mesh, data.batch_size)
+    self.batch = feed.to_device(
+      self.mesh, data.batch_size, parts, next(data.batches(0, parts=parts))
+    )
+    with mesh_lib.use(self.mesh):
+      init = functools.partial(self.objective.init, batch=self.batch)
+      rng = jax.random.key(0)
+      shapes = jax.eval_shape(init, rng)
+      self.is_frozen = optim.matches(options.pop('freeze'), shapes)
+      new = functools.partial(
+        step_lib.init_state,
+        tx=tx,
+        is_frozen=self.is_frozen,
+        ema=options['ema'],
+      )
+      shapes = jax.eval_shape(lambda rng: new(init(rng)), rng)
+      places = mesh_lib.state_shardings(self.mesh, tx, shapes, self.is_frozen)
+      self.state = jax.jit(lambda rng: new(init(rng)), out_shardings=places)(
+        rng
+      )
+      self.step = jax.jit(
+        step_lib.make_train_step(
+          self.objective, tx, self.is_frozen, seed=0, **options
+        ),
+        out_shardings=(places, None),
+      )
+
+  def train(self, steps=2):
+    state = self.state
+    with mesh_lib.use(self.mesh):
+      for _ in range(steps):
+        state, logged = self.step(state, self.batch)
+    return jax.device_get(state), jax.device_get(logged)
+
+
+def _devices(mesh):
+  return mesh['replica'] * mesh['fsdp'] * mesh['tensor']
+
+
+def on(replica, fsdp, tensor):
+  return {
+    'mesh.replica': replica,
+    'mesh.fsdp': fsdp,
+    'mesh.tensor': tensor,
+    'optim.warmup_steps': 0,
+  }
+
+
+def assert_close(got, want, tolerance):
+  jax.tree.map(
+    functools.partial(np.testing.assert_allclose, rtol=0, atol=tolerance),
+    got,
+    want,
+  )
+
+
+@pytest.fixture
+def expected(tiny_config):
+  return Setup(tiny_config(**on(1, 1, 1))).train()
+
+
+@pytest.mark.parametrize('mesh', [(1, 8, 1), (2, 2, 2), (8, 1, 1), (1, 4, 2)])
+def test_sharded_equals_unsharded(tiny_config, expected, mesh):
+  setup = Setup(tiny_config(**on(*mesh)))
+  state, logged = setup.train()
+  assert_close(logged, expected[1], 1e-5)
+  # AdamW divides by the gradient's size, so a parameter whose gradient is
+  # rounding noise can move by the learning rate, 3e-3, either way.
+  assert_close(state.params['head'], expected[0].params['head'], 1e-5)
+
+
+def test_parameters_and_moments_are_split(tiny_config):
+  state = Setup(tiny_config(**on(1, 4, 2))).state
+  kernel = ('processor', 'layers', 'mlp', 'dense_in', 'kernel')
+
+  def shard_shape(tree):
+    for name in kernel:
+      tree = tree[name]
+    return tree.addressable_shards[0].data.shape
+
+  moments = state.opt_state[1][0] if len(state.opt_state) > 1 else None
+  assert shard_shape(state.params) == (3, 16 // 4, 32 // 2)
+  assert shard_shape(
+    moments.mu if hasattr(moments, 'mu') else state.opt_state[1].mu
+  ) == (3, 16 // 4, 32 // 2)
+
+
+@pytest.mark.parametrize('accumulate', [2, 4])
+def test_accumulated_equals_whole(tiny_config, expected, accumulate):
+  changes = on(1, 2, 1) | {'step.accumulate': accumulate}
+  state, logged = Setup(tiny_config(**changes)).train()
+  assert_close(logged, expected[1], 1e-5)
+  assert_close(state.params['head'], expected[0].params['head'], 1e-5)
+
+
+def test_frozen_parameters_stay_and_have_no_moments(tiny_config):
+  changes = on(1, 2, 1) | {
+    'step.freeze': ('encoder/.*', 'processor/.*'),
+    'optim.decay': ('head/kernel',),
+  }
+  setup = Setup(tiny_config(**changes))
+  before = jax.device_get(setup.state.params)
+  state, _ = setup.train()
+  assert_close(state.params['encoder'], before['encoder'], 0)
+  assert_close(state.params['processor'], before['processor'], 0)
+  assert np.abs(state.params['head']['kernel'] - before['head']['kernel']).max()
+  moments = sum(leaf.size for leaf in jax.tree.leaves(state.opt_state))
+  trained = sum(
+    leaf.size
+    for name in ('latents', 'head')
+    for leaf in jax.tree.leaves(before[name])
+  )
+  assert moments <= 2 * trained + 4
+
+
+def test_moving_average_follows_by_its_decay(tiny_config):
+  setup = Setup(tiny_config(**on(1, 2, 1) | {'step.ema': 0.75}))
+  before = jax.device_get(setup.state.params)
+  state, _ = setup.train(steps=1)
+  want = jax.tree.map(
+    lambda old, new: 0.75 * old + 0.25 * new, before, state.params
+  )
+  assert_close(state.ema, want, 1e-6)
+
+
+def test_draws_change_with_the_step_and_not_otherwise(tiny_config):
+  setup = Setup(tiny_config(**on(1, 1, 1) | {'optim.lr': 1e-12}))
+  _, first = setup.train(steps=1)
+  _, again = setup.train(steps=1)
+  _, second = setup.train(steps=2)
+  assert first == again
+  assert first['train/loss'] != second['train/loss']
+
+
+def test_groups_of_gradient_norms_make_up_the_global_one(expected):
+  logged = expected[1]
+  groups = [v for k, v in logged.items() if k.startswith('optim/grad_norm/')]
+  assert len(groups) >= 4
+  assert logged['optim/grad_norm'] == pytest.approx(
+    np.sqrt(np.sum(np.square(groups))), rel=1e-5
+  )

@@ -1,0 +1,53 @@
+"""Trains a recipe: `python -m train --config=configs/mae.py:size=S ...`.
+
+The same command goes on where a stopped run left off, and says so when a run
+is complete. Any value of the recipe can be overridden:
+`--config.optim.lr=3e-4`.
+"""
+
+import time
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+_STARTED = time.perf_counter()
+_CONFIG = config_flags.DEFINE_config_file(
+  'config', None, 'A recipe: configs/FILE.py or configs/FILE.py:KEY=VALUE,...'
+)
+_WORKDIR = flags.DEFINE_string(
+  'workdir', None, "The run's folder: config, checkpoints, logs, pictures."
+)
+_PROFILE = flags.DEFINE_list(
+  'profile_steps', [], 'FIRST,LAST step of a trace in WORKDIR/profile.'
+)
+_CACHE = flags.DEFINE_string(
+  'compilation_cache',
+  '~/.cache/scale4d/xla',
+  "Folder of compiled programs, shared by runs; '' for none.",
+)
+
+
+def main(argv: list[str]) -> None:
+  """Composes objective and loop; heavy imports wait until flags are right."""
+  if len(argv) > 1:
+    raise app.UsageError(f'unexpected arguments {argv[1:]}')
+  if not flags.FLAGS['verbosity'].present:
+    logging.set_verbosity(logging.WARNING)  # Orbax tells a lot
+  from models import objective
+  from train import loop, start
+  from train.clock import Clock
+
+  start.up(_CACHE.value)
+  config = _CONFIG.value.to_dict()
+  loop.run(
+    config,
+    objective.make(**config['model']),
+    _WORKDIR.value,
+    profile_steps=start.step_range(_PROFILE.value),
+    clock=Clock(imports=time.perf_counter() - _STARTED),
+  )
+
+
+if __name__ == '__main__':
+  flags.mark_flags_as_required(['config', 'workdir'])
+  app.run(main)

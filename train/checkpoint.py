@@ -1,0 +1,227 @@
+"""Checkpoints: asynchronous, with retention; what is on disk is checked.
+
+Orbax writes the state (parameters, optimizer, step); nothing else is needed
+to go on, since data and draws are functions of the step.
+"""
+
+import os
+import shutil
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from models.objective import Params
+from train import optim
+from train.output import say
+from train.step import State
+
+_ITEM = 'default'  # the name that Orbax gives to a checkpoint's only item
+
+
+class Checkpoints:
+  """The checkpoints of one run, in WORKDIR/checkpoints."""
+
+  def __init__(
+    self,
+    workdir: str,
+    *,
+    every: int,
+    keep: int = 3,
+    keep_every: int | None = None,
+  ):
+    """Opens or creates the folder.
+
+    Args:
+      workdir: the run's folder.
+      every: steps between checkpoints.
+      keep: how many of the last ones stay on disk.
+      keep_every: those at multiples of this step are never deleted.
+    """
+    if every < 1 or keep < 1:
+      raise ValueError(
+        f'checkpoint.every={every} and checkpoint.keep={keep} must be at '
+        'least 1'
+      )
+    self.every = every
+    self._keep = keep
+    self._folder = os.path.join(os.path.abspath(workdir), 'checkpoints')
+    self._manager = ocp.CheckpointManager(
+      self._folder,
+      options=ocp.CheckpointManagerOptions(
+        max_to_keep=keep, keep_period=keep_every
+      ),
+    )
+
+  def latest(self) -> int | None:
+    """The last complete checkpoint's step."""
+    return self._manager.latest_step()
+
+  def check_space(self, state: State) -> None:
+    """Raises ValueError if the disk cannot hold the next checkpoint.
+
+    Args:
+      state: arrays or their shapes.
+    """
+    needed = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
+    # The oldest checkpoint is deleted only after the newest is complete.
+    needed *= min(self._keep + 1 - len(self._manager.all_steps()), 2)
+    free = shutil.disk_usage(self._folder).free
+    if free < needed:
+      raise ValueError(
+        f'{self._folder} has {free / 1e9:.2f} GB free, checkpoints need '
+        f'{needed / 1e9:.2f} GB: free some space, choose another --workdir, '
+        'or lower config.checkpoint.keep'
+      )
+
+  def save(self, state: State, step: int) -> None:
+    """Starts to write; returns when the arrays are copied."""
+    if step in self._manager.all_steps():
+      return
+    self._manager.save(step, args=ocp.args.StandardSave(_as_dict(state)))
+
+  def restore(self, shapes: State, shardings: State, step: int) -> State:
+    """The state of `step`, placed as `shardings` says.
+
+    Raises:
+      ValueError: the checkpoint is of another architecture.
+    """
+    wanted = _as_dict(_place(shapes, shardings))
+    folder = os.path.join(self._folder, str(step))
+    extra = _check_same(_stored_shapes(folder), _named(wanted), folder)
+    if extra:
+      raise ValueError(
+        f'{folder} holds what this run does not have: {extra[:5]}; use the '
+        'config that it was made with, or another --workdir'
+      )
+    restored = self._manager.restore(
+      step, args=ocp.args.StandardRestore(wanted)
+    )
+    return State(**restored)
+
+  def __enter__(self) -> 'Checkpoints':
+    return self
+
+  def __exit__(self, *unused) -> None:
+    """Waits until what was saved is on disk; raises what went wrong."""
+    self._manager.wait_until_finished()
+    self._manager.close()
+
+
+def start_from(
+  params: Params,
+  places: Params,
+  *,
+  path: str,
+  at: str = '',
+  step: int = -1,
+  ema: bool = False,
+) -> Params:
+  """`params` with those of another run's checkpoint in their place.
+
+  Args:
+    params: new parameters.
+    places: their shardings.
+    path: the other run's folder.
+    at: the top-level entry of `params` that the checkpoint is for, such as
+      'backbone'; '': all of them.
+    step: of the checkpoint; -1: the last.
+    ema: take the moving average instead of the parameters themselves.
+
+  Raises:
+    ValueError: no such checkpoint, or one of another architecture: missing
+      and reshaped parameters are listed by name.
+  """
+  if at and at not in params:
+    raise ValueError(
+      f'init_from.at={at!r} must be one of {sorted(params)}, or empty'
+    )
+  folder, step = find(path, step)
+  part = 'ema' if ema else 'params'
+  wanted = (params[at], places[at]) if at else (params, places)
+  wanted = {part: _place(*wanted)}
+  stored = {
+    name: shape
+    for name, shape in _stored_shapes(folder).items()
+    if name.startswith(f'{part}/')
+  }
+  if not stored:
+    raise ValueError(f'{folder} holds no {part!r}: change init_from.ema')
+  extra = _check_same(stored, _named(wanted), folder)
+  with ocp.PyTreeCheckpointer() as reader:
+    loaded = reader.restore(
+      os.path.join(folder, _ITEM),
+      args=ocp.args.PyTreeRestore(
+        item=wanted,
+        restore_args=ocp.checkpoint_utils.construct_restore_args(wanted),
+        partial_restore=True,
+      ),
+    )[part]
+  beyond = f', but not its {extra}' if extra else ''
+  say(f'starting from {folder}{beyond}')
+  return {**params, at: loaded} if at else loaded
+
+
+def find(path: str, step: int = -1) -> tuple[str, int]:
+  """(folder, step) of a run's checkpoint; -1: the last.
+
+  Raises:
+    ValueError: no run, or no such checkpoint there.
+  """
+  folder = os.path.join(os.path.abspath(path), 'checkpoints')
+  steps = (
+    sorted(ocp.utils.checkpoint_steps(folder)) if os.path.isdir(folder) else []
+  )
+  if not steps:
+    raise ValueError(
+      f'{path} holds no checkpoint: expected {folder}/STEP. Give the '
+      '--workdir of a run that has saved one.'
+    )
+  if step == -1:
+    step = steps[-1]
+  if step not in steps:
+    raise ValueError(f'{path} has no checkpoint of step {step}, but {steps}')
+  return os.path.join(folder, str(step)), step
+
+
+def _as_dict(state: State) -> dict[str, Any]:
+  return {k: v for k, v in state._asdict().items() if v is not None}
+
+
+def _place(shapes: Any, shardings: Any) -> Any:
+  return jax.tree.map(
+    lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
+    shapes,
+    shardings,
+  )
+
+
+def _named(tree: Any) -> dict[str, tuple[int, ...]]:
+  leaves = jax.tree_util.tree_leaves_with_path(tree)
+  return {optim.path_name(path): tuple(leaf.shape) for path, leaf in leaves}
+
+
+def _stored_shapes(folder: str) -> dict[str, tuple[int, ...]]:
+  """{name: shape} of a checkpoint, from its metadata alone."""
+  with ocp.PyTreeCheckpointer() as reader:
+    metadata = reader.metadata(os.path.join(folder, _ITEM))
+  return _named(metadata.item_metadata.tree)
+
+
+def _check_same(stored: dict, wanted: dict, folder: str) -> list[str]:
+  """Names stored but not wanted; ValueError for the opposite."""
+  problems = [
+    f'{name} {shape} is missing'
+    if name not in stored
+    else f'{name} is {stored[name]} there, {shape} here'
+    for name, shape in wanted.items()
+    if stored.get(name) != shape
+  ]
+  if problems:
+    more = f' and {len(problems) - 5} more' if len(problems) > 5 else ''
+    raise ValueError(
+      f'{folder} is a checkpoint of another architecture: '
+      f'{"; ".join(problems[:5])}{more}. Use the config that it was made '
+      'with, or another --workdir.'
+    )
+  return sorted(stored.keys() - wanted.keys())

@@ -1,0 +1,105 @@
+"""What a run is judged by while it goes on: validation loss and pictures."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from data import pipeline
+from models.objective import Objective, Params
+from train import metrics
+from train import step as step_lib
+from train.feed import Feed
+from train.output import say
+
+
+class Evaluation:
+  """Metrics over the first batches of the validation split, and pictures.
+
+  The clips, their crops and their masks are the same each time.
+  """
+
+  def __init__(
+    self,
+    data: Mapping[str, Any],
+    mesh: Mesh,
+    seed: int,
+    *,
+    every: int,
+    batches: int = 4,
+    pictures: int = 4,
+    workers: int = 0,
+  ):
+    """Prepares; reads nothing yet.
+
+    Args:
+      data: the training data's options; split, order and workers differ.
+      mesh: where it runs.
+      seed: of masks and noise.
+      every: steps between evaluations; 0: none.
+      batches: how many; at most once through the split, where the last batch
+        is filled up from its start.
+      pictures: clips that are drawn; 0: none.
+      workers: grain workers that read the validation split.
+
+    Raises:
+      ValueError: no validation clips.
+    """
+    self._every, self._batches, self._clips = every, batches, pictures
+    self._mesh, self._seed = mesh, seed
+    self._steps = None
+    if not every:
+      return
+    self._data = pipeline.make(
+      split='validation', **{**data, 'shuffle': False, 'workers': workers}
+    )
+    clips = len(self._data)
+    needed = -(-clips // self._data.batch_size)
+    if batches > needed:
+      self._batches = needed
+      say(f'eval.batches={batches} is more than the {clips} validation clips')
+
+  def due(self, step: int, steps: int) -> bool:
+    """Whether to evaluate after `step` of `steps`."""
+    return self._every > 0 and (step % self._every == 0 or step == steps)
+
+  def run(
+    self,
+    objective: Objective,
+    params: Params,
+    step: int,
+    writer: metrics.Writer,
+  ) -> None:
+    """Evaluates `params` and writes what came out as of `step`."""
+    if self._steps is None:
+      whole = NamedSharding(self._mesh, PartitionSpec())
+      drawing = step_lib.make_pictures(
+        objective, seed=self._seed, clips=self._clips
+      )
+      self._steps = (
+        jax.jit(step_lib.make_eval_step(objective, seed=self._seed)),
+        jax.jit(drawing, out_shardings=whole),
+      )
+    eval_step, draw = self._steps
+    feed = Feed(self._data, self._mesh, start=0, on_bad=writer.quarantine)
+    values, pictures = [], {}
+    with feed:
+      for number in range(self._batches):
+        batch = feed.next()
+        values.append(eval_step(params, batch, np.uint32(number)))
+        if number == 0 and self._clips:
+          pictures = jax.device_get(draw(params, batch))
+    values = jax.device_get(values)
+    means = {
+      name: float(np.mean([value[name] for value in values]))
+      for name in values[0]
+    }
+    writer.scalars(step, means)
+    if pictures:
+      writer.pictures(step, pictures)
+    say(
+      f'step {step}  validation:',
+      *(f'{name.removeprefix("eval/")} {means[name]:.4f}' for name in means),
+    )

@@ -1,0 +1,80 @@
+"""Batches on the device, one ahead of the step that needs them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from data.pipeline import Pipeline
+from train import mesh as mesh_lib
+
+
+class Feed:
+  """Global batches from step `start` on, each process bringing its rows.
+
+  A thread takes the next batch from the pipeline and starts its transfer
+  while the device computes. A context manager: leaving it ends the workers.
+  """
+
+  def __init__(
+    self,
+    pipeline: Pipeline,
+    mesh: Mesh,
+    *,
+    start: int,
+    on_bad: Callable[[dict], None],
+  ):
+    self._mesh = mesh
+    self._batch_size = pipeline.batch_size
+    self._parts = local_parts(mesh, pipeline.batch_size)
+    self._batches = pipeline.batches(start, parts=self._parts, on_bad=on_bad)
+    self._thread = ThreadPoolExecutor(1, 'feed')
+    self._ahead = self._thread.submit(self._load)
+
+  def _load(self):
+    return to_device(
+      self._mesh, self._batch_size, self._parts, next(self._batches)
+    )
+
+  def next(self) -> dict[str, jax.Array]:
+    """The next step's batch; raises what went wrong in reading it."""
+    batch = self._ahead.result()
+    self._ahead = self._thread.submit(self._load)
+    return batch
+
+  def __enter__(self) -> 'Feed':
+    return self
+
+  def __exit__(self, *unused) -> None:
+    self._thread.shutdown(wait=True)
+    self._ahead = None  # lets go of the workers' shared memory
+    self._batches.close()
+
+
+def local_parts(mesh: Mesh, batch_size: int) -> list[tuple[int, int]]:
+  """Row ranges of the global batch that this process feeds, one per shard."""
+  rows = mesh_lib.batch_sharding(mesh)
+  indices = rows.addressable_devices_indices_map((batch_size,)).values()
+  return sorted({index.indices(batch_size)[:2] for (index,) in indices})
+
+
+def to_device(
+  mesh: Mesh,
+  batch_size: int,
+  ranges: Sequence[tuple[int, int]],
+  parts: Sequence[Mapping[str, np.ndarray]],
+) -> dict[str, jax.Array]:
+  """The global batch from this process's parts, without joining them."""
+  place = mesh_lib.batch_sharding(mesh)
+
+  def assemble(key):
+    part_of = {rows: part[key] for rows, part in zip(ranges, parts)}
+    return jax.make_array_from_callback(
+      (batch_size, *parts[0][key].shape[1:]),
+      place,
+      lambda index: part_of[index[0].indices(batch_size)[:2]],
+    )
+
+  return {key: assemble(key) for key in parts[0]}

@@ -1,0 +1,149 @@
+"""The device mesh: how parameters and batches lie on it.
+
+Axes: `replica` (copies of the parameters, across slices over DCN), `fsdp`
+(parameters and batch sharded), `tensor` (heads and hidden widths sharded).
+`models/sharding.py` names the axes of each parameter; this file maps those
+names to mesh axes. Everything that mirrors the parameters inherits.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from models import sharding
+from train.step import State, split
+
+AXES = ('replica', 'fsdp', 'tensor')
+BATCH_AXES = ('replica', 'fsdp')
+# Logical axis (models/sharding.py) -> mesh axis. Others are not sharded.
+RULES = {
+  'batch': BATCH_AXES,
+  'embed': 'fsdp',
+  'heads': 'tensor',
+  'mlp': 'tensor',
+}
+
+
+def make(
+  *,
+  replica: int = 1,
+  fsdp: int = -1,
+  tensor: int = 1,
+  devices: Sequence[jax.Device] | None = None,
+) -> Mesh:
+  """A mesh over all devices.
+
+  Args:
+    replica: copies of the parameters.
+    fsdp: shards of parameters and batch.
+    tensor: shards of heads and hidden widths.
+    devices: all of the run's, if None.
+
+  One of the three may be -1: what is left.
+
+  Raises:
+    ValueError: the product is not the number of devices.
+  """
+  devices = jax.devices() if devices is None else devices
+  shape = [replica, fsdp, tensor]
+  got = f'mesh replica={replica}, fsdp={fsdp}, tensor={tensor}'
+  if shape.count(-1) > 1 or any(size < 1 and size != -1 for size in shape):
+    raise ValueError(f'{got}: sizes are at least 1, and at most one is -1')
+  if -1 in shape:
+    rest = -int(np.prod(shape))
+    shape[shape.index(-1)] = max(1, len(devices) // rest)
+  if np.prod(shape) != len(devices):
+    raise ValueError(
+      f'{got} needs a multiple of {abs(int(np.prod(shape)))} devices, got '
+      f'{len(devices)}: change config.mesh'
+    )
+  # Explicit axes, the default of jax.make_mesh, are not for Linen layers.
+  return jax.make_mesh(
+    tuple(shape), AXES, axis_types=(AxisType.Auto,) * 3, devices=devices
+  )
+
+
+def params_shardings(mesh: Mesh, params: Mapping[str, Any]) -> Any:
+  """A NamedSharding for each leaf of `params` (arrays or their shapes).
+
+  Raises:
+    ValueError: a dimension that its mesh axis does not divide.
+  """
+
+  def place(path, leaf, axes):
+    spec = sharding.spec(axes, RULES)
+    for size, name, axis in zip(leaf.shape, axes, spec):
+      if axis is not None and size % mesh.shape[axis]:
+        raise ValueError(
+          f'parameter {jax.tree_util.keystr(path, simple=True, separator="/")} '
+          f'{leaf.shape}: axis {name}={size} must be divisible by '
+          f'config.mesh.{axis}={mesh.shape[axis]}; choose a divisor'
+        )
+    return NamedSharding(mesh, spec)
+
+  return jax.tree_util.tree_map_with_path(
+    place, params, sharding.logical_axes(params)
+  )
+
+
+def state_shardings(mesh: Mesh, tx, state: State, is_frozen: Any) -> State:
+  """Shardings of a whole state: moments and averages lie as parameters do.
+
+  Args:
+    mesh: where.
+    tx: the optimizer that the state is of.
+    state: its shapes.
+    is_frozen: as for `train.step.split`.
+  """
+  whole = NamedSharding(mesh, P())
+  params = params_shardings(mesh, state.params)
+  trained_places, _ = split(params, is_frozen)
+  trained, _ = split(state.params, is_frozen)
+  opt_state = optax.tree.map_params(
+    tx,
+    # Factored moments (Adafactor) have other shapes, and are small.
+    lambda moment, place, p: place if moment.shape == p.shape else whole,
+    state.opt_state,
+    trained_places,
+    trained,
+    transform_non_params=lambda _: whole,
+  )
+  average = None if state.ema is None else trained_places
+  return State(whole, params, opt_state, average)
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+  """Rows over all data shards."""
+  return NamedSharding(mesh, P(BATCH_AXES))
+
+
+def num_data_shards(mesh: Mesh) -> int:
+  return mesh.shape['replica'] * mesh.shape['fsdp']
+
+
+def check_batch(mesh: Mesh, *, batch_size: int, accumulate: int) -> None:
+  """Raises ValueError if rows cannot be shared out evenly."""
+  shards = num_data_shards(mesh)
+  if batch_size % shards:
+    raise ValueError(
+      f'data.batch_size={batch_size} must be divisible by the {shards} data '
+      'shards (replica x fsdp): choose a multiple, or change config.mesh'
+    )
+  if batch_size % (shards * accumulate):
+    raise ValueError(
+      f'data.batch_size={batch_size} must be divisible by the {shards} data '
+      f'shards x step.accumulate={accumulate}: choose a multiple'
+    )
+
+
+@contextlib.contextmanager
+def use(mesh: Mesh) -> Iterator[None]:
+  """Inside, what is traced is laid out on the mesh."""
+  with jax.set_mesh(mesh), sharding.rules(RULES):
+    yield

@@ -1,0 +1,195 @@
+"""What a person watches: progress, curves and pictures of a run.
+
+Everything slow (TensorBoard, W&B, files) happens in one background thread, in
+order; importing TensorFlow for clu's summary writer too, so that no step waits
+for it.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import cv2
+import jax
+import numpy as np
+
+from train.output import replace
+
+
+class Writer:
+  """Scalars and pictures of one run, on the first process only.
+
+  `metrics.jsonl` is the record of truth: one JSON object per written step.
+  """
+
+  def __init__(
+    self,
+    workdir: str,
+    *,
+    start: int,
+    config: Mapping[str, Any],
+    every: int,
+    tensorboard: bool = True,
+    wandb: str = 'disabled',
+    wandb_project: str = 'scale4d',
+  ):
+    """Opens the logs of a run that begins or goes on at step `start`.
+
+    Args:
+      workdir: the run's folder.
+      start: lines of later steps, which a killed run may have left, go.
+      config: resolved config, for W&B's page.
+      every: steps between scalars.
+      tensorboard: whether to write TensorBoard events, by clu.
+      wandb: 'disabled', 'offline' (no network or account needed) or 'online'.
+      wandb_project: where an online run appears.
+
+    Raises:
+      ValueError: an unknown W&B mode, or `every` below 1.
+    """
+    modes = ('disabled', 'offline', 'online')
+    if wandb not in modes:
+      raise ValueError(f'log.wandb={wandb!r} must be one of {modes}')
+    if every < 1:
+      raise ValueError(f'log.every={every} must be at least 1')
+    self.every = every
+    self._workdir = workdir
+    self._is_first = jax.process_index() == 0
+    self._thread = ThreadPoolExecutor(1, 'metrics')
+    self._pending, self._writers, self._wandb = [], [], None
+    if not self._is_first:
+      return
+    path = os.path.join(workdir, 'metrics.jsonl')
+    _drop_after(path, start)
+    self._jsonl = open(path, 'a')  # noqa: SIM115
+    if tensorboard:
+      self._submit(self._open_tensorboard)
+    if wandb != 'disabled':
+      self._submit(self._open_wandb, wandb, wandb_project, config)
+
+  def _open_tensorboard(self):
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+    from clu import metric_writers
+
+    self._writers.append(metric_writers.SummaryWriter(self._workdir))
+
+  def _open_wandb(self, mode, project, config):
+    import wandb
+
+    self._wandb = wandb.init(
+      mode=mode,
+      project=project,
+      dir=self._workdir,
+      name=os.path.basename(os.path.abspath(self._workdir)),
+      id=_wandb_id(self._workdir),
+      resume='allow' if mode == 'online' else None,
+      config=dict(config),
+    )
+
+  def _submit(self, function, *args):
+    self._pending = [task for task in self._pending if not _finished(task)]
+    self._pending.append(self._thread.submit(function, *args))
+
+  def scalars(self, step: int, values: Mapping[str, float]) -> None:
+    """Writes one line of scalars."""
+    if self._is_first:
+      self._submit(self._write_scalars, step, dict(values))
+
+  def _write_scalars(self, step, values):
+    self._jsonl.write(json.dumps({'step': step, **values}) + '\n')
+    self._jsonl.flush()
+    for writer in self._writers:
+      writer.write_scalars(step, values)
+    if self._wandb:
+      self._wandb.log(values, step=step)
+
+  def pictures(self, step: int, clips: Mapping[str, np.ndarray]) -> None:
+    """Writes clips [b t h w 3] in [0, 1] as pictures: a row for each clip."""
+    if self._is_first:
+      sheets = {name: contact_sheet(clip) for name, clip in clips.items()}
+      self._submit(self._write_pictures, step, sheets)
+
+  def _write_pictures(self, step, sheets):
+    folder = os.path.join(self._workdir, 'pictures', str(step))
+    os.makedirs(folder, exist_ok=True)
+    for name, sheet in sheets.items():
+      path = os.path.join(folder, f'{name}.png')
+      if not cv2.imwrite(path, sheet[..., ::-1]):
+        raise OSError(f'cannot write {path}: is the disk full?')
+    for writer in self._writers:
+      writer.write_images(step, {k: v[None] for k, v in sheets.items()})
+    if self._wandb:
+      import wandb
+
+      images = {name: wandb.Image(sheet) for name, sheet in sheets.items()}
+      self._wandb.log(images, step=step)
+
+  def quarantine(self, report: Mapping[str, Any]) -> None:
+    """Lists a record that could not be read; each process has its file."""
+    suffix = f'-{jax.process_index()}' if jax.process_count() > 1 else ''
+    path = os.path.join(self._workdir, f'quarantine{suffix}.jsonl')
+    print(f'refused: {dict(report)}', flush=True)
+    with open(path, 'a') as file:
+      file.write(json.dumps(report) + '\n')
+
+  def flush(self) -> None:
+    """Returns when everything is on disk; raises what went wrong."""
+    for task in self._pending:
+      task.result()
+    self._pending = []
+    for writer in self._writers:
+      writer.flush()
+
+  def __enter__(self) -> 'Writer':
+    return self
+
+  def __exit__(self, *unused) -> None:
+    self._thread.shutdown()
+    self.flush()
+    for writer in self._writers:
+      writer.close()
+    if self._wandb:
+      self._wandb.finish()
+    if self._is_first:
+      self._jsonl.close()
+
+
+def _finished(task) -> bool:
+  """Whether a background task is done; raises its error here if it failed."""
+  if task.done():
+    task.result()
+  return task.done()
+
+
+def _wandb_id(workdir: str) -> str:
+  """One W&B run per workdir, however often it starts again."""
+  path = os.path.join(workdir, 'wandb_id.txt')
+  if not os.path.exists(path):
+    with open(path, 'w') as file:
+      file.write(os.urandom(4).hex())
+  with open(path) as file:
+    return file.read()
+
+
+def _drop_after(path: str, step: int) -> None:
+  if not os.path.exists(path):
+    return
+  with open(path) as file:
+    # A kill can cut the last line short.
+    lines = [line for line in file if line.endswith('\n')]
+  kept = [line for line in lines if json.loads(line)['step'] <= step]
+  replace(path, ''.join(kept))
+
+
+def contact_sheet(clips: np.ndarray, gap: int = 2) -> np.ndarray:
+  """Clips [b t h w 3] in [0, 1] -> uint8 picture; rows are clips."""
+  sheet = np.pad(
+    np.asarray(clips, np.float32),
+    ((0, 0), (0, 0), (gap, gap), (gap, gap), (0, 0)),
+    constant_values=1.0,
+  )
+  b, t, h, w, _ = sheet.shape
+  sheet = sheet.transpose(0, 2, 1, 3, 4).reshape(b * h, t * w, 3)
+  return np.round(np.clip(sheet, 0, 1) * 255).astype(np.uint8)

@@ -1,0 +1,120 @@
+"""Optimizers and schedules by name, from optax; choices by parameter path."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+
+def make(
+  *,
+  steps: int,
+  lr: float,
+  name: str = 'adamw',
+  schedule: str = 'cosine',
+  warmup_steps: int = 0,
+  final_lr: float = 0.0,
+  b1: float = 0.9,
+  b2: float = 0.95,
+  weight_decay: float = 0.05,
+  decay: Sequence[str] = (r'.*/kernel',),
+  clip_norm: float = 0.0,
+) -> tuple[optax.GradientTransformation, Callable[[Any], Any]]:
+  """The update rule, and its schedule step -> learning rate.
+
+  Args:
+    steps: of the whole run: where the schedule ends.
+    lr: peak learning rate.
+    name: 'adamw', 'lion', 'adafactor' or 'sgd' (with momentum `b1`).
+    schedule: after warm-up: 'cosine' or 'linear' to `final_lr` at `steps`,
+      'rsqrt' (inverse square root), or 'constant'.
+    warmup_steps: linear from 0 to `lr`.
+    final_lr: where cosine and linear end.
+    b1: decay of the first moment.
+    b2: decay of the second moment.
+    weight_decay: decoupled, times the learning rate.
+    decay: path regexes of the parameters that decay.
+    clip_norm: gradients above this global norm are scaled down; 0: never.
+
+  Raises:
+    ValueError: an unknown name or schedule, or a number out of range.
+  """
+  if not 0 <= warmup_steps < steps:
+    raise ValueError(
+      f'optim.warmup_steps={warmup_steps} must be at least 0 and below '
+      f'steps={steps}'
+    )
+  rules = {
+    'adamw': lambda: optax.scale_by_adam(b1=b1, b2=b2),
+    'lion': lambda: optax.scale_by_lion(b1=b1, b2=b2),
+    'adafactor': lambda: optax.scale_by_factored_rms(),
+    'sgd': lambda: optax.trace(decay=b1),
+  }
+  if name not in rules:
+    raise ValueError(f'optim.name={name!r} must be one of {sorted(rules)}')
+  rate = make_schedule(
+    schedule, lr=lr, steps=steps, warmup_steps=warmup_steps, final_lr=final_lr
+  )
+  parts = [rules[name]()]
+  if clip_norm:
+    parts.insert(0, optax.clip_by_global_norm(clip_norm))
+  if weight_decay:
+    parts.append(
+      optax.add_decayed_weights(
+        weight_decay, mask=lambda params: matches(decay, params)
+      )
+    )
+  return optax.chain(*parts, optax.scale_by_learning_rate(rate)), rate
+
+
+def make_schedule(
+  schedule: str, *, lr: float, steps: int, warmup_steps: int, final_lr: float
+) -> Callable[[Any], Any]:
+  """Linear warm-up to `lr`, then `schedule`; step -> learning rate."""
+  rest, knee = steps - warmup_steps, max(warmup_steps, 1)
+  after = {
+    'cosine': lambda: optax.cosine_decay_schedule(lr, rest, final_lr / lr),
+    'linear': lambda: optax.linear_schedule(lr, final_lr, rest),
+    'rsqrt': lambda: (
+      lambda count: lr * jnp.sqrt(knee / jnp.maximum(count + warmup_steps, 1))
+    ),
+    'constant': lambda: optax.constant_schedule(lr),
+  }
+  if schedule not in after:
+    raise ValueError(
+      f'optim.schedule={schedule!r} must be one of {sorted(after)}'
+    )
+  if not lr > 0:
+    raise ValueError(f'optim.lr={lr} must be above 0')
+  if not warmup_steps:
+    return after[schedule]()
+  warmup = optax.linear_schedule(0.0, lr, warmup_steps)
+  return optax.join_schedules([warmup, after[schedule]()], [warmup_steps])
+
+
+def path_name(path) -> str:
+  """'processor/layers/mlp/dense_in/kernel' of a JAX key path."""
+  return jax.tree_util.keystr(path, simple=True, separator='/')
+
+
+def matches(regexes: Sequence[str], params: Any) -> Any:
+  """For each leaf, whether one of the regexes matches its whole path.
+
+  Raises:
+    ValueError: a regex that matches no parameter.
+  """
+  names = jax.tree_util.tree_map_with_path(
+    lambda path, _: path_name(path), params
+  )
+  for regex in regexes:
+    if not any(re.fullmatch(regex, name) for name in jax.tree.leaves(names)):
+      raise ValueError(
+        f'{regex!r} matches no parameter; some of them are '
+        f'{jax.tree.leaves(names)[:5]}'
+      )
+  return jax.tree.map(
+    lambda name: any(re.fullmatch(regex, name) for regex in regexes), names
+  )

@@ -1,0 +1,104 @@
+"""What the steps logged: read, checked and shown, without waiting for it."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+
+from train import chips, guard
+from train.clock import Clock
+from train.metrics import Writer
+from train.output import duration, say
+
+
+class Progress:
+  """Reads what steps logged, late enough that no step waits for it.
+
+  The host may be one step ahead of the device, never more; scalars of step k
+  are read when step k + 1 is under way.
+  """
+
+  def __init__(
+    self,
+    writer: Writer,
+    clock: Clock,
+    *,
+    start: int,
+    steps: int,
+    batch_size: int,
+    flops: float,
+    schedule: Callable[[int], Any],
+  ):
+    self._writer = writer
+    self._clock = clock
+    self._steps = steps
+    self._batch_size = batch_size
+    self._flops = flops
+    self._schedule = schedule
+    self._unread: list[tuple[int, Mapping[str, jax.Array]]] = []
+    self._last = (start, time.perf_counter(), dict(clock.seconds))
+    self._peak = chips.peak_flops(jax.devices()[0])
+
+  def add(self, step: int, logged: Mapping[str, jax.Array]) -> None:
+    """Takes the device scalars of `step`; reports earlier ones when due."""
+    self._unread.append((step, logged))
+    if len(self._unread) > 1:
+      jax.block_until_ready(self._unread[-2][1])
+    if (step - 1) % self._writer.every == 0:
+      self._read(self._unread[:-1])
+      self._unread = self._unread[-1:]
+
+  def read(self) -> None:
+    """Reads and checks all that was added; waits for the device."""
+    self._read(self._unread)
+    self._unread = []
+
+  def _read(self, unread):
+    for step, logged in unread:
+      values = {k: float(v) for k, v in jax.device_get(logged).items()}
+      guard.check_finite(step, values)
+      if step % self._writer.every == 0 or step == self._steps:
+        self._report(step, values)
+
+  def _report(self, step, values):
+    values |= self._speed(step)
+    values['optim/lr'] = float(self._schedule(step - 1))
+    self._writer.scalars(step, values)
+    rate = values['speed/clips_per_sec']
+    left = (self._steps - step) * values['time/step_sec']
+    mfu = values.get('speed/mfu')
+    say(
+      f'step {step:>{len(str(self._steps))}}/{self._steps}',
+      f'loss {values["train/loss"]:.4f}',
+      f'lr {values["optim/lr"]:.2e}',
+      f'{rate:.{0 if rate >= 100 else 1}f} clips/s',
+      f'mfu {mfu:.1%}' if mfu else '',
+      f'data wait {values["time/data_wait_fraction"]:.0%}',
+      f'ETA {duration(left)}',
+    )
+
+  def _speed(self, step):
+    """Per-second figures since the last report, pauses left out."""
+    before, then, spent = self._last
+    now, clock = time.perf_counter(), dict(self._clock.seconds)
+    self._last = (step, now, clock)
+
+    def took(bucket):
+      return clock.get(bucket, 0.0) - spent.get(bucket, 0.0)
+
+    count = max(step - before, 1)
+    pauses = took('evaluate') + took('save')
+    seconds = max(now - then - pauses, 1e-9)
+    rate = count * self._batch_size / seconds
+    values = {
+      'speed/clips_per_sec': rate,
+      'speed/clips_per_sec_per_chip': rate / jax.device_count(),
+      'time/step_sec': seconds / count,
+      'time/data_wait_sec': took('data_wait') / count,
+      'time/data_wait_fraction': took('data_wait') / seconds,
+    }
+    if self._peak:
+      per_chip = self._flops * count / seconds / jax.device_count()
+      values['speed/mfu'] = per_chip / self._peak
+    return values

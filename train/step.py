@@ -1,0 +1,193 @@
+"""One update: gradients of the objective, optimizer, moving average.
+
+Pure functions of the state and the batch; whatever is random comes from
+(seed, step). The state on disk is all that a resumed run needs.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from models.objective import Batch, Objective, Params
+from train import optim
+
+
+class State(NamedTuple):
+  """What a run carries from step to step."""
+
+  step: jax.Array  # int32: number of updates done
+  params: Params
+  opt_state: Any
+  ema: Params | None = None  # moving average of the trained parameters
+
+
+Metrics = dict[str, jax.Array]
+
+
+def split(params: Params, is_frozen: Any) -> tuple[Params, Params]:
+  """(trained, frozen): the same tree twice, None where the other has it."""
+  trained = jax.tree.map(lambda p, f: None if f else p, params, is_frozen)
+  frozen = jax.tree.map(lambda p, f: p if f else None, params, is_frozen)
+  return trained, frozen
+
+
+def join(trained: Params, frozen: Params) -> Params:
+  """The inverse of `split`."""
+  return jax.tree.map(
+    lambda a, b: b if a is None else a,
+    trained,
+    frozen,
+    is_leaf=lambda leaf: leaf is None,
+  )
+
+
+def averaged(state: State, is_frozen: Any) -> Params:
+  """The parameters to evaluate: the moving average where one is kept."""
+  if state.ema is None:
+    return state.params
+  return join(state.ema, split(state.params, is_frozen)[1])
+
+
+def init_state(params: Params, tx, is_frozen: Any, *, ema: float) -> State:
+  """The state before the first update; frozen leaves get no moments."""
+  trained, _ = split(params, is_frozen)
+  return State(
+    step=jnp.zeros([], jnp.int32),
+    params=params,
+    opt_state=tx.init(trained),
+    ema=jax.tree.map(jnp.copy, trained) if ema else None,
+  )
+
+
+def make_train_step(
+  objective: Objective,
+  tx: optax.GradientTransformation,
+  is_frozen: Any,
+  *,
+  seed: int,
+  accumulate: int = 1,
+  ema: float = 0.0,
+) -> Callable[[State, Batch], tuple[State, Metrics]]:
+  """The function (state, batch) -> (state, metrics) of one update.
+
+  Args:
+    objective: whose loss is minimised.
+    tx: the optimizer.
+    is_frozen: a tree of bools like the parameters: which are not trained.
+    seed: of masks and noise.
+    accumulate: micro-batches whose gradients are averaged into one update;
+      the draws of a row do not depend on it.
+    ema: decay of the moving average of the parameters; 0: none is kept.
+  """
+
+  def gradients(trained, frozen, average, batch, rng):
+    def loss(trained):
+      whole = None if average is None else join(average, frozen)
+      return objective.loss(join(trained, frozen), batch, rng, ema=whole)
+
+    (value, metrics), grads = jax.value_and_grad(loss, has_aux=True)(trained)
+    return grads, {'loss': value, **metrics}
+
+  def train_step(state: State, batch: Batch) -> tuple[State, Metrics]:
+    rng = jax.random.fold_in(jax.random.key(seed), state.step)
+    trained, frozen = split(state.params, is_frozen)
+    batch = with_rows(batch)
+
+    def one(batch):
+      return gradients(trained, frozen, state.ema, batch, rng)
+
+    grads, metrics = (
+      one(batch)
+      if accumulate == 1
+      else _mean_over(one, micro_batches(batch, accumulate))
+    )
+    updates, opt_state = tx.update(grads, state.opt_state, trained)
+    trained = optax.apply_updates(trained, updates)
+    average = state.ema and optax.incremental_update(
+      trained, state.ema, 1.0 - ema
+    )
+    logged = {f'train/{name}': value for name, value in metrics.items()}
+    logged |= gradient_norms(grads)
+    params = join(trained, frozen)
+    return State(state.step + 1, params, opt_state, average), logged
+
+  return train_step
+
+
+def make_eval_step(
+  objective: Objective, *, seed: int
+) -> Callable[[Params, Batch, jax.Array], Metrics]:
+  """The function (params, batch, number of the batch) -> metrics.
+
+  The draws depend on (seed, number), not on the training step: curves of the
+  validation loss are over the same masks.
+  """
+
+  def eval_step(params, batch, number):
+    rng = jax.random.fold_in(jax.random.key(seed), number)
+    batch = with_rows(batch)
+    loss, metrics = objective.loss(params, batch, rng)
+    logged = {f'eval/{name}': value for name, value in metrics.items()}
+    return {'eval/loss': loss, **logged}
+
+  return eval_step
+
+
+def make_pictures(
+  objective: Objective, *, seed: int, clips: int
+) -> Callable[[Params, Batch], dict[str, jax.Array]]:
+  """The function (params, batch) -> pictures of its first `clips` rows."""
+
+  def pictures(params, batch):
+    rng = jax.random.fold_in(jax.random.key(seed), 0)
+    drawn = objective.pictures(params, with_rows(batch), rng)
+    return {name: clip[:clips] for name, clip in drawn.items()}
+
+  return pictures
+
+
+def with_rows(batch: Batch) -> dict[str, Any]:
+  """The batch with 'row', each row's number: the key of its random draws."""
+  (rows,) = {value.shape[0] for value in batch.values()}
+  return {**batch, 'row': jnp.arange(rows, dtype=jnp.uint32)}
+
+
+def micro_batches(batch: Batch, count: int) -> Batch:
+  """[b ...] -> [count b/count ...]; every device keeps its own rows."""
+  return jax.tree.map(
+    lambda x: x.reshape(-1, count, *x.shape[1:]).swapaxes(0, 1), batch
+  )
+
+
+def _mean_over(function, batches):
+  """The mean of `function` over the leading axis, one at a time."""
+  count = jax.tree.leaves(batches)[0].shape[0]
+  shapes = jax.eval_shape(function, jax.tree.map(lambda x: x[0], batches))
+  zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+
+  def add(total, batch):
+    return jax.tree.map(jnp.add, total, function(batch)), None
+
+  total, _ = jax.lax.scan(add, zeros, batches)
+  return jax.tree.map(lambda x: x / count, total)
+
+
+def gradient_norms(grads: Params) -> Metrics:
+  """Norms of the gradient: global, and of each group of parameters.
+
+  A group is what shares the first two names of its path. The guard reads
+  them to name the group in which a number first went bad.
+  """
+  squares: dict[str, Any] = {}
+  for path, grad in jax.tree_util.tree_leaves_with_path(grads):
+    group = '/'.join(optim.path_name(path).split('/')[:2])
+    square = jnp.sum(jnp.square(grad.astype(jnp.float32)))
+    squares[group] = squares.get(group, 0.0) + square
+  total = sum(squares.values())
+  return {'optim/grad_norm': jnp.sqrt(total)} | {
+    f'optim/grad_norm/{group}': jnp.sqrt(square)
+    for group, square in squares.items()
+  }
