@@ -35,27 +35,6 @@ from absl import app, flags
 
 from data import ingest_steps, pool, shards
 
-_VIDEOS = flags.DEFINE_string(
-  'videos', None, "pattern of the video files, e.g. 'DIR/**' (quoted)"
-)
-_OUT = flags.DEFINE_string('out', None, 'folder to write')
-_WORKERS = flags.DEFINE_integer(
-  'workers', os.cpu_count(), 'processes, each of one thread', lower_bound=1
-)
-_SHORT_SIDE = flags.DEFINE_integer('short_side', 256, 'pixels, at most')
-_MAX_FPS = flags.DEFINE_integer('max_fps', 30, 'frames per second, at most')
-_CRF = flags.DEFINE_integer(
-  'crf', 22, 'x264 quality; 3 less is half as large again'
-)
-_PRESET = flags.DEFINE_string('preset', 'medium', 'x264 effort')
-_CHUNK = flags.DEFINE_integer('chunk_frames', 160, 'frames of a record')
-_OVERLAP = flags.DEFINE_integer('overlap_frames', 64, 'shared by two records')
-_MIN_FRAMES = flags.DEFINE_integer('min_frames', 16, 'refuse shorter videos')
-_PER_SHARD = flags.DEFINE_integer('files_per_shard', 256, 'at most')
-_LIMIT = flags.DEFINE_integer('limit_s', 7200, 'seconds that one file may take')
-_BEAM_RUNNER = flags.DEFINE_string('beam_runner', None, 'Apache Beam runner')
-_BEAM_OPTIONS = flags.DEFINE_string('beam_options', '', "the runner's options")
-
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _REPORT_S = 10  # seconds between two lines of progress
 
@@ -286,26 +265,27 @@ def report(out: Path, manifest: Mapping[str, Any]) -> str:
 
 def main(_):
   """The command."""
-  out = Path(_OUT.value)
+  given = flags.FLAGS
+  out = Path(given.out)
   recipe = {
-    'short_side': _SHORT_SIDE.value,
-    'max_fps': _MAX_FPS.value,
-    'crf': _CRF.value,
-    'preset': _PRESET.value,
-    'chunk_frames': _CHUNK.value,
-    'overlap_frames': _OVERLAP.value,
-    'min_frames': _MIN_FRAMES.value,
+    'short_side': given.short_side,
+    'max_fps': given.max_fps,
+    'crf': given.crf,
+    'preset': given.preset,
+    'chunk_frames': given.chunk_frames,
+    'overlap_frames': given.overlap_frames,
+    'min_frames': given.min_frames,
   }
   try:
     manifest = ingest(
-      _VIDEOS.value,
+      given.videos,
       out,
       recipe,
-      workers=_WORKERS.value,
-      per_shard=_PER_SHARD.value,
-      limit_s=_LIMIT.value,
-      beam_runner=_BEAM_RUNNER.value,
-      beam_options=_BEAM_OPTIONS.value,
+      workers=given.workers,
+      per_shard=given.files_per_shard,
+      limit_s=given.limit_s,
+      beam_runner=given.beam_runner,
+      beam_options=given.beam_options,
     )
   except (ValueError, OSError) as error:
     raise SystemExit(str(error)) from error
@@ -317,5 +297,23 @@ def main(_):
 
 
 if __name__ == '__main__':
+  flags.DEFINE_string(
+    'videos', None, "pattern of the video files, e.g. 'DIR/**' (quoted)"
+  )
+  flags.DEFINE_string('out', None, 'folder to write')
+  flags.DEFINE_integer(
+    'workers', os.cpu_count(), 'processes, each of one thread', lower_bound=1
+  )
+  flags.DEFINE_integer('short_side', 256, 'pixels, at most')
+  flags.DEFINE_integer('max_fps', 30, 'frames per second, at most')
+  flags.DEFINE_integer('crf', 22, 'x264 quality; 3 less is half as large again')
+  flags.DEFINE_string('preset', 'medium', 'x264 effort')
+  flags.DEFINE_integer('chunk_frames', 160, 'frames of a record')
+  flags.DEFINE_integer('overlap_frames', 64, 'shared by two records')
+  flags.DEFINE_integer('min_frames', 16, 'refuse shorter videos')
+  flags.DEFINE_integer('files_per_shard', 256, 'at most')
+  flags.DEFINE_integer('limit_s', 7200, 'seconds that one file may take')
+  flags.DEFINE_string('beam_runner', None, 'Apache Beam runner')
+  flags.DEFINE_string('beam_options', '', "the runner's options")
   flags.mark_flags_as_required(['videos', 'out'])
   app.run(main)

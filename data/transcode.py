@@ -146,7 +146,7 @@ def _collect(groups: list[list[_Coded]], packets: list[av.Packet]):
 
 
 def constant_rate(
-  frames: Iterator[av.VideoFrame], source_rate: Fraction, rate: Fraction
+  frames: Iterator, source_rate: Fraction, rate: Fraction
 ) -> Iterator[av.VideoFrame]:
   """The frames on show at 0, 1 / rate, 2 / rate ... after the first.
 
@@ -155,8 +155,7 @@ def constant_rate(
   """
   clock, number = Fraction(0), 0
   shown, shown_at = None, None
-  for frame in frames:
-    at = None if frame.pts is None else frame.pts * frame.time_base
+  for frame, at in _timed(frames):
     if shown is not None:
       known = at is not None and shown_at is not None
       step = at - shown_at if known else 0
@@ -167,6 +166,30 @@ def constant_rate(
       number += 1
     shown, shown_at = frame, at
   yield shown
+
+
+def _timed(
+  frames: Iterator[av.VideoFrame],
+) -> Iterator[tuple[av.VideoFrame, Fraction | None]]:
+  """Each frame with its time, if it has one.
+
+  Frames come in display order. Files whose presentation times do not (packed
+  B-frames in avi, wrong reordering in mp4) have good decoding times: trusted is
+  whichever ran backwards less often so far, as ffmpeg does.
+  """
+  last = {'pts': -math.inf, 'dts': -math.inf}
+  faults = {'pts': 0, 'dts': 0}
+  for frame in frames:
+    ticks = {'pts': frame.pts, 'dts': frame.dts}
+    for kind, value in ticks.items():
+      if value is not None:
+        faults[kind] += value <= last[kind]
+        last[kind] = value
+    trusted = 'pts' if faults['pts'] <= faults['dts'] else 'dts'
+    if ticks[trusted] is None:
+      trusted = 'dts' if trusted == 'pts' else 'pts'
+    tick = ticks[trusted]
+    yield frame, None if tick is None else tick * frame.time_base
 
 
 def _fit(height: int, width: int, short_side: int) -> tuple[int, int]:

@@ -139,6 +139,22 @@ def test_long_pauses_are_cut_out():
   assert list(transcode.constant_rate(iter(given), one, one)) == given
 
 
+def test_wrong_presentation_times_add_no_frames():
+  class Frame:
+    time_base = Fraction(1)
+
+    def __init__(self, pts, dts):
+      self.pts, self.dts = pts, dts
+
+  # As some avi have it, of frames I B B P B B P in display order.
+  pairs = [(2, 2), (3, 3), (5, 4), (4, 5), (6, 6), (8, 7), (7, 8), (9, 9)]
+  given = [Frame(*pair) for pair in pairs]
+  one = Fraction(1)
+  shown = list(transcode.constant_rate(iter(given), one, one))
+  assert len(shown) <= len(given) + 1
+  assert sorted(shown, key=given.index) == shown
+
+
 @pytest.mark.parametrize(
   ('count', 'options', 'reason'),
   [
