@@ -1,0 +1,63 @@
+"""What bench measures must be the same clips; how fast is not tested here."""
+
+import numpy as np
+import pytest
+
+from data import bench, bench_peers, ingest, transforms, video, videos
+
+OPTIONS = {'frames': 4, 'height': 24, 'width': 32}
+
+
+@pytest.fixture(scope='module')
+def folder(footage, tmp_path_factory):
+  out = tmp_path_factory.mktemp('bench') / 'data'
+  recipe = {'chunk_frames': 32, 'overlap_frames': 16}
+  ingest.ingest(str(footage), out, recipe, workers=0)
+  return str(out)
+
+
+@pytest.fixture
+def source(folder):
+  return videos.make('train', path=folder, validation_fraction=0, **OPTIONS)
+
+
+def test_peers_read_the_same_frames(source):
+  parsed = [source.fetch(index) for index in range(2)]
+  assert [each.start for each in parsed] == [0, 16]
+  copy = bench_peers.long_group(parsed)
+  wanted = np.array([3, 9, 20])
+  ours = [
+    frame.to_ndarray(format='rgb24')
+    for frame in video.decode(parsed[1], wanted)
+  ]
+  bare = bench_peers.bare_loop(parsed[1].payload, wanted, parsed[1].fps)
+  np.testing.assert_array_equal(bare, ours)
+  long = bench_peers.bare_loop(copy, 16 + wanted, parsed[1].fps)
+  assert np.abs(np.array(long, int) - ours).mean() < 6
+  box = transforms.Box(4, 6, 40, 50)
+  usual = bench_peers.usual_loop(copy, 16 + wanted, parsed[1].fps, box, 24, 32)
+  clip = video.render(video.decode(parsed[1], wanted), box, 24, 32)
+  assert np.abs(usual.astype(int) - clip).mean() < 8
+
+
+def test_all_figures_are_there(folder):
+  options = {
+    'split': 'train',
+    'batch_size': 2,
+    'seed': 0,
+    'sources': {
+      'a': {'name': 'videos', 'weight': 1.0, 'path': folder, **OPTIONS}
+    },
+    'keys': ('video',),
+  }
+  found = bench.bench(options, rounds=2, clips=4, copies=1, workers=1)
+  assert found['stages_ms'].keys() == set(bench.STAGES)
+  assert all(value > 0 for value in found['peers'].values())
+  assert found['pipeline']['workers_over_cores'] > 0
+  assert found['pipeline']['memory_mb'] > found['memory_mb'] > 10
+  found['feeding'] = bench.feeding(50.0, 2e11, 200.0, 0.4)
+  assert found['feeding']['chip_clips_per_s'] == pytest.approx(400)
+  assert found['feeding']['cores_per_chip'] == pytest.approx(8)
+  text = bench.report(found)
+  for part in ('decode', 'p99', 'bare PyAV loop', '8.0 cores feed it'):
+    assert part in text
