@@ -32,7 +32,7 @@ from ml_collections import config_flags
 from data import bench_peers, pipeline, videos
 
 STAGES = ('read', 'augment', 'decode', 'resize', 'batch')
-_LONG_RECORDS = 3  # of each video that is copied with long groups of pictures
+_LONG_RECORDS = 8  # of each video that is copied with long groups of pictures
 
 
 def stages(

@@ -11,6 +11,8 @@ cheap, beside the format (`data/transcode.py`):
 """
 
 import contextlib
+import ctypes
+import functools
 import io
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -48,6 +50,7 @@ def decode(record: Record, frames: Int[np.ndarray, 't']) -> list[av.VideoFrame]:
       f'frames {wanted.min()} to {wanted.max()} of a record of '
       f'{record.frames} frames: ask for 0 to {record.frames - 1}'
     )
+  _keep_freed_memory()
   codec = av.CodecContext.create('h264', 'r')
   codec.extradata = record.extradata
   codec.thread_type = 'NONE'
@@ -65,6 +68,20 @@ def decode(record: Record, frames: Int[np.ndarray, 't']) -> list[av.VideoFrame]:
   if missing:
     raise BadRecord(f'{_whence(record)}: frames {sorted(missing)} are missing')
   return [decoded[number] for number in wanted.tolist()]
+
+
+@functools.cache
+def _keep_freed_memory():
+  """Lets malloc reuse the memory of one clip's frames for the next.
+
+  By default glibc gives it back, and asks the kernel for it again, page by
+  page: an eighth of the time of a clip.
+  """
+  trim_threshold, mmap_threshold = -1, -3  # of malloc.h
+  with contextlib.suppress(AttributeError):  # another libc
+    mallopt = ctypes.CDLL(None).mallopt
+    mallopt(trim_threshold, 2**28)
+    mallopt(mmap_threshold, 2**25)
 
 
 def needed(
