@@ -50,7 +50,7 @@ def test_all_figures_are_there(folder):
     },
     'keys': ('video',),
   }
-  found = bench.bench(options, rounds=2, clips=4, copies=1, workers=1)
+  found = bench.bench(options, rounds=1, clips=4, copies=1, workers=1)
   assert found['stages_ms'].keys() == set(bench.STAGES)
   assert all(value > 0 for value in found['peers'].values())
   assert found['pipeline']['workers_over_cores'] > 0
