@@ -35,7 +35,7 @@ RECIPES = {
   },
   'laptop': {
     'steps': 500,
-    'lr': 1e-3,
+    'lr': 3e-3,
     'warmup_steps': 50,
     'width': 128,
     'heads': 4,

@@ -119,6 +119,6 @@ def recipe(pretraining):
     'mesh': pretraining['mesh'],
     'init_from': pretraining['init_from'],
     'checkpoint': {'every': 3},
-    'eval': {'every': 3, 'batches': 1, 'pictures': 1},
+    'eval': {'every': 0},
     'log': {'every': 1, 'tensorboard': False},
   }

@@ -91,17 +91,22 @@ def test_again_it_is_done_and_another_config_is_refused(
     job.run(recipe, checkpoint=str(folder), workdir=str(out), random_init=True)
 
 
-def test_random_init_leaves_the_backbone_as_it_starts(
-  run, done, recipe, tmp_path
-):
+def test_random_init_loads_nothing(run, recipe):
   folder, _ = run
-  config = {**recipe, 'steps': 1, 'eval': {'every': 0}}
-  result = job.run(
-    config, checkpoint=str(folder), workdir=str(tmp_path), random_init=True
+  pretrained, random = (
+    job.resolve(recipe, checkpoint=str(folder), random_init=is_random)
+    for is_random in (False, True)
   )
-  assert result['random_init']
-  assert result['checkpoint']['step'] is None
-  assert result['metrics'] != done[1]['metrics']
+  assert pretrained['init_from']['path'] == str(folder)
+  assert pretrained['init_from']['at'] == 'backbone'
+  assert pretrained['backbone']['step'] == 1
+  assert random['init_from']['path'] == ''
+  assert random['backbone'] == {
+    'run': str(folder),
+    'step': None,
+    'random_init': True,
+  }
+  assert random['model'] == pretrained['model']
 
 
 def test_labels_of_the_run_are_merged_under_the_recipes(tmp_path, pretraining):

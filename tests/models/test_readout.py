@@ -9,6 +9,14 @@ from models import sharding
 from models.readout import AttentionReadout, resize_time
 
 
+@pytest.fixture(scope='module', autouse=True)
+def quick_to_compile():
+  """These programs run once: compiling them well takes longer than they do."""
+  jax.config.update('jax_disable_most_optimizations', True)
+  yield
+  jax.config.update('jax_disable_most_optimizations', False)
+
+
 @pytest.mark.parametrize(
   ('width', 'heads', 'queries', 'outputs', 'channels', 'count'),
   [

@@ -1,0 +1,25 @@
+"""Writes a report: `python -m evals.report RUNS... --out=DIR`.
+
+DIR/index.html opens without a network; every figure lies beside it as PNG,
+every number as CSV. Made again, it shows what has been added since.
+"""
+
+from absl import app, flags
+
+_OUT = flags.DEFINE_string('out', None, 'Folder of index.html.')
+
+
+def main(argv: list[str]) -> None:
+  """Reads the runs, writes the page, prints its path."""
+  if len(argv) < 2:
+    raise app.UsageError(
+      'name at least one run: python -m evals.report RUNS...'
+    )
+  from evals import report_page
+
+  print(report_page.write(argv[1:], _OUT.value))
+
+
+if __name__ == '__main__':
+  flags.mark_flags_as_required(['out'])
+  app.run(main)
