@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from einops import rearrange, repeat
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, Shaped
 
 from models import patches, sizes, vit
 from models.layers import Affine, lecun
@@ -182,7 +182,7 @@ class MAE:
       return jnp.mean(error, where=hidden), {}
     return jnp.mean(error), {}
 
-  def draw(self, keys: PRNGKeyArray) -> Int[Array, 'b v']:
+  def draw(self, keys: Key[Array, 'b']) -> Int[Array, 'b v']:
     """Which patches are seen: for every key, `visible` different ones.
 
     The largest v of n random words, which needs no sort of all n.

@@ -16,6 +16,7 @@ from einops import rearrange
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from models import patches
+from models.attention import resolve
 from models.layers import Affine, Block, lecun
 from models.objective import Features, Params
 from models.patches import Triple
@@ -58,7 +59,8 @@ class Backbone:
     """Check.
 
     Raises:
-      ValueError: no such `remat`, or the patch does not divide the clip.
+      ValueError: no such `remat` or `attention`, or the patch does not
+        divide the clip.
     """
     if self.remat not in REMAT:
       raise ValueError(
@@ -66,6 +68,7 @@ class Backbone:
         f'{", ".join(REMAT)}.'
       )
     patches.grid(self.clip, self.patch)
+    resolve(self.attention, self.tokens)
 
   @property
   def grid(self) -> Triple:

@@ -1,0 +1,97 @@
+"""Every parameter has logical axes, and rules reach activations."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, PartitionSpec
+
+from models import mae, sharding, sizes
+
+CLIPS = {'video': jax.ShapeDtypeStruct((2, 16, 224, 224, 3), np.uint8)}
+
+
+def names(params):
+  leaves = jax.tree_util.tree_leaves_with_path(params)
+  return ['/'.join(key.key for key in path) for path, _ in leaves]
+
+
+def test_the_table_covers_every_size_and_no_row_is_idle():
+  idle = set(range(len(sharding.VIT) + len(sharding.MAE)))
+  for size in sizes.SIZES:
+    params = jax.eval_shape(mae.make(size=size).init, jax.random.key(0), CLIPS)
+    axes = sharding.logical_axes(params)
+    assert jax.tree.structure(params) == jax.tree.structure(
+      axes, is_leaf=lambda x: isinstance(x, tuple)
+    )
+    idle -= {sharding.row_of(name) for name in names(params)}
+  assert not idle
+
+
+def test_the_axes_that_matter():
+  params = jax.eval_shape(mae.make().init, jax.random.key(0), CLIPS)
+  layers = sharding.logical_axes(params)['processor']['layers']
+  attention = layers['attention']
+  assert attention['query']['kernel'] == (
+    'layers',
+    'embed',
+    'heads',
+    'head_dim',
+  )
+  assert layers['mlp']['dense_out']['kernel'] == ('layers', 'mlp', 'embed')
+
+
+def test_every_name_is_a_logical_axis():
+  used = {axis for _, axes in sharding.TABLE for axis in axes} - {None}
+  assert used <= set(sharding.AXES)
+
+
+def test_a_prefix_is_allowed():
+  leaf = np.zeros((1, 2, 3))
+  tree = {'backbone': {'layers': {'mlp': {'dense_in': {'kernel': leaf}}}}}
+  axes = sharding.logical_axes(tree)
+  found = axes['backbone']['layers']['mlp']['dense_in']['kernel']
+  assert found == ('layers', 'embed', 'mlp')
+
+
+def test_a_leaf_without_a_row_is_named():
+  with pytest.raises(ValueError, match='decoder/gate needs exactly one row'):
+    sharding.logical_axes({'decoder': {'gate': np.zeros(3)}})
+
+
+def test_a_row_of_another_rank_is_named():
+  with pytest.raises(ValueError, match='head/bias has 2 axes'):
+    sharding.logical_axes({'head': {'bias': np.zeros((3, 3))}})
+
+
+def test_constrain_is_the_identity_outside_rules():
+  x = jnp.ones((4, 2))
+  assert sharding.constrain(x, 'batch', None) is x
+
+
+def test_constrain_splits_inside_rules():
+  mesh = jax.make_mesh((4, 2), ('fsdp', 'tensor'), (AxisType.Auto,) * 2)
+  table = {'batch': 'fsdp', 'mlp': 'tensor'}
+
+  @jax.jit
+  def step(x):
+    return sharding.constrain(x * 2, 'batch', None, 'mlp')
+
+  with jax.set_mesh(mesh), sharding.rules(table):
+    out = step(jnp.ones((8, 3, 6)))
+  assert out.sharding.spec == PartitionSpec('fsdp', None, 'tensor')
+
+
+def test_rules_refuse_a_name_that_is_no_axis():
+  with (
+    pytest.raises(ValueError, match="'bacth'"),
+    sharding.rules({'bacth': 'fsdp'}),
+  ):
+    pass
+
+
+def test_platform_is_the_meshs():
+  assert sharding.platform() == 'cpu'
+  mesh = jax.make_mesh((8,), ('fsdp',), (AxisType.Auto,))
+  with jax.set_mesh(mesh):
+    assert jax.jit(lambda x: x if sharding.platform() == 'cpu' else -x)(1) == 1
