@@ -1,0 +1,163 @@
+"""Times a CPU training step beside HuggingFace's: `python -m launch.versus`.
+
+4DS-S against VideoMAE in PyTorch: 16x224x224 clips, width 384, 12 blocks, 78
+visible tokens, a decoder of two blocks; forward, backward and AdamW, float32.
+They take turns on this machine, each in its own process, so that whatever
+else runs slows both. Install the peer with `pip install --group peers`.
+"""
+
+import importlib.util
+import statistics
+import subprocess
+import sys
+import time
+
+from absl import app, flags
+
+_ROUNDS = flags.DEFINE_integer('rounds', 11, 'Timed steps of each.')
+_CLIPS = flags.DEFINE_integer('clips', 2, 'Clips per step.')
+_PYTHON = flags.DEFINE_string(
+  'python', sys.executable, 'Interpreter that has torch and transformers.'
+)
+_REST_SEC = 0.3  # threads that spin for work have stopped by then
+
+
+def peer_flops(clips: int, visible: int) -> dict[str, float]:
+  """Model FLOPs of one step of VideoMAE ViT-S, by part.
+
+  Counted as `models.mae` counts: per token of a block 4 d^2 multiply-adds of
+  projections, 8 d^2 of the MLP, 2 n d of attention; a multiply-add is 2, a
+  step 3 times the forward pass (the patch embedding, which embeds masked
+  patches as well, twice). d = 384, patches have 1536 values, n = 1568.
+  """
+  width, pixels, tokens = 384, 1536, 1568
+
+  def blocks(count, n):
+    return 2.0 * count * n * (12 * width**2 + 2 * n * width)
+
+  forward = {
+    'encoder': blocks(12, visible) + 2.0 * visible * width**2,
+    'decoder': blocks(2, tokens),
+    'head': 2.0 * (tokens - visible) * width * pixels,
+  }
+  step = {part: 3.0 * clips * count for part, count in forward.items()}
+  return {'patchify': 4.0 * clips * tokens * width * pixels, **step}
+
+
+def start_peer(python: str, clips: int, visible: int) -> subprocess.Popen:
+  """The peer's process, warmed up.
+
+  Raises:
+    ValueError: the peer does not start; its own message is on stderr.
+  """
+  if python == sys.executable and not (
+    importlib.util.find_spec('torch')
+    and importlib.util.find_spec('transformers')
+  ):
+    raise ValueError(
+      'launch.versus needs torch and transformers: `pip install --group '
+      'peers`, or name an interpreter that has them with --python.'
+    )
+  peer = subprocess.Popen(
+    [python, '-m', 'launch.versus_peer', str(clips), str(visible)],
+    stdin=subprocess.PIPE,
+    stdout=subprocess.PIPE,
+    text=True,
+  )
+  if peer.stdout.readline().strip() != 'ready':
+    raise ValueError(
+      f'{python} -m launch.versus_peer did not start (exit '
+      f'{peer.wait()}). Does it have torch and transformers?'
+    )
+  return peer
+
+
+def make_step(objective, clips: int):
+  """A function that makes one step of the trainer's own update."""
+  import jax
+  import numpy as np
+
+  from train import optim
+  from train.step import init_state, make_train_step
+
+  rng = np.random.default_rng(0)
+  video = rng.integers(0, 256, (clips, 16, 224, 224, 3), dtype=np.uint8)
+  batch = {'video': video}
+  params = jax.jit(objective.init)(jax.random.key(0), batch)
+  frozen = jax.tree.map(lambda _: False, params)
+  tx, _ = optim.make(steps=1000, lr=1e-4)
+  update = make_train_step(objective, tx, frozen, seed=0)
+  update = jax.jit(update, donate_argnums=0)
+  state = init_state(params, tx, frozen, ema=0.0)
+
+  def step() -> None:
+    nonlocal state
+    state, _ = jax.block_until_ready(update(state, batch))
+
+  return step
+
+
+def take_turns(step, peer: subprocess.Popen, rounds: int):
+  """Seconds of every timed step, (ours, the peer's)."""
+  ours, theirs = [], []
+  for _ in range(rounds):
+    time.sleep(_REST_SEC)
+    started = time.perf_counter()
+    step()
+    ours.append(time.perf_counter() - started)
+    time.sleep(_REST_SEC)
+    print(file=peer.stdin, flush=True)
+    theirs.append(float(peer.stdout.readline()))
+  return ours, theirs
+
+
+def table(
+  ours: list[float], theirs: list[float], flops: float, peer: float
+) -> str:
+  """What is printed: medians, FLOPs, achieved FLOP/s and their ratios."""
+  lines = [f'{"":24}{"sec/step":>10}{"GFLOP/step":>12}{"GFLOP/s":>9}']
+  rows = (('scale4d 4DS-S', ours, flops), ('HF VideoMAE ViT-S', theirs, peer))
+  for name, seconds, count in rows:
+    median = statistics.median(seconds)
+    rate = count / median / 1e9
+    lines.append(f'{name:24}{median:10.3f}{count / 1e9:12.1f}{rate:9.1f}')
+  ratios = {
+    'median of pairs': statistics.median(b / a for a, b in zip(ours, theirs)),
+    'fastest of each': min(theirs) / min(ours),
+  }
+  for name, ratio in ratios.items():
+    lines.append(
+      f'{name}: {ratio:.2f} times faster, '
+      f'{ratio * flops / peer:.2f} times the FLOP/s'
+    )
+  return '\n'.join(lines)
+
+
+def main(argv: list[str]) -> None:
+  """Prints the table."""
+  if len(argv) > 1:
+    raise app.UsageError(f'unexpected arguments {argv[1:]}')
+  from models import mae
+  from train import heap
+
+  heap.keep()
+  import numpy as np
+
+  clips, objective = _CLIPS.value, mae.make(size='S', dtype='float32')
+  visible = objective.visible
+  with start_peer(_PYTHON.value, clips, visible) as peer:
+    step = make_step(objective, clips)
+    step()
+    step()
+    ours, theirs = take_turns(step, peer, _ROUNDS.value)
+    peer.stdin.close()
+  flops = objective.flops({'video': np.empty(clips)})
+  peers = peer_flops(clips, visible)
+  for name, parts in (('scale4d', flops), ('HF VideoMAE', peers)):
+    counts = ', '.join(f'{p} {count / 1e9:.1f}' for p, count in parts.items())
+    print(f'GFLOP per step of {name}: {counts}')
+  print(table(ours, theirs, sum(flops.values()), sum(peers.values())))
+
+
+if __name__ == '__main__':
+  app.run(main)
