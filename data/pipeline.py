@@ -10,7 +10,10 @@ it feeds). A part is also the unit of work of a grain worker process, which
 bounds memory by one device's share of the batch rather than by the host's.
 """
 
+import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -278,6 +281,12 @@ class _Work:
 
 
 def _start_worker(worker: int, workers: int) -> None:
-  """Leaves Ctrl-C to the main process, which saves before it closes us."""
+  """Leaves Ctrl-C to the main process, which saves; dies with it if killed."""
   del worker, workers
   signal.signal(signal.SIGINT, signal.SIG_IGN)
+  threading.Thread(target=_follow_parent, daemon=True).start()
+
+
+def _follow_parent() -> None:
+  multiprocessing.parent_process().join()
+  os._exit(1)  # a killed parent's other threads would wait for ever

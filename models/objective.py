@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
-from jaxtyping import Array, Float, PRNGKeyArray, UInt
+from jaxtyping import Array, Float, Key, PRNGKeyArray, UInt
 
 Params = Mapping[str, Any]  # nested dict of arrays; every level is named
 Batch = Mapping[str, Any]  # record keys of `data/source.py`, batch axis first
@@ -74,7 +74,7 @@ def make(name: str, **options) -> Objective:
   return module.make(**options)
 
 
-def row_keys(rng: PRNGKeyArray, batch: Batch) -> PRNGKeyArray:
+def row_keys(rng: PRNGKeyArray, batch: Batch) -> Key[Array, 'b']:
   """One key per row of the batch, [b].
 
   `batch['row']` is the row's number in the global batch (the trainer adds

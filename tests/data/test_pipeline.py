@@ -40,9 +40,7 @@ def make(sizes=(50, 7), seed=0, bad=(), shuffle=True, workers=0, max_bad=1.0):
     seed=seed,
     shuffle=shuffle,
   )
-  return pipeline.Pipeline(
-    examples, workers=workers, **{'max_bad': 1.0} | options
-  )
+  return pipeline.Pipeline(examples, workers=workers, max_bad=max_bad)
 
 
 def take(pipe, steps, **options):

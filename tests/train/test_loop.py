@@ -180,24 +180,6 @@ def test_starts_from_another_runs_parameters(tiny_config, tmp_path, capsys):
   )
 
 
-def test_memorises_eight_clips(tiny_config, tmp_path):
-  config = tiny_config(
-    **{
-      'steps': 150,
-      'data.sources.world.clips': 8,
-      'model.dim': 64,
-      'optim.lr': 5e-3,
-      'optim.weight_decay': 0.0,
-      'eval.every': 0,
-      'log.every': 50,
-      'checkpoint.every': 150,
-    }
-  )
-  run(config, tmp_path)
-  losses = curve(tmp_path)
-  assert losses[150] < 0.3 * losses[50]
-
-
 @pytest.mark.parametrize(
   ('changes', 'message'),
   [

@@ -1,0 +1,84 @@
+"""Whole processes: killed at any moment, or several of them on one run."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from configs import quickstart
+from train import guard
+
+STEPS = 40
+
+
+def command(tiny_config, workdir, **changes):
+  """The command line of a tiny run."""
+  recipe = guard.flatten(quickstart.get_config().to_dict())
+  wanted = guard.flatten(tiny_config(**changes))
+  overrides = [
+    f'--config.{key}={value}'
+    for key, value in wanted.items()
+    if value != recipe[key]
+  ]
+  recipe = '--config=configs/quickstart.py'
+  return [
+    *(sys.executable, '-m', 'train', recipe, f'--workdir={workdir}'),
+    *overrides,
+  ]
+
+
+def losses(workdir):
+  lines = (workdir / 'metrics.jsonl').read_text().splitlines()
+  lines = [json.loads(line) for line in lines]
+  return {
+    line['step']: line['train/loss'] for line in lines if 'train/loss' in line
+  }
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_to_the_same_numbers(tiny_config, tmp_path):
+  changes = {'steps': STEPS, 'data.workers': 2, 'checkpoint.every': 5}
+  subprocess.run(
+    command(tiny_config, tmp_path / 'whole', **changes), check=True
+  )
+  workdir = tmp_path / 'cut'
+  for _ in range(2):
+    run = subprocess.Popen(command(tiny_config, workdir, **changes))
+    before = len(list(workdir.glob('checkpoints/[0-9]*')))
+    deadline = time.monotonic() + 120
+    while len(list(workdir.glob('checkpoints/[0-9]*'))) <= min(before, 2):
+      assert time.monotonic() < deadline
+      assert run.poll() in (None, 0)
+      if run.poll() == 0:
+        break
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+  subprocess.run(command(tiny_config, workdir, **changes), check=True)
+  assert losses(workdir) == losses(tmp_path / 'whole')
+
+
+@pytest.mark.slow
+def test_two_processes_are_one_run(tiny_config, tmp_path):
+  changes = {'mesh.replica': 2, 'mesh.fsdp': 4, 'mesh.tensor': 1}
+  subprocess.run(command(tiny_config, tmp_path / 'one', **changes), check=True)
+  with socket.socket() as free:
+    free.bind(('localhost', 0))
+    port = free.getsockname()[1]
+  runs = []
+  for process in range(2):
+    environment = os.environ | {
+      'JAX_COORDINATOR_ADDRESS': f'localhost:{port}',
+      'JAX_NUM_PROCESSES': '2',
+      'JAX_PROCESS_ID': str(process),
+      'XLA_FLAGS': '--xla_force_host_platform_device_count=4',
+    }
+    line = command(tiny_config, tmp_path / 'two', **changes)
+    runs.append(subprocess.Popen(line, env=environment))
+  assert [run.wait(timeout=300) for run in runs] == [0, 0]
+  one, two = losses(tmp_path / 'one'), losses(tmp_path / 'two')
+  assert two == pytest.approx(one, abs=1e-5)
