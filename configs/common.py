@@ -57,7 +57,12 @@ def _cast(key, value, kind):
 
 
 def training(
-  *, lr: float, warmup_steps: int, every: int, log_every: int
+  *,
+  lr: float,
+  warmup_steps: int,
+  every: int,
+  log_every: int,
+  eval_batches: int = 4,
 ) -> dict:
   """The sections that recipes have in common; values are ours.
 
@@ -66,6 +71,7 @@ def training(
     warmup_steps: linear warm-up from 0.
     every: steps between checkpoints, and between evaluations.
     log_every: steps between logged scalars.
+    eval_batches: of the validation loss.
   """
   return {
     'optim': {
@@ -84,7 +90,12 @@ def training(
     'mesh': {'replica': 1, 'fsdp': -1, 'tensor': 1},
     'init_from': {'path': '', 'at': '', 'step': -1, 'ema': False},
     'checkpoint': {'every': every, 'keep': 3},
-    'eval': {'every': every, 'batches': 4, 'pictures': 4, 'workers': 0},
+    'eval': {
+      'every': every,
+      'batches': eval_batches,
+      'pictures': 4,
+      'workers': 0,
+    },
     'log': {
       'every': log_every,
       'tensorboard': True,

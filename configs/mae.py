@@ -66,6 +66,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
         'remat': 'none' if laptop else 'named',
         'scan': not laptop,
         'attention': 'auto',
+        'positions': 'normal',
       },
       'data': {
         'batch_size': args['batch_size'] or recipe['batch_size'],

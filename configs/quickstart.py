@@ -16,7 +16,7 @@ FRAMES, HEIGHT, WIDTH = 8, 48, 48
 
 def get_config(arg: str | None = None) -> ConfigDict:
   """Arguments: seed, steps."""
-  args = common.parse(arg, seed=0, steps=1500)
+  args = common.parse(arg, seed=0, steps=2400)
   steps = args['steps']
   return ConfigDict(
     {
@@ -36,16 +36,17 @@ def get_config(arg: str | None = None) -> ConfigDict:
         'patch': (2, 8, 8),
         'output_patch': (4, 8, 8),
         'mask': 'random',
-        'mask_ratio': 0.9,
+        'mask_ratio': 0.75,
         'loss_on': 'all',
         'normalise_target': False,
         'dtype': 'float32',
         'remat': 'none',
         'scan': False,
         'attention': 'auto',
+        'positions': 'waves',
       },
       'data': {
-        'batch_size': 32,
+        'batch_size': 8,
         'seed': args['seed'],
         'sources': {
           'world': {
@@ -67,7 +68,11 @@ def get_config(arg: str | None = None) -> ConfigDict:
         'max_bad': 0.0,
       },
       **common.training(
-        lr=1e-3, warmup_steps=steps // 15, every=250, log_every=25
+        lr=2e-3,
+        warmup_steps=steps // 15,
+        every=600,
+        log_every=100,
+        eval_batches=32,
       ),
     }
   )

@@ -231,6 +231,10 @@ class Pipeline:
     if self.workers:
       if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()  # grain reads flags, in a notebook too
+      # Workers end with arrays under way, which Python then frees: no news.
+      os.environ.setdefault(
+        'PYTHONWARNINGS', 'ignore:resource_tracker:UserWarning'
+      )
       dataset = dataset.mp_prefetch(
         grain.MultiprocessingOptions(
           num_workers=self.workers, per_worker_buffer_size=2

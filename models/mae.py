@@ -19,7 +19,7 @@ from models import patches, sizes, vit
 from models.layers import Affine, lecun
 from models.objective import Batch, Features, Params, row_keys
 from models.patches import Triple
-from models.positions import Learned
+from models.positions import Learned, start_of
 
 MASKS = ('random', 'tube')
 LOSS_ON = ('all', 'masked')
@@ -47,6 +47,7 @@ def make(
   remat: str = 'none',
   scan: bool = True,
   attention: str = 'auto',
+  positions: str = 'normal',
 ) -> 'MAE':
   """The objective. Defaults are published, unless marked (ours).
 
@@ -74,6 +75,9 @@ def make(
     remat: what the backward pass recomputes: a name of `vit.REMAT` (ours).
     scan: scan over the layers, or unroll them (ours).
     attention: see `models.attention.attend` (ours).
+    positions: how position embeddings and latents start: 'normal' with
+      deviation 0.02, or 'waves', sines and cosines of the position (ours:
+      short runs then need not find out first where patches are).
 
   Raises:
     ValueError: an unknown name, or numbers that do not fit together.
@@ -97,6 +101,7 @@ def make(
       remat=remat,
       scan=scan,
       attention=attention,
+      positions=positions,
     ),
     output_patch=tuple(output_patch),
     output_grid=patches.grid(clip, tuple(output_patch), 'output_patch'),
@@ -139,7 +144,12 @@ class MAE:
 
   @property
   def _latents(self) -> Learned:
-    return Learned((self.latents,), self.backbone.size.width)
+    # In cells of the input grid, so that both tables tell places alike.
+    cell = tuple(
+      out / patch for out, patch in zip(self.output_patch, self.backbone.patch)
+    )
+    start = start_of(self.backbone.positions, self.output_grid, cell)
+    return Learned((self.latents,), self.backbone.size.width, start)
 
   @property
   def _head(self) -> Affine:
@@ -257,7 +267,7 @@ class MAE:
   def pictures(
     self, params: Params, batch: Batch, rng: PRNGKeyArray
   ) -> dict[str, Float[Array, 'b t h w 3']]:
-    """What is seen, what is reconstructed and the truth, side by side."""
+    """What is seen, what is reconstructed and the truth, one above another."""
     video = batch['video']
     index = self.draw(row_keys(rng, batch))
     output = self.reconstruct(params, video, index)
@@ -268,7 +278,7 @@ class MAE:
     output = patches.unpatchify(output, self.output_grid, self.output_patch)
     masked = jnp.where(self._seen(index), truth, 0.5)
     clips = [masked, jnp.clip(output, 0, 1), truth]
-    return {'reconstruction': jnp.concatenate(clips, axis=3)}
+    return {'reconstruction': jnp.concatenate(clips, axis=2)}
 
   def _target(self, pixels: Shaped[Array, 'b s p']) -> Float[Array, 'b s p']:
     """What the head is to say for output patches, float32."""

@@ -20,7 +20,7 @@ from models.attention import resolve
 from models.layers import Affine, Block, lecun
 from models.objective import Features, Params
 from models.patches import Triple
-from models.positions import Learned
+from models.positions import Learned, start_of
 from models.sharding import constrain
 from models.sizes import Size
 
@@ -45,6 +45,7 @@ class Backbone:
     remat: what the backward pass recomputes, a name of REMAT.
     scan: scan over the layers (compiles in constant time), or unroll them.
     attention: see `models.attention.attend`.
+    positions: how the position embeddings start, a name of positions.STARTS.
   """
 
   size: Size
@@ -54,13 +55,14 @@ class Backbone:
   remat: str
   scan: bool
   attention: str
+  positions: str = 'normal'
 
   def __post_init__(self):
     """Check.
 
     Raises:
-      ValueError: no such `remat` or `attention`, or the patch does not
-        divide the clip.
+      ValueError: no such `remat`, `attention` or `positions`, or the patch
+        does not divide the clip.
     """
     if self.remat not in REMAT:
       raise ValueError(
@@ -68,6 +70,7 @@ class Backbone:
         f'{", ".join(REMAT)}.'
       )
     patches.grid(self.clip, self.patch)
+    start_of(self.positions, self.grid)
     resolve(self.attention, self.tokens)
 
   @property
@@ -102,7 +105,8 @@ class Backbone:
 
   @property
   def _positions(self) -> Learned:
-    return Learned(self.grid, self.size.width)
+    start = start_of(self.positions, self.grid)
+    return Learned(self.grid, self.size.width, start)
 
   def embed(
     self,

@@ -70,7 +70,9 @@ class Writer:
       self._submit(self._open_wandb, wandb, wandb_project, config)
 
   def _open_tensorboard(self):
+    # TensorFlow only writes files here: it need not talk about its kernels.
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+    os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
     from clu import metric_writers
 
     self._writers.append(metric_writers.SummaryWriter(self._workdir))

@@ -189,10 +189,10 @@ def test_pictures_show_input_output_and_truth(normalise, small, params, batch):
   objective_ = small(normalise_target=normalise)
   pictures = jax.jit(objective_.pictures)(params, batch, jax.random.key(2))
   clips = np.asarray(pictures['reconstruction'])
-  assert clips.shape == (3, 4, 8, 36, 3)
+  assert clips.shape == (3, 4, 24, 12, 3)
   assert clips.min() >= 0
   assert clips.max() <= 1
-  masked, _, truth = np.split(clips, 3, axis=3)
+  masked, _, truth = np.split(clips, 3, axis=2)
   np.testing.assert_allclose(truth, batch['video'] / 255.0, atol=1e-6)
   shown = np.isclose(masked, truth, atol=1e-6).mean()
   assert 0.25 <= shown < 0.3
