@@ -26,6 +26,7 @@ RECIPES = {
     'warmup_steps': 1_000,
     'width': 1024,
     'heads': 16,
+    'query_std': 0.02,
     'every': 2_000,
     'log_every': 100,
     'workers': 8,
@@ -34,16 +35,17 @@ RECIPES = {
     },
   },
   'laptop': {
-    'steps': 500,
-    'lr': 3e-3,
-    'warmup_steps': 50,
+    'steps': 300,
+    'lr': 1e-2,
+    'warmup_steps': 25,
     'width': 128,
     'heads': 4,
-    'every': 250,
+    'query_std': 1.0,
+    'every': 150,
     'log_every': 25,
     'workers': 2,
     'tasks': {
-      'depth': {'loss': 'relative', 'valid_range': (1e-3, 10.0), 'start': 4.0}
+      'depth': {'loss': 'relative', 'valid_range': (1e-3, 10.0), 'start': 3.0}
     },
   },
 }
@@ -90,6 +92,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
       'head': {
         'width': recipe['width'],
         'heads': recipe['heads'],
+        'query_std': recipe['query_std'],
         'depth': 0.95,
         'dtype': 'float32',
       },

@@ -25,6 +25,7 @@ def make(
   task: Task,
   width: int = 1024,
   heads: int = 16,
+  query_std: float = 0.02,
   depth: float = 0.95,
   dtype: str = 'float32',
   attention: str = 'auto',
@@ -39,6 +40,9 @@ def make(
     task: what the head is trained for.
     width: of the head.
     heads: attention heads of the head.
+    query_std: of the learned queries at the start. 0.02 (ours) is that of the
+      published position embeddings; 1 lets queries differ from the first
+      step, which short runs need.
     depth: of the features in the backbone, see `MAE.features`; 0.95 is
       published.
     dtype: of the head's arithmetic.
@@ -47,6 +51,7 @@ def make(
   head = {
     'width': width,
     'heads': heads,
+    'query_std': query_std,
     'dtype': dtype,
     'attention': attention,
   }

@@ -34,6 +34,7 @@ class AttentionReadout(nn.Module):
     frames: time steps the features are resized to.
     width: of the queries.
     heads: attention heads, each width / heads wide.
+    query_std: of the queries at the start.
     output_bias: of the last layer at the start: the first prediction.
     dtype: of the arithmetic; norms, softmax and outputs are float32.
     attention: see `models.attention.attend`.
@@ -44,6 +45,7 @@ class AttentionReadout(nn.Module):
   frames: int
   width: int = 1024
   heads: int = 16
+  query_std: float = 0.02
   output_bias: float = 0.0
   dtype: str = 'float32'
   attention: str = 'auto'
@@ -67,7 +69,8 @@ class AttentionReadout(nn.Module):
     x = LayerNorm(name='norm')(resize_time(features, self.frames))
     x = x + Learned((self.frames,), x.shape[-1], name='posenc')()[:, None]
     x = rearrange(x, 'b t n d -> b (t n) d').astype(self.dtype)
-    query = Learned((self.queries,), self.width, name='query')()
+    start = nn.initializers.normal(self.query_std)
+    query = Learned((self.queries,), self.width, start, name='query')()
     y = query + CrossAttention(
       self.heads, self.dtype, self.attention, name='attention'
     )(query, x)
