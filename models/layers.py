@@ -4,14 +4,16 @@ Parameters are float32; `dtype` is that of the arithmetic and of the result.
 Statistics of LayerNorm and the softmax are float32 always.
 """
 
+import math
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 
 from models.attention import attend
-from models.sharding import constrain
+from models.sharding import constrain, platform
 
 ZEROS = nn.initializers.zeros
 XAVIER = nn.initializers.xavier_uniform()
@@ -23,6 +25,28 @@ def lecun(inputs: int, outputs: int) -> nn.initializers.Initializer:
   return nn.initializers.lecun_normal(
     in_axis=tuple(axes[:inputs]), out_axis=tuple(axes[inputs:])
   )
+
+
+def affine(
+  x: Shaped[Array, '...'], kernel: jax.Array, bias: jax.Array, axes: int = 1
+) -> jax.Array:
+  """x kernel + bias, contracting the last axes of x with the kernel's first.
+
+  On a CPU as a product of matrices: XLA would otherwise transpose the whole
+  gradient of the result to find the kernel's. On a TPU [b n] are kept apart:
+  merging them would move every token in memory.
+
+  Args:
+    x: [*batch *inputs].
+    kernel: [*inputs *outputs].
+    bias: [*outputs].
+    axes: number of input axes.
+  """
+  if platform() != 'cpu':
+    return jnp.tensordot(x, kernel, axes) + bias
+  inputs = math.prod(kernel.shape[:axes])
+  y = x.reshape(-1, inputs) @ kernel.reshape(inputs, -1)
+  return y.reshape(*x.shape[: x.ndim - axes], *bias.shape) + bias
 
 
 class Affine(nn.Module):
@@ -94,7 +118,7 @@ class SelfAttention(nn.Module):
       kernel, bias = Affine(
         (width,), split, lecun(1, 2), self.dtype, name=name
       )()
-      y = jnp.einsum('bnd,dke->bnke', x, kernel) + bias
+      y = affine(x, kernel, bias)
       y = constrain(y, 'batch', None, 'heads', None)
       projected.append(checkpoint_name(y, 'qkv'))
     y = attend(*projected, implementation=self.implementation)
@@ -102,7 +126,7 @@ class SelfAttention(nn.Module):
     kernel, bias = Affine(
       split, (width,), lecun(2, 1), self.dtype, name='out'
     )()
-    return jnp.einsum('bnke,ked->bnd', y, kernel) + bias
+    return affine(y, kernel, bias, axes=2)
 
 
 class MLP(nn.Module):
@@ -121,11 +145,11 @@ class MLP(nn.Module):
     """The same on every token."""
     width, hidden = (x.shape[-1],), (self.hidden,)
     kernel, bias = Affine(width, hidden, XAVIER, self.dtype, name='dense_in')()
-    y = checkpoint_name(x @ kernel + bias, 'hidden')
+    y = checkpoint_name(affine(x, kernel, bias), 'hidden')
     y = constrain(y, 'batch', *[None] * (y.ndim - 2), 'mlp')
     y = jax.nn.gelu(y, approximate=True)
     kernel, bias = Affine(hidden, width, XAVIER, self.dtype, name='dense_out')()
-    return y @ kernel + bias
+    return affine(y, kernel, bias)
 
 
 class Block(nn.Module):

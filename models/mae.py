@@ -16,7 +16,7 @@ from einops import rearrange, repeat
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, Shaped
 
 from models import patches, sizes, vit
-from models.layers import Affine, lecun
+from models.layers import Affine, affine, lecun
 from models.objective import Batch, Features, Params, row_keys
 from models.patches import Triple
 from models.positions import Learned, start_of
@@ -227,12 +227,9 @@ class MAE:
     latents = repeat(latents.astype(x.dtype), 's d -> b s d', b=x.shape[0])
     x = backbone.run(last, jnp.concatenate([latents, x], axis=1))
     kernel, bias = self._head.apply({'params': params['head']})
-    pixels = jnp.matmul(
-      x[:, : self.latents],
-      kernel.astype(x.dtype),
-      preferred_element_type=jnp.float32,
-    )
-    return pixels + bias
+    kernel, bias = kernel.astype(x.dtype), bias.astype(x.dtype)
+    pixels = affine(x[:, : self.latents], kernel, bias)
+    return pixels.astype(jnp.float32)
 
   def features(
     self,

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from models import patches
 from models.attention import resolve
-from models.layers import Affine, Block, lecun
+from models.layers import Affine, Block, affine, lecun
 from models.objective import Features, Params
 from models.patches import Triple
 from models.positions import Learned, start_of
@@ -123,10 +123,10 @@ class Backbone:
       pixels: patches in the order of `patches.patchify`, uint8 or in [0, 1].
       index: which positions of the grid they are; None: all, in order.
     """
-    kernel = encoder['patch_embedding']['kernel'].astype(self.dtype)
-    x = patches.to_unit(pixels, self.dtype)
-    x = x @ kernel.reshape(-1, self.size.width)
-    x += encoder['patch_embedding']['bias'].astype(self.dtype)
+    leaf = encoder['patch_embedding']
+    kernel = leaf['kernel'].reshape(-1, self.size.width).astype(self.dtype)
+    bias = leaf['bias'].astype(self.dtype)
+    x = affine(patches.to_unit(pixels, self.dtype), kernel, bias)
     table = self._positions.apply({'params': encoder['posenc']})
     position = table if index is None else table[index]
     return x + position.astype(self.dtype)
