@@ -1,7 +1,7 @@
 """One video file in, records out: a pure function, the heart of ingestion.
 
-The format makes reading clips cheap; each choice is measured in the table of
-`docs/data.md`: H.264 of short side 256, a keyframe every 16 frames, closed
+The format makes reading clips cheap (`docs/data.md` says how much, measured by
+`data.bench`): H.264 of short side 256, a keyframe every 16 frames, closed
 groups of pictures, no entropy coding that is slow to decode nor deblocking
 (`fastdecode`), and B-frames that no other frame refers to (two of three frames,
 which a reader skips unless it wants them).

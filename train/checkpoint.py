@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+from etils import epath
 
 from models.objective import Params
 from train import optim
@@ -203,9 +204,8 @@ def _named(tree: Any) -> dict[str, tuple[int, ...]]:
 
 def _stored_shapes(folder: str) -> dict[str, tuple[int, ...]]:
   """{name: shape} of a checkpoint, from its metadata alone."""
-  with ocp.PyTreeCheckpointer() as reader:
-    metadata = reader.metadata(os.path.join(folder, _ITEM))
-  return _named(metadata.item_metadata.tree)
+  item = epath.Path(folder) / _ITEM
+  return _named(ocp.PyTreeCheckpointHandler().metadata(item).tree)
 
 
 def _check_same(stored: dict, wanted: dict, folder: str) -> list[str]:
