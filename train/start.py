@@ -5,9 +5,11 @@ from collections.abc import Sequence
 
 import jax
 
+from train import heap
+
 
 def up(compilation_cache: str) -> None:
-  """Joins the pod's processes, if there are several, and sets up JAX.
+  """Joins the pod's processes, if there are several; sets up JAX and the heap.
 
   Several there are on a TPU pod, and where JAX_COORDINATOR_ADDRESS,
   JAX_NUM_PROCESSES and JAX_PROCESS_ID say so.
@@ -24,6 +26,8 @@ def up(compilation_cache: str) -> None:
       num_processes=_environment_int('JAX_NUM_PROCESSES'),
       process_id=_environment_int('JAX_PROCESS_ID'),
     )
+  if jax.default_backend() == 'cpu':
+    heap.keep()
 
 
 def _environment_int(name: str) -> int | None:
