@@ -17,8 +17,12 @@ os.environ['XLA_FLAGS'] = ' '.join(
 import jax
 import pytest
 
-# Tests share compiled programs, with each other and with the last run.
-jax.config.update('jax_compilation_cache_dir', os.path.abspath('.cache/xla'))
+# Tests share compiled programs, with each other and with the last run. Each
+# worker has its own: JAX writes entries in place, and another could read half.
+_worker = os.environ.get('PYTEST_XDIST_WORKER', 'alone')
+jax.config.update(
+  'jax_compilation_cache_dir', os.path.abspath(f'.cache/xla/{_worker}')
+)
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
 
 
