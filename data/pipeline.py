@@ -10,6 +10,7 @@ it feeds). A part is also the unit of work of a grain worker process, which
 bounds memory by one device's share of the batch rather than by the host's.
 """
 
+import functools
 import multiprocessing
 import os
 import signal
@@ -22,12 +23,15 @@ import numpy as np
 from absl import flags
 from grain.experimental import index_shuffle
 
-from data import mixture
+from data import mixture, shared
 from data import source as source_lib
 
 Part = dict[str, np.ndarray]
 RowRange = tuple[int, int]
 
+# Up to so many records an order is listed: `index_shuffle` looks for one among
+# 65,536 positions, which takes it 2 ms where there are ten records.
+_LISTED = 4096
 _SUBSTITUTES = 3  # records tried in place of a bad one before giving up
 
 
@@ -119,14 +123,7 @@ class Examples:
     size = len(self.sources[which])
     epoch, position = divmod(step * self._rows_of[which] + number, size)
     if self.shuffle:
-      # A pseudo-random permutation by index: nothing is stored or replayed.
-      seed = np.random.SeedSequence((self.seed, which, epoch))
-      position = index_shuffle(
-        index=position,
-        max_index=size - 1,
-        seed=int(seed.generate_state(1)[0]),
-        rounds=4,
-      )
+      position = _shuffled((self.seed, which, epoch), size, position)
     return which, position
 
   def read(self, example: int) -> tuple[Mapping[str, np.ndarray], list[dict]]:
@@ -156,8 +153,14 @@ class Examples:
       f'be read: {bad}. Check the data set with `python -m data.inspect`.'
     )
 
-  def part(self, step: int, rows: RowRange) -> tuple[Part, list[dict]]:
-    """Rows `rows` of the global batch of `step`, stacked."""
+  def part(
+    self,
+    step: int,
+    rows: RowRange,
+    *,
+    empty: Callable[[tuple[int, ...], np.dtype], np.ndarray] = np.empty,
+  ) -> tuple[Part, list[dict]]:
+    """Rows `rows` of the global batch of `step`, stacked in `empty` arrays."""
     low, high = rows
     arrays, bad = {}, []
     for row in range(low, high):
@@ -166,7 +169,7 @@ class Examples:
       for key in self.keys:
         value = np.asarray(clip[key])
         if row == low:
-          arrays[key] = np.empty((high - low, *value.shape), value.dtype)
+          arrays[key] = empty((high - low, *value.shape), value.dtype)
         if value.shape != arrays[key].shape[1:]:
           raise ValueError(
             f'{key} of example {step * self.batch_size + row} has shape '
@@ -175,6 +178,20 @@ class Examples:
           )
         arrays[key][row - low] = value
     return arrays, bad
+
+
+def _shuffled(key: tuple[int, ...], size: int, position: int) -> int:
+  """Where the permutation of `size` records that `key` names puts one."""
+  if size <= _LISTED:
+    return int(_permutation(key, size)[position])
+  # By arithmetic on the index: nothing is stored or replayed.
+  seed = int(np.random.SeedSequence(key).generate_state(1)[0])
+  return index_shuffle(index=position, max_index=size - 1, seed=seed, rounds=4)
+
+
+@functools.lru_cache(maxsize=16)
+def _permutation(key: tuple[int, ...], size: int) -> np.ndarray:
+  return np.random.default_rng(key).permutation(size)
 
 
 class Pipeline:
@@ -222,7 +239,8 @@ class Pipeline:
       RuntimeError: more bad records than `max_bad` allows.
     """
     parts = tuple(parts) or ((0, self.batch_size),)
-    dataset = grain.MapDataset.source(_Work(self.examples, start, parts))
+    lends = bool(self.workers) and shared.AVAILABLE
+    dataset = grain.MapDataset.source(_Work(self.examples, start, parts, lends))
     # One element is a whole part, so read-ahead inside a process only costs
     # memory: the processes themselves are the parallelism.
     dataset = dataset.to_iter_dataset(
@@ -231,10 +249,6 @@ class Pipeline:
     if self.workers:
       if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()  # grain reads flags, in a notebook too
-      # Workers end with arrays under way, which Python then frees: no news.
-      os.environ.setdefault(
-        'PYTHONWARNINGS', 'ignore:resource_tracker:UserWarning'
-      )
       dataset = dataset.mp_prefetch(
         grain.MultiprocessingOptions(
           num_workers=self.workers, per_worker_buffer_size=2
@@ -247,12 +261,20 @@ class Pipeline:
 
   def _deliver(self, iterator, parts, on_bad):
     seen = refused = 0
+    borrower = shared.Borrower()
     try:
       while True:
         batch = []
         for low, high in parts:
           arrays, bad = next(iterator)
-          batch.append(arrays)
+          batch.append(
+            {
+              key: borrower.borrow(value)
+              if isinstance(value, shared.Loan)
+              else value
+              for key, value in arrays.items()
+            }
+          )
           seen += high - low
           refused += len(bad)
           for report in bad:
@@ -271,17 +293,29 @@ class Pipeline:
 class _Work:
   """What grain sees: element m is one part of one step."""
 
-  def __init__(self, examples: Examples, start: int, parts):
+  def __init__(self, examples: Examples, start: int, parts, lends: bool):
     self._examples = examples
     self._start = start
     self._parts = parts
+    self._lends = lends  # in a worker: not arrays but loans of them
 
   def __len__(self) -> int:
     return 2**62  # endless
 
   def __getitem__(self, index: int) -> tuple[Part, list[dict]]:
     step, part = divmod(index, len(self._parts))
-    return self._examples.part(self._start + step, self._parts[part])
+    where = self._start + step, self._parts[part]
+    if not self._lends:
+      return self._examples.part(*where)
+    lender = _lender()
+    arrays, bad = self._examples.part(*where, empty=lender.empty)
+    return {key: lender.lend(value) for key, value in arrays.items()}, bad
+
+
+@functools.cache
+def _lender() -> shared.Lender:
+  """Of this worker process."""
+  return shared.Lender()
 
 
 def _start_worker(worker: int, workers: int) -> None:
