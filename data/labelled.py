@@ -1,7 +1,4 @@
-"""What the readers of labelled data sets share: frames, rows and checks.
-
-A centred crop is `transforms.centre_box`.
-"""
+"""What the readers of labelled data sets share: frames, rows and checks."""
 
 from collections.abc import Sequence
 
@@ -10,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
 
 from data import transforms
+from data.source import BadRecord
 
 cv2.setNumThreads(1)
 
@@ -50,6 +48,67 @@ def _nearest(old: int, new: int) -> Int[np.ndarray, '{new}']:
   return (2 * np.arange(new) + 1) * old // (2 * new)
 
 
+def picture(data: bytes, *, reduce: int = 1) -> UInt8[np.ndarray, 'h w 3']:
+  """RGB of an encoded picture (JPEG, PNG), as stored: not turned.
+
+  Args:
+    data: the file.
+    reduce: 1, 2, 4 or 8: decode a JPEG at this part of its size, which takes
+      as much less time.
+
+  Raises:
+    BadRecord: not a picture.
+  """
+  how = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+  }[reduce]
+  coded = np.frombuffer(data, np.uint8)
+  found = None
+  if len(coded):
+    found = cv2.imdecode(coded, how | cv2.IMREAD_IGNORE_ORIENTATION)
+  if found is None:
+    raise BadRecord(f'{len(data)} bytes are not a picture, or a damaged one')
+  return np.ascontiguousarray(found[..., ::-1])
+
+
+def reduction(old: tuple[int, int], new: tuple[int, int]) -> int:
+  """The most that `picture` may reduce (height, width) `old` to give `new`."""
+  fits = min(old[0] // new[0], old[1] // new[1])
+  return max(step for step in (1, 2, 4, 8) if step <= max(1, fits))
+
+
+def centred(
+  frames: Shaped[np.ndarray, 't _h _w c'], height: int, width: int
+) -> Shaped[np.ndarray, 't _y _x c']:
+  """The largest centred part of the shape of height x width, not resized."""
+  box = transforms.centre_box(*frames.shape[1:3], width / height)
+  bottom, right = box.top + box.height, box.left + box.width
+  return frames[:, box.top : bottom, box.left : right]
+
+
+def centred_intrinsics(
+  intrinsics: Float[np.ndarray, '3 3'],
+  size: tuple[int, int],
+  height: int,
+  width: int,
+) -> Float[np.ndarray, '3 3']:
+  """Intrinsics of pictures after `centred` and resizing to height x width.
+
+  Args:
+    intrinsics: in pixels of the whole picture, a pixel's centre at +0.5.
+    size: (height, width) of the whole picture.
+    height: pixels, of the result.
+    width: pixels, of the result.
+  """
+  box = transforms.centre_box(*size, width / height)
+  shift = np.float64([[1, 0, -box.left], [0, 1, -box.top], [0, 0, 1]])
+  scale = np.diag([width / box.width, height / box.height, 1.0])
+  return (scale @ shift @ intrinsics).astype(np.float32)
+
+
 def pad_rows(
   values: Float[np.ndarray, 'n t c'],
   visible: Bool[np.ndarray, 'n t'],
@@ -82,6 +141,21 @@ def window(
   if rng is None:
     return transforms.middle_window(total, frames, stride)
   return transforms.random_window(rng, total, frames, stride)
+
+
+def spread_window(
+  total: int, frames: int, stride: tuple[int, int], number: int, clips: int
+) -> Int[np.ndarray, '{frames}']:
+  """Frame numbers of clip `number` of `clips`, evenly from start to end.
+
+  With one clip as `transforms.middle_window`; with two, the first and the last
+  clip that fit; the stride is always the middle one.
+  """
+  middle = transforms.middle_window(total, frames, stride)
+  if clips == 1:
+    return middle
+  spare = total - 1 - (middle[-1] - middle[0])
+  return middle - middle[0] + spare * number // (clips - 1)
 
 
 def check_keys(name: str, keys: Sequence[str], known: Sequence[str]):
