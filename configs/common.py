@@ -43,17 +43,26 @@ def choose(what: str, name: str, choices: Collection[str]) -> str:
   )
 
 
-def _cast(key, value, kind):
-  if kind is bool:
-    if value not in ('true', 'false'):
-      raise ValueError(f"{key}={value!r} must be 'true' or 'false'")
-    return value == 'true'
+def number(key: str, value: str, kind: type = float):
+  """`value` as a number.
+
+  Raises:
+    ValueError: it is not one.
+  """
   try:
     return kind(value)
   except ValueError:
     raise ValueError(
       f'{key}={value!r} must be of type {kind.__name__}'
     ) from None
+
+
+def _cast(key, value, kind):
+  if kind is bool:
+    if value not in ('true', 'false'):
+      raise ValueError(f"{key}={value!r} must be 'true' or 'false'")
+    return value == 'true'
+  return number(key, value, kind)
 
 
 def training(

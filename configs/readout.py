@@ -1,7 +1,13 @@
-r"""A readout of frozen features: a task's head, trained and then tested.
+r"""Readouts of frozen or fine-tuned features: heads, trained and then tested.
 
     python -m evals --config=configs/readout.py:task=depth,data=world \
       --checkpoint=RUN --workdir=RUN/readouts/depth [--random_init]
+
+`task` is depth, pose, points, boxes or classify, several joined by '+', or
+'all': those whose labels the source has, on one forward pass of the backbone.
+`lr=1e-4+3e-4+1e-3` trains a head per learning rate in the same step and takes
+the best on the validation split. `finetune=0.1` trains the backbone too, at a
+tenth of the learning rate. `test=SOURCE` tests on another source.
 
 `recipe=paper` is the protocol of 4DS (arXiv 2412.15212): 1.28M examples in
 batches of 32, AdamW with weight decay 1e-4, 1,000 steps of warm-up, cosine to
@@ -13,8 +19,6 @@ The clips have the backbone's frames, height and width; a source that the
 backbone was trained on is used with the same options.
 """
 
-import difflib
-
 from ml_collections import ConfigDict
 
 from configs import common
@@ -22,60 +26,69 @@ from configs import common
 RECIPES = {
   'paper': {
     'steps': 40_000,
-    'lr': 3e-4,
+    'lrs': (1e-4, 3e-4, 1e-3),
     'warmup_steps': 1_000,
-    'width': 1024,
-    'heads': 16,
-    'query_std': 0.02,
     'every': 2_000,
     'log_every': 100,
     'workers': 8,
     'tasks': {
-      'depth': {'loss': 'l2', 'valid_range': (1e-3, 10.0), 'start': 0.0}
+      'depth': {'loss': 'l2', 'valid_range': (1e-3, 10.0)},
+      'pose': {},
+      'points': {'width': 1024, 'heads': 8},
+      'boxes': {'width': 1024, 'heads': 4},
+      'classify': {'classes': 174, 'width': 768, 'heads': 12},
     },
+    'head': {'width': 1024, 'heads': 16, 'query_std': 0.02},
   },
   'laptop': {
     'steps': 300,
-    'lr': 1e-2,
+    'lrs': (1e-2,),
     'warmup_steps': 25,
-    'width': 128,
-    'heads': 4,
-    'query_std': 1.0,
     'every': 150,
     'log_every': 25,
     'workers': 2,
     'tasks': {
-      'depth': {'loss': 'relative', 'valid_range': (1e-3, 10.0), 'start': 3.0}
+      'depth': {'loss': 'relative', 'valid_range': (1e-3, 10.0), 'start': 3.0},
+      'pose': {},
+      'points': {},
+      'boxes': {},
+      'classify': {'classes': 16},
     },
+    'head': {'width': 128, 'heads': 4, 'query_std': 1.0},
   },
 }
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-  """Arguments: task, data (a module of data/), recipe, seed, steps, lr.
+  """Arguments: task, data, test, recipe, seed, steps, lr, finetune.
 
-  The recipe is laptop for the built-in world and paper for any other data,
-  unless it is given; so are its steps and learning rate.
+  `data` and `test` are modules of data/. The recipe is laptop for the built-in
+  world and paper for any other data, unless it is given; so are its steps and
+  learning rates.
   """
   args = common.parse(
-    arg, task='depth', data='world', recipe='', seed=0, steps=0, lr=0.0
+    arg,
+    **{'task': 'depth', 'data': 'world', 'test': '', 'recipe': ''},
+    **{'seed': 0, 'steps': 0, 'lr': '', 'finetune': 0.0},
   )
   name = args['recipe'] or ('laptop' if args['data'] == 'world' else 'paper')
-  if name not in RECIPES:
-    raise ValueError(f'recipe={name!r} must be one of {", ".join(RECIPES)}')
-  recipe = RECIPES[name]
-  if args['task'] not in recipe['tasks']:
-    near = difflib.get_close_matches(args['task'], recipe['tasks'], 1, 0)[0]
-    raise ValueError(
-      f'task={args["task"]!r} must be one of {", ".join(recipe["tasks"])}; did '
-      f'you mean {near!r}?'
-    )
+  recipe = RECIPES[common.choose('recipe', name, RECIPES)]
+  lrs = recipe['lrs']
+  if args['lr']:
+    lrs = tuple(common.number('lr', lr) for lr in args['lr'].split('+'))
+  elif args['finetune']:
+    # Fine-tuning, heads cannot share a backbone.
+    lrs = (sorted(lrs)[len(lrs) // 2],)
+  tasks = args['task'].split('+')
+  if tasks == ['all']:
+    tasks = list(recipe['tasks'])
   config = common.training(
-    lr=args['lr'] or recipe['lr'],
+    lr=max(lrs),
     warmup_steps=recipe['warmup_steps'],
     every=recipe['every'],
     log_every=recipe['log_every'],
   )
+  del config['optim']['lr']  # it follows from `lrs`
   config['optim'] |= {
     'final_lr': 1e-7,
     'b2': 0.999,
@@ -88,14 +101,14 @@ def get_config(arg: str | None = None) -> ConfigDict:
     {
       'seed': args['seed'],
       'steps': args['steps'] or recipe['steps'],
-      'task': {'name': args['task'], **recipe['tasks'][args['task']]},
-      'head': {
-        'width': recipe['width'],
-        'heads': recipe['heads'],
-        'query_std': recipe['query_std'],
-        'depth': 0.95,
-        'dtype': 'float32',
+      'lrs': lrs,
+      'finetune': args['finetune'],
+      'tasks': {
+        task: recipe['head']
+        | recipe['tasks'][common.choose('task', task, recipe['tasks'])]
+        for task in tasks
       },
+      'features': {'depth': 0.95, 'feature_dtype': 'float32'},
       'data': {
         'batch_size': 32,
         'seed': args['seed'],
@@ -105,6 +118,9 @@ def get_config(arg: str | None = None) -> ConfigDict:
         'workers': recipe['workers'],
         'max_bad': 0.0,
       },
+      'test_sources': {args['test']: {'name': args['test'], 'weight': 1.0}}
+      if args['test']
+      else {},
       **config,
     }
   )

@@ -1,8 +1,9 @@
 """The seam between a data set and the pipeline: what a source gives.
 
 A source is a module of this folder, `data/<name>.py`, with a function
-`make(split, **options) -> Source`. All sources speak one vocabulary of record
-keys, so that a task runs on any source that has its labels:
+`make(split, **options) -> Source` and KEYS, the record keys it can give. All
+sources speak one vocabulary of record keys, so that a task runs on any source
+that has its labels:
 
 | key | dtype, shape | meaning |
 |---|---|---|
@@ -57,8 +58,21 @@ def make(name: str, split: str, **options) -> Source:
   Raises:
     ValueError: no such module, or a bad option.
   """
+  return _module(name).make(split, **options)
+
+
+def keys_of(name: str) -> tuple[str, ...]:
+  """The record keys that the sources of module `data/<name>.py` can give.
+
+  Raises:
+    ValueError: no such module.
+  """
+  return tuple(_module(name).KEYS)
+
+
+def _module(name: str):
   try:
-    module = importlib.import_module(f'data.{name}')
+    return importlib.import_module(f'data.{name}')
   except ModuleNotFoundError as error:
     if error.name != f'data.{name}':
       raise
@@ -66,4 +80,3 @@ def make(name: str, split: str, **options) -> Source:
       f'data source {name!r} does not exist: data/{name}.py is missing. '
       "Choose a module of data/ with a make(), such as 'world' or 'videos'."
     ) from None
-  return module.make(split, **options)

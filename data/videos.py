@@ -14,6 +14,7 @@ from data.record import Record
 
 Number = float | int
 SPLITS = ('train', 'validation', 'test')
+KEYS = ('video',)
 
 
 @dataclasses.dataclass(frozen=True)

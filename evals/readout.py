@@ -1,61 +1,62 @@
-"""A readout as an objective: a frozen backbone, a head, a task.
+"""Readouts as an objective: one backbone, a head for each task.
 
 So a readout job is a training run like any other: the same loop, mesh,
-checkpoints and resume, whatever the size of the backbone.
+checkpoints and resume, whatever the size of the backbone. Several learning
+rates are trained at once: a task's heads, one for each, are stacked along the
+first axis of their parameters, start alike and see the same features.
 """
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from evals import task as task_lib
 from evals.flops import forward_flops
 from evals.metrics import Sums
-from evals.task import Task
 from models.objective import Batch, Features, Objective, Params
-from models.readout import AttentionReadout
 
 
 def make(
   *,
   backbone: Objective,
-  task: Task,
-  width: int = 1024,
-  heads: int = 16,
-  query_std: float = 0.02,
+  tasks: Mapping[str, Mapping[str, Any]],
+  labels: Sequence[str] = ('',),
   depth: float = 0.95,
-  dtype: str = 'float32',
-  attention: str = 'auto',
+  finetune: bool = False,
+  feature_dtype: str = 'float32',
 ) -> 'Readout':
-  """The objective. Its parameters are {'backbone': ..., 'head': ...}.
-
-  Gradients stop at the features. The optimizer should freeze 'backbone/.*',
-  so that it neither decays those parameters nor keeps moments of them.
+  """The objective. Its parameters are {'backbone': ..., 'heads': {task: ...}}.
 
   Args:
     backbone: whose features are read.
-    task: what the head is trained for.
-    width: of the head.
-    heads: attention heads of the head.
-    query_std: of the learned queries at the start. 0.02 (ours) is that of the
-      published position embeddings; 1 lets queries differ from the first
-      step, which short runs need.
+    tasks: the options of each task, by its name.
+    labels: names of the heads of a task that are trained side by side; ''
+      for a single one. Which differ in what is the optimizer's business.
     depth: of the features in the backbone, see `MAE.features`; 0.95 is
       published.
-    dtype: of the head's arithmetic.
-    attention: see `models.attention.attend`.
+    finetune: let gradients into the backbone. Otherwise they stop at the
+      features; the optimizer should then freeze 'backbone/.*', so that it
+      neither decays those parameters nor keeps moments of them.
+    feature_dtype: of what heads read; 'bfloat16' is what a cache of features
+      holds.
+
+  Raises:
+    ValueError: no task, an unknown one, or a bad option of one.
   """
-  head = {
-    'width': width,
-    'heads': heads,
-    'query_std': query_std,
-    'dtype': dtype,
-    'attention': attention,
+  if not tasks:
+    raise ValueError(
+      f'config.tasks is empty: name one of {", ".join(task_lib.names())}'
+    )
+  made = {
+    name: task_lib.make(name, **options) for name, options in tasks.items()
   }
-  return Readout(backbone, task, head, depth)
+  return Readout(backbone, made, tuple(labels), depth, finetune, feature_dtype)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,81 +64,152 @@ class Readout:
   """The objective `make` makes; its options are documented there."""
 
   backbone: Objective
-  task: Task
-  options: Mapping[str, Any]  # of the head, less what the task fixes
+  tasks: Mapping[str, task_lib.Task]
+  labels: tuple[str, ...]
   depth: float
-
-  def head(self, batch: Batch) -> AttentionReadout:
-    """The head for clips like the batch's."""
-    clip = batch['video'].shape[1:4]
-    return AttentionReadout(
-      frames=clip[0], **self.task.head(clip), **self.options
-    )
+  finetune: bool
+  feature_dtype: str
 
   def init(self, rng: PRNGKeyArray, batch: Batch) -> Params:
-    """A backbone and a head, both new; a run loads the backbone over it."""
+    """A backbone and heads, all new; a run loads the backbone over it.
+
+    A head does not depend on which other tasks there are.
+    """
     backbone_key, head_key = jax.random.split(rng)
     backbone = self.backbone.init(backbone_key, batch)
-    tokens = jax.eval_shape(self._tokens, backbone, batch)
+    tokens = jax.eval_shape(self.tokens, backbone, batch)
     tokens = jnp.zeros(tokens.shape, tokens.dtype)
-    head = self.head(batch).init(head_key, tokens)['params']
-    return {'backbone': backbone, 'head': head}
+    heads = {}
+    for name, task in self.tasks.items():
+      key = jax.random.fold_in(head_key, zlib.crc32(name.encode()))
+      head = task.head(batch['video'].shape[1:4])
+      asked = jax.tree.map(
+        lambda x: jnp.zeros(x.shape, x.dtype),
+        jax.eval_shape(task.queries, batch),
+      )
+      heads[name] = jax.tree.map(
+        lambda x: jnp.repeat(x[None], len(self.labels), axis=0),
+        head.init(key, tokens, asked)['params'],
+      )
+    return {'backbone': backbone, 'heads': heads}
 
   def loss(
     self, params: Params, batch: Batch, rng: PRNGKeyArray, *, ema=None
   ) -> tuple[Float[Array, ''], dict[str, Float[Array, '']]]:
-    """The task's loss, and its scores on this batch as '<task>/<score>'.
+    """The sum of all heads' losses; each head's loss, and scores on this batch.
+
+    Those are named '<task>/<label>/<score>'. No parameter of a head touches
+    another head's loss, so the sum trains each as if it were alone.
 
     Args:
       params: as `init` makes them.
-      batch: the video, and the task's keys.
+      batch: the video, and the tasks' keys.
       rng: not read: a readout draws nothing.
       ema: not read.
     """
     del rng, ema
+    total, named = jnp.zeros([]), {}
+
+    def judge(task, predicted):
+      loss = jnp.mean(task.loss(predicted, batch))
+      sums = jax.tree.map(
+        lambda x: jnp.sum(x, axis=0), task.sums(predicted, batch)
+      )
+      return {'loss': loss, **task.scores(sums)}
+
+    for name, predicted in self.predict(params, batch).items():
+      judged = jax.vmap(functools.partial(judge, self.tasks[name]))(predicted)
+      total += jnp.sum(judged['loss'])
+      for place, label in enumerate(self.labels):
+        prefix = '/'.join(filter(None, (name, label)))
+        named |= {f'{prefix}/{key}': x[place] for key, x in judged.items()}
+    return total, named
+
+  def predict(self, params: Params, batch: Batch) -> dict[str, Any]:
+    """Each task's answers, with an axis over its heads before that of clips."""
+    tokens = self.tokens(params['backbone'], batch)
+    if not self.finetune:
+      tokens = jax.lax.stop_gradient(tokens)
+
+    def answer(task, head):
+      def apply(params):
+        asked = task.queries(batch)
+        return task.predict(
+          head.apply({'params': params}, tokens, asked), batch
+        )
+
+      return apply
+
+    return {
+      name: jax.vmap(answer(task, task.head(batch['video'].shape[1:4])))(
+        params['heads'][name]
+      )
+      for name, task in self.tasks.items()
+    }
+
+  def sums(self, params: Params, batch: Batch) -> dict[str, Sums]:
+    """Each task's sums [b heads ...] of each clip."""
     predicted = self.predict(params, batch)
-    sums = jax.tree.map(jnp.sum, self.task.sums(predicted, batch))
-    scores = self.task.scores(sums)
-    named = {f'{self.task.name}/{name}': x for name, x in scores.items()}
-    return jnp.mean(self.task.loss(predicted, batch)), named
+    return {
+      name: _vmap_last(lambda x, task=task: task.sums(x, batch))(
+        predicted[name]
+      )
+      for name, task in self.tasks.items()
+    }
 
-  def predict(self, params: Params, batch: Batch) -> Any:
-    """The task's answer to each clip."""
-    tokens = jax.lax.stop_gradient(self._tokens(params['backbone'], batch))
-    outputs = self.head(batch).apply({'params': params['head']}, tokens)
-    return self.task.predict(outputs, batch)
+  def trivial_sums(
+    self, facts: Mapping[str, Sums], batch: Batch
+  ) -> dict[str, Sums]:
+    """Each task's sums [b ...] of what is answered without looking."""
+    return {
+      name: task.sums(task.trivial(facts[name], batch), batch)
+      for name, task in self.tasks.items()
+    }
 
-  def sums(self, params: Params, batch: Batch) -> Sums:
-    """The task's sums [b] of each clip."""
-    return self.task.sums(self.predict(params, batch), batch)
+  def facts(self, batch: Batch) -> dict[str, Sums]:
+    """Each task's sums [b ...] of training labels."""
+    return {name: task.facts(batch) for name, task in self.tasks.items()}
 
   def features(self, params: Params, video, *, state=None) -> Features:
     """The backbone's own features."""
     return self.backbone.features(params['backbone'], video, state=state)
 
   def flops(self, batch: Batch) -> dict[str, float]:
-    """Of one step: the backbone forward, the head forward and backward."""
+    """Of one step: the backbone, and heads forward and backward."""
     shapes = jax.eval_shape(self.init, jax.random.key(0), batch)
-    tokens = jax.eval_shape(self._tokens, shapes['backbone'], batch)
-    head = self.head(batch)
-    return {
-      'backbone': forward_flops(self._tokens, shapes['backbone'], batch),
-      'head': 3
-      * forward_flops(
-        lambda params, x: head.apply({'params': params}, x),
-        shapes['head'],
-        tokens,
-      ),
+    tokens = jax.eval_shape(self.tokens, shapes['backbone'], batch)
+    passes = 3 if self.finetune else 1
+    counted = {
+      'backbone': passes * forward_flops(self.tokens, shapes['backbone'], batch)
     }
+    for name, task in self.tasks.items():
+      head = task.head(batch['video'].shape[1:4])
+      asked = jax.eval_shape(task.queries, batch)
+      counted[name] = 3 * forward_flops(
+        lambda params, tokens, asked, head=head: jax.vmap(
+          lambda p: head.apply({'params': p}, tokens, asked)
+        )(params),
+        shapes['heads'][name],
+        tokens,
+        asked,
+      )
+    return counted
 
   def pictures(
     self, params: Params, batch: Batch, rng: PRNGKeyArray
   ) -> dict[str, Float[Array, 'b t h w 3']]:
-    """The task's: input, answer, truth."""
-    del rng
-    return self.task.pictures(self.predict(params, batch), batch)
+    """None while it trains: a job draws its test clips, on the host."""
+    del params, batch, rng
+    return {}
 
-  def _tokens(self, params: Params, batch: Batch) -> Float[Array, 'b t n d']:
-    return self.backbone.features(
+  def tokens(self, params: Params, batch: Batch) -> Float[Array, 'b t n d']:
+    """What heads read of the backbone whose parameters are given."""
+    tokens = self.backbone.features(
       params, batch['video'], depth=self.depth
     ).tokens
+    return tokens.astype(self.feature_dtype)
+
+
+def _vmap_last(function: Callable) -> Callable:
+  """vmap over the first axis; it becomes the second of what comes out."""
+  return jax.vmap(function, out_axes=1)

@@ -1,4 +1,4 @@
-"""A readout's scores on a whole split: every clip counts once."""
+"""Readouts' scores on a whole split: every clip counts once."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -8,70 +8,99 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from data.pipeline import Pipeline
+from evals.metrics import Sums
 from evals.readout import Readout
 from models.objective import Params
 from train.feed import Feed
 
 
-class Tested(NamedTuple):
-  """What a pass over a split gives."""
+class Scored(NamedTuple):
+  """What a pass over a split gives, by task."""
 
-  clips: dict[str, np.ndarray]  # the task's sums [n] of each clip
-  refused: list[dict[str, Any]]  # clips that could not be read; not in `clips`
-  pictures: dict[str, np.ndarray]  # of the first clips
+  heads: dict[str, dict[str, np.ndarray]]  # sums [n heads] of each clip
+  trivial: dict[str, dict[str, np.ndarray]]  # sums [n], without looking
+  refused: list[dict[str, Any]]  # clips that could not be read; not in sums
+  first: tuple[dict[str, Any], dict[str, np.ndarray]]  # answers and clips
 
 
 def run(
   objective: Readout,
   params: Params,
+  facts: Mapping[str, Sums],
   data: Pipeline,
   mesh: Mesh,
   *,
   pictures: int = 4,
-) -> Tested:
-  """Runs a readout over every clip of a split. Call it inside `mesh.use`.
+) -> Scored:
+  """Runs readouts over every clip of a split. Call it inside `mesh.use`.
 
   The last batch is filled up from the start of the split, as the pipeline
   does; those rows are dropped, and so is a row whose record could not be
   read: another stands in its place.
 
   Args:
-    objective: with `sums` and `pictures`.
+    objective: with `sums` and `predict`.
     params: where the mesh wants them.
+    facts: of training labels, see `facts_of`.
     data: unshuffled, of one source.
     mesh: where it runs.
-    pictures: clips that are drawn.
+    pictures: clips of which answers and labels are kept for drawing.
   """
   whole = NamedSharding(mesh, PartitionSpec())
-  sums_of = jax.jit(objective.sums, out_shardings=whole)
+
+  def measure(params, facts, batch):
+    return {
+      'heads': objective.sums(params, batch),
+      'trivial': objective.trivial_sums(facts, batch),
+    }
+
+  def first(params, batch):
+    batch = {key: value[:pictures] for key, value in batch.items()}
+    return objective.predict(params, batch), batch
+
+  measure = jax.jit(measure, out_shardings=whole)
   count, size = len(data), data.batch_size
-  sums, drawn, refused = [], {}, []
+  sums, kept, refused = [], ({}, {}), []
   with Feed(data, mesh, start=0, on_bad=refused.append) as feed:
     for number in range(-(-count // size)):
       batch = feed.next()
-      sums.append(sums_of(params, batch))
+      sums.append(measure(params, facts, batch))
       if number == 0 and pictures:
-        drawn = jax.device_get(_draw(objective, params, batch, pictures, whole))
-  sums = jax.device_get(sums)
-  clips = {
-    name: np.concatenate([batch[name] for batch in sums])[:count]
-    for name in sums[0]
-  }
-  # The pipeline reads ahead: what it refused past the end is no test clip.
+        kept = jax.jit(first, out_shardings=whole)(params, batch)
+        kept = jax.device_get(kept)
+  # The pipeline reads ahead: what it refused past the end is no clip of it.
   refused = [report for report in refused if report['example'] < count]
-  return Tested(*_without(clips, refused), drawn)
-
-
-def _draw(objective, params, batch, clips, place):
-  def first(params, batch):
-    batch = {key: value[:clips] for key, value in batch.items()}
-    return objective.pictures(params, batch, jax.random.key(0))
-
-  return jax.jit(first, out_shardings=place)(params, batch)
-
-
-def _without(
-  clips: Mapping[str, np.ndarray], refused: list[dict[str, Any]]
-) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
   rows = sorted({report['example'] for report in refused})
-  return {k: np.delete(v, rows) for k, v in clips.items()}, refused
+  joined = jax.tree.map(
+    lambda *batches: np.delete(np.concatenate(batches)[:count], rows, axis=0),
+    *jax.device_get(sums),
+  )
+  return Scored(joined['heads'], joined['trivial'], refused, kept)
+
+
+def of_head(sums: Sums, head: int) -> dict[str, np.ndarray]:
+  """The sums [n ...] of one of the heads."""
+  return {name: values[:, head] for name, values in sums.items()}
+
+
+def facts_of(
+  objective: Readout, data: Pipeline, mesh: Mesh, *, clips: int = 1024
+) -> dict[str, Sums]:
+  """What the trivial predictors may know, added over training clips.
+
+  Args:
+    objective: with `facts`.
+    data: the training split, of labels alone; unshuffled.
+    mesh: where it runs.
+    clips: how many are read, at most; whole batches.
+  """
+  whole = NamedSharding(mesh, PartitionSpec())
+  measure = jax.jit(objective.facts, out_shardings=whole)
+  total = None
+  batches = max(1, min(clips, len(data)) // data.batch_size)
+  with Feed(data, mesh, start=0, on_bad=print) as feed:
+    for _ in range(batches):
+      sums = jax.device_get(measure(feed.next()))
+      sums = jax.tree.map(lambda x: np.sum(x, axis=0, dtype=np.float64), sums)
+      total = sums if total is None else jax.tree.map(np.add, total, sums)
+  return jax.tree.map(np.float32, total)

@@ -1,8 +1,9 @@
 """The seam between a benchmark task and the readout that trains for it.
 
 A task is a module of `evals/tasks/` with a function `make(**options)`. It says
-which labels it needs, what head answers it, the loss, the metrics, and how an
-answer is drawn. One head per task; what heads share is `evals/readout.py`.
+which labels it needs, what head answers it, the loss, the metrics, what is
+answered without looking, and how an answer is drawn. One head per task; what
+heads share is `evals/readout.py`.
 """
 
 import difflib
@@ -11,11 +12,13 @@ import pkgutil
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 from jaxtyping import Array, Float
 
 from evals import tasks
 from evals.metrics import Scores, Sums
 from models.objective import Batch
+from models.readout import AttentionReadout
 
 
 @runtime_checkable
@@ -24,23 +27,24 @@ class Task(Protocol):
 
   name: str  # of its metrics: '<name>/<score>'
   keys: tuple[str, ...]  # record keys of `data/source.py`, besides the video
-  headline: tuple[str, ...]  # the scores that a table shows, best known first
+  headline: tuple[str, ...]  # the scores that a table shows, the main one first
+  lower_is_better: bool  # of the main score, by which a learning rate is chosen
 
-  def head(self, clip: tuple[int, int, int]) -> Mapping[str, Any]:
-    """What the task fixes of `models.readout.AttentionReadout`.
-
-    Args:
-      clip: frames, height and width of the clips.
+  def head(self, clip: tuple[int, int, int]) -> AttentionReadout:
+    """The head for clips of so many frames, rows and columns.
 
     Raises:
       ValueError: clips of a shape that the task cannot answer.
     """
 
+  def queries(self, batch: Batch) -> Float[Array, 'b q c'] | None:
+    """What the head is asked for; None: its queries are learned."""
+
   def predict(self, outputs: Float[Array, 'b q o'], batch: Batch) -> Any:
     """The answer, in the units of the labels, from the head's outputs."""
 
   def loss(self, predicted: Any, batch: Batch) -> Float[Array, 'b']:
-    """Of each clip."""
+    """Of each clip; 0 of one without a label that counts."""
 
   def sums(self, predicted: Any, batch: Batch) -> Sums:
     """Sums [b] of each clip, enough for `scores`.
@@ -51,10 +55,26 @@ class Task(Protocol):
   def scores(self, sums: Sums) -> Scores:
     """Scores of sums that are added over clips, elementwise."""
 
+  def facts(self, batch: Batch) -> Sums:
+    """Sums [b ...] of training labels, which `trivial` may know."""
+
+  def trivial(self, facts: Sums, batch: Batch) -> Any:
+    """An answer without looking at the video: the floor of any readout.
+
+    Args:
+      facts: added over training clips.
+      batch: for shapes, and what the task's queries tell.
+    """
+
   def pictures(
-    self, predicted: Any, batch: Batch
-  ) -> dict[str, Float[Array, 'b t h w 3']]:
-    """Clips in [0, 1] that show the answer and the truth."""
+    self, predicted: Any, batch: Mapping[str, np.ndarray]
+  ) -> dict[str, np.ndarray]:
+    """Clips uint8 [b t h w 3] that show answer and truth; on the host."""
+
+
+def names() -> list[str]:
+  """Of all tasks."""
+  return sorted(module.name for module in pkgutil.iter_modules(tasks.__path__))
 
 
 def make(name: str, **options) -> Task:
@@ -63,11 +83,10 @@ def make(name: str, **options) -> Task:
   Raises:
     ValueError: no such task (the nearest is named), or a bad option.
   """
-  names = sorted(module.name for module in pkgutil.iter_modules(tasks.__path__))
-  if name not in names:
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0)[0]
+  if name not in names():
+    near = difflib.get_close_matches(name, names(), n=1, cutoff=0)[0]
     raise ValueError(
-      f'task={name!r} does not exist: expected one of {", ".join(names)}; '
+      f'task={name!r} does not exist: expected one of {", ".join(names())}; '
       f'did you mean {near!r}?'
     )
   return importlib.import_module(f'evals.tasks.{name}').make(**options)

@@ -1,9 +1,12 @@
-"""The published attention readout: learned queries look at frozen features.
+"""The published attention readout: queries look at frozen features.
 
 The graph is what the published depth head (18 arrays, 17,587,840 numbers over
-768 channels) and the parameter counts of the published classifiers fix. How
-the queries and embeddings start is not public, and is ours.
+768 channels), the parameter counts of the published classifiers and the MooG
+notebook's tracking heads fix. How the queries and embeddings start is not
+public, and is ours.
 """
+
+import math
 
 import flax.linen as nn
 import jax
@@ -12,37 +15,45 @@ from einops import rearrange, repeat
 from jaxtyping import Array, Float
 
 from models.attention import attend
-from models.layers import MLP, Affine, LayerNorm, lecun
+from models.layers import MLP, Affine, LayerNorm, affine, lecun
 from models.positions import Learned
 from models.sharding import constrain
 
 
 class AttentionReadout(nn.Module):
-  """One cross-attention from learned queries to the features of a clip.
+  """One cross-attention from queries to the features of a clip.
 
   LayerNorm, a learned embedding of each time step, keys and values with
-  biases; queries are used as they are, without a projection, and are shared
-  by all clips; then one MLP and one linear layer, both on every query.
+  biases; then one MLP and one linear layer, both on every query. Queries are
+  learned and used as they are, without a projection; or they are made of what
+  is asked for, points or boxes, see `Asked`.
 
   Parameters: norm/{scale,bias}, posenc/embeddings [t d], query/embeddings
-  [q width], attention/{key,value,out}/{kernel,bias}, mlp_norm/{scale,bias},
-  mlp/{dense_in,dense_out}/{kernel,bias}, output/{kernel,bias}.
+  [q width] or those of `Asked`, attention/{key,value,out}/{kernel,bias},
+  mlp_norm/{scale,bias}, mlp/{dense_in,dense_out}/{kernel,bias},
+  output/{kernel,bias}.
 
   Attributes:
-    queries: learned queries.
     outputs: numbers that each query predicts.
     frames: time steps the features are resized to.
+    queries: number of learned queries; 0: they are asked for.
+    conditioning: numbers that a query which is asked for consists of: 2 for
+      a point (x, y), 4 for a box.
+    copies: of a query which is asked for, each with a learned embedding of
+      its own and its own outputs (here: of a few frames).
     width: of the queries.
     heads: attention heads, each width / heads wide.
-    query_std: of the queries at the start.
+    query_std: of learned queries at the start.
     output_bias: of the last layer at the start: the first prediction.
     dtype: of the arithmetic; norms, softmax and outputs are float32.
     attention: see `models.attention.attend`.
   """
 
-  queries: int
   outputs: int
   frames: int
+  queries: int = 0
+  conditioning: int = 0
+  copies: int = 1
   width: int = 1024
   heads: int = 16
   query_std: float = 0.02
@@ -52,12 +63,16 @@ class AttentionReadout(nn.Module):
 
   @nn.compact
   def __call__(
-    self, features: Float[Array, 'b s n d']
-  ) -> Float[Array, 'b q outputs']:
-    """What each query predicts of each clip, float32.
+    self,
+    features: Float[Array, 'b s n d'],
+    asked: Float[Array, 'b q c'] | None = None,
+  ) -> Float[Array, 'b p outputs']:
+    """What each query, or copy of one, predicts of each clip, float32.
 
     Args:
       features: s time steps of n tokens.
+      asked: points or boxes, where there are no learned queries. The copies
+        of one query follow one another in the result.
 
     Raises:
       ValueError: the heads do not divide the width.
@@ -69,8 +84,12 @@ class AttentionReadout(nn.Module):
     x = LayerNorm(name='norm')(resize_time(features, self.frames))
     x = x + Learned((self.frames,), x.shape[-1], name='posenc')()[:, None]
     x = rearrange(x, 'b t n d -> b (t n) d').astype(self.dtype)
-    start = nn.initializers.normal(self.query_std)
-    query = Learned((self.queries,), self.width, start, name='query')()
+    if self.conditioning:
+      query = Asked(self.copies, self.width, name='query')(asked)
+    else:
+      start = nn.initializers.normal(self.query_std)
+      query = Learned((self.queries,), self.width, start, name='query')()
+      query = repeat(query, 'q d -> b q d', b=x.shape[0])
     y = query + CrossAttention(
       self.heads, self.dtype, self.attention, name='attention'
     )(query, x)
@@ -84,8 +103,62 @@ class AttentionReadout(nn.Module):
     return y @ kernel + bias + self.output_bias
 
 
+class Asked(nn.Module):
+  """Queries made of coordinates: Fourier features, an MLP, copies, a width.
+
+  As in the MooG notebook's tracking heads: 16 bases, an MLP of 512 and 512,
+  a learned embedding of each copy where there are several. The MLP's
+  activation is not public; GELU is ours.
+
+  Parameters: dense_in, dense_out and project, each {kernel,bias};
+  tile/embeddings [copies 512].
+
+  Attributes:
+    copies: of each query.
+    width: of the result.
+    hidden: of the MLP.
+    bases: wavelengths of the Fourier features.
+  """
+
+  copies: int
+  width: int
+  hidden: int = 512
+  bases: int = 16
+
+  @nn.compact
+  def __call__(
+    self, asked: Float[Array, 'b q c']
+  ) -> Float[Array, 'b p width']:
+    """Queries; the copies of one follow one another."""
+    x = fourier(asked, self.bases)
+    for name in ('dense_in', 'dense_out'):
+      kernel, bias = Affine(
+        x.shape[-1:], (self.hidden,), lecun(1, 1), name=name
+      )()
+      x = affine(x, kernel, bias)
+      x = jax.nn.gelu(x, approximate=True) if name == 'dense_in' else x
+    if self.copies > 1:
+      x = x[:, :, None] + Learned((self.copies,), self.hidden, name='tile')()
+      x = rearrange(x, 'b q k d -> b (q k) d')
+    kernel, bias = Affine(
+      (self.hidden,), (self.width,), lecun(1, 1), name='project'
+    )()
+    return affine(x, kernel, bias)
+
+
+def fourier(x: Float[Array, '... c'], bases: int) -> Float[Array, '... d']:
+  """Sine and cosine of pi 2^i times each number, d = 2 x c x bases, float32.
+
+  In the order of the published code: all numbers at the longest wavelength
+  first; sines, then cosines.
+  """
+  angles = x[..., None, :] * (math.pi * 2.0 ** jnp.arange(bases))[:, None]
+  angles = rearrange(angles, '... i c -> ... (i c)')
+  return jnp.sin(jnp.concatenate([angles, angles + math.pi / 2], axis=-1))
+
+
 class CrossAttention(nn.Module):
-  """Multi-head attention from queries that all clips share.
+  """Multi-head attention from queries to tokens.
 
   Attributes:
     heads: attention heads.
@@ -99,9 +172,9 @@ class CrossAttention(nn.Module):
 
   @nn.compact
   def __call__(
-    self, query: Float[Array, 'q width'], x: Float[Array, 'b n d']
+    self, query: Float[Array, 'b q width'], x: Float[Array, 'b n d']
   ) -> Float[Array, 'b q width']:
-    """Every query attends to all tokens of every clip; float32."""
+    """Every query attends to all tokens of its clip; float32."""
     width = query.shape[-1]
     split = (self.heads, width // self.heads)
     projected = []
@@ -111,9 +184,8 @@ class CrossAttention(nn.Module):
       )()
       y = jnp.einsum('bnd,dke->bnke', x, kernel) + bias
       projected.append(constrain(y, 'batch', None, 'heads', None))
-    query = repeat(
-      query, 'q (k e) -> b q k e', b=x.shape[0], k=self.heads
-    ).astype(self.dtype)
+    query = rearrange(query, 'b q (k e) -> b q k e', k=self.heads)
+    query = query.astype(self.dtype)
     query = constrain(query, 'batch', None, 'heads', None)
     y = attend(query, *projected, implementation=self.implementation)
     kernel, bias = Affine(

@@ -59,20 +59,30 @@ MAE: Table = (
   ('head/bias', ('pixels',)),
 )
 
-READOUT: Table = (
-  ('head/(norm|mlp_norm)/(scale|bias)', ('vector',)),
-  ('head/(posenc|query)/embeddings', (None, 'embed')),
-  ('head/attention/(key|value)/kernel', ('embed', 'heads', 'head_dim')),
-  ('head/attention/(key|value)/bias', ('heads', 'head_dim')),
-  ('head/attention/out/kernel', ('heads', 'head_dim', 'embed')),
-  ('head/attention/out/bias', ('vector',)),
-  ('head/mlp/dense_in/kernel', ('embed', 'mlp')),
-  ('head/mlp/dense_in/bias', ('mlp',)),
-  ('head/mlp/dense_out/kernel', ('mlp', 'embed')),
-  ('head/mlp/dense_out/bias', ('vector',)),
-  # A task's outputs may be any number, which no mesh need divide.
-  ('head/output/kernel', ('embed', None)),
-  ('head/output/bias', (None,)),
+# One head per task, stacked over the learning rates that it is trained with.
+READOUT: Table = tuple(
+  (rf'heads/\w+/{path}', (None, *axes))
+  for path, axes in (
+    ('(norm|mlp_norm)/(scale|bias)', ('vector',)),
+    ('(posenc|query|query/tile)/embeddings', (None, 'embed')),
+    # Widths of coordinates are small, and no mesh need divide them.
+    ('query/dense_in/kernel', (None, 'mlp')),
+    ('query/dense_in/bias', ('mlp',)),
+    ('query/dense_out/kernel', ('mlp', 'embed')),
+    ('query/project/kernel', ('embed', None)),
+    ('query/(dense_out|project)/bias', ('vector',)),
+    ('attention/(key|value)/kernel', ('embed', 'heads', 'head_dim')),
+    ('attention/(key|value)/bias', ('heads', 'head_dim')),
+    ('attention/out/kernel', ('heads', 'head_dim', 'embed')),
+    ('attention/out/bias', ('vector',)),
+    ('mlp/dense_in/kernel', ('embed', 'mlp')),
+    ('mlp/dense_in/bias', ('mlp',)),
+    ('mlp/dense_out/kernel', ('mlp', 'embed')),
+    ('mlp/dense_out/bias', ('vector',)),
+    # A task's outputs may be any number, which no mesh need divide.
+    ('output/kernel', ('embed', None)),
+    ('output/bias', (None,)),
+  )
 )
 
 TABLE: Table = (*VIT, *MAE, *READOUT)

@@ -22,6 +22,7 @@ def make(
   weight_decay: float = 0.05,
   decay: Sequence[str] = (r'.*/kernel',),
   clip_norm: float = 0.0,
+  multipliers: Sequence[tuple[str, float | Sequence[float]]] = (),
 ) -> tuple[optax.GradientTransformation, Callable[[Any], Any]]:
   """The update rule, and its schedule step -> learning rate.
 
@@ -38,6 +39,9 @@ def make(
     weight_decay: decoupled, times the learning rate.
     decay: path regexes of the parameters that decay.
     clip_norm: gradients above this global norm are scaled down; 0: never.
+    multipliers: of the learning rate, by path regex; several numbers are for
+      the entries of the parameters' first axis. The first regex that matches
+      holds.
 
   Raises:
     ValueError: an unknown name or schedule, or a number out of range.
@@ -67,7 +71,33 @@ def make(
         weight_decay, mask=lambda params: matches(decay, params)
       )
     )
-  return optax.chain(*parts, optax.scale_by_learning_rate(rate)), rate
+  parts.append(optax.scale_by_learning_rate(rate))
+  if multipliers:
+    parts.append(_scale_by_path(multipliers))
+  return optax.chain(*parts), rate
+
+
+def _scale_by_path(
+  multipliers: Sequence[tuple[str, float | Sequence[float]]],
+) -> optax.GradientTransformation:
+  """Multiplies updates by numbers that depend on the parameter's path."""
+
+  def scale(path, update):
+    for regex, factor in multipliers:
+      if re.fullmatch(regex, path_name(path)):
+        factor = jnp.asarray(factor, update.dtype)
+        if factor.ndim and factor.shape != update.shape[:1]:
+          raise ValueError(
+            f'optim.multipliers[{regex!r}] has {factor.size} numbers, '
+            f'{path_name(path)} has shape {update.shape}: give one number, or '
+            'as many as the first axis has entries'
+          )
+        return update * factor.reshape(-1, *[1] * (update.ndim - 1))
+    return update
+
+  return optax.stateless(
+    lambda updates, _: jax.tree_util.tree_map_with_path(scale, updates)
+  )
 
 
 def make_schedule(

@@ -5,17 +5,18 @@ metres, linearly, as in the published head (16 x 224 x 224: 6272 queries).
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
-import matplotlib
 import numpy as np
 from einops import rearrange
 from jaxtyping import Array, Bool, Float
 
+from data import draw
 from evals import metrics
 from models.objective import Batch
+from models.readout import AttentionReadout
 
 _Depth = Float[Array, 'b t h w 1']
 
@@ -40,6 +41,7 @@ def make(
   valid_range: Sequence[float] = (1e-3, 10.0),
   patch: Sequence[int] = (2, 8, 8),
   start: float = 0.0,
+  **head,
 ) -> 'Depth':
   """The task. Defaults are published, unless marked (ours).
 
@@ -51,6 +53,8 @@ def make(
     patch: frames, height and width that one query predicts.
     start: metres; what an untrained head predicts. 0 is as published; the
       middle of the range (ours, for short runs) saves the steps to get there.
+    **head: width, heads, query_std, dtype and attention of `AttentionReadout`,
+      whose defaults are the published 1024 and 16.
 
   Raises:
     ValueError: an unknown loss, or an empty range.
@@ -64,7 +68,7 @@ def make(
     raise ValueError(
       f'task.valid_range must be 0 < low < high, in metres, got {low}, {high}.'
     )
-  return Depth(loss, (low, high), tuple(patch), start)
+  return Depth(loss, (low, high), tuple(patch), start, head)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,11 +79,13 @@ class Depth:
   valid_range: tuple[float, float]
   patch: tuple[int, int, int]
   start: float
+  options: Mapping[str, Any]  # of the head
   name = 'depth'
   keys = ('depth',)
   headline = ('abs_rel', 'delta1')
+  lower_is_better = True
 
-  def head(self, clip: tuple[int, int, int]) -> dict[str, Any]:
+  def head(self, clip: tuple[int, int, int]) -> AttentionReadout:
     """One query per patch; one output per pixel of it.
 
     Raises:
@@ -90,11 +96,16 @@ class Depth:
         f'task.patch={self.patch} must divide the clip (frames, height, '
         f'width)={tuple(clip)}.'
       )
-    return {
-      'queries': int(np.prod(clip) // np.prod(self.patch)),
-      'outputs': int(np.prod(self.patch)),
-      'output_bias': self.start,
-    }
+    return AttentionReadout(
+      frames=clip[0],
+      queries=int(np.prod(clip) // np.prod(self.patch)),
+      outputs=int(np.prod(self.patch)),
+      output_bias=self.start,
+      **self.options,
+    )
+
+  def queries(self, batch: Batch) -> None:
+    """They are learned."""
 
   def predict(self, outputs: Float[Array, 'b q o'], batch: Batch) -> _Depth:
     """Depth in metres; nothing keeps it positive."""
@@ -139,34 +150,36 @@ class Depth:
     """See `metrics.depth_scores`."""
     return metrics.depth_scores(sums)
 
+  def facts(self, batch: Batch) -> metrics.Sums:
+    """Sum and number of the valid depths of each clip, in metres."""
+    valid, axes = self.valid(batch), (1, 2, 3, 4)
+    return {
+      'depth': jnp.sum(batch['depth'], axes, where=valid),
+      'pixels': jnp.sum(valid, axes, dtype=jnp.float32),
+    }
+
+  def trivial(self, facts: metrics.Sums, batch: Batch) -> _Depth:
+    """The mean depth of the training clips, everywhere."""
+    mean = facts['depth'] / jnp.maximum(facts['pixels'], 1)
+    return jnp.full_like(batch['depth'], mean)
+
   def pictures(
-    self, predicted: _Depth, batch: Batch
-  ) -> dict[str, Float[Array, 'b t 3*h w 3']]:
+    self, predicted: np.ndarray, batch: Mapping[str, np.ndarray]
+  ) -> dict[str, np.ndarray]:
     """The video, the predicted and the true depth, from top to bottom.
 
     Both depths are coloured over the range of the true depth of their clip;
     a pixel without a valid depth is black in the truth.
     """
-    valid, true = self.valid(batch), batch['depth']
-    axes = (1, 2, 3, 4)
-    near = jnp.min(true, axes, keepdims=True, where=valid, initial=jnp.inf)
-    far = jnp.max(true, axes, keepdims=True, where=valid, initial=0.0)
-    near = jnp.minimum(near, far)  # a clip without a valid pixel
-    video = jnp.asarray(batch['video'])
-    video = video / 255 if video.dtype == jnp.uint8 else video
-    panels = [
-      video,
-      colour(predicted, near, far),
-      colour(true, near, far) * valid,
-    ]
-    return {self.name: jnp.concatenate(panels, axis=2)}
-
-
-def colour(
-  depth: _Depth, near: Float[Array, 'b 1 1 1 1'], far: Float[Array, 'b 1 1 1 1']
-) -> Float[Array, 'b t h w 3']:
-  """Near is bright, far is dark; evenly in depth, clipped to the range."""
-  table = matplotlib.colormaps['magma'](np.arange(256))[:, :3]
-  share = (far - depth) / jnp.maximum(far - near, 1e-6)
-  index = jnp.clip(jnp.round(255 * share), 0, 255).astype(jnp.int32)
-  return jnp.asarray(table, jnp.float32)[index[..., 0]]
+    low, high = self.valid_range
+    clips = []
+    for video, guess, true in zip(batch['video'], predicted, batch['depth']):
+      valid = (true > low) & (true <= high)
+      ends = (true[valid].min(), true[valid].max()) if valid.any() else (0, 1)
+      # Drawing takes 0 for unknown.
+      panels = (
+        draw.depth(np.maximum(guess, 1e-6), *ends),
+        draw.depth(true * valid, *ends),
+      )
+      clips.append(np.concatenate([video, *panels], axis=1))
+    return {self.name: np.stack(clips)}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models import sharding
-from models.readout import AttentionReadout, resize_time
+from models.readout import AttentionReadout, fourier, resize_time
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -36,15 +36,75 @@ def test_parameter_counts_are_the_published_ones(
   assert sum(leaf.size for leaf in jax.tree.leaves(params)) == count
 
 
+@pytest.mark.parametrize(
+  ('conditioning', 'copies', 'heads', 'outputs', 'count'),
+  [
+    (2, 8, 8, 8, 11_338_760),  # points of the MooG notebook
+    (4, 1, 4, 64, 11_424_832),  # boxes
+  ],
+)
+def test_tracking_heads_have_the_published_counts(
+  conditioning, copies, heads, outputs, count
+):
+  head = AttentionReadout(
+    frames=16,
+    heads=heads,
+    outputs=outputs,
+    conditioning=conditioning,
+    copies=copies,
+  )
+  features = jax.ShapeDtypeStruct((1, 16, 6, 512), jnp.float32)
+  asked = jax.ShapeDtypeStruct((1, 5, conditioning), jnp.float32)
+  made = jax.eval_shape(head.init, jax.random.key(0), features, asked)
+  assert sum(leaf.size for leaf in jax.tree.leaves(made['params'])) == count
+
+
+def test_copies_of_a_query_are_neighbours_and_queries_are_independent():
+  head = AttentionReadout(
+    frames=6, outputs=5, width=12, heads=3, conditioning=2, copies=4
+  )
+  rng = np.random.default_rng(0)
+  features = jnp.asarray(rng.normal(size=(2, 3, 4, 10)), jnp.float32)
+  asked = jnp.asarray(rng.uniform(size=(2, 7, 2)), jnp.float32)
+  params = jax.jit(head.init)(jax.random.key(1), features, asked)
+  every = jax.jit(head.apply)(params, features, asked)
+  alone = jax.jit(head.apply)(params, features, asked[:, 3:4])
+  assert every.shape == (2, 28, 5)
+  np.testing.assert_allclose(every[:, 12:16], alone, atol=1e-6)
+  assert np.abs(np.diff(alone, axis=1)).max() > 1e-3
+
+
+def test_fourier_features_are_in_the_published_order():
+  x = np.array([[0.3, -0.8]])
+  scaled = np.concatenate([x * 2.0**i for i in range(3)], axis=1) * np.pi
+  want = np.concatenate([np.sin(scaled), np.cos(scaled)], axis=1)
+  np.testing.assert_allclose(fourier(jnp.asarray(x), 3), want, atol=1e-5)
+
+
 def test_every_parameter_has_its_row_of_the_sharding_table():
-  head = AttentionReadout(queries=7, outputs=5, frames=6, width=12, heads=3)
+  options = {'outputs': 5, 'frames': 6, 'width': 12, 'heads': 3}
   features = jax.ShapeDtypeStruct((1, 3, 4, 10), jnp.float32)
-  params = jax.eval_shape(head.init, jax.random.key(0), features)['params']
-  axes = sharding.logical_axes({'head': params})['head']
-  assert axes['attention']['key']['kernel'] == ('embed', 'heads', 'head_dim')
+  asked = jax.ShapeDtypeStruct((1, 5, 2), jnp.float32)
+  params = {
+    'depth': AttentionReadout(queries=7, **options),
+    'points': AttentionReadout(conditioning=2, copies=3, **options),
+  }
+  params = {
+    task: jax.eval_shape(head.init, jax.random.key(0), features, asked)[
+      'params'
+    ]
+    for task, head in params.items()
+  }
+  params = jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct((2, *x.shape), x.dtype), {'heads': params}
+  )
+  axes = sharding.logical_axes(params)['heads']['depth']
+  assert axes['attention']['key']['kernel'] == (
+    *(None, 'embed', 'heads', 'head_dim'),
+  )
   rows = {
     sharding.row_of('/'.join(key.key for key in path))
-    for path, _ in jax.tree_util.tree_leaves_with_path({'head': params})
+    for path, _ in jax.tree_util.tree_leaves_with_path(params)
   }
   assert {sharding.TABLE[row] for row in rows} == set(sharding.READOUT)
 
