@@ -193,3 +193,16 @@ def check_positive(name: str, **sizes: int):
   for option, value in sizes.items():
     if value < 1:
       raise ValueError(f'{name}: {option}={value} must be at least 1.')
+
+
+def check_stride(name: str, stride: Sequence[int]):
+  """Refuses what is not the least and the greatest distance of frames.
+
+  Raises:
+    ValueError: saying what is expected.
+  """
+  if len(stride) != 2 or not 1 <= stride[0] <= stride[1]:
+    raise ValueError(
+      f'{name}: stride={tuple(stride)} must be (least, greatest), in order and '
+      'at least 1.'
+    )
