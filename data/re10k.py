@@ -1,0 +1,215 @@
+"""RealEstate10K: walks through houses with camera poses (arXiv 1805.09817).
+
+PATH/SPLIT/SCENE.txt as published: the first line is the address of a video;
+then 19 numbers per frame, a timestamp in microseconds, fx fy cx cy as parts of
+the picture's width and height, two zeros, and the 3 x 4 world-to-camera matrix
+row by row, OpenCV axes. Frames are IMAGES/SPLIT/SCENE/TIMESTAMP.png or .jpg.
+"""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from data import labelled
+from data.source import BadRecord
+
+KEYS = ('video', 'pose', 'intrinsics')
+_SUFFIXES = ('.png', '.jpg', '.jpeg')
+
+
+@dataclasses.dataclass(frozen=True)
+class Re10k:
+  """A `data.source.Source`; see `make`."""
+
+  scenes: tuple[str, ...]
+  excluded: Mapping[str, int]  # left out, by reason
+  texts: Path
+  images: Path
+  keys: tuple[str, ...]
+  frames: int
+  height: int
+  width: int
+  stride: tuple[int, int]
+  clips: int
+  random: bool
+
+  def __len__(self) -> int:
+    """Number of clips."""
+    return len(self.scenes) * self.clips
+
+  def read(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """One clip, with the keys asked for.
+
+    Raises:
+      BadRecord: a frame cannot be read.
+    """
+    scene = self.scenes[index // self.clips]
+    files, cameras = self._frames(scene)
+    if self.random:
+      numbers = labelled.window(rng, len(files), self.frames, self.stride)
+    else:
+      numbers = labelled.spread_window(
+        len(files), self.frames, self.stride, index % self.clips, self.clips
+      )
+    record = {'pose': camera_to_world(cameras[numbers])}
+    if {'video', 'intrinsics'} & set(self.keys):
+      pictures = _pictures([files[number] for number in numbers])
+      record['video'] = labelled.resize(
+        labelled.centred(pictures, self.height, self.width),
+        self.height,
+        self.width,
+      )
+      record['intrinsics'] = labelled.centred_intrinsics(
+        pixel_intrinsics(cameras[numbers[0]], *pictures.shape[1:3]),
+        pictures.shape[1:3],
+        self.height,
+        self.width,
+      )
+    return {key: record[key] for key in self.keys}
+
+  def _frames(self, scene: str) -> tuple[list[Path], np.ndarray]:
+    rows, _ = _present(self.texts / f'{scene}.txt', self.images / scene)
+    files = [file for file, _ in rows]
+    return files, np.array([numbers for _, numbers in rows])
+
+
+def make(
+  split: str,
+  *,
+  path: str,
+  images: str = '',
+  keys: Sequence[str] = ('video', 'pose'),
+  frames: int = 16,
+  height: int = 224,
+  width: int = 224,
+  stride: Sequence[int] = (1, 1),
+  clips: int = 1,
+  train: str = 'train',
+  validation: str = 'test',
+  test: str = 'test',
+) -> Re10k:
+  """Clips of the scenes of a split.
+
+  For training a record is a scene, and a read a random clip of it; otherwise
+  records are `clips` clips of each scene, evenly spread over it. Rows whose
+  frame is missing are left out, and so is a scene of which fewer than `frames`
+  remain: videos vanish from the web. `excluded` counts both.
+
+  Lengths of a scene are in a unit of its own, not in metres: structure from
+  motion knows no scale. Poses are camera to world. Pictures are cut to the
+  shape of the result, around the centre, and resized; intrinsics (of the
+  clip's first frame) are those after that.
+
+  Args:
+    split: 'train', 'validation' or 'test'.
+    path: the folder with the texts.
+    images: the folder with the frames; '' if they are beside the texts.
+    keys: of the record, among KEYS.
+    frames: of a clip.
+    height: pixels.
+    width: pixels.
+    stride: least and greatest distance between frames, in rows. The published
+      one is not known.
+    clips: of each scene, in the splits that are not for training.
+    train: subfolder with this split. There is no third one on the web: by
+      default validation is test.
+    validation: as `train`.
+    test: as `train`.
+
+  Raises:
+    ValueError: a bad option, a text in another format or no scene.
+  """
+  labelled.check_split('re10k', split)
+  labelled.check_keys('re10k', keys, KEYS)
+  labelled.check_positive(
+    're10k', frames=frames, height=height, width=width, clips=clips
+  )
+  labelled.check_stride('re10k', stride)
+  folder = {'train': train, 'validation': validation, 'test': test}[split]
+  texts, pictures = Path(path) / folder, Path(images or path) / folder
+  scenes, excluded = [], Counter()
+  for text in sorted(texts.glob('*.txt')):
+    rows, missing = _present(text, pictures / text.stem)
+    excluded['row whose frame is missing'] += missing
+    if len(rows) < frames:
+      excluded[f'scene with fewer than {frames} frames'] += 1
+    else:
+      scenes.append(text.stem)
+  if not scenes:
+    raise ValueError(
+      f're10k: no scene of {texts}/*.txt has {frames} frames in {pictures}: '
+      f'{dict(excluded)}. Frames must be named SCENE/TIMESTAMP.png (or .jpg).'
+    )
+  return Re10k(
+    scenes=tuple(scenes),
+    excluded=dict(excluded),
+    texts=texts,
+    images=pictures,
+    keys=tuple(keys),
+    frames=frames,
+    height=height,
+    width=width,
+    stride=tuple(stride),
+    clips=1 if split == 'train' else clips,
+    random=split == 'train',
+  )
+
+
+def camera_to_world(
+  cameras: Float[np.ndarray, 't 18'],
+) -> Float[np.ndarray, 't 4 4']:
+  """Poses of rows of a text: the inverse of what is stored."""
+  stored = cameras[:, 6:].reshape(-1, 3, 4)
+  turned = stored[..., :3].swapaxes(-1, -2)
+  poses = np.tile(np.eye(4), (len(cameras), 1, 1))
+  poses[:, :3, :3] = turned
+  poses[:, :3, 3:] = -turned @ stored[..., 3:]
+  return poses.astype(np.float32)
+
+
+def pixel_intrinsics(
+  camera: Float[np.ndarray, '18'], height: int, width: int
+) -> Float[np.ndarray, '3 3']:
+  """Intrinsics in pixels of a whole picture; a pixel's centre is at +0.5."""
+  fx, fy, cx, cy = camera[:4] * [width, height, width, height]
+  return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+
+
+def _present(
+  text: Path, images: Path
+) -> tuple[list[tuple[Path, list[float]]], int]:
+  """(file, 18 numbers) of each row that has a frame; how many have none."""
+  files = {}
+  if images.is_dir():
+    files = {
+      file.stem: file
+      for file in images.iterdir()
+      if file.suffix.lower() in _SUFFIXES
+    }
+  rows, missing = [], 0
+  for number, line in enumerate(text.read_text().splitlines()[1:], 2):
+    timestamp, *numbers = line.split()
+    if len(numbers) != 18:
+      raise ValueError(
+        f're10k: line {number} of {text} has {1 + len(numbers)} numbers, '
+        'expected 19: a timestamp, 6 of the camera and 12 of its pose.'
+      )
+    if timestamp in files:
+      rows.append((files[timestamp], [float(each) for each in numbers]))
+    else:
+      missing += 1
+  return rows, missing
+
+
+def _pictures(files: Sequence[Path]) -> np.ndarray:
+  try:
+    pictures = [labelled.picture(file.read_bytes()) for file in files]
+  except OSError as error:
+    raise BadRecord(str(error)) from error
+  if len({picture.shape for picture in pictures}) > 1:
+    raise BadRecord(f'frames in {files[0].parent} differ in size')
+  return np.stack(pictures)
