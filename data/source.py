@@ -17,6 +17,7 @@ that has its labels:
 | boxes_visible | bool [o t] | the object has a visible pixel |
 | segmentation | uint8 [t h w 1] | 0 background, object o is o + 1 |
 | label | int32 [] | class of the clip |
+| video_id | int32 [] | which video of the split the clip is of |
 
 Letters: t frames, h w pixels, q query points, o objects.
 """

@@ -1,0 +1,159 @@
+"""Kinetics, and any list of videos with classes.
+
+A list is read by what is in it:
+
+* the csv of Kinetics (Kay et al., arXiv 1705.06950), whose first line is
+  `label,youtube_id,time_start,time_end,split`; a video is
+  YOUTUBEID_START_END.mp4, with six digits each, anywhere below VIDEOS;
+* lines of `path number`, as VideoMAE and V-JEPA have them; a path is absolute
+  or below VIDEOS.
+"""
+
+import csv
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from data import classified, labelled
+
+KEYS = classified.KEYS
+_COLUMNS = {'label', 'youtube_id', 'time_start', 'time_end'}
+
+
+def make(
+  split: str,
+  *,
+  path: str,
+  videos: str = '',
+  names: str = '',
+  keys: Sequence[str] = ('video', 'label'),
+  frames: int = 16,
+  height: int = 224,
+  width: int = 224,
+  stride: Sequence[int] = (4, 4),
+  clips: int = 1,
+  scale: Sequence[int | float] = (0.3, 1.0),
+  aspect: Sequence[int | float] = (3 / 4, 4 / 3),
+  flip: int | float = 0.5,
+  train: str = 'train.csv',
+  validation: str = 'val.csv',
+  test: str = 'val.csv',
+) -> classified.Classified:
+  """Clips of the videos of a split; see `classified.Classified`.
+
+  Listed videos that are not on disk are left out (`excluded` counts them): many
+  have gone from the web.
+
+  Args:
+    split: 'train', 'validation' or 'test'.
+    path: the folder with the lists.
+    videos: the folder with the videos, below `path` or absolute.
+    names: file below `path` with the name of a class per line, in order; ''
+      if they are the names in the list for training, sorted. A list of `path
+      number` needs none.
+    keys: of the record, among KEYS.
+    frames: of a clip.
+    height: pixels.
+    width: pixels.
+    stride: least and greatest distance between frames; less where a video is
+      too short.
+    clips: of each video, in the splits that are not for training.
+    scale: least and greatest area of a cut for training, of the picture's.
+    aspect: least and greatest width / height of a cut for training.
+    flip: probability of mirroring for training.
+    train: the list of this split, below `path`.
+    validation: as `train`.
+    test: as `train`. Most copies have two splits, so that by default test is
+      validation.
+
+  Raises:
+    ValueError: a bad option, a list in another format, or no video.
+  """
+  labelled.check_split('kinetics', split)
+  lists = {'train': train, 'validation': validation, 'test': test}
+  file, folder = Path(path) / lists[split], Path(path) / videos
+  classes = []
+  if _is_csv(file):
+    classes = _names(Path(path) / names if names else None, Path(path) / train)
+    listed = _csv_rows(file, folder, classes)
+  else:
+    listed = _list_rows(file, folder)
+  rows = [row for row in listed if row[0] and row[0].is_file()]
+  return classified.make(
+    'kinetics',
+    split,
+    rows=rows,
+    names=classes,
+    excluded={f'video not in {folder}': len(listed) - len(rows)},
+    keys=keys,
+    frames=frames,
+    height=height,
+    width=width,
+    stride=stride,
+    clips=clips,
+    scale=scale,
+    aspect=aspect,
+    flip=flip,
+  )
+
+
+def _is_csv(file: Path) -> bool:
+  if not file.is_file():
+    raise ValueError(
+      f'kinetics: {file} is missing: put the list there, or name another with '
+      'train=, validation= or test='
+    )
+  with file.open() as opened:
+    return set(opened.readline().strip().split(',')) >= _COLUMNS
+
+
+def _entries(file: Path) -> list[dict[str, str]]:
+  with file.open(newline='') as opened:
+    return list(csv.DictReader(opened))
+
+
+def _names(file: Path | None, train: Path) -> list[str]:
+  if file:
+    return file.read_text().splitlines()
+  if not _is_csv(train):
+    raise ValueError(
+      f'kinetics: {train} does not name classes: name a file that does with '
+      'names=, or a csv with train='
+    )
+  return sorted({entry['label'] for entry in _entries(train)})
+
+
+def _csv_rows(
+  file: Path, folder: Path, classes: Sequence[str]
+) -> list[tuple[Path | None, int]]:
+  """(file, class) of each entry; None where there is no such file."""
+  number = {name: index for index, name in enumerate(classes)}
+  found = {
+    name: Path(place) / name
+    for place, _, names in os.walk(folder, followlinks=True)
+    for name in names
+  }
+  rows = []
+  for entry in _entries(file):
+    if entry['label'] not in number:
+      raise ValueError(
+        f'kinetics: class {entry["label"]!r} in {file} is not one of the '
+        f'{len(classes)} for training: give all of them with names='
+      )
+    start, end = float(entry['time_start']), float(entry['time_end'])
+    name = f'{entry["youtube_id"]}_{int(start):06}_{int(end):06}.mp4'
+    rows.append((found.get(name), number[entry['label']]))
+  return rows
+
+
+def _list_rows(file: Path, folder: Path) -> list[tuple[Path | None, int]]:
+  rows = []
+  for number, line in enumerate(file.read_text().splitlines(), 1):
+    place, _, label = line.strip().rpartition(' ')
+    if not place or not label.isdecimal():
+      raise ValueError(
+        f'kinetics: line {number} of {file} is {line!r}, expected `path '
+        'number`, or a csv of Kinetics with its first line'
+      )
+    rows.append((folder / place, int(label)))
+  return rows
