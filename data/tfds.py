@@ -157,9 +157,9 @@ def features(record: bytes, names: Sequence[str]) -> dict[str, Feature]:
   """
   wanted, found = {name.encode(): name for name in names}, {}
   try:
-    for _, entries in _fields(memoryview(record)):  # Example.features
-      for _, entry in _fields(entries):  # Features.feature, a map
-        (_, key), *value = _fields(entry)
+    for _, entries in fields(memoryview(record)):  # Example.features
+      for _, entry in fields(entries):  # Features.feature, a map
+        (_, key), *value = fields(entry)
         if bytes(key) in wanted:
           found[wanted[bytes(key)]] = _feature(value[0][1])
   except (IndexError, ValueError, TypeError, struct.error) as error:
@@ -172,8 +172,8 @@ def features(record: bytes, names: Sequence[str]) -> dict[str, Feature]:
 
 def _feature(message: memoryview) -> Feature:
   """What a Feature holds: the number of its field is its type."""
-  ((kind, values),) = _fields(message)
-  items = [item for _, item in _fields(values)]
+  ((kind, values),) = fields(message)
+  items = [item for _, item in fields(values)]
   if kind == 1:
     return [bytes(item) for item in items]
   if kind == 2:  # packed into one item, or one by one
@@ -184,7 +184,7 @@ def _feature(message: memoryview) -> Feature:
   return np.array([n - (n >> 63 << 64) for n in numbers], np.int64)
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
+def fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
   """(number, value) of each field of a message."""
   at = 0
   while at < len(message):
