@@ -268,15 +268,18 @@ def check_labels(data: pipeline.Pipeline, objective: readout.Readout) -> None:
   Raises:
     ValueError: the source's records lack what a task needs.
   """
-  example = data.example()
-  for name, task in objective.tasks.items():
-    lacking = [key for key in task.keys if key not in example]
-    if lacking:
-      raise ValueError(
-        f'task {name!r} needs the record keys {task.keys}, and source '
-        f'{data.examples.labels[0]!r} has no {lacking}. Choose a source with '
-        'these labels, such as data=world, or another task'
-      )
+  try:
+    data.example()
+  except KeyError as error:
+    (lacking,) = error.args
+    names = [
+      name for name, task in objective.tasks.items() if lacking in task.keys
+    ]
+    raise ValueError(
+      f'task {", ".join(names)} needs the record key {lacking!r}, and source '
+      f'{data.examples.labels[0]!r} has none. Choose a source with these '
+      'labels, such as data=world, or another task'
+    ) from None
 
 
 def summary(

@@ -22,7 +22,7 @@ def make(
   weight_decay: float = 0.05,
   decay: Sequence[str] = (r'.*/kernel',),
   clip_norm: float = 0.0,
-  multipliers: Sequence[tuple[str, float | Sequence[float]]] = (),
+  multipliers: Sequence[Sequence[Any]] = (),
 ) -> tuple[optax.GradientTransformation, Callable[[Any], Any]]:
   """The update rule, and its schedule step -> learning rate.
 
@@ -39,9 +39,9 @@ def make(
     weight_decay: decoupled, times the learning rate.
     decay: path regexes of the parameters that decay.
     clip_norm: gradients above this global norm are scaled down; 0: never.
-    multipliers: of the learning rate, by path regex; several numbers are for
-      the entries of the parameters' first axis. The first regex that matches
-      holds.
+    multipliers: of the learning rate: (path regex, number). Several numbers
+      are for the entries of the parameters' first axis. The first regex that
+      matches holds.
 
   Raises:
     ValueError: an unknown name or schedule, or a number out of range.
@@ -78,7 +78,7 @@ def make(
 
 
 def _scale_by_path(
-  multipliers: Sequence[tuple[str, float | Sequence[float]]],
+  multipliers: Sequence[Sequence[Any]],
 ) -> optax.GradientTransformation:
   """Multiplies updates by numbers that depend on the parameter's path."""
 

@@ -175,11 +175,10 @@ class Depth:
     clips = []
     for video, guess, true in zip(batch['video'], predicted, batch['depth']):
       valid = (true > low) & (true <= high)
-      ends = (true[valid].min(), true[valid].max()) if valid.any() else (0, 1)
-      # Drawing takes 0 for unknown.
-      panels = (
-        draw.depth(np.maximum(guess, 1e-6), *ends),
-        draw.depth(true * valid, *ends),
-      )
-      clips.append(np.concatenate([video, *panels], axis=1))
+      near = float(true[valid].min()) if valid.any() else 0.0
+      far = float(true[valid].max()) if valid.any() else 1.0
+      # In a drawing 0 is unknown; a prediction never is.
+      answer = draw.depth(np.maximum(guess, 1e-6), near, far)
+      truth = draw.depth(true * valid, near, far)
+      clips.append(np.concatenate([video, answer, truth], axis=1))
     return {self.name: np.stack(clips)}

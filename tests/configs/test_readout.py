@@ -11,34 +11,45 @@ from train import optim
 
 @pytest.mark.parametrize('name', recipe.RECIPES)
 def test_sections_are_keyword_arguments(name):
-  config = recipe.get_config(f'recipe={name}').to_dict()
-  made = task.make(**config['task'])
+  config = recipe.get_config(f'recipe={name},task=all').to_dict()
+  assert sorted(config['tasks']) == task.names()
+  for each, options in config['tasks'].items():
+    assert task.make(each, **options).head((16, 224, 224)).heads
   inspect.signature(readout.make).bind(
-    backbone=None, task=made, **config['head']
+    backbone=None, tasks=config['tasks'], **config['features']
   )
-  optim.make(steps=config['steps'], **config['optim'])
+  optim.make(steps=config['steps'], lr=max(config['lrs']), **config['optim'])
   assert config['step']['freeze'] == ('backbone/.*',)
 
 
 def test_paper_protocol():
-  config = recipe.get_config('data=scannet,lr=1e-4')
+  config = recipe.get_config('data=scannet')
   assert config.steps * config.data.batch_size == 1_280_000
-  assert (config.optim.lr, config.optim.final_lr) == (1e-4, 1e-7)
+  assert config.lrs == (1e-4, 3e-4, 1e-3)
+  assert config.optim.final_lr == 1e-7
   assert (config.optim.warmup_steps, config.optim.clip_norm) == (1000, 0)
-  assert (config.head.width, config.head.heads) == (1024, 16)
+  depth = config.tasks.depth
+  assert (depth.width, depth.heads, depth.loss) == (1024, 16, 'l2')
   assert config.data.sources.scannet.name == 'scannet'
 
 
 def test_the_built_in_world_is_for_a_laptop():
   config = recipe.get_config('task=depth,data=world,seed=4,steps=9')
-  assert config.head.width == 128
+  assert config.tasks.depth.width == 128
   assert (config.seed, config.data.seed, config.steps) == (4, 4, 9)
+
+
+def test_learning_rates_are_joined_by_plus_signs():
+  assert recipe.get_config('lr=1e-4+3e-3').lrs == (1e-4, 3e-3)
+  assert len(recipe.get_config('recipe=paper,finetune=0.1').lrs) == 1
 
 
 def test_clear_errors():
   with pytest.raises(ValueError, match="did you mean 'depth'"):
     recipe.get_config('task=depht')
-  with pytest.raises(ValueError, match='must be one of paper, laptop'):
+  with pytest.raises(ValueError, match='expected one of paper, laptop'):
     recipe.get_config('recipe=desktop')
   with pytest.raises(ValueError, match="did you mean 'task'"):
     recipe.get_config('tsk=depth')
+  with pytest.raises(ValueError, match="lr='fast' must be of type float"):
+    recipe.get_config('lr=1e-3+fast')

@@ -40,6 +40,7 @@ class Mute(Toy):
 
 def _module(name, source):
   module = types.ModuleType(f'data.{name}')
+  module.KEYS = ('video', 'depth') if source is Toy else ('video',)
   module.make = lambda split, *, keys, **clip: source(split, keys)
   return module
 
@@ -108,13 +109,16 @@ def recipe(pretraining):
   return {
     'seed': 5,
     'steps': 3,
-    'task': {'name': 'depth', 'start': 3.0},
-    'head': {'width': 16, 'heads': 2},
+    'lrs': (1e-2,),
+    'finetune': 0.0,
+    'tasks': {'depth': {'start': 3.0, 'width': 16, 'heads': 2}},
+    'features': {'depth': 0.95},
+    'test_sources': {},
     'data': {
       **pretraining['data'],
       'sources': {'toy': {'name': 'toy', 'weight': 1.0}},
     },
-    'optim': {'lr': 1e-2, 'weight_decay': 0.1, 'decay': ('.*',)},
+    'optim': {'weight_decay': 0.1, 'decay': ('.*',), 'clip_norm': 0.0},
     'step': {'accumulate': 1, 'ema': 0.0, 'freeze': ('backbone/.*',)},
     'mesh': pretraining['mesh'],
     'init_from': pretraining['init_from'],

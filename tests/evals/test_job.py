@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from data import pipeline
-from evals import job, metrics, readout, task
+from evals import job, metrics
 from models import objective as objective_lib
 from train import loop
 
@@ -46,18 +46,14 @@ def test_backbone_is_the_runs_and_stays_bitwise_and_has_no_moments(run, done):
   jax.tree.map(
     np.testing.assert_array_equal, state.params['backbone'], pretrained
   )
-  head = sum(x.size for x in jax.tree.leaves(state.params['head']))
+  head = sum(x.size for x in jax.tree.leaves(state.params['heads']))
   moments = sum(x.size for x in jax.tree.leaves(state.opt_state))
   assert 2 * head <= moments < 2 * head + 10
 
 
 def test_result_counts_every_test_clip_once(done, recipe):
   out, result, state = done
-  objective = readout.make(
-    backbone=objective_lib.make(**result['config']['model']),
-    task=task.make(**recipe['task']),
-    **recipe['head'],
-  )
+  objective = job.make_objective(result['config'])
   data = pipeline.make(
     split='test', **{**result['config']['data'], 'batch_size': 1}
   )
@@ -66,13 +62,14 @@ def test_result_counts_every_test_clip_once(done, recipe):
   for index in range(13):
     arrays, _ = data.examples.sources[0].read(index, None), None
     batch = {key: value[None] for key, value in arrays.items()}
-    for name, value in sums_of(state.params, batch).items():
-      total[name] = total.get(name, 0) + np.float64(value[0])
+    for name, value in sums_of(state.params, batch)['depth'].items():
+      total[name] = total.get(name, 0) + np.float64(value[0, 0])
+  found = result['tasks']['depth']
   for name, want in metrics.depth_scores(total).items():
-    got = result['metrics'][name]
+    got = found['metrics'][name]
     assert got['value'] == pytest.approx(want, rel=1e-5)
     assert got['low'] <= got['value'] <= got['high']
-  assert result['clips'] == 13
+  assert found['clips'] == 13
   assert result['steps'] == 3
   assert json.loads((out / 'result.json').read_text()) == result
   assert (out / 'pictures' / 'depth.png').exists()
@@ -109,13 +106,15 @@ def test_random_init_loads_nothing(run, recipe):
   assert random['model'] == pretrained['model']
 
 
-def test_labels_of_the_run_are_merged_under_the_recipes(tmp_path, pretraining):
+def test_options_of_the_runs_source_are_merged_under_the_recipes(
+  tmp_path, pretraining, recipe
+):
   config = copy.deepcopy(pretraining)
   config['data']['sources'] = {
     'a': {'name': 'world', 'weight': 0.3, 'seed': 7, 'height': 99}
   }
   (tmp_path / 'config.json').write_text(json.dumps(config))
-  recipe = copy.deepcopy(pretraining) | {'task': {'name': 'depth'}}
+  recipe = copy.deepcopy(recipe)
   recipe['data']['sources'] = {
     'world': {'name': 'world', 'weight': 1.0, 'height': 16}
   }
@@ -144,14 +143,17 @@ def test_clear_errors_before_the_first_step(run, recipe, tmp_path):
 
   fails('does not exist: give the --workdir', tmp_path / 'nowhere')
   fails('is not a run: it has no config.json', tmp_path)
-  fails("did you mean 'depth'", task={'name': 'dept'})
+  fails("did you mean 'depth'", tasks={'dept': {}})
   mute = {'mute': {'name': 'mute', 'weight': 1.0}}
   fails(
-    "needs the record keys .*source 'mute' has no 'depth'",
+    "needs the record key 'depth', and source 'mute' has none",
     data={**recipe['data'], 'sources': mute},
   )
   two = {**mute, **recipe['data']['sources']}
-  fails('tested on one source', data={**recipe['data'], 'sources': two})
+  fails(
+    'trained on one source and tested on one',
+    data={**recipe['data'], 'sources': two},
+  )
 
   config = json.loads((folder / 'config.json').read_text())
   other = tmp_path / 'other'

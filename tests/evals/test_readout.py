@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from evals import readout, task
+from evals import readout
 from models import objective as objective_lib
 
 
@@ -14,9 +14,7 @@ def case(pretraining):
   """(objective, parameters, batch)."""
   objective = readout.make(
     backbone=objective_lib.make(**pretraining['model']),
-    task=task.make('depth', start=3.0),
-    width=8,
-    heads=2,
+    tasks={'depth': {'start': 3.0, 'width': 8, 'heads': 2}},
   )
   rng = np.random.default_rng(0)
   batch = {
@@ -40,12 +38,14 @@ def test_only_the_head_gets_gradients(case):
   (loss, scores), grads = _loss(objective)(params, batch)
   assert set(scores) == {
     f'depth/{name}'
-    for name in ('abs_rel', 'rmse', 'log_rmse', 'delta1', 'delta2', 'delta3')
+    for name in (
+      *('loss', 'abs_rel', 'rmse', 'log_rmse', 'delta1', 'delta2', 'delta3'),
+    )
   }
   assert np.isfinite(loss)
   for grad in jax.tree.leaves(grads['backbone']):
     assert not np.asarray(grad).any()
-  for path, grad in jax.tree_util.tree_leaves_with_path(grads['head']):
+  for path, grad in jax.tree_util.tree_leaves_with_path(grads['heads']):
     # A softmax does not see what all its logits share.
     if 'key' in str(path) and 'bias' in str(path):
       continue
@@ -66,8 +66,8 @@ def test_loss_of_a_batch_is_the_mean_over_its_halves(case):
 
 def test_starts_at_the_given_depth(case):
   objective, params, batch = case
-  predicted = jax.jit(objective.predict)(params, batch)
-  assert predicted.shape == (4, 4, 16, 24, 1)
+  predicted = jax.jit(objective.predict)(params, batch)['depth']
+  assert predicted.shape == (1, 4, 4, 16, 24, 1)
   assert float(predicted.mean()) == pytest.approx(3.0, abs=0.7)
 
 
@@ -94,4 +94,4 @@ def test_flops_by_part(case):
   head = 2 * tokens * 2 * width * d + 2 * queries * (
     2 * tokens * d + d**2 + 8 * d**2 + d * 128
   )
-  assert flops['head'] == pytest.approx(3 * clips * (head + resize))
+  assert flops['depth'] == pytest.approx(3 * clips * (head + resize))

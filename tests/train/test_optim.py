@@ -72,3 +72,22 @@ def test_wrong_options_are_errors():
     update(schedule='cos')
   with pytest.raises(ValueError, match='below steps=10'):
     update(warmup_steps=10)
+
+
+def test_multipliers_by_path_and_along_the_first_axis():
+  params = {'a': jnp.ones((3, 2)), 'b': jnp.ones(2), 'c': jnp.ones(2)}
+  tx, _ = optim.make(
+    steps=10,
+    lr=0.1,
+    name='sgd',
+    schedule='constant',
+    weight_decay=0.0,
+    multipliers=[['a', [1.0, 0.5, 0.0]], ['b', 0.1], ['.*', 2.0]],
+  )
+  updates, _ = tx.update(params, tx.init(params), params)
+  np.testing.assert_allclose(updates['a'][:, 0], [-0.1, -0.05, 0.0])
+  np.testing.assert_allclose(updates['b'], -0.01)
+  np.testing.assert_allclose(updates['c'], -0.2)
+  wrong, _ = optim.make(steps=10, lr=0.1, multipliers=[['a', [1.0, 2.0]]])
+  with pytest.raises(ValueError, match=r"'a'\] has 2 numbers, a has shape"):
+    wrong.update(params, wrong.init(params), params)

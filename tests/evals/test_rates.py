@@ -1,0 +1,118 @@
+"""Heads of several learning rates, fine-tuning, and meshes of readouts."""
+
+import jax
+import numpy as np
+import pytest
+
+from evals import job
+from models import objective as objective_lib
+from train import loop
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory, pretraining):
+  folder = tmp_path_factory.mktemp('run')
+  state = loop.run(
+    pretraining, objective_lib.make(**pretraining['model']), str(folder)
+  )
+  return folder, jax.device_get(state.params)
+
+
+@pytest.fixture(scope='module')
+def train(run, recipe, tmp_path_factory):
+  """(result, final parameters) of a job with changes to the recipe."""
+  folder, _ = run
+
+  def train(**changes):
+    states = []
+    loop_run = loop.run
+
+    def watched(*args):
+      states.append(loop_run(*args))
+      return states[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+      patch.setattr(job.loop, 'run', watched)
+      result = job.run(
+        {**recipe, **changes},
+        checkpoint=str(folder),
+        workdir=str(tmp_path_factory.mktemp('out')),
+      )
+    return result, jax.device_get(states[0].params)
+
+  return train
+
+
+@pytest.fixture(scope='module')
+def several(train):
+  return train(lrs=(3e-2, 1e-3))
+
+
+@pytest.fixture(scope='module')
+def single(train):
+  return train(lrs=(1e-3,))
+
+
+def _check_close(got, want):
+  """Heads are equal, but for what the loss does not see.
+
+  A bias that all keys share changes no softmax: Adam makes steps of rounding
+  errors.
+  """
+  for params in (got, want):
+    params['heads']['depth']['attention']['key'].pop('bias', None)
+  jax.tree.map(
+    lambda x, y: np.testing.assert_allclose(x, y, atol=2e-5),
+    *(got['heads'], want['heads']),
+  )
+
+
+def test_a_head_is_trained_as_if_it_were_alone(several, single):
+  _, together = several
+  result, alone = single
+  _check_close(jax.tree.map(lambda x: x[1:], together), alone)
+  found = several[0]['tasks']['depth']['heads'][1]['test']
+  for name, score in result['tasks']['depth']['metrics'].items():
+    assert found[name] == pytest.approx(score['value'], rel=1e-4)
+
+
+def test_the_best_on_validation_is_reported_and_all_are_listed(several):
+  found = several[0]['tasks']['depth']
+  assert [head['lr'] for head in found['heads']] == [3e-2, 1e-3]
+  by_validation = [h['validation']['abs_rel'] for h in found['heads']]
+  assert found['head'] == int(np.argmin(by_validation))
+  chosen = found['heads'][found['head']]
+  assert found['lr'] == chosen['lr']
+  assert found['metrics']['abs_rel']['value'] == chosen['test']['abs_rel']
+  assert by_validation[0] != by_validation[1]
+
+
+def test_fine_tuning_moves_the_backbone_by_its_share(run, train):
+  _, before = run
+  result, after = train(finetune=0.5)
+  moved = jax.tree.map(
+    lambda x, y: np.abs(x - y).max(), after['backbone'], before
+  )
+  assert result['finetune'] == 0.5
+  # Adam's first steps move by about the learning rate each, 1e-2 here.
+  assert 1e-4 < max(jax.tree.leaves(moved)) < 0.5 * 3 * 1.5e-2
+
+
+def test_a_sharded_job_equals_one_that_is_not(train, single):
+  result, params = train(
+    lrs=(1e-3,), mesh={'replica': 1, 'fsdp': 4, 'tensor': 2}
+  )
+  want, same = single
+  _check_close(params, same)
+  for name, score in result['tasks']['depth']['metrics'].items():
+    expected = want['tasks']['depth']['metrics'][name]
+    assert score == pytest.approx(expected, rel=1e-4)
+
+
+def test_rates_that_cannot_be_trained_together(train):
+  with pytest.raises(ValueError, match='share a backbone or a norm'):
+    train(lrs=(1e-2, 1e-3), finetune=0.1)
+  with pytest.raises(ValueError, match='above 0, each once'):
+    train(lrs=(1e-2, 1e-2))
+  with pytest.raises(ValueError, match=r'finetune=-1 must be 0'):
+    train(finetune=-1)
