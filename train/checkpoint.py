@@ -64,21 +64,31 @@ class Checkpoints:
     Args:
       state: arrays or their shapes.
     """
-    needed = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
     # The oldest checkpoint is deleted only after the newest is complete.
-    needed *= min(self._keep + 1 - len(self._manager.all_steps()), 2)
+    ahead = min(self._keep + 1 - len(self._manager.all_steps()), 2)
+    self._check_space(ahead * _bytes(state), 'or choose another --workdir')
+
+  def _check_space(self, needed: int, remedy: str) -> None:
     free = shutil.disk_usage(self._folder).free
     if free < needed:
       raise ValueError(
         f'{self._folder} has {free / 1e9:.2f} GB free, checkpoints need '
-        f'{needed / 1e9:.2f} GB: free some space, choose another --workdir, '
-        'or lower config.checkpoint.keep'
+        f'{needed / 1e9:.2f} GB: free some space or lower '
+        f'config.checkpoint.keep, {remedy}'
       )
 
   def save(self, state: State, step: int) -> None:
-    """Starts to write; returns when the arrays are copied."""
+    """Starts to write; returns when the arrays are copied.
+
+    Raises:
+      ValueError: the disk has become too full since the run began.
+    """
     if step in self._manager.all_steps():
       return
+    self._check_space(
+      _bytes(state),
+      f'then run the same command: it goes on after step {self.latest() or 0}',
+    )
     self._manager.save(step, args=ocp.args.StandardSave(_as_dict(state)))
 
   def restore(self, shapes: State, shardings: State, step: int) -> State:
@@ -183,6 +193,10 @@ def find(path: str, step: int = -1) -> tuple[str, int]:
   if step not in steps:
     raise ValueError(f'{path} has no checkpoint of step {step}, but {steps}')
   return os.path.join(folder, str(step)), step
+
+
+def _bytes(state: State) -> int:
+  return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
 
 
 def _as_dict(state: State) -> dict[str, Any]:

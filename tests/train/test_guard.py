@@ -78,6 +78,16 @@ def test_a_full_disk_is_seen_before_the_first_step(tmp_path, monkeypatch):
     checkpoints.check_space(state())
 
 
+def test_a_disk_that_fills_up_loses_no_checkpoint(tmp_path, monkeypatch):
+  usage = collections.namedtuple('usage', 'total used free')
+  with checkpoint.Checkpoints(str(tmp_path), every=1) as checkpoints:
+    checkpoints.save(state(), 1)
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: usage(9, 9, 0))
+    with pytest.raises(ValueError, match='the same command: it goes on after'):
+      checkpoints.save(state(), 2)
+  assert checkpoint.find(str(tmp_path))[1] == 1
+
+
 def test_retention_keeps_the_last_and_the_milestones(tmp_path):
   with checkpoint.Checkpoints(
     str(tmp_path), every=1, keep=2, keep_every=4

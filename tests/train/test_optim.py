@@ -88,6 +88,8 @@ def test_multipliers_by_path_and_along_the_first_axis():
   np.testing.assert_allclose(updates['a'][:, 0], [-0.1, -0.05, 0.0])
   np.testing.assert_allclose(updates['b'], -0.01)
   np.testing.assert_allclose(updates['c'], -0.2)
-  wrong, _ = optim.make(steps=10, lr=0.1, multipliers=[['a', [1.0, 2.0]]])
-  with pytest.raises(ValueError, match=r"'a'\] has 2 numbers, a has shape"):
+  wrong, _ = optim.make(
+    steps=10, lr=0.1, weight_decay=0.0, multipliers=[['a', [1.0, 2.0]]]
+  )
+  with pytest.raises(ValueError, match='has 2 numbers, a has shape'):
     wrong.update(params, wrong.init(params), params)
