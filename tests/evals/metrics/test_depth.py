@@ -1,4 +1,4 @@
-"""Depth metrics: golden values, masks, sums over any batches, intervals."""
+"""Depth metrics: golden values, masks, sums over any batches."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -68,20 +68,3 @@ def test_no_valid_pixel_scores_zero_and_adds_nothing():
   assert _scores(sums)['abs_rel'] == pytest.approx(0.5)
   empty = {name: np.zeros(2) for name in sums}
   assert set(metrics.depth_scores(metrics.total(empty)).values()) == {0}
-
-
-def test_bootstrap_interval_covers_and_repeats():
-  # The mean of n clips has standard error s / sqrt(n): the interval of a
-  # ratio with equal pixels must be 2 x 1.96 of those wide.
-  rng = np.random.default_rng(1)
-  clips = {
-    name: np.ones(400, np.float32)
-    for name in ('count', 'square', 'square_log', 'delta1', 'delta2', 'delta3')
-  }
-  clips['abs_rel'] = rng.normal(0.3, 0.1, 400)
-  ends = metrics.bootstrap(clips, metrics.depth_scores)
-  low, high = ends['abs_rel']
-  assert low < clips['abs_rel'].mean() < high
-  assert high - low == pytest.approx(2 * 1.96 * 0.1 / 20, rel=0.15)
-  assert ends == metrics.bootstrap(clips, metrics.depth_scores)
-  assert ends['rmse'] == (1, 1)

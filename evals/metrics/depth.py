@@ -1,20 +1,9 @@
-"""Metrics as sums per clip, and what the sums say of a whole test set.
-
-A metric is two pure functions: one turns predictions into a few sums for each
-clip, on device; the other turns sums, added over any set of clips, into
-scores. So clips may come in any batches and from any host, a padded row is
-dropped before it is added, and an interval is a resampling of the sums.
-"""
-
-from collections.abc import Callable, Mapping
-from typing import Any
+"""Depth: absolute and relative errors of metric depth, over valid pixels."""
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float
 
-Sums = dict[str, Any]  # name -> sum over pixels, of one clip or of many
-Scores = dict[str, Any]  # name -> score
+from evals.metrics.sums import Scores, Sums
 
 
 def depth_sums(
@@ -73,44 +62,4 @@ def depth_scores(sums: Sums) -> Scores:
     'delta1': sums['delta1'] / count,
     'delta2': sums['delta2'] / count,
     'delta3': sums['delta3'] / count,
-  }
-
-
-def total(clips: Mapping[str, np.ndarray]) -> Sums:
-  """The sums over all clips, of sums [n] per clip, in float64."""
-  return {
-    name: np.sum(values, axis=0, dtype=np.float64)
-    for name, values in clips.items()
-  }
-
-
-def bootstrap(
-  clips: Mapping[str, np.ndarray],
-  scores: Callable[[Sums], Scores],
-  *,
-  draws: int = 1000,
-  level: float = 0.95,
-  seed: int = 0,
-) -> dict[str, tuple[float, float]]:
-  """Percentile interval of each score over resampled clips.
-
-  Clips are the unit, since the pixels of one clip err together.
-
-  Args:
-    clips: sums [n] of each of n clips.
-    scores: from summed sums to scores, elementwise.
-    draws: resampled test sets, each of n clips drawn with replacement.
-    level: of the interval.
-    seed: of the draws; the same clips give the same interval.
-  """
-  count = len(next(iter(clips.values())))
-  rng = np.random.default_rng(seed)
-  times = rng.multinomial(count, np.full(count, 1 / count), size=draws)
-  drawn = {
-    name: times @ values.astype(np.float64) for name, values in clips.items()
-  }
-  tails = 50 * (1 - level), 50 * (1 + level)
-  return {
-    name: tuple(float(end) for end in np.percentile(values, tails))
-    for name, values in scores(drawn).items()
   }

@@ -1,0 +1,34 @@
+"""Metrics as sums per clip, and what the sums say of a whole test set.
+
+A metric is two pure functions: one turns predictions into a few sums for each
+clip, on device; the other turns sums, added over any set of clips, into
+scores. So clips may come in any batches and from any host, a padded row is
+dropped before it is added, and an interval is a resampling of the sums.
+
+Every metric has a sum `count`, of what its first score is a mean over; a clip
+with a count of 0 has no label that counts and adds nothing.
+"""
+
+from evals.metrics.boxes import box_scores, box_sums
+from evals.metrics.classes import class_scores, class_sums
+from evals.metrics.depth import depth_scores, depth_sums
+from evals.metrics.pose import pose_scores, pose_sums
+from evals.metrics.sums import Scores, Sums, bootstrap, total
+from evals.metrics.tracks import track_scores, track_sums
+
+__all__ = [
+  'Scores',
+  'Sums',
+  'bootstrap',
+  'box_scores',
+  'box_sums',
+  'class_scores',
+  'class_sums',
+  'depth_scores',
+  'depth_sums',
+  'pose_scores',
+  'pose_sums',
+  'total',
+  'track_scores',
+  'track_sums',
+]

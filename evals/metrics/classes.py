@@ -1,0 +1,50 @@
+"""Classes: how often the label is among the likeliest."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from evals.metrics.sums import Scores, Sums, means
+
+
+def class_sums(
+  logits: Float[Array, 'b v n'],
+  label: Int[Array, 'b'],
+  valid: Bool[Array, 'b v'] | None = None,
+) -> Sums:
+  """Whether each video's label is among its likeliest classes.
+
+  Probabilities are averaged over the clips of a video, after the softmax, as
+  published. Of equally likely classes the first comes first, as in argmax; a
+  prediction that is not a number is wrong.
+
+  Args:
+    logits: of n classes, for v clips (in time or space) of each video.
+    label: a class; a video whose label is negative does not count.
+    valid: which clips there are; None: all.
+
+  Returns:
+    count, top1, top5, each [b].
+  """
+  valid = jnp.ones(logits.shape[:2], bool) if valid is None else valid
+  shares = jnp.where(valid[..., None], jax.nn.softmax(logits), 0)
+  likely = jnp.sum(shares, axis=1)
+  n = likely.shape[1]
+  own = jnp.take_along_axis(likely, jnp.maximum(label, 0)[:, None], axis=1)
+  behind = (own > likely) | ((own == likely) & (jnp.arange(n) > label[:, None]))
+  beaten = jnp.sum(behind, axis=1)
+  counted = (label >= 0) & valid.any(1)
+  return {
+    'count': counted.astype(jnp.float32),
+    'top1': (counted & (beaten >= n - 1)).astype(jnp.float32),
+    'top5': (counted & (beaten >= n - 5)).astype(jnp.float32),
+  }
+
+
+def class_scores(sums: Sums) -> Scores:
+  """Share of videos whose label is the likeliest class, or in the first five.
+
+  Returns:
+    top1, top5.
+  """
+  return means(sums)

@@ -1,0 +1,95 @@
+"""Point metrics: golden values, padding, clips of one weight, bad modes."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from evals import metrics
+
+
+def _golden():
+  """The draws whose scores two public implementations agree on."""
+  rng = np.random.default_rng(0)
+  b, n, t = 1, 20, 12
+  true = rng.uniform(0, 256, (b, n, t, 2))
+  predicted = true + rng.normal(0, 4, true.shape)
+  occluded = rng.random((b, n, t)) < 0.3
+  wrong = rng.random(occluded.shape) < 0.1
+  return {
+    'predicted': jnp.asarray(predicted / 256, jnp.float32),
+    'predicted_visible': jnp.asarray(occluded == wrong),
+    'true': jnp.asarray(true / 256, jnp.float32),
+    'true_visible': jnp.asarray(~occluded),
+    'valid': jnp.ones((b, n), bool),
+    'query_frame': jnp.asarray((~occluded).argmax(2)),
+  }
+
+
+def _scores(clips, **options):
+  sums = metrics.track_sums(**clips, **options)
+  return metrics.track_scores(
+    metrics.total({k: np.asarray(v) for k, v in sums.items()})
+  )
+
+
+@pytest.mark.parametrize(
+  ('mode', 'jaccard', 'occlusion'),
+  [('first', 0.36190, 0.86730), ('strided', 0.35970, 0.86818)],
+)
+def test_golden_values(mode, jaccard, occlusion):
+  scores = _scores(_golden(), mode=mode)
+  assert scores['average_jaccard'] == pytest.approx(jaccard, abs=1e-5)
+  assert scores['position_accuracy'] == pytest.approx(0.49861, abs=1e-5)
+  assert scores['occlusion_accuracy'] == pytest.approx(occlusion, abs=1e-5)
+  for name in ('jaccard', 'position'):
+    steps = [scores[f'{name}_{d}'] for d in (1, 2, 4, 8, 16)]
+    assert steps == sorted(steps)
+
+
+def test_padded_queries_change_nothing_whatever_they_hold():
+  clips = _golden()
+  want = _scores(clips)
+  for key, value in clips.items():
+    filler = np.nan if value.dtype == jnp.float32 else 0
+    rows = jnp.full_like(value[:, :3], filler)
+    clips[key] = jnp.concatenate([value, rows], axis=1)
+  assert _scores(clips) == want
+
+
+def test_clips_weigh_the_same_and_one_without_a_ratio_is_left_out():
+  one = _golden()
+  few = {key: value[:, :2] for key, value in one.items()}
+  few['valid'] = few['valid'].at[0, 1].set(False)
+  none = dict(one, true_visible=jnp.zeros_like(one['true_visible']))
+  pad = {
+    key: jnp.concatenate([value, jnp.zeros_like(one[key][:, 2:])], axis=1)
+    for key, value in few.items()
+  }
+  sums = metrics.track_sums(
+    **{key: jnp.concatenate([one[key], pad[key], none[key]]) for key in one}
+  )
+  np.testing.assert_array_equal(sums['count'], [1, 1, 0])
+  assert all(float(values[2]) == 0 for values in sums.values())
+  total = metrics.total({k: np.asarray(v) for k, v in sums.items()})
+  for name, value in metrics.track_scores(total).items():
+    mean = (_scores(one)[name] + _scores(few)[name]) / 2
+    assert value == pytest.approx(mean, rel=1e-6)
+
+
+def test_the_query_frame_and_a_distance_of_the_threshold_do_not_count():
+  # One point, three frames, asked for in frame 1.
+  clips = {
+    'predicted': jnp.asarray([[[[0, 0], [0, 0], [4 / 256, 0]]]], jnp.float32),
+    'predicted_visible': jnp.ones((1, 1, 3), bool),
+    'true': jnp.zeros((1, 1, 3, 2)),
+    'true_visible': jnp.ones((1, 1, 3), bool),
+    'valid': jnp.ones((1, 1), bool),
+    'query_frame': jnp.ones((1, 1), int),
+  }
+  first, strided = (_scores(clips, mode=mode) for mode in ('first', 'strided'))
+  assert [first[f'position_{d}'] for d in (1, 2, 4, 8, 16)] == [0, 0, 0, 1, 1]
+  assert first['position_accuracy'] == pytest.approx(2 / 5)
+  # A visible point that is missed is one lost and one wrong.
+  assert strided['jaccard_4'] == pytest.approx(1 / 3)
+  with pytest.raises(ValueError, match="mode='last': expected one of first"):
+    _scores(clips, mode='last')
