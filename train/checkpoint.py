@@ -13,7 +13,7 @@ import orbax.checkpoint as ocp
 from etils import epath
 
 from models.objective import Params
-from train import optim
+from train import optim, pins
 from train.output import say
 from train.step import State
 
@@ -37,7 +37,8 @@ class Checkpoints:
       workdir: the run's folder.
       every: steps between checkpoints.
       keep: how many of the last ones stay on disk.
-      keep_every: those at multiples of this step are never deleted.
+      keep_every: those at multiples of this step are never deleted; nor is
+        one that another process has pinned, see `train/pins.py`.
     """
     if every < 1 or keep < 1:
       raise ValueError(
@@ -50,7 +51,9 @@ class Checkpoints:
     self._manager = ocp.CheckpointManager(
       self._folder,
       options=ocp.CheckpointManagerOptions(
-        max_to_keep=keep, keep_period=keep_every
+        preservation_policy=pins.Retention(
+          os.path.abspath(workdir), keep=keep, keep_every=keep_every
+        ),
       ),
     )
 
@@ -65,7 +68,8 @@ class Checkpoints:
       state: arrays or their shapes.
     """
     # The oldest checkpoint is deleted only after the newest is complete.
-    ahead = min(self._keep + 1 - len(self._manager.all_steps()), 2)
+    there = min(len(self._manager.all_steps()), self._keep)
+    ahead = min(self._keep + 1 - there, 2)
     self._check_space(ahead * _bytes(state), 'or choose another --workdir')
 
   def _check_space(self, needed: int, remedy: str) -> None:

@@ -1,10 +1,12 @@
 """What must hold for a run to start and to go on."""
 
+import contextlib
+import fcntl
 import json
 import os
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -88,14 +90,16 @@ def check_finite(step: int, metrics: Mapping[str, Any]) -> None:
   )
 
 
-def claim_workdir(workdir: str, config: Mapping[str, Any]) -> None:
-  """Writes the resolved config into a new run's folder.
+def claim_workdir(
+  workdir: str, config: Mapping[str, Any], *, name: str = 'config.json'
+) -> None:
+  """Writes the resolved config into a new run's folder, as its file `name`.
 
   Raises:
     ValueError: the folder belongs to a run of another config.
   """
   os.makedirs(workdir, exist_ok=True)
-  path = os.path.join(workdir, 'config.json')
+  path = os.path.join(workdir, name)
   if os.path.exists(path):
     with open(path) as file:
       before = flatten(json.load(file))
@@ -114,6 +118,23 @@ def claim_workdir(workdir: str, config: Mapping[str, Any]) -> None:
       )
   if jax.process_index() == 0:
     replace(path, json.dumps(config, indent=2))
+
+
+@contextlib.contextmanager
+def alone_in(folder: str) -> Iterator[bool]:
+  """Inside: whether no other process is inside this block for this folder.
+
+  The system takes the lock back however a process ends. Between machines it
+  holds where the file system has locks (NFS has; object stores have not).
+  """
+  os.makedirs(folder, exist_ok=True)
+  with open(os.path.join(folder, 'lock'), 'w') as file:
+    mine = True
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      mine = False
+    yield mine
 
 
 def flatten(config: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
