@@ -1,30 +1,36 @@
 """Shows what a data set holds, and that it can be read.
 
-  python -m data.inspect DATA             a folder made by data.ingest
-  python -m data.inspect world            a source: a module of data/
+  python -m data.inspect DATA                     made by data.ingest
+  python -m data.inspect world:frames=8,height=48           a source
+  python -m data.inspect tapvid:path=DAVIS.pkl,keys=video+tracks
 
-Prints counts, decodes some records from end to end, and draws a contact sheet:
-a row per record, time from left to right; depth below the video where there is
-any. Ends with an error if a record is bad.
+A source is a module of data/, with options of its make(); several values of
+one option are joined by +. All keys that it can give are read, unless `keys`
+names some. Prints counts, reads some records from end to end, checks them
+(`data/check.py`), and draws a contact sheet: time from left to right, labels
+on the video, depth and objects below it. Ends with an error if a record is bad.
 """
 
+import difflib
+import importlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from absl import app, flags
-from jaxtyping import Float, UInt8
 
-from data import record, shards, transforms, video
+from data import check, labelled, record, shards, sheet, transforms, video
 from data import source as source_lib
 
-_ROWS, _COLUMNS, _HEIGHT, _CAPTION = 12, 8, 96, 16  # of the sheet; pixels
+_ROWS = 12  # of the sheet, at least; a record is drawn as a whole
 
-Row = tuple[str, UInt8[np.ndarray, 't h w 3']]
+# What one record gives: rows of the sheet, and what is wrong with it.
+Found = tuple[list[sheet.Row], list[str]]
 
 
 def describe(path: Path) -> str:
@@ -50,89 +56,135 @@ def describe(path: Path) -> str:
   return '\n'.join(lines)
 
 
-def check(path: Path, rows: Sequence[int]) -> Iterator[Row | str]:
-  """Decodes all frames of these records: a row of the sheet, or the fault."""
+def read_folder(path: Path, rows: Sequence[int]) -> Iterator[Found]:
+  """Decodes all frames of these records of an ingested folder."""
   folder = shards.open_shards(path)
   for row in rows:
     try:
       found = record.parse(folder.read(row))
       frames = video.decode(found, np.arange(found.frames))
     except source_lib.BadRecord as error:
-      yield f'record {row}: {error}'
+      yield [], [f'record {row}: {error}']
       continue
-    shown = [frames[i] for i in _spread(found.frames, _COLUMNS)]
+    shown = [frames[i] for i in sheet.spread(found.frames, sheet.COLUMNS)]
     box = transforms.Box(0, 0, found.height, found.width)
-    width = max(1, round(_HEIGHT * found.width / found.height))
+    width = max(1, round(sheet.HEIGHT * found.width / found.height))
     caption = (
       f'{row}: {found.name} from {float(found.start / found.fps):.1f} s, '
       f'{found.width} x {found.height}, {float(found.fps):.3g} fps, '
       f'{found.frames} frames'
     )
-    yield caption, video.render(shown, box, _HEIGHT, width)
+    yield [(caption, video.render(shown, box, sheet.HEIGHT, width))], []
 
 
-def sample(
-  source: source_lib.Source, records: Sequence[int]
-) -> Iterator[Row | str]:
-  """As `check`, for any source: its clips, and their depth."""
-  for index in records:
+def read_source(
+  name: str, options: Mapping[str, Any], splits: Sequence[str], records: int
+) -> Iterator[Found]:
+  """Reads and checks records of each of the splits that the source has.
+
+  Args:
+    name: of the source.
+    options: of its make().
+    splits: to try.
+    records: of each split, evenly spread; 0: all.
+
+  Raises:
+    ValueError: none of the splits can be made.
+  """
+  errors, printed = [], {}
+  for split in splits:
     try:
-      found = source.read(index, np.random.default_rng(index))
-    except source_lib.BadRecord as error:
-      yield f'record {index}: {error}'
+      source = source_lib.make(name, split, **options)
+    except (ValueError, OSError) as error:
+      errors.append(error)
+      print(f'  {split}: none ({error})')
       continue
-    keys = ', '.join(
-      f'{key} {value.dtype} {list(np.shape(value))}'
-      for key, value in found.items()
+    print(f'  {split}: {len(source)} records')
+    for reason, count in getattr(source, 'excluded', {}).items():
+      print(f'    left out: {count} x {reason}')
+    for index in sheet.spread(len(source), records or len(source)):
+      try:
+        found = source.read(index, np.random.default_rng(index))
+      except source_lib.BadRecord as error:
+        yield [], [f'{split} {index}: {error}']
+        continue
+      shapes = {k: f'{v.dtype} {list(np.shape(v))}' for k, v in found.items()}
+      if shapes != printed:
+        printed = shapes
+        for key, shape in shapes.items():
+          print(f'    {key}: {shape}')
+      faults = [f'{split} {index}: {why}' for why in check.faults(found)]
+      yield (
+        ([] if faults else sheet.labelled(f'{split} {index}', found)),
+        faults,
+      )
+  if len(errors) == len(splits):
+    raise ValueError(f'{name} has none of {", ".join(splits)}: {errors[-1]}')
+
+
+def parse(text: str) -> tuple[str, dict[str, Any]]:
+  """Name and options of a source, 'NAME:key=value,key=value'.
+
+  Values are of the type of the option's default, in the source's make().
+
+  Raises:
+    ValueError: no such source or option (the nearest is named), or a value of
+      another type.
+  """
+  name, _, rest = text.partition(':')
+  if not name.isidentifier():
+    raise ValueError(
+      f'{name} is no folder, nor the name of a source, as world or tapvid'
     )
-    frames = _spread(len(found['video']), _COLUMNS)
-    yield f'{index}: {keys}', found['video'][frames]
-    if 'depth' in found:
-      yield f'{index}: depth', depth_picture(found['depth'][frames])
+  options: dict[str, Any] = {'keys': source_lib.keys_of(name)}
+  make = importlib.import_module(f'data.{name}').make
+  known = {
+    key: each.default
+    for key, each in signature(make).parameters.items()
+    if each.kind is Parameter.KEYWORD_ONLY
+  }
+  for item in rest.split(',') if rest else ():
+    key, equals, value = item.partition('=')
+    if not equals:
+      raise ValueError(f'{name}: {item!r} has no value: write {item}=VALUE')
+    if key not in known:
+      near = difflib.get_close_matches(key, known, n=1, cutoff=0)
+      raise ValueError(
+        f'{name}: unknown option {key!r}: expected one of {", ".join(known)}; '
+        f'did you mean {near[0]!r}?'
+      )
+    options[key] = _cast(f'{name}: {key}', value, known[key])
+  return name, options
 
 
-def depth_picture(
-  depth: Float[np.ndarray, 't h w 1'],
-) -> UInt8[np.ndarray, 't h w 3']:
-  """Near is red, far is blue, unknown is black."""
-  known = depth > 0
-  inverse = np.where(known, 1 / np.where(known, depth, 1), 0)
-  low, high = inverse[known].min(initial=1e9), inverse.max()
-  level = 255 * (inverse - low) / max(high - low, 1e-9)
-  level = level.clip(0, 255).astype(np.uint8)
-  colours = [cv2.applyColorMap(each, cv2.COLORMAP_TURBO) for each in level]
-  return np.stack(colours)[..., ::-1] * known
-
-
-def sheet(rows: Sequence[Row]) -> UInt8[np.ndarray, 'rows columns 3']:
-  """One picture of all rows, captions above them."""
-  strips = []
-  for caption, clip in rows:
-    width = max(1, round(_HEIGHT * clip.shape[2] / clip.shape[1]))
-    tiles = [
-      cv2.resize(picture, (width, _HEIGHT), interpolation=cv2.INTER_AREA)
-      for picture in clip
-    ]
-    strip = np.concatenate(tiles, axis=1)
-    label = np.zeros((_CAPTION, max(strip.shape[1], 8 * len(caption)), 3))
-    label = label.astype(np.uint8)
-    cv2.putText(
-      label, caption, (2, 12), cv2.FONT_HERSHEY_PLAIN, 0.8, (255, 255, 255)
-    )
-    strips += [label, strip]
-  width = max(strip.shape[1] for strip in strips)
-  return np.concatenate(
-    [
-      np.pad(strip, ((0, 0), (0, width - strip.shape[1]), (0, 0)))
-      for strip in strips
-    ]
-  )
+def _cast(what: str, value: str, default: Any) -> Any:
+  """The value as one of the type of `default`; text if that has none."""
+  if isinstance(default, bool):
+    if value not in ('true', 'false'):
+      raise ValueError(f"{what}={value!r} must be 'true' or 'false'")
+    return value == 'true'
+  if isinstance(default, tuple):
+    return tuple(_cast(what, part, default[0]) for part in value.split('+'))
+  if not isinstance(default, int | float):
+    return value
+  try:
+    return type(default)(value)
+  except ValueError:
+    raise ValueError(
+      f'{what}={value!r} must be of type {type(default).__name__}'
+    ) from None
 
 
 def inspect(
   data: str, split: str, records: int, out: Path | None
 ) -> Mapping[str, Any]:
   """Prints, checks and draws; returns {'checked', 'bad', 'picture'}.
+
+  Args:
+    data: an ingested folder, or a source and its options.
+    split: of a source; '' for all that it has.
+    records: to read (of each split); 0: all.
+    out: the picture.
 
   Raises:
     ValueError: neither an ingested folder nor a source.
@@ -141,31 +193,26 @@ def inspect(
     out = out or Path(data) / 'contact.png'
     print(describe(Path(data)))
     total = len(shards.open_shards(Path(data)).index['frames'])
-    found = check(Path(data), _spread(total, records or total))
+    found = read_folder(Path(data), sheet.spread(total, records or total))
   else:
-    out = out or Path(f'contact-{data}.png')
-    source = source_lib.make(data, split)
-    print(f'{data}: {len(source)} records in the split {split}')
-    found = sample(source, _spread(len(source), records or len(source)))
+    name, options = parse(data)
+    out = out or Path(f'contact-{name}.png')
+    print(f'{data}')
+    splits = (split,) if split else labelled.SPLITS
+    found = read_source(name, options, splits, records)
   rows, bad, checked = [], [], 0
-  for row in found:
+  for drawn, faults in found:
     checked += 1
-    if isinstance(row, str):
-      bad.append(row)
-    elif len(rows) < _ROWS:
-      rows.append(row)
-  print(f'  {checked} rows read, {len(bad)} bad')
+    bad += faults
+    if len(rows) < _ROWS:
+      rows += drawn
+  print(f'  {checked} records read, {len(bad)} faults')
   for fault in bad:
     print(f'    {fault}')
   if rows:
-    cv2.imwrite(str(out), sheet(rows)[..., ::-1])
+    cv2.imwrite(str(out), sheet.sheet(rows)[..., ::-1])
     print(f'  contact sheet: {out}')
   return {'checked': checked, 'bad': bad, 'picture': out if rows else None}
-
-
-def _spread(total: int, count: int) -> list[int]:
-  """At most `count` numbers below `total`, from first to last."""
-  return sorted({round(n) for n in np.linspace(0, total - 1, count)})
 
 
 def main(argv: Sequence[str]):
@@ -181,7 +228,7 @@ def main(argv: Sequence[str]):
   except (ValueError, OSError) as error:
     raise SystemExit(str(error)) from error
   if found['bad']:
-    raise SystemExit(f'inspect: {len(found["bad"])} bad records')
+    raise SystemExit(f'inspect: {len(found["bad"])} faults')
 
 
 if __name__ == '__main__':
@@ -191,7 +238,11 @@ if __name__ == '__main__':
     'the picture; DATA/contact.png or contact-SOURCE.png if not set',
   )
   flags.DEFINE_integer(
-    'records', 12, 'records to decode, evenly spread; 0: all', lower_bound=0
+    'records',
+    12,
+    'records to read of a folder, or of each split of a source, evenly '
+    'spread; 0: all',
+    lower_bound=0,
   )
-  flags.DEFINE_string('split', 'train', 'of a source')
+  flags.DEFINE_string('split', '', 'of a source; all that it has if not set')
   app.run(main)

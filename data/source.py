@@ -17,9 +17,13 @@ that has its labels:
 | boxes_visible | bool [o t] | the object has a visible pixel |
 | segmentation | uint8 [t h w 1] | 0 background, object o is o + 1 |
 | label | int32 [] | class of the clip |
+| features | bfloat16 [t n d] | of a frozen backbone (`data/features.py`) |
 | video_id | int32 [] | which video of the split the clip is of |
 
 Letters: t frames, h w pixels, q query points, o objects.
+
+What an index leaves out (videos that are not on disk, clips without an object)
+is counted in the source's attribute `excluded`: {reason: count}.
 """
 
 import importlib
@@ -35,7 +39,11 @@ class BadRecord(ValueError):
 
 @runtime_checkable
 class Source(Protocol):
-  """Random access to the clips of one split of one data set."""
+  """Random access to the clips of one split of one data set.
+
+  One that says `is_fixed = True` draws nothing from `rng`: it always gives
+  the same clip of a record.
+  """
 
   def __len__(self) -> int:
     """Number of records."""
@@ -66,9 +74,15 @@ def keys_of(name: str) -> tuple[str, ...]:
   """The record keys that the sources of module `data/<name>.py` can give.
 
   Raises:
-    ValueError: no such module.
+    ValueError: no such module, or not a source.
   """
-  return tuple(_module(name).KEYS)
+  module = _module(name)
+  if not hasattr(module, 'KEYS'):
+    raise ValueError(
+      f'data/{name}.py is not a source: it has no KEYS. Choose one that has, '
+      "such as 'world' or 'videos'."
+    )
+  return tuple(module.KEYS)
 
 
 def _module(name: str):

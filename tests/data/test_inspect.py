@@ -1,10 +1,9 @@
 import shutil
 
 import cv2
-import numpy as np
 import pytest
 
-from data import ingest, inspect, shards
+from data import ingest, inspect, shards, world
 
 
 @pytest.fixture(scope='module')
@@ -40,18 +39,72 @@ def test_finds_bad_records(folder, tmp_path):
   assert found['picture'] == copy / 'contact.png'
 
 
-def test_draws_video_and_depth_of_a_source(tmp_path):
-  found = inspect.inspect('world', 'train', 2, tmp_path / 'sheet.png')
+def test_says_what_a_source_holds_and_draws_its_labels(tmp_path, capsys):
+  picture = tmp_path / 'sheet.png'
+  options = 'frames=4,height=24,width=32,clips=5,points=9,seed=2'
+  found = inspect.inspect(f'world:{options}', '', 2, picture)
+  assert (found['checked'], found['bad']) == (3 * 2, [])
+  text = capsys.readouterr().out
+  for part in (
+    'train: 5 records',
+    'test: 256 records',
+    'tracks: float32 [9, 4, 2]',
+    'label: int32 []',
+    '6 records read, 0 faults',
+  ):
+    assert part in text
+  assert text.count('video: uint8 [4, 24, 32, 3]') == 1
+  # Of the first four records video, depth and segmentation.
+  drawn = cv2.imread(str(picture))
+  assert drawn.shape[0] == 12 * (96 + 16)
+  plain = world.make('train', frames=4, height=24, width=32, clips=5, seed=2)
+  video = plain.read(0)['video'][0].repeat(4, 0).repeat(4, 1)
+  shown = drawn[16 : 16 + 96, :128, ::-1]
+  differs = (shown != video).any(-1)
+  assert 0.01 < differs.mean() < 0.6
+
+
+def test_keys_can_be_chosen(tmp_path, capsys):
+  options = 'frames=4,height=24,width=32,keys=video+pose,antialias=false'
+  inspect.inspect(f'world:{options}', 'test', 1, tmp_path / 'sheet.png')
+  text = capsys.readouterr().out
+  assert 'pose: float32 [4, 4, 4]' in text
+  assert 'depth' not in text
+
+
+def test_says_which_splits_a_source_lacks_and_what_it_left_out(
+  film, tmp_path, capsys
+):
+  film.write(tmp_path / 'a.mp4', film.greys(9))
+  (tmp_path / 'broken.mp4').write_bytes(b'nothing')
+  (tmp_path / 'val.csv').write_text('a.mp4 1\nbroken.mp4 0\ngone.mp4 0\n')
+  options = f'path={tmp_path},frames=4,height=24,width=32,stride=1+2'
+  found = inspect.inspect(f'kinetics:{options}', '', 0, tmp_path / 'sheet.png')
   assert found['checked'] == 4
-  assert cv2.imread(str(found['picture'])).shape[0] == 4 * (96 + 16)
+  assert len(found['bad']) == 2
+  assert 'validation 1: ' in found['bad'][0]
+  assert 'broken.mp4' in found['bad'][0]
+  text = capsys.readouterr().out
+  assert 'train: none (' in text
+  assert 'left out: 1 x video not in' in text
 
 
-def test_near_is_red_far_is_blue_unknown_is_black():
-  depth = np.array([0.0, 1.0, 10.0], np.float32).reshape(1, 1, 3, 1)
-  unknown, near, far = inspect.depth_picture(depth)[0, 0].astype(int)
-  assert (unknown == 0).all()
-  assert near[0] > near[2]
-  assert far[2] > far[0]
+@pytest.mark.parametrize(
+  ('text', 'message'),
+  [
+    ('world:frame=8', "unknown option 'frame'.*did you mean 'frames'"),
+    ('world:frames', 'write frames=VALUE'),
+    ('world:frames=x', "frames='x' must be of type int"),
+    ('world:antialias=1', "'true' or 'false'"),
+    ('world:keys=video+sound', 'sound'),
+    ('mixture', 'data/mixture.py is not a source'),
+    ('no/such.folder', 'no/such.folder is no folder'),
+    ('kinetics:path=/nowhere', 'kinetics has none of train, validation, test'),
+  ],
+)
+def test_mistakes_are_told(text, message, tmp_path):
+  with pytest.raises(ValueError, match=message):
+    inspect.inspect(text, '', 1, tmp_path / 'sheet.png')
 
 
 def test_other_names_are_errors():
