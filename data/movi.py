@@ -173,8 +173,8 @@ def make(
     width=width,
     points=points,
     objects=objects,
-    stride=min(stride),
   )
+  labelled.check_stride('movi', stride)
   if window not in ('random', 'middle'):
     raise ValueError(f"movi: window={window!r}: 'random' or 'middle'?")
   folder = tfds.open_folder(path, split)

@@ -76,11 +76,11 @@ def boxes(entry: dict[str, Any]) -> Labels:
 def _labels(tracks, values, seen, width: int) -> Labels:
   """One `Labels` of all tracks."""
   lengths = [len(track['frame_ids']) for track in tracks]
-  frame = [np.array(track['frame_ids'], int) for track in tracks]
+  frame = [np.array(track['frame_ids'], np.int32) for track in tracks]
   return Labels(
     rows=len(tracks),
-    row=np.repeat(np.arange(len(tracks)), lengths),
-    frame=np.concatenate([np.zeros(0, int), *frame]),
+    row=np.repeat(np.arange(len(tracks), dtype=np.int32), lengths),
+    frame=np.concatenate([np.zeros(0, np.int32), *frame]),
     value=np.concatenate([np.zeros((0, width), np.float32), *values]),
     seen=np.concatenate([np.zeros(0, bool), *seen]),
   )

@@ -71,7 +71,7 @@ class PerceptionTest:
     if 'video' in self.keys:
       try:
         clip['video'] = _decode(found.file, frames, self.height, self.width)
-      except BadRecord as error:
+      except (BadRecord, OSError) as error:
         raise BadRecord(f'{found.file}: {error}') from error
     return {key: clip[key] for key in self.keys}
 
@@ -190,7 +190,7 @@ def _video(
   for each in labels.values():
     allowed &= each.starts(total, frames, stride)
   file = folder / f'{metadata["video_id"]}.mp4'
-  return Video(file, np.flatnonzero(allowed), labels)
+  return Video(file, np.flatnonzero(allowed).astype(np.int32), labels)
 
 
 def _reason(found: Video, wanted: Sequence[str]) -> str:

@@ -262,6 +262,9 @@ def test_a_damaged_or_shorter_video_is_a_bad_record(folder, film, tmp_path):
   longer = make(folder, videos=str(videos), stride=3)
   with pytest.raises(BadRecord, match='12 frames, frame 14 is annotated'):
     longer.read(0, rng())
+  (videos / 'video_2.mp4').unlink()
+  with pytest.raises(BadRecord, match='No such file'):
+    made.read(1, rng())
   whole = (folder / 'videos' / 'video_1.mp4').read_bytes()
   (videos / 'video_1.mp4').write_bytes(whole[: len(whole) // 2])
   with pytest.raises(BadRecord, match=r'video_1\.mp4'):
