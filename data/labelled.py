@@ -74,6 +74,20 @@ def picture(data: bytes, *, reduce: int = 1) -> UInt8[np.ndarray, 'h w 3']:
   return np.ascontiguousarray(found[..., ::-1])
 
 
+def stack(
+  pictures: Sequence[UInt8[np.ndarray, '_h _w 3']],
+) -> UInt8[np.ndarray, 't h w 3']:
+  """One video of pictures.
+
+  Raises:
+    BadRecord: they differ in size.
+  """
+  shapes = sorted({picture.shape[:2] for picture in pictures})
+  if len(shapes) > 1:
+    raise BadRecord(f'the frames of a clip differ in size: {shapes}')
+  return np.stack(pictures)
+
+
 def reduction(old: tuple[int, int], new: tuple[int, int]) -> int:
   """The most that `picture` may reduce (height, width) `old` to give `new`."""
   fits = min(old[0] // new[0], old[1] // new[1])

@@ -73,8 +73,11 @@ class Re10k:
 
   def _frames(self, scene: str) -> tuple[list[Path], np.ndarray]:
     rows, _ = _present(self.texts / f'{scene}.txt', self.images / scene)
-    files = [file for file, _ in rows]
-    return files, np.array([numbers for _, numbers in rows])
+    try:
+      cameras = np.array([numbers for _, numbers in rows], float)
+    except ValueError as error:
+      raise BadRecord(f'{self.texts / scene}.txt: {error}') from error
+    return [file for file, _ in rows], cameras
 
 
 def make(
@@ -181,7 +184,7 @@ def pixel_intrinsics(
 
 def _present(
   text: Path, images: Path
-) -> tuple[list[tuple[Path, list[float]]], int]:
+) -> tuple[list[tuple[Path, list[str]]], int]:
   """(file, 18 numbers) of each row that has a frame; how many have none."""
   files = {}
   if images.is_dir():
@@ -199,7 +202,7 @@ def _present(
         'expected 19: a timestamp, 6 of the camera and 12 of its pose.'
       )
     if timestamp in files:
-      rows.append((files[timestamp], [float(each) for each in numbers]))
+      rows.append((files[timestamp], numbers))
     else:
       missing += 1
   return rows, missing
@@ -210,6 +213,4 @@ def _pictures(files: Sequence[Path]) -> np.ndarray:
     pictures = [labelled.picture(file.read_bytes()) for file in files]
   except OSError as error:
     raise BadRecord(str(error)) from error
-  if len({picture.shape for picture in pictures}) > 1:
-    raise BadRecord(f'frames in {files[0].parent} differ in size')
-  return np.stack(pictures)
+  return labelled.stack(pictures)

@@ -76,7 +76,7 @@ class ScanNet:
   def _video(self, frames: Sequence[scannet_files.Frame]) -> np.ndarray:
     size = labelled.picture(frames[0].colour).shape[:2]
     reduce = labelled.reduction(size, (self.height, self.width))
-    video = np.stack(
+    video = labelled.stack(
       [labelled.picture(frame.colour, reduce=reduce) for frame in frames]
     )
     part = labelled.centred(video, self.height, self.width)

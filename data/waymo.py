@@ -87,7 +87,7 @@ class Waymo:
     size = self.height, self.width
     stored = waymo_files.HEIGHT, waymo_files.WIDTH
     reduce = labelled.reduction(stored, size)
-    video = np.stack(
+    video = labelled.stack(
       [labelled.picture(each, reduce=reduce) for each in pictures]
     )
     return labelled.resize(labelled.centred(video, *size), *size)

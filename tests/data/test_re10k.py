@@ -131,7 +131,11 @@ def test_damage_is_told(folder, tmp_path):
     file.write_bytes(b'no picture')
   with pytest.raises(BadRecord, match='10 bytes are not a picture'):
     made.read(0, RNG)
-  with (tmp_path / 'test' / '33dd.txt').open('a') as file:
+  text = tmp_path / 'test' / '33dd.txt'
+  text.write_text(text.read_text().replace('0.8', 'x'))
+  with pytest.raises(BadRecord, match=r'33dd\.txt: could not convert'):
+    made.read(0, RNG)
+  with text.open('a') as file:
     file.write('123 0.5 0.5\n')
   with pytest.raises(ValueError, match=r'line 16 of .* has 3 numbers'):
     make(tmp_path, 'test')

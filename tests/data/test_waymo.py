@@ -1,6 +1,7 @@
 """Waymo, both releases, from files written here in their formats."""
 
 import struct
+import sys
 
 import cv2
 import numpy as np
@@ -217,6 +218,13 @@ def test_damage_is_told(tmp_path):
   file.unlink()
   with pytest.raises(BadRecord, match='segment-1'):
     made.read(0, RNG)
+
+
+def test_release_2_says_what_it_needs(tmp_path, monkeypatch):
+  write_tables(tmp_path / 'training', OBJECTS)
+  monkeypatch.setitem(sys.modules, 'pyarrow', None)
+  with pytest.raises(ValueError, match='pip install pyarrow'):
+    make(tmp_path)
 
 
 def test_bad_options_are_told(folder):
