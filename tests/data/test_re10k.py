@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data import re10k, source
+from data import check, re10k, source
 from data.source import BadRecord
 
 ROWS, HEIGHT, WIDTH = 14, 36, 64
@@ -61,6 +61,7 @@ def test_poses_are_camera_to_world(folder):
   made = make(folder, 'test', frames=ROWS)
   assert isinstance(made, source.Source)
   record = made.read(0, RNG)
+  assert check.faults(record) == []
   for number, pose in enumerate(record['pose']):
     np.testing.assert_allclose(pose[:3, 3], [number, 0, 2], atol=1e-5)
     product = np.vstack([world_to_camera(number), [0, 0, 0, 1]]) @ pose

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data import scannet, source
+from data import check, scannet, source
 from data.source import BadRecord
 
 FRAMES, COLOUR, DEPTH = 12, (48, 80), (24, 40)
@@ -99,6 +99,7 @@ def test_both_layouts_give_the_same(folder):
   assert made.excluded == {'scene not on disk': 1}
   one, two = (made.read(i, np.random.default_rng(3)) for i in range(2))
   assert tuple(one) == scannet.KEYS
+  assert check.faults(one) == []
   assert one['video'].shape == (4, 12, 10, 3)
   assert one['depth'].shape == (4, 12, 10, 1)
   for key, value in one.items():

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data import source, waymo
+from data import check, source, waymo
 from data.source import BadRecord
 
 FRAMES = 20  # of a segment, ten in a second
@@ -147,6 +147,7 @@ def test_clips_are_at_half_the_rate_and_spaced(folder):
 
 def test_boxes_are_moved_clipped_and_chosen(folder):
   record = make(folder).read(0, RNG)
+  assert check.faults(record) == []
   assert record['boxes'].shape == (25, 4, 4)
   # 1280 of 1920 columns are shown, from column 320.
   car = [590 / 1280, (860 - 320) / 1280, 690 / 1280, (1060 - 320) / 1280]
