@@ -101,7 +101,8 @@ def read_source(
       continue
     print(f'  {split}: {len(source)} records')
     for reason, count in getattr(source, 'excluded', {}).items():
-      print(f'    left out: {count} x {reason}')
+      if count:
+        print(f'    left out: {count} x {reason}')
     for index in sheet.spread(len(source), records or len(source)):
       try:
         found = source.read(index, np.random.default_rng(index))
