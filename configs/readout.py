@@ -8,6 +8,8 @@ r"""Readouts of frozen or fine-tuned features: heads, trained and then tested.
 `lr=1e-4+3e-4+1e-3` trains a head per learning rate in the same step and takes
 the best on the validation split. `finetune=0.1` trains the backbone too, at a
 tenth of the learning rate. `test=SOURCE` tests on another source.
+`cache=FOLDER` runs a frozen backbone once over the source and reads its
+features from there.
 
 `recipe=paper` is the protocol of 4DS (arXiv 2412.15212): 1.28M examples in
 batches of 32, AdamW with weight decay 1e-4, 1,000 steps of warm-up, cosine to
@@ -60,7 +62,7 @@ RECIPES = {
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-  """Arguments: task, data, test, recipe, seed, steps, lr, finetune.
+  """Arguments: task, data, test, recipe, seed, steps, lr, finetune, cache.
 
   `data` and `test` are modules of data/. The recipe is laptop for the built-in
   world and paper for any other data, unless it is given; so are its steps and
@@ -69,7 +71,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   args = common.parse(
     arg,
     **{'task': 'depth', 'data': 'world', 'test': '', 'recipe': ''},
-    **{'seed': 0, 'steps': 0, 'lr': '', 'finetune': 0.0},
+    **{'seed': 0, 'steps': 0, 'lr': '', 'finetune': 0.0, 'cache': ''},
   )
   name = args['recipe'] or ('laptop' if args['data'] == 'world' else 'paper')
   recipe = RECIPES[common.choose('recipe', name, RECIPES)]
@@ -109,6 +111,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
         for task in tasks
       },
       'features': {'depth': 0.95, 'feature_dtype': 'float32'},
+      'feature_cache': args['cache'],
       'data': {
         'batch_size': 32,
         'seed': args['seed'],

@@ -162,6 +162,7 @@ class World:
   query_frame: int
   scene: Mapping[str, int | float]  # options of world_scene.sample
   folder: str = ''  # of the cache
+  is_fixed = True
 
   def __len__(self) -> int:
     return self.length

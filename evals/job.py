@@ -5,6 +5,7 @@ the validation split -> the test split -> OUT/result.json, OUT/clips.npz,
 OUT/pictures/<task>.png
 """
 
+import functools
 import json
 import os
 from collections.abc import Mapping
@@ -16,13 +17,14 @@ import numpy as np
 
 from data import pipeline
 from data import source as source_lib
-from evals import metrics, readout, score
+from evals import features, metrics, readout, score
 from evals import task as task_lib
 from models import objective as objective_lib
-from train import guard, loop, optim
+from models.objective import Params
+from train import guard, loop, optim, start
 from train import mesh as mesh_lib
 from train import step as step_lib
-from train.checkpoint import find
+from train.checkpoint import find, start_from
 from train.metrics import contact_sheet
 from train.output import replace, say
 
@@ -57,8 +59,7 @@ def run(
     config, checkpoint=checkpoint, random_init=random_init, step=step
   )
   objective = make_objective(config)
-  tests = test_pipeline(config)
-  check_labels(tests, objective)
+  example = check_labels(config, objective)
   guard.claim_workdir(workdir, config)
   path = os.path.join(workdir, 'result.json')
   if os.path.exists(path):
@@ -68,10 +69,16 @@ def run(
     say(table([result]))
     return result
 
+  mesh = mesh_lib.make(**config['mesh'])
+  if config['feature_cache']:
+    with mesh_lib.use(mesh):
+      backbone = functools.partial(
+        *(backbone_params, config, objective, example, mesh)
+      )
+      features.fill(config, objective, backbone, mesh)
   state = loop.run(config, objective, workdir)
   if int(state.step) < config['steps']:
     return None
-  mesh = mesh_lib.make(**config['mesh'])
   with mesh_lib.use(mesh):
     is_frozen = optim.matches(config['step']['freeze'], state.params)
     params = step_lib.averaged(state, is_frozen)
@@ -83,6 +90,7 @@ def run(
       validated = score.run(
         objective, params, facts, validation, mesh, pictures=0
       )
+    tests = test_pipeline(config)
     tested = score.run(objective, params, facts, tests, mesh)
   result = summary(config, objective, validated, tested)
   if jax.process_index() == 0:
@@ -98,13 +106,48 @@ def make_objective(config: Mapping[str, Any]) -> readout.Readout:
   labels = ('',)
   if len(config['lrs']) > 1:
     labels = tuple(f'lr_{lr:g}' for lr in config['lrs'])
+  (source,) = config['data']['sources'].values()
   return readout.make(
     backbone=objective_lib.make(**config['model']),
+    clip=[source[key] for key in ('frames', 'height', 'width')]
+    if config['feature_cache']
+    else (),
     tasks=config['tasks'],
     labels=labels,
     finetune=config['finetune'] > 0,
     **config['features'],
   )
+
+
+def backbone_params(
+  config: Mapping[str, Any],
+  objective: readout.Readout,
+  example: pipeline.Part,
+  mesh: jax.sharding.Mesh,
+) -> Params:
+  """The backbone's parameters as the training of the readout will see them.
+
+  Args:
+    config: resolved.
+    objective: the readout.
+    example: of the clips.
+    mesh: where they are put.
+  """
+  batch = {
+    key: jax.ShapeDtypeStruct((1, *value.shape), value.dtype)
+    for key, value in example.items()
+  }
+  init = functools.partial(objective.init, batch=batch)
+  shapes = jax.eval_shape(init, jax.random.key(config['seed']))
+  places = mesh_lib.params_shardings(mesh, shapes)
+  params = jax.jit(
+    init,
+    out_shardings=places,
+    compiler_options=start.options_of_programs_run_once(),
+  )(jax.random.key(config['seed']))
+  if config['init_from']['path']:
+    params = start_from(params, places, **config['init_from'])
+  return params['backbone']
 
 
 def resolve(
@@ -127,7 +170,11 @@ def resolve(
   """
   config = json.loads(json.dumps(dict(config)))
   pretraining = read_config(checkpoint)
-  step = None if random_init else find(checkpoint, step)[1]
+  if random_init:
+    step = None
+  elif step == -1:
+    # One that is named may be gone where the job holds its own copy.
+    step = find(checkpoint)[1]
   for sources in (config['data']['sources'], config['test_sources'] or [0]):
     if len(sources) != 1:
       raise ValueError(
@@ -162,10 +209,11 @@ def resolve(
   if not random_init:
     config['init_from'] |= {'path': path, 'step': step, 'at': 'backbone'}
   _set_rates(config)
-  return config | {
+  config |= {
     'model': model,
     'backbone': {'run': path, 'step': step, 'random_init': random_init},
   }
+  return features.redirect(config) if config['feature_cache'] else config
 
 
 def _answerable(tasks: Config, source: str) -> Config:
@@ -222,14 +270,16 @@ def _set_rates(config: Config) -> None:
 def test_pipeline(config: Mapping[str, Any]) -> pipeline.Pipeline:
   """The test split in order, of `test_sources` if there is one."""
   sources = config['test_sources'] or config['data']['sources']
-  return pipeline.make(
-    split='test', **{**config['data'], 'shuffle': False, 'sources': sources}
-  )
+  # Pictures show the video, also where its features are cached.
+  keys = dict.fromkeys(('video', *config['data']['keys']))
+  data = {'shuffle': False, 'sources': sources, 'keys': list(keys)}
+  return pipeline.make(split='test', **{**config['data'], **data})
 
 
 def label_pipeline(config: Mapping[str, Any]) -> pipeline.Pipeline:
   """The training split in order, without its video."""
-  keys = [key for key in config['data']['keys'] if key != 'video']
+  seen = ('video', 'features')
+  keys = [key for key in config['data']['keys'] if key not in seen]
   return pipeline.make(
     split='train', **{**config['data'], 'shuffle': False, 'keys': keys}
   )
@@ -262,14 +312,20 @@ def read_config(checkpoint: str) -> Config:
   return config
 
 
-def check_labels(data: pipeline.Pipeline, objective: readout.Readout) -> None:
-  """Check.
+def check_labels(
+  config: Mapping[str, Any], objective: readout.Readout
+) -> pipeline.Part:
+  """The first clip that is tested, with all labels.
 
   Raises:
     ValueError: the source's records lack what a task needs.
   """
+  data = features.direct(config) | {'shuffle': False}
+  if config['test_sources']:
+    data |= {'sources': config['test_sources']}
+  tests = pipeline.make(split='test', **data)
   try:
-    data.example()
+    return tests.example()
   except KeyError as error:
     (lacking,) = error.args
     names = [
@@ -277,7 +333,7 @@ def check_labels(data: pipeline.Pipeline, objective: readout.Readout) -> None:
     ]
     raise ValueError(
       f'task {", ".join(names)} needs the record key {lacking!r}, and source '
-      f'{data.examples.labels[0]!r} has none. Choose a source with these '
+      f'{tests.examples.labels[0]!r} has none. Choose a source with these '
       'labels, such as data=world, or another task'
     ) from None
 
@@ -302,6 +358,8 @@ def summary(
   """
   sources = config['test_sources'] or config['data']['sources']
   (source,) = sources.values()
+  if config['feature_cache']:
+    source = source['source']
   return {
     'tasks': {
       name: _summary_of(config, task, name, validated, tested)

@@ -30,6 +30,7 @@ def make(
   depth: float = 0.95,
   finetune: bool = False,
   feature_dtype: str = 'float32',
+  clip: Sequence[int] = (),
 ) -> 'Readout':
   """The objective. Its parameters are {'backbone': ..., 'heads': {task: ...}}.
 
@@ -45,6 +46,8 @@ def make(
       neither decays those parameters nor keeps moments of them.
     feature_dtype: of what heads read; 'bfloat16' is what a cache of features
       holds.
+    clip: frames, height and width, for batches that hold cached 'features'
+      and no video.
 
   Raises:
     ValueError: no task, an unknown one, or a bad option of one.
@@ -56,7 +59,15 @@ def make(
   made = {
     name: task_lib.make(name, **options) for name, options in tasks.items()
   }
-  return Readout(backbone, made, tuple(labels), depth, finetune, feature_dtype)
+  return Readout(
+    backbone=backbone,
+    tasks=made,
+    labels=tuple(labels),
+    depth=depth,
+    finetune=finetune,
+    feature_dtype=feature_dtype,
+    clip=tuple(clip),
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,12 +80,14 @@ class Readout:
   depth: float
   finetune: bool
   feature_dtype: str
+  clip: tuple[int, ...]
 
   def init(self, rng: PRNGKeyArray, batch: Batch) -> Params:
     """A backbone and heads, all new; a run loads the backbone over it.
 
     A head does not depend on which other tasks there are.
     """
+    batch = self._whole(batch)
     backbone_key, head_key = jax.random.split(rng)
     backbone = self.backbone.init(backbone_key, batch)
     tokens = jax.eval_shape(self.tokens, backbone, batch)
@@ -108,6 +121,7 @@ class Readout:
       ema: not read.
     """
     del rng, ema
+    batch = self._whole(batch)
     total, named = jnp.zeros([]), {}
 
     def judge(task, predicted):
@@ -127,6 +141,7 @@ class Readout:
 
   def predict(self, params: Params, batch: Batch) -> dict[str, Any]:
     """Each task's answers, with an axis over its heads before that of clips."""
+    batch = self._whole(batch)
     tokens = self.tokens(params['backbone'], batch)
     if not self.finetune:
       tokens = jax.lax.stop_gradient(tokens)
@@ -149,6 +164,7 @@ class Readout:
 
   def sums(self, params: Params, batch: Batch) -> dict[str, Sums]:
     """Each task's sums [b heads ...] of each clip."""
+    batch = self._whole(batch)
     predicted = self.predict(params, batch)
     return {
       name: _vmap_last(lambda x, task=task: task.sums(x, batch))(
@@ -161,6 +177,7 @@ class Readout:
     self, facts: Mapping[str, Sums], batch: Batch
   ) -> dict[str, Sums]:
     """Each task's sums [b ...] of what is answered without looking."""
+    batch = self._whole(batch)
     return {
       name: task.sums(task.trivial(facts[name], batch), batch)
       for name, task in self.tasks.items()
@@ -168,6 +185,7 @@ class Readout:
 
   def facts(self, batch: Batch) -> dict[str, Sums]:
     """Each task's sums [b ...] of training labels."""
+    batch = self._whole(batch)
     return {name: task.facts(batch) for name, task in self.tasks.items()}
 
   def features(self, params: Params, video, *, state=None) -> Features:
@@ -176,6 +194,7 @@ class Readout:
 
   def flops(self, batch: Batch) -> dict[str, float]:
     """Of one step: the backbone, and heads forward and backward."""
+    batch = jax.eval_shape(self._whole, batch)
     shapes = jax.eval_shape(self.init, jax.random.key(0), batch)
     tokens = jax.eval_shape(self.tokens, shapes['backbone'], batch)
     passes = 3 if self.finetune else 1
@@ -203,11 +222,27 @@ class Readout:
     return {}
 
   def tokens(self, params: Params, batch: Batch) -> Float[Array, 'b t n d']:
-    """What heads read of the backbone whose parameters are given."""
+    """What heads read of the backbone whose parameters are given.
+
+    Cached features, where the batch holds them.
+    """
+    if 'features' in batch:
+      return batch['features'].astype(self.feature_dtype)
     tokens = self.backbone.features(
       params, batch['video'], depth=self.depth
     ).tokens
     return tokens.astype(self.feature_dtype)
+
+  def _whole(self, batch: Batch) -> Batch:
+    """The batch with a video of the right shape, which nothing looks at.
+
+    Shapes are read off the video; where features stand for it, the compiler
+    drops what stands here.
+    """
+    if 'video' in batch:
+      return batch
+    (clips,) = {value.shape[0] for value in batch.values()}
+    return {**batch, 'video': jnp.zeros((clips, *self.clip, 3), jnp.uint8)}
 
 
 def _vmap_last(function: Callable) -> Callable:

@@ -14,6 +14,8 @@ T, H, W = 4, 16, 24
 class Toy:
   """Depth is 1 to 5 metres, as the red channel says."""
 
+  is_fixed = True
+
   def __init__(self, split, keys):
     self.split, self.keys = split, keys
 
@@ -33,6 +35,8 @@ class Toy:
 
 class Mute(Toy):
   """The same without labels."""
+
+  is_fixed = False
 
   def read(self, index, rng):
     return {'video': super().read(index, rng)['video']}
@@ -113,6 +117,7 @@ def recipe(pretraining):
     'finetune': 0.0,
     'tasks': {'depth': {'start': 3.0, 'width': 16, 'heads': 2}},
     'features': {'depth': 0.95},
+    'feature_cache': '',
     'test_sources': {},
     'data': {
       **pretraining['data'],

@@ -1,0 +1,129 @@
+"""Features of a frozen backbone, written once, read instead of its video.
+
+A folder holds `<split>.array_record`, one record per clip of the split in
+order: the bfloat16 numbers of [t n d]; and `<split>.json`, their shape and
+number, which is written last.
+"""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from array_record.python import array_record_module
+
+from data import source as source_lib
+
+KEYS = ('features',)  # and those of the source that it is made with
+DTYPE = np.dtype(ml_dtypes.bfloat16)
+_OPTIONS = 'group_size:1,uncompressed'
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+  """A `data.source.Source`: another source's records with their features."""
+
+  path: Path
+  split: str
+  shape: tuple[int, ...]
+  inner: source_lib.Source | None  # of the other keys
+  count: int
+
+  def __len__(self) -> int:
+    return self.count
+
+  def read(
+    self, index: int, rng: np.random.Generator
+  ) -> Mapping[str, np.ndarray]:
+    """The record of the source, and 'features' bfloat16 [t n d]."""
+    reader = _reader(file_of(self.path, self.split))
+    values = np.frombuffer(reader.read([index])[0], DTYPE).reshape(self.shape)
+    other = self.inner.read(index, rng) if self.inner else {}
+    return {**other, 'features': values}
+
+
+def make(
+  split: str,
+  *,
+  path: str,
+  source: Mapping[str, Any],
+  keys: Sequence[str],
+  **clip: int,
+) -> Features:
+  """The clips of another source, with features for their video.
+
+  Args:
+    split: of the source.
+    path: folder that `write` filled.
+    source: name and options of the source.
+    keys: 'features' and keys of the source.
+    **clip: frames, height and width: already among the source's options.
+
+  Raises:
+    ValueError: the folder lacks the split, or it is of another source.
+  """
+  del clip
+  about = described(Path(path), split)
+  if about is None:
+    raise ValueError(
+      f'{path} holds no features of split {split!r}: run the readout job with '
+      'config.feature_cache, which writes them'
+    )
+  options = {k: v for k, v in source.items() if k != 'weight'}
+  rest = tuple(key for key in keys if key != 'features')
+  inner = None
+  if rest:
+    inner = source_lib.make(
+      **{**options, 'split': split, 'keys': rest},
+    )
+    if len(inner) != about['count']:
+      raise ValueError(
+        f'{path} has features of {about["count"]} clips of split {split!r}, '
+        f'the source has {len(inner)}: delete the folder to make them again'
+      )
+  return Features(
+    Path(path), split, tuple(about['shape']), inner, about['count']
+  )
+
+
+def described(path: Path, split: str) -> dict[str, Any] | None:
+  """Shape and count of a split's features; None if they are not complete."""
+  about = path / f'{split}.json'
+  return json.loads(about.read_text()) if about.exists() else None
+
+
+def write(path: Path, split: str, batches: Iterable[np.ndarray]) -> int:
+  """Writes a split's features [b t n d], in order; the number of clips.
+
+  What a killed run left is written anew.
+  """
+  path.mkdir(parents=True, exist_ok=True)
+  part = path / f'{split}.part'
+  writer = array_record_module.ArrayRecordWriter(str(part), _OPTIONS)
+  count, shape = 0, ()
+  for batch in batches:
+    shape = batch.shape[1:]
+    for values in batch.astype(DTYPE):
+      writer.write(values.tobytes())
+    count += len(batch)
+  writer.close()
+  part.rename(file_of(path, split))
+  about = path / f'{split}.json'
+  temporary = about.with_suffix('.new')
+  temporary.write_text(json.dumps({'shape': shape, 'count': count}))
+  temporary.rename(about)
+  return count
+
+
+def file_of(path: Path, split: str) -> Path:
+  """Where a split's records are."""
+  return path / f'{split}.array_record'
+
+
+@functools.lru_cache(maxsize=16)
+def _reader(path: Path) -> array_record_module.ArrayRecordReader:
+  return array_record_module.ArrayRecordReader(str(path))

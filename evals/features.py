@@ -1,0 +1,159 @@
+"""Runs a frozen backbone once over a source; readouts then read its features.
+
+Possible where reading draws nothing at random: every epoch would show the
+backbone the same clips.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from data import features, pipeline
+from evals.readout import Readout
+from models.objective import Params
+from train.checkpoint import find
+from train.feed import Feed
+from train.output import say
+
+SPLITS = ('train', 'validation', 'test')
+_REPORT_SEC = 5.0
+
+
+def redirect(config: dict[str, Any]) -> dict[str, Any]:
+  """The job's config with the cached features in place of the video.
+
+  Args:
+    config: resolved, with a `feature_cache`.
+
+  Raises:
+    ValueError: features that training would change, or that differ from one
+      reading to the next.
+  """
+  if config['finetune']:
+    raise ValueError(
+      f'config.feature_cache={config["feature_cache"]!r} holds features of a '
+      f'frozen backbone, and config.finetune={config["finetune"]} trains it: '
+      'set one of them to nothing'
+    )
+  if config['test_sources']:
+    raise ValueError(
+      'config.feature_cache caches the source of training: leave '
+      'config.test_sources empty, or do without the cache'
+    )
+  ((label, source),) = config['data']['sources'].items()
+  made = pipeline.make(split='train', **config['data']).examples.sources[0]
+  if not getattr(made, 'is_fixed', False):
+    raise ValueError(
+      f'config.feature_cache: reading source {source["name"]!r} draws at '
+      'random (start, crop, flip), so its features differ each time. Do '
+      'without the cache'
+    )
+  folder = Path(config['feature_cache']).expanduser().absolute()
+  folder = folder / _fingerprint(config)
+  keys = ['features', *(k for k in config['data']['keys'] if k != 'video')]
+  cached = {
+    **{key: source[key] for key in ('frames', 'height', 'width')},
+    **{'name': 'features', 'weight': 1.0},
+    **{'path': str(folder), 'source': source},
+  }
+  data = config['data'] | {'sources': {label: cached}, 'keys': keys}
+  options = config['features'] | {'feature_dtype': 'bfloat16'}
+  return config | {'data': data, 'features': options}
+
+
+def direct(config: Mapping[str, Any]) -> dict[str, Any]:
+  """The data section of a job that does not read cached features."""
+  data = config['data']
+  if not config['feature_cache']:
+    return data
+  ((label, cached),) = data['sources'].items()
+  keys = ['video', *(key for key in data['keys'] if key != 'features')]
+  return data | {'sources': {label: cached['source']}, 'keys': keys}
+
+
+def _fingerprint(config: Mapping[str, Any]) -> str:
+  """Names what features depend on: the weights, the clips, the depth."""
+  identity = dict(config['backbone'])
+  if identity['random_init']:
+    identity['seed'] = config['seed']
+  else:
+    folder, _ = find(identity['run'], identity['step'])
+    # Says when it was saved: another run in the same folder is another.
+    identity['saved'] = (Path(folder) / '_CHECKPOINT_METADATA').read_text()
+  text = json.dumps(
+    [
+      identity,
+      *(config['model'], config['data']['sources'], config['features']),
+    ],
+    sort_keys=True,
+  )
+  return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def fill(
+  config: Mapping[str, Any],
+  objective: Readout,
+  backbone: Callable[[], Params],
+  mesh: Mesh,
+) -> None:
+  """Writes the features that are not there yet. Call it inside `mesh.use`.
+
+  Args:
+    config: of `redirect`.
+    objective: whose features they are.
+    backbone: gives its parameters; called if there is something to write.
+    mesh: where it runs.
+
+  Raises:
+    ValueError: several processes, of which each sees some of the clips.
+  """
+  if jax.process_count() > 1:
+    raise ValueError(
+      f'config.feature_cache is for one process, this is one of '
+      f'{jax.process_count()}: leave it empty'
+    )
+  (cached,) = config['data']['sources'].values()
+  folder = Path(cached['path'])
+  missing = [s for s in SPLITS if not features.described(folder, s)]
+  if not missing:
+    return
+  params = backbone()
+  whole = NamedSharding(mesh, PartitionSpec())
+  forward = jax.jit(objective.tokens, out_shardings=whole)
+  for split in missing:
+    data = direct(config) | {'keys': ['video'], 'shuffle': False}
+    data = pipeline.make(split=split, **data)
+    features.write(folder, split, _batches(forward, params, data, mesh, split))
+
+
+def _batches(forward, params, data, mesh, split):
+  """The features of every clip of a split, a batch at a time."""
+  count, done = len(data), 0
+  began = reported = time.monotonic()
+  with Feed(data, mesh, start=0, on_bad=_refuse) as feed:
+    while done < count:
+      values = np.asarray(forward(params, feed.next()))[: count - done]
+      done += len(values)
+      yield values
+      now = time.monotonic()
+      if done == count or now - reported > _REPORT_SEC:
+        reported, rate = now, done / (now - began)
+        say(
+          f'features of {split}: {done}/{count} clips, {rate:.0f} clips/s, '
+          f'ETA {(count - done) / rate:.0f}s'
+        )
+
+
+def _refuse(report: Mapping[str, Any]) -> None:
+  raise ValueError(
+    f'record {report["record"]} of {report["source"]} cannot be read '
+    f'({report["reason"]}), so its features cannot be cached: repair the data, '
+    'or do without config.feature_cache'
+  )

@@ -1,0 +1,117 @@
+"""Features that are cached train and test the same readout."""
+
+import jax
+import numpy as np
+import pytest
+
+from data import features as stored
+from evals import features, job
+from models import objective as objective_lib
+from train import loop
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory, pretraining):
+  folder = tmp_path_factory.mktemp('run')
+  loop.run(pretraining, objective_lib.make(**pretraining['model']), str(folder))
+  return folder
+
+
+@pytest.fixture(scope='module')
+def bfloat16(recipe):
+  return {**recipe, 'features': {'depth': 0.95, 'feature_dtype': 'bfloat16'}}
+
+
+def _go(run, recipe, out, **changes):
+  states, loop_run = [], loop.run
+
+  def watched(*args):
+    states.append(loop_run(*args))
+    return states[-1]
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(job.loop, 'run', watched)
+    result = job.run(
+      {**recipe, **changes}, checkpoint=str(run), workdir=str(out)
+    )
+  return result, jax.device_get(states[0].params)
+
+
+def test_the_result_is_the_same_and_the_backbone_runs_once(
+  run, bfloat16, tmp_path, monkeypatch
+):
+  want, params = _go(run, bfloat16, tmp_path / 'plain')
+  cache = str(tmp_path / 'cache')
+  got, same = _go(run, bfloat16, tmp_path / 'first', feature_cache=cache)
+  jax.tree.map(
+    lambda x, y: np.testing.assert_allclose(x, y, atol=2e-5), same, params
+  )
+  for name, score in want['tasks']['depth']['metrics'].items():
+    found = got['tasks']['depth']['metrics'][name]
+    assert found == pytest.approx(score, rel=1e-4)
+  assert got['source'] == 'toy'
+  assert (tmp_path / 'first' / 'pictures' / 'depth.png').exists()
+  assert len(list((tmp_path / 'cache').iterdir())) == 1
+
+  # Another job on the same features does not run the backbone again.
+  monkeypatch.setattr(features.features, 'write', None)
+  again, _ = _go(
+    *(run, {**bfloat16, 'lrs': (1e-3,)}, tmp_path / 'second'),
+    feature_cache=cache,
+  )
+  assert again['tasks']['depth']['metrics'] != got['tasks']['depth']['metrics']
+
+
+def test_a_half_written_split_is_written_anew(tmp_path):
+  rng = np.random.default_rng(0)
+  clips = rng.normal(size=(5, 2, 3, 4)).astype(np.float32)
+
+  def killed():
+    yield clips[:2]
+    raise KeyboardInterrupt
+
+  with pytest.raises(KeyboardInterrupt):
+    stored.write(tmp_path, 'train', killed())
+  assert stored.described(tmp_path, 'train') is None
+  stored.write(tmp_path, 'train', [clips[:2], clips[2:]])
+  source = stored.make(
+    'train', path=str(tmp_path), source={'name': 'toy'}, keys=('features',)
+  )
+  assert len(source) == 5
+  for index, clip in enumerate(clips):
+    got = source.read(index, rng)['features']
+    assert got.dtype == stored.DTYPE
+    np.testing.assert_array_equal(got, clip.astype(stored.DTYPE))
+
+
+def test_what_must_not_be_cached(run, bfloat16, tmp_path):
+  def fails(match, **changes):
+    with pytest.raises(ValueError, match=match):
+      job.resolve(
+        {**bfloat16, 'feature_cache': str(tmp_path), **changes},
+        checkpoint=str(run),
+        random_init=True,
+      )
+
+  fails('frozen backbone', finetune=0.1)
+  mute = {'mute': {'name': 'mute', 'weight': 1.0}}
+  fails('leave config.test_sources empty', test_sources=mute)
+  data = bfloat16['data'] | {'sources': mute, 'keys': ['video']}
+  fails("'mute' draws at random", data=data, tasks={'depth': {}})
+
+
+def test_other_weights_have_another_folder(run, bfloat16, tmp_path):
+  recipe = {**bfloat16, 'feature_cache': str(tmp_path)}
+
+  def folder(**options):
+    changed = {**recipe, **options.pop('changes', {})}
+    config = job.resolve(changed, checkpoint=str(run), **options)
+    return config['data']['sources']['toy']['path']
+
+  every = [
+    folder(random_init=False),
+    folder(random_init=True),
+    folder(random_init=True, changes={'seed': 6}),
+  ]
+  assert len(set(every)) == 3
+  assert folder(random_init=False, changes={'steps': 9}) == every[0]
