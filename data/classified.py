@@ -38,6 +38,11 @@ class Classified:
   aspect: tuple[float, float]
   flip: float
 
+  @property
+  def is_fixed(self) -> bool:
+    """Whether a record is always the same clip."""
+    return not self.random
+
   def __len__(self) -> int:
     """Number of clips."""
     return len(self.files) * self.clips

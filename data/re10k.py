@@ -37,6 +37,11 @@ class Re10k:
   clips: int
   random: bool
 
+  @property
+  def is_fixed(self) -> bool:
+    """Whether a record is always the same clip."""
+    return not self.random
+
   def __len__(self) -> int:
     """Number of clips."""
     return len(self.scenes) * self.clips

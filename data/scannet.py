@@ -33,6 +33,11 @@ class ScanNet:
   clips: int
   random: bool
 
+  @property
+  def is_fixed(self) -> bool:
+    """Whether a record is always the same clip."""
+    return not self.random
+
   def __len__(self) -> int:
     """Number of clips."""
     return len(self.scans) * self.clips

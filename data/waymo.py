@@ -54,6 +54,7 @@ class Waymo:
   height: int
   width: int
   step: int
+  is_fixed = True
 
   def __len__(self) -> int:
     """Number of clips."""

@@ -68,6 +68,8 @@ def test_clips_of_one_video_follow_each_other(something, film):
   found = [made.read(index, RNG) for index in range(3)]
   assert [int(each['video_id']) for each in found] == [0, 0, 0]
   shown = [list(map(film.number, each['video'])) for each in found]
+  assert made.is_fixed
+  assert not make_ssv2(something, 'train').is_fixed
   assert shown == [[0, 2, 4, 6], [11, 13, 15, 17], [23, 25, 27, 29]]
   middle = make_ssv2(something).read(0, RNG)['video']
   assert list(map(film.number, middle)) == shown[1]

@@ -116,6 +116,8 @@ def test_validation_is_test_and_its_clips_are_spread(folder):
     for seed in range(20)
   }
   assert len(starts) > 3
+  assert made.is_fixed
+  assert not trained.is_fixed
 
 
 def test_damage_is_told(folder, tmp_path):

@@ -147,6 +147,8 @@ def test_training_clips_are_random(folder):
     for seed in range(20)
   }
   assert len(starts) > 3
+  assert not make(folder).is_fixed
+  assert make(folder, 'validation').is_fixed
 
 
 def scan(folder):

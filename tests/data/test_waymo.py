@@ -143,6 +143,7 @@ def test_clips_are_at_half_the_rate_and_spaced(folder):
     np.testing.assert_array_equal(np.diff(numbers), 2)
     starts.append(int(numbers[0]))
   assert starts == [0, 6, 12]
+  assert made.is_fixed
 
 
 def test_boxes_are_moved_clipped_and_chosen(folder):
