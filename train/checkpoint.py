@@ -184,19 +184,25 @@ def find(path: str, step: int = -1) -> tuple[str, int]:
     ValueError: no run, or no such checkpoint there.
   """
   folder = os.path.join(os.path.abspath(path), 'checkpoints')
-  steps = (
-    sorted(ocp.utils.checkpoint_steps(folder)) if os.path.isdir(folder) else []
-  )
-  if not steps:
+  there = steps(path)
+  if not there:
     raise ValueError(
       f'{path} holds no checkpoint: expected {folder}/STEP. Give the '
       '--workdir of a run that has saved one.'
     )
   if step == -1:
-    step = steps[-1]
-  if step not in steps:
-    raise ValueError(f'{path} has no checkpoint of step {step}, but {steps}')
+    step = there[-1]
+  if step not in there:
+    raise ValueError(f'{path} has no checkpoint of step {step}, but {there}')
   return os.path.join(folder, str(step)), step
+
+
+def steps(path: str) -> list[int]:
+  """Of a run's complete checkpoints, in order; none where there is no run."""
+  folder = os.path.join(os.path.abspath(path), 'checkpoints')
+  if not os.path.isdir(folder):
+    return []
+  return sorted(ocp.utils.checkpoint_steps(folder))
 
 
 def _bytes(state: State) -> int:

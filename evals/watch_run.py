@@ -1,0 +1,200 @@
+"""The work of `evals.watch`: one checkpoint after another, task by task."""
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from evals import job
+from train import checkpoint, guard, pins
+from train.output import replace, say
+
+Config = Mapping[str, Any]
+
+
+def watch(config: Config, *, run: str, workdir: str, poll: float) -> bool:
+  """Evaluates each checkpoint of a run; returns after its last.
+
+  Args:
+    config: a readout recipe's values, see `configs/readout.py`.
+    run: folder of the pretraining run; it may be about to begin.
+    workdir: folder of the jobs.
+    poll: seconds between looks at the run.
+
+  Returns:
+    False if it was told to stop before.
+
+  Raises:
+    ValueError: not a pretraining run, jobs of another recipe in `workdir`, or
+      a recipe that works for no task.
+  """
+  if poll <= 0:
+    raise ValueError(f'--poll={poll} must be seconds, above 0')
+  idle = _Idle(poll)
+  while not os.path.exists(os.path.join(run, 'config.json')):
+    idle.wait(f'{run} has no config.json yet')
+  last = job.read_config(run)['steps']
+  guard.claim_workdir(workdir, config, name='watch.json')
+  pins.sweep(run)
+  write_results(workdir)
+  seen = set()
+  while not is_done(workdir, last):
+    taken, steps = False, to_do(run, workdir)
+    for step in sorted(seen.difference(steps)):
+      if not is_done(workdir, step):
+        say(f'step {step} was deleted before it was its turn')
+    seen = set(steps)
+    for step in steps:
+      with _turn(run, workdir, step) as mine:
+        if not mine:
+          continue
+        taken = True
+        say(f'{run}: evaluating step {step} of {last}')
+        if not evaluate(config, run=run, workdir=workdir, step=step):
+          return False
+        write_results(workdir)
+    if not taken:
+      idle.wait(f'no new checkpoint of {run}; its last will be step {last}')
+  say(f'{run} is evaluated to its end, step {last}')
+  return True
+
+
+class _Idle:
+  """Waits, and says why when the reason is a new one."""
+
+  def __init__(self, seconds: float):
+    self._seconds, self._said = seconds, ''
+
+  def wait(self, why: str) -> None:
+    if why != self._said:
+      say(f'waiting: {why}')
+    self._said = why
+    time.sleep(self._seconds)
+
+
+@contextlib.contextmanager
+def _turn(run: str, workdir: str, step: int) -> Iterator[bool]:
+  """Whether this process is the one to evaluate the step, and can."""
+  folder = os.path.join(workdir, str(step))
+  with contextlib.ExitStack() as stack:
+    # A job that has saved once has its own copy of the backbone.
+    there = stack.enter_context(pins.hold(run, step))
+    mine = there or bool(checkpoint.steps(folder))
+    # Nothing is left behind of a step that is gone.
+    mine = mine and stack.enter_context(guard.alone_in(folder))
+    yield mine and not is_done(workdir, step)
+
+
+def evaluate(config: Config, *, run: str, workdir: str, step: int) -> bool:
+  """Runs the tasks of a recipe on a checkpoint: together, or else one by one.
+
+  Returns:
+    False if it was told to stop before the end; it goes on from there.
+
+  Raises:
+    ValueError: whatever the task, the recipe cannot work.
+  """
+  where = {'checkpoint': run, 'step': step}
+  tasks = job.resolve(config, **where, random_init=False)['tasks']
+  folder = os.path.join(workdir, str(step))
+  errors = _errors(folder)
+  if errors is None:
+    try:
+      return job.run(config, **where, workdir=folder) is not None
+    except (ValueError, FloatingPointError) as error:
+      say(f'step {step}: {error}')
+      failed = {'together': str(error)}
+      if len(tasks) == 1:
+        failed |= dict.fromkeys(tasks, str(error))
+    errors = {'tasks': list(tasks), 'failed': failed}
+    replace(_errors_path(folder), json.dumps(errors, indent=2))
+  for name in tasks:
+    if name in errors['failed']:
+      continue
+    alone = {**config, 'tasks': {name: config['tasks'][name]}}
+    try:
+      done = job.run(alone, **where, workdir=f'{folder}-{name}')
+      if done is None:
+        return False
+    except (ValueError, FloatingPointError) as error:
+      say(f'step {step}, {name}: {error}')
+      errors['failed'][name] = str(error)
+      replace(_errors_path(folder), json.dumps(errors, indent=2))
+  return True
+
+
+def to_do(run: str, workdir: str) -> list[int]:
+  """Steps of checkpoints, and of jobs that were begun, without a result."""
+  steps = {*checkpoint.steps(run), *_steps(workdir)}
+  return [step for step in sorted(steps) if not is_done(workdir, step)]
+
+
+def is_done(workdir: str, step: int) -> bool:
+  """Whether each task of the step has a result or an error."""
+  folder = os.path.join(workdir, str(step))
+  if os.path.exists(_result_path(folder)):
+    return True
+  errors = _errors(folder)
+  return errors is not None and all(
+    name in errors['failed'] or os.path.exists(_result_path(f'{folder}-{name}'))
+    for name in errors['tasks']
+  )
+
+
+def failures(workdir: str) -> dict[str, dict[str, str]]:
+  """{step: {task: error}} of all steps."""
+  found = {}
+  for step in _steps(workdir):
+    errors = _errors(os.path.join(workdir, str(step)))
+    if errors is not None:
+      found[str(step)] = errors['failed']
+  return found
+
+
+def write_results(workdir: str) -> None:
+  """WORKDIR/results.jsonl: a line per evaluated step and task.
+
+  Written anew from the jobs' results each time, so that no line can be
+  missing, torn or there twice, whenever a process is killed.
+  """
+  lines = []
+  for step in _steps(workdir):
+    folder = os.path.join(workdir, str(step))
+    paths = [_result_path(folder)]
+    if not os.path.exists(paths[0]):
+      tasks = (_errors(folder) or {'tasks': []})['tasks']
+      paths = [_result_path(f'{folder}-{name}') for name in tasks]
+    for path in filter(os.path.exists, paths):
+      with open(path) as file:
+        result = json.load(file)
+      for task, found in result['tasks'].items():
+        line = {
+          'step': step,
+          'task': task,
+          **{key: result[key] for key in ('source', 'split', 'seed')},
+          **{key: found[key] for key in ('metrics', 'trivial', 'lr', 'clips')},
+        }
+        lines.append(json.dumps(line) + '\n')
+  replace(os.path.join(workdir, 'results.jsonl'), ''.join(lines))
+
+
+def _steps(workdir: str) -> list[int]:
+  return sorted(int(name) for name in os.listdir(workdir) if name.isdigit())
+
+
+def _result_path(folder: str) -> str:
+  return os.path.join(folder, 'result.json')
+
+
+def _errors_path(folder: str) -> str:
+  return os.path.join(folder, 'errors.json')
+
+
+def _errors(folder: str) -> dict[str, Any] | None:
+  """What failed in a step's job; None: nothing yet."""
+  if not os.path.exists(_errors_path(folder)):
+    return None
+  with open(_errors_path(folder)) as file:
+    return json.load(file)
