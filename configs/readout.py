@@ -51,9 +51,9 @@ RECIPES = {
     'workers': 2,
     'tasks': {
       'depth': {'loss': 'relative', 'valid_range': (1e-3, 10.0), 'start': 3.0},
-      'pose': {},
-      'points': {},
-      'boxes': {},
+      'pose': {'start': 'identity', 'scale': 0.1},
+      'points': {'residual': True},
+      'boxes': {'residual': True},
       'classify': {'classes': 16},
     },
     'head': {'width': 128, 'heads': 4, 'query_std': 1.0},
