@@ -91,8 +91,8 @@ def nearest_rotation(
 ) -> Float[Array, '*n 3 3']:
   """The rotation nearest to each matrix (least squares), never a mirror."""
   u, _, vt = jnp.linalg.svd(matrix)
-  sign = jnp.sign(jnp.linalg.det(u @ vt))
-  return u.at[..., 2].multiply(sign[..., None]) @ vt
+  sign = jnp.sign(jnp.linalg.det(_product(u, vt)))
+  return _product(u.at[..., 2].multiply(sign[..., None]), vt)
 
 
 def end_point_error(
@@ -104,15 +104,15 @@ def end_point_error(
   arXiv 1703.05593, equation 2, in 3D. Scale counts.
   """
   points = jnp.asarray(np.c_[CORNERS, np.ones(8)], jnp.float32)
-  apart = jnp.einsum('...ij,pj->...pi', predicted - true, points)
-  return jnp.mean(jnp.linalg.norm(apart, axis=-1), axis=-1)
+  apart = _product(predicted - true, points.T)
+  return jnp.mean(jnp.linalg.norm(apart, axis=-2), axis=-1)
 
 
 def rotation_angle(
   a: Float[Array, '*n 3 3'], b: Float[Array, '*n 3 3']
 ) -> Float[Array, '*n']:
   """Degrees between rotations; exact in float32 for small ones too."""
-  turn = jnp.einsum('...ij,...kj->...ik', a, b)
+  turn = _product(a, jnp.swapaxes(b, -1, -2))
   skew = turn - jnp.swapaxes(turn, -1, -2)
   axis = jnp.stack([skew[..., 2, 1], skew[..., 0, 2], skew[..., 1, 0]], -1)
   trace = jnp.trace(turn, axis1=-2, axis2=-1)
@@ -148,3 +148,8 @@ def auc(
   """
   place = jnp.minimum(jnp.floor(error * bins / limit), bins - 1)
   return jnp.where(error > limit, 0.0, 1 - place / bins)
+
+
+def _product(a, b):
+  # By default TPUs and GPUs round what they multiply.
+  return jnp.matmul(a, b, precision='highest')

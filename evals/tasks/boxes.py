@@ -1,0 +1,158 @@
+"""Tracks of boxes: the Waymo protocol of 4DS, on any source with boxes.
+
+The boxes of the objects that are visible in frame 0 are asked for; one query
+per box predicts its four coordinates in every frame, linearly, as published.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from einops import rearrange, repeat
+from jaxtyping import Array, Bool, Float
+
+from data import draw
+from evals import metrics
+from evals.metrics.boxes import giou
+from models.objective import Batch
+from models.readout import AttentionReadout
+
+_Boxes = Float[Array, 'b o t 4']
+_OFFSET = 0.1  # unit of a residual: a head that is not trained gives about 1
+
+# Of the error of a coordinate, in the unit of the picture.
+LOSSES: dict[str, Callable[[_Boxes], _Boxes]] = {
+  'smooth_l1': lambda error: jnp.where(
+    jnp.abs(error) < 1, jnp.square(error) / 2, jnp.abs(error) - 0.5
+  ),
+  'l1': jnp.abs,
+  'l2': jnp.square,
+}
+
+
+def make(
+  *,
+  loss: str = 'smooth_l1',
+  giou_weight: float = 0.5,
+  residual: bool = False,
+  width: int = 1024,
+  heads: int = 4,
+  **head,
+) -> 'Boxes':
+  """The task. Defaults are published, unless marked (ours).
+
+  Args:
+    loss: a name of LOSSES. What 4DS used is not public; the defaults of this
+      and the next are those of InternVideo-Next (arXiv 2512.01342) for the
+      same protocol.
+    giou_weight: of 1 - GIoU, added to the loss.
+    residual: predict the offset from the query box, in tenths of the picture,
+      so that training starts near boxes that stand still (ours, for short
+      runs). The published head predicts the coordinates themselves.
+    width: of the head.
+    heads: attention heads of the head.
+    **head: query_std, dtype and attention of `AttentionReadout`.
+
+  Raises:
+    ValueError: an unknown loss.
+  """
+  if loss not in LOSSES:
+    raise ValueError(
+      f'task.loss={loss!r} does not exist: expected one of {", ".join(LOSSES)}.'
+    )
+  options = dict(head, width=width, heads=heads)
+  return Boxes(loss, giou_weight, residual, options)
+
+
+@dataclasses.dataclass(frozen=True)
+class Boxes:
+  """The task `make` makes; its options are documented there."""
+
+  loss_name: str
+  giou_weight: float
+  residual: bool
+  options: Mapping[str, Any]  # of the head
+  name = 'boxes'
+  keys = ('boxes', 'boxes_visible')
+  headline = ('iou', 'video_iou')
+  lower_is_better = False
+
+  def head(self, clip: tuple[int, int, int]) -> AttentionReadout:
+    """One query per box, four outputs per frame.
+
+    Raises:
+      ValueError: a clip of one frame, which is the query's.
+    """
+    if clip[0] < 2:
+      raise ValueError(
+        'task boxes needs clips of two frames or more, got 1: the first one '
+        'is given'
+      )
+    return AttentionReadout(
+      frames=clip[0], outputs=clip[0] * 4, conditioning=4, **self.options
+    )
+
+  def asked(self, batch: Batch) -> Bool[Array, 'b o']:
+    """Which boxes are asked for: those of objects visible in frame 0."""
+    return batch['boxes_visible'][:, :, 0]
+
+  def judged(self, batch: Batch) -> Bool[Array, 'b o t']:
+    """Which boxes count: visible ones of objects that are asked for, later."""
+    later = jnp.arange(batch['boxes'].shape[2]) > 0
+    return batch['boxes_visible'] & self.asked(batch)[..., None] & later
+
+  def queries(self, batch: Batch) -> Float[Array, 'b o 4']:
+    """(ymin, xmin, ymax, xmax) in frame 0; 0 of boxes not asked for."""
+    asked = self.asked(batch)[..., None]
+    return jnp.where(asked, batch['boxes'][:, :, 0], 0)
+
+  def predict(self, outputs: Float[Array, 'b o c'], batch: Batch) -> _Boxes:
+    """(ymin, xmin, ymax, xmax) in [0, 1]; nothing keeps them there."""
+    x = rearrange(outputs, 'b o (t c) -> b o t c', c=4)
+    if self.residual:
+      return self.queries(batch)[:, :, None] + _OFFSET * x
+    return x
+
+  def loss(self, predicted: _Boxes, batch: Batch) -> Float[Array, 'b']:
+    """Mean over the boxes of each clip that count; 0 of a clip without any."""
+    judged = self.judged(batch)
+    true = jnp.where(judged[..., None], batch['boxes'], 0)
+    error = jnp.mean(LOSSES[self.loss_name](predicted - true), axis=-1)
+    error += self.giou_weight * (1 - giou(predicted, true))
+    boxes = jnp.maximum(jnp.sum(judged, (1, 2)), 1)
+    return jnp.sum(error, (1, 2), where=judged) / boxes
+
+  def sums(self, predicted: _Boxes, batch: Batch) -> metrics.Sums:
+    """See `metrics.box_sums`."""
+    return metrics.box_sums(predicted, batch['boxes'], self.judged(batch))
+
+  def scores(self, sums: metrics.Sums) -> metrics.Scores:
+    """See `metrics.box_scores`."""
+    return metrics.box_scores(sums)
+
+  def facts(self, batch: Batch) -> metrics.Sums:
+    """Nothing is to be known."""
+    return {'count': jnp.ones(batch['boxes'].shape[:1])}
+
+  def trivial(self, facts: metrics.Sums, batch: Batch) -> _Boxes:
+    """All boxes stand still."""
+    del facts
+    t = batch['boxes'].shape[2]
+    return repeat(self.queries(batch), 'b o c -> b o t c', t=t)
+
+  def pictures(
+    self, predicted: np.ndarray, batch: Mapping[str, np.ndarray]
+  ) -> dict[str, np.ndarray]:
+    """The predicted and the true boxes on the video, from top to bottom.
+
+    Predictions are drawn in the frames in which there is a true box.
+    """
+    shown = batch['boxes_visible'] & batch['boxes_visible'][:, :, :1]
+    zoom = max(1, 128 // min(batch['video'].shape[2:4]))
+    panels = [
+      [draw.boxes(*clip, zoom=zoom) for clip in zip(batch['video'], x, shown)]
+      for x in (np.asarray(predicted), batch['boxes'])
+    ]
+    return {self.name: np.concatenate([np.stack(x) for x in panels], axis=2)}

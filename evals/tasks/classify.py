@@ -1,0 +1,105 @@
+"""Class of the clip: the Something-Something and Kinetics protocol of 4DS.
+
+One learned query predicts the logits of all classes.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from einops import rearrange, repeat
+from jaxtyping import Array, Float
+
+from data import draw
+from evals import metrics
+from models.objective import Batch
+from models.readout import AttentionReadout
+
+_Logits = Float[Array, 'b n']
+
+
+def make(
+  *, classes: int = 174, width: int = 768, heads: int = 12, **head
+) -> 'Classify':
+  """The task. Defaults are those published for SSv2.
+
+  Args:
+    classes: 174 of Something-Something v2, 700 of Kinetics, 16 of the world.
+      A label beyond them makes the loss NaN, which stops the run; a negative
+      one is of a clip that does not count.
+    width: of the head; 1024 for Kinetics.
+    heads: attention heads of the head; 16 for Kinetics.
+    **head: query_std, dtype and attention of `AttentionReadout`.
+
+  Raises:
+    ValueError: fewer than two classes.
+  """
+  if classes < 2:
+    raise ValueError(f'task.classes={classes} must be 2 or more')
+  return Classify(classes, dict(head, width=width, heads=heads))
+
+
+@dataclasses.dataclass(frozen=True)
+class Classify:
+  """The task `make` makes; its options are documented there."""
+
+  classes: int
+  options: Mapping[str, Any]  # of the head
+  name = 'classify'
+  keys = ('label',)
+  headline = ('top1', 'top5')
+  lower_is_better = False
+
+  def head(self, clip: tuple[int, int, int]) -> AttentionReadout:
+    """One query, an output per class."""
+    return AttentionReadout(
+      frames=clip[0], queries=1, outputs=self.classes, **self.options
+    )
+
+  def queries(self, batch: Batch) -> None:
+    """They are learned."""
+
+  def predict(self, outputs: Float[Array, 'b 1 n'], batch: Batch) -> _Logits:
+    """Logits."""
+    del batch
+    return rearrange(outputs, 'b 1 n -> b n')
+
+  def loss(self, predicted: _Logits, batch: Batch) -> Float[Array, 'b']:
+    """Cross-entropy; 0 of a clip whose label is negative."""
+    label = batch['label'][:, None]
+    log = jax.nn.log_softmax(predicted)
+    # 'fill' gives NaN for a label beyond the classes.
+    own = jnp.take_along_axis(log, jnp.maximum(label, 0), 1, mode='fill')
+    return jnp.where(label >= 0, -own, 0)[:, 0]
+
+  def sums(self, predicted: _Logits, batch: Batch) -> metrics.Sums:
+    """See `metrics.class_sums`; every clip is a video of its own."""
+    return metrics.class_sums(predicted[:, None], batch['label'])
+
+  def scores(self, sums: metrics.Sums) -> metrics.Scores:
+    """See `metrics.class_scores`."""
+    return metrics.class_scores(sums)
+
+  def facts(self, batch: Batch) -> metrics.Sums:
+    """How many clips have each label."""
+    return {'labels': jax.nn.one_hot(batch['label'], self.classes)}
+
+  def trivial(self, facts: metrics.Sums, batch: Batch) -> _Logits:
+    """The commonest labels of the training clips, commonest first."""
+    shares = jnp.log(facts['labels'] + 1e-3)
+    return repeat(shares, 'n -> b n', b=batch['label'].shape[0])
+
+  def pictures(
+    self, predicted: np.ndarray, batch: Mapping[str, np.ndarray]
+  ) -> dict[str, np.ndarray]:
+    """The video, with the likeliest class, its probability and the label."""
+    shares = np.asarray(jax.nn.softmax(predicted))
+    zoom = max(1, 128 // min(batch['video'].shape[2:4]))
+    clips = []
+    for video, share, label in zip(batch['video'], shares, batch['label']):
+      line = f'{share.argmax()} ({share.max():.0%}), truly {label}'
+      clips.append(draw.text(video, line, zoom=zoom))
+    return {self.name: np.stack(clips)}

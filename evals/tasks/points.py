@@ -1,0 +1,209 @@
+"""Tracks of points: the Perception Test protocol of 4DS, on any tracks.
+
+The points that are visible in frame 0 are asked for. As in the published head,
+a query has a copy for every 2 frames (8 for 16), and each copy predicts
+x, y, visible and certain for its frames.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from einops import rearrange, repeat
+from jaxtyping import Array, Bool, Float
+
+from data import draw
+from evals import metrics
+from models.objective import Batch
+from models.readout import AttentionReadout
+
+FRAMES = 2  # that one copy of a query predicts
+# Of the distance, of `visible` and of `certain`: those of SciVid, which trains
+# the published head on MOVi-E.
+WEIGHTS = 100.0, 0.1, 0.1
+_OFFSET = 0.1  # unit of a residual: a head that is not trained gives about 1
+
+
+class Tracks(NamedTuple):
+  """An answer."""
+
+  place: Float[Array, '... q t 2']  # (x, y) in [0, 1]
+  visible: Float[Array, '... q t']  # logits
+  certain: Float[Array, '... q t']  # logits: is the place nearly right?
+
+  def seen(self) -> Bool[Array, '... q t']:
+    """Whether to call a point visible: it is, and the place is right."""
+    both = jax.nn.sigmoid(self.visible) * jax.nn.sigmoid(self.certain)
+    return both > 0.5
+
+
+def make(
+  *,
+  residual: bool = False,
+  certain_within: float = 6.0,
+  width: int = 1024,
+  heads: int = 8,
+  **head,
+) -> 'Points':
+  """The task. Defaults are published, unless marked (ours).
+
+  Args:
+    residual: predict the offset from the query point, in tenths of the
+      picture, so that training starts near points that stand still (ours, for
+      short runs). The published head predicts the place itself, by a sigmoid.
+    certain_within: pixels of the clip; the place is right if it is as near.
+    width: of the head.
+    heads: attention heads of the head.
+    **head: query_std, dtype and attention of `AttentionReadout`.
+
+  Raises:
+    ValueError: no distance to be certain within.
+  """
+  if certain_within <= 0:
+    raise ValueError(
+      f'task.certain_within={certain_within} must be above 0, in pixels'
+    )
+  return Points(residual, certain_within, dict(head, width=width, heads=heads))
+
+
+@dataclasses.dataclass(frozen=True)
+class Points:
+  """The task `make` makes; its options are documented there."""
+
+  residual: bool
+  certain_within: float
+  options: Mapping[str, Any]  # of the head
+  name = 'points'
+  keys = ('tracks', 'tracks_visible')
+  headline = ('average_jaccard', 'position_accuracy', 'occlusion_accuracy')
+  lower_is_better = False
+
+  def head(self, clip: tuple[int, int, int]) -> AttentionReadout:
+    """One query per point, in as many copies as the clip has pairs of frames.
+
+    Raises:
+      ValueError: an odd number of frames.
+    """
+    if clip[0] % FRAMES:
+      raise ValueError(
+        f'task points needs clips of an even number of frames, got {clip[0]}: '
+        f'each copy of a query predicts {FRAMES}'
+      )
+    return AttentionReadout(
+      frames=clip[0],
+      outputs=FRAMES * 4,
+      conditioning=2,
+      copies=clip[0] // FRAMES,
+      **self.options,
+    )
+
+  def asked(self, batch: Batch) -> Bool[Array, 'b q']:
+    """Which points are asked for: those visible in frame 0."""
+    return batch['tracks_visible'][:, :, 0]
+
+  def queries(self, batch: Batch) -> Float[Array, 'b q 2']:
+    """(x, y) in frame 0; (0, 0) of points that are not asked for."""
+    asked = self.asked(batch)[..., None]
+    return jnp.where(asked, batch['tracks'][:, :, 0], 0)
+
+  def predict(self, outputs: Float[Array, 'b p o'], batch: Batch) -> Tracks:
+    """Places and logits of all frames from those of each copy."""
+    x = rearrange(
+      outputs,
+      'b (q k) (t c) -> b q (k t) c',
+      q=batch['tracks'].shape[1],
+      t=FRAMES,
+    )
+    if self.residual:
+      place = self.queries(batch)[:, :, None] + _OFFSET * x[..., :2]
+    else:
+      place = jax.nn.sigmoid(x[..., :2])
+    return Tracks(place, x[..., 2], x[..., 3])
+
+  def loss(self, predicted: Tracks, batch: Batch) -> Float[Array, 'b']:
+    """Distance, visibility and certainty, weighed and normalised as published.
+
+    * Huber loss of the distance in the unit of the picture, linear from a
+      pixel on: the sum over visible frames of asked points, divided by the
+      number of all frames and rows, padding too.
+    * Cross-entropy of `visible`, mean over the frames of asked points.
+    * Cross-entropy of `certain`, normalised as the first; no gradient flows
+      through its target.
+
+    Here for each clip, there for a batch. A pixel is that of a square picture
+    of the same area.
+    """
+    h, w = batch['video'].shape[2:4]
+    pixel = (h * w) ** -0.5
+    asked = self.asked(batch)[..., None]
+    visible = batch['tracks_visible']
+    seen = visible & asked
+    true = jnp.where(seen[..., None], batch['tracks'], 0)
+    square = jnp.sum(jnp.square(predicted.place - true), axis=-1)
+    near = square <= jnp.square(self.certain_within * pixel)
+    asked = jnp.broadcast_to(asked, visible.shape)
+    terms = (
+      jnp.mean(jnp.where(seen, _huber(square, pixel), 0), (1, 2)),
+      jnp.sum(_entropy(predicted.visible, visible), (1, 2), where=asked)
+      / jnp.maximum(jnp.sum(asked, (1, 2)), 1),
+      jnp.mean(jnp.where(seen, _entropy(predicted.certain, near), 0), (1, 2)),
+    )
+    return sum(weight * term for weight, term in zip(WEIGHTS, terms))
+
+  def sums(self, predicted: Tracks, batch: Batch) -> metrics.Sums:
+    """See `metrics.track_sums`; queries in frame 0 make its modes one."""
+    asked = self.asked(batch)
+    return metrics.track_sums(
+      predicted.place,
+      predicted.seen(),
+      batch['tracks'],
+      batch['tracks_visible'],
+      valid=asked,
+      query_frame=jnp.zeros(asked.shape, jnp.int32),
+    )
+
+  def scores(self, sums: metrics.Sums) -> metrics.Scores:
+    """See `metrics.track_scores`."""
+    return metrics.track_scores(sums)
+
+  def facts(self, batch: Batch) -> metrics.Sums:
+    """Nothing is to be known."""
+    return {'count': jnp.ones(batch['tracks'].shape[:1])}
+
+  def trivial(self, facts: metrics.Sums, batch: Batch) -> Tracks:
+    """All points stand still and stay visible."""
+    del facts
+    t = batch['tracks'].shape[2]
+    place = repeat(self.queries(batch), 'b q c -> b q t c', t=t)
+    sure = jnp.full(place.shape[:-1], 10.0)
+    return Tracks(place, sure, sure)
+
+  def pictures(
+    self, predicted: Tracks, batch: Mapping[str, np.ndarray]
+  ) -> dict[str, np.ndarray]:
+    """The predicted and the true tracks on the video, from top to bottom."""
+    asked = batch['tracks_visible'][:, :, :1]
+    zoom = max(1, 128 // min(batch['video'].shape[2:4]))
+    panels = [
+      [draw.tracks(*clip, zoom=zoom) for clip in zip(batch['video'], *answer)]
+      for answer in (
+        (np.asarray(predicted.place), np.asarray(predicted.seen()) & asked),
+        (batch['tracks'], batch['tracks_visible'] & asked),
+      )
+    ]
+    return {self.name: np.concatenate([np.stack(x) for x in panels], axis=2)}
+
+
+def _huber(square: Array, delta: float) -> Array:
+  """Of squared distances; its gradient is finite at 0 too."""
+  far = jnp.sqrt(jnp.maximum(square, delta**2))
+  linear = delta * (far - delta / 2)
+  return jnp.where(square < delta**2, square / 2, linear)
+
+
+def _entropy(logit: Array, true: Array) -> Array:
+  """Cross-entropy of a yes or no."""
+  return jax.nn.softplus(jnp.where(true, -logit, logit))

@@ -1,0 +1,157 @@
+"""The point task: layout, published loss, padding, still points, pictures."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from evals import metrics
+from evals import task as task_lib
+from evals.tasks import points
+
+
+def _batch(b=2, q=5, t=6, h=16, w=24):
+  rng = np.random.default_rng(0)
+  visible = rng.random((b, q, t)) < 0.7
+  visible[:, :, 0] = True
+  visible[:, -1] = False  # padding
+  tracks = rng.uniform(0, 1, (b, q, t, 2))
+  tracks[:, -1] = 0
+  return {
+    'video': jnp.asarray(rng.integers(0, 256, (b, t, h, w, 3)), jnp.uint8),
+    'tracks': jnp.asarray(tracks, jnp.float32),
+    'tracks_visible': jnp.asarray(visible),
+  }
+
+
+def _scores(task, predicted, batch):
+  sums = jax.device_get(task.sums(predicted, batch))
+  return task.scores(metrics.total(sums))
+
+
+def _truth(batch):
+  sure = jnp.where(batch['tracks_visible'], 10.0, -10.0)
+  return points.Tracks(batch['tracks'], sure, sure)
+
+
+def test_head_of_the_published_clip():
+  head = points.make().head((16, 224, 224))
+  assert (head.width, head.heads, head.conditioning) == (1024, 8, 2)
+  assert (head.copies, head.outputs) == (8, 8)
+  tokens, asked = jnp.zeros((1, 16, 9, 512)), jnp.zeros((1, 3, 2))
+  shapes = jax.eval_shape(head.init, jax.random.key(0), tokens, asked)
+  count = sum(x.size for x in jax.tree.leaves(shapes))
+  assert count == 11_338_760  # the published MooG head
+  with pytest.raises(ValueError, match='even number of frames, got 7'):
+    points.make().head((7, 224, 224))
+
+
+@pytest.mark.parametrize('residual', [False, True])
+def test_each_copy_predicts_its_own_frames(residual):
+  batch, task = _batch(), points.make(residual=residual)
+  outputs = jnp.zeros((2, 5 * 3, 8))
+  # Point 1, copy 2: frames 4 and 5. The second frame's x, visible, certain.
+  outputs = outputs.at[0, 1 * 3 + 2, 4:].set(jnp.asarray([2.0, 0, 3, -4]))
+  tracks = task.predict(outputs, batch)
+  assert tracks.place.shape == batch['tracks'].shape
+  start = task.queries(batch)[:, :, None] if residual else 0.5
+  moved = np.asarray(tracks.place - start)
+  np.testing.assert_array_equal(
+    np.argwhere(np.abs(moved) > 1e-6), [[0, 1, 5, 0]]
+  )
+  want = 0.2 if residual else 1 / (1 + np.exp(-2)) - 0.5
+  assert moved[0, 1, 5, 0] == pytest.approx(want, rel=1e-5)
+  assert (tracks.visible[0, 1, 5], tracks.certain[0, 1, 5]) == (3, -4)
+  assert np.count_nonzero(tracks.visible) == np.count_nonzero(tracks.certain)
+
+
+def test_visible_needs_both_to_be_likely():
+  visible, certain = jnp.asarray([[[3.0, 0.5, 0.5]], [[3.0, -3.0, 0.9]]])
+  tracks = points.Tracks(jnp.zeros((1, 3, 2)), visible, certain)
+  # 0.62 x 0.71 is less than a half though each is more.
+  np.testing.assert_array_equal(tracks.seen(), [[True, False, False]])
+
+
+def test_loss_is_the_published_one_per_clip():
+  batch = _batch(b=1)
+  rng = np.random.default_rng(1)
+  tracks = points.Tracks(
+    batch['tracks'] + jnp.asarray(rng.normal(0, 0.2, (1, 5, 6, 2))),
+    *jnp.asarray(rng.normal(0, 1, (2, 1, 5, 6))),
+  )
+  tracks = jax.tree.map(lambda x: x.astype(jnp.float32), tracks)
+  pixel = 1 / np.sqrt(16 * 24)
+  seen = np.asarray(batch['tracks_visible'][0])
+  distance = np.linalg.norm(tracks.place - batch['tracks'], axis=-1)[0]
+  huber = np.where(
+    distance < pixel, distance**2 / 2, pixel * (distance - pixel / 2)
+  )
+
+  def entropy(logit, true):
+    share = 1 / (1 + np.exp(-np.asarray(logit, float)[0]))
+    return -np.log(np.where(true, share, 1 - share))
+
+  want = (
+    100 * huber[seen].sum() / 30
+    + 0.1 * entropy(tracks.visible, seen)[:4].sum() / 24
+    + 0.1 * entropy(tracks.certain, distance <= 6 * pixel)[seen].sum() / 30
+  )
+  (loss,) = points.make().loss(tracks, batch)
+  assert loss == pytest.approx(want, rel=1e-5)
+
+
+def test_hidden_and_padded_points_teach_nothing():
+  batch = _batch()
+  batch['tracks_visible'] = batch['tracks_visible'].at[1].set(False)
+  hidden = ~batch['tracks_visible'][..., None]
+  # Off the picture, behind the camera, or not recorded at all.
+  batch['tracks'] = jnp.where(hidden, jnp.nan, batch['tracks'])
+  task = points.make(residual=True)
+  assert np.isfinite(task.queries(batch)).all()
+
+  def loss(outputs):
+    return task.loss(task.predict(outputs, batch), batch)
+
+  # At rest in frame 0: a distance of 0 has a gradient too.
+  outputs = jnp.zeros((2, 5 * 3, 8))
+  assert loss(outputs)[1] == 0
+  slope = np.asarray(jax.grad(lambda x: loss(x).sum())(outputs))
+  assert np.isfinite(slope).all()
+  assert slope[0, :12].any()
+  assert not slope[0, 12:].any()
+  assert not slope[1].any()
+  sums = task.sums(task.predict(outputs, batch), batch)
+  np.testing.assert_array_equal(sums['count'], [1, 0])
+
+
+def test_the_truth_is_perfect_and_still_points_are_the_trivial_answer():
+  batch, task = _batch(), points.make()
+  scores = _scores(task, _truth(batch), batch)
+  assert {scores[name] for name in task.headline} == {1}
+  still = task.trivial(task.facts(batch), batch)
+  np.testing.assert_array_equal(still.place[:, :, 5], batch['tracks'][:, :, 0])
+  assert still.seen().all()
+  batch['tracks'] = jnp.broadcast_to(still.place, batch['tracks'].shape)
+  assert _scores(task, still, batch)['position_accuracy'] == 1
+  # Points appear at their query: what is asked for is those of frame 0.
+  batch['tracks_visible'] = batch['tracks_visible'].at[:, 1:, 0].set(False)
+  assert task.sums(still, batch)['count'].tolist() == [1, 1]
+  np.testing.assert_array_equal(np.argwhere(task.asked(batch))[:, 1], [0, 0])
+
+
+def test_pictures_show_answer_over_truth():
+  batch, task = jax.device_get(_batch()), points.make()
+  same = jax.device_get(_truth(jax.tree.map(jnp.asarray, batch)))
+  ((name, clips),) = task.pictures(same, batch).items()
+  assert name == 'points'
+  assert clips.dtype == np.uint8
+  assert clips.shape == (2, 6, 2 * 8 * 16, 8 * 24, 3)
+  answer, truth = np.split(clips, 2, axis=2)
+  np.testing.assert_array_equal(answer, truth)
+  assert (truth != batch['video'].repeat(8, 2).repeat(8, 3)).any()
+
+
+def test_clear_errors():
+  assert isinstance(task_lib.make('points', residual=True), points.Points)
+  with pytest.raises(ValueError, match=r'certain_within=0.0 must be above 0'):
+    points.make(certain_within=0.0)
