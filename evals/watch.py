@@ -61,7 +61,9 @@ def main(argv: list[str]) -> None:
   run = _RUN.value
   workdir = _WORKDIR.value or os.path.join(run, 'readouts')
   config = _CONFIG.value.to_dict()
-  if not watch_run.watch(config, run=run, workdir=workdir, poll=_POLL.value):
+  try:
+    watch_run.watch(config, run=run, workdir=workdir, poll=_POLL.value)
+  except watch_run.Stopped:
     sys.exit('stopped before the end: the same command goes on')
   failed = watch_run.failures(workdir)
   if failed:

@@ -14,7 +14,7 @@ from train.output import replace, say
 Config = Mapping[str, Any]
 
 
-def watch(config: Config, *, run: str, workdir: str, poll: float) -> bool:
+def watch(config: Config, *, run: str, workdir: str, poll: float) -> None:
   """Evaluates each checkpoint of a run; returns after its last.
 
   Args:
@@ -23,10 +23,8 @@ def watch(config: Config, *, run: str, workdir: str, poll: float) -> bool:
     workdir: folder of the jobs.
     poll: seconds between looks at the run.
 
-  Returns:
-    False if it was told to stop before.
-
   Raises:
+    Stopped: by a signal.
     ValueError: not a pretraining run, jobs of another recipe in `workdir`, or
       a recipe that works for no task.
   """
@@ -52,13 +50,11 @@ def watch(config: Config, *, run: str, workdir: str, poll: float) -> bool:
           continue
         taken = True
         say(f'{run}: evaluating step {step} of {last}')
-        if not evaluate(config, run=run, workdir=workdir, step=step):
-          return False
+        evaluate(config, run=run, workdir=workdir, step=step)
         write_results(workdir)
     if not taken:
       idle.wait(f'no new checkpoint of {run}; its last will be step {last}')
   say(f'{run} is evaluated to its end, step {last}')
-  return True
 
 
 class _Idle:
@@ -87,42 +83,53 @@ def _turn(run: str, workdir: str, step: int) -> Iterator[bool]:
     yield mine and not is_done(workdir, step)
 
 
-def evaluate(config: Config, *, run: str, workdir: str, step: int) -> bool:
+class Stopped(Exception):
+  """Told to stop before the end; the same call goes on."""
+
+
+def evaluate(config: Config, *, run: str, workdir: str, step: int) -> None:
   """Runs the tasks of a recipe on a checkpoint: together, or else one by one.
 
-  Returns:
-    False if it was told to stop before the end; it goes on from there.
-
   Raises:
-    ValueError: whatever the task, the recipe cannot work.
+    Stopped: by a signal.
+    ValueError: the recipe cannot work, whatever the task.
   """
   where = {'checkpoint': run, 'step': step}
   tasks = job.resolve(config, **where, random_init=False)['tasks']
   folder = os.path.join(workdir, str(step))
-  errors = _errors(folder)
-  if errors is None:
+
+  def attempt(config, workdir):
     try:
-      return job.run(config, **where, workdir=folder) is not None
+      if job.run(config, **where, workdir=workdir) is None:
+        raise Stopped
     except (ValueError, FloatingPointError) as error:
-      say(f'step {step}: {error}')
-      failed = {'together': str(error)}
-      if len(tasks) == 1:
-        failed |= dict.fromkeys(tasks, str(error))
+      say(f'step {step}, {", ".join(config["tasks"])}: {error}')
+      return error
+
+  errors, error = _errors(folder), None
+  if errors is None:
+    error = attempt(config, folder)
+    if error is None:
+      return
+    failed = {'together': str(error)}
+    if len(tasks) == 1:
+      failed |= dict.fromkeys(tasks, str(error))
     errors = {'tasks': list(tasks), 'failed': failed}
     replace(_errors_path(folder), json.dumps(errors, indent=2))
+  failed = errors['failed']
   for name in tasks:
-    if name in errors['failed']:
+    if name in failed:
       continue
     alone = {**config, 'tasks': {name: config['tasks'][name]}}
-    try:
-      done = job.run(alone, **where, workdir=f'{folder}-{name}')
-      if done is None:
-        return False
-    except (ValueError, FloatingPointError) as error:
-      say(f'step {step}, {name}: {error}')
-      errors['failed'][name] = str(error)
+    error = attempt(alone, f'{folder}-{name}')
+    if error is not None:
+      failed[name] = str(error)
       replace(_errors_path(folder), json.dumps(errors, indent=2))
-  return True
+  same = len(failed) > len(tasks) and len(set(failed.values())) == 1
+  if same and isinstance(error, ValueError):
+    # It is not about any of them.
+    os.remove(_errors_path(folder))
+    raise ValueError(f'step {step}, every task: {failed["together"]}')
 
 
 def to_do(run: str, workdir: str) -> list[int]:

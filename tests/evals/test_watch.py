@@ -106,7 +106,7 @@ def results(run):
 
 
 def test_each_checkpoint_once_and_then_it_ends(run, recipe, quick, capsys):
-  assert watch(recipe, run)
+  watch(recipe, run)
   assert [(x['step'], x['task']) for x in results(run)] == [
     (1, 'depth'),
     (2, 'depth'),
@@ -116,7 +116,7 @@ def test_each_checkpoint_once_and_then_it_ends(run, recipe, quick, capsys):
   assert 'evaluating step 1 of 2' in out
   assert 'waiting: no new checkpoint' in out
   assert not list((run / 'pins').glob('*.*.json'))
-  assert watch(recipe, run)
+  watch(recipe, run)
   assert len(results(run)) == 2
   assert quick[0] == [(1, ['depth']), (2, ['depth'])]
 
@@ -133,7 +133,7 @@ def test_a_killed_watch_ends_with_the_same_numbers(
   run = tmp_path / 'run'
   shutil.copytree(finished, run)
   shutil.rmtree(run / 'checkpoints/1')
-  assert watch(recipe, run)
+  watch(recipe, run)
   whole = numbers()
   shutil.rmtree(run / 'readouts')
   with monkeypatch.context() as patch:
@@ -142,7 +142,7 @@ def test_a_killed_watch_ends_with_the_same_numbers(
       watch(recipe, run)
   shutil.rmtree(run / 'checkpoints/2')
   monkeypatch.delattr(job.loop, 'start_from')
-  assert watch(recipe, run)
+  watch(recipe, run)
   assert [x['step'] for x in results(run)] == [2]
   cut = numbers()
   assert whole.keys() == cut.keys()
@@ -153,7 +153,7 @@ def test_a_killed_watch_ends_with_the_same_numbers(
 def test_a_failing_task_leaves_the_others_alone(run, two_tasks, quick):
   asked, fail = quick
   fail['other'] = FloatingPointError('other is not finite')
-  assert watch(two_tasks, run)
+  watch(two_tasks, run)
   assert [(x['step'], x['task']) for x in results(run)] == [
     (1, 'depth'),
     (2, 'depth'),
@@ -168,7 +168,7 @@ def test_a_failing_task_leaves_the_others_alone(run, two_tasks, quick):
   # Killed while depth ran alone: it goes on there, not from the start.
   asked.clear()
   shutil.rmtree(run / 'readouts/2-depth')
-  assert watch(two_tasks, run)
+  watch(two_tasks, run)
   assert asked == [(2, ['depth'])]
   assert len(results(run)) == 2
 
@@ -184,7 +184,7 @@ def test_a_task_that_cannot_take_the_clips_is_isolated(
     **two_tasks['tasks']['other'],
     'patch': (2, 5, 8),
   }
-  assert watch(two_tasks, run)
+  watch(two_tasks, run)
   (line,) = results(run)
   assert (line['step'], line['task']) == (2, 'depth')
   assert line['metrics']['abs_rel']['value'] > 0
@@ -192,11 +192,23 @@ def test_a_task_that_cannot_take_the_clips_is_isolated(
   assert 'task.patch=(2, 5, 8) must divide' in failed['other']
 
 
+def test_what_fails_for_every_task_is_the_recipes(run, two_tasks, quick):
+  _, fail = quick
+  fail |= dict.fromkeys(('depth', 'other'), ValueError('steps must be above 0'))
+  with pytest.raises(ValueError, match='every task: steps must be'):
+    watch(two_tasks, run)
+  assert not watch_run.is_done(str(run / 'readouts'), 1)
+  # A head that diverges is no such thing.
+  fail |= dict.fromkeys(('depth', 'other'), FloatingPointError('not finite'))
+  watch(two_tasks, run)
+  assert not results(run)
+
+
 def test_what_another_evaluates_is_left_to_it(run, finished, recipe, quick):
   shutil.copytree(finished / 'checkpoints/2', run / 'checkpoints/2')
   with guard.alone_in(str(run / 'readouts/1')) as alone:
     assert alone
-    assert watch(recipe, run)
+    watch(recipe, run)
   assert [step for step, _ in quick[0]] == [2]
 
 
@@ -212,7 +224,7 @@ def test_what_is_being_deleted_is_not_begun(
     save(seconds)
 
   monkeypatch.setattr(watch_run.time, 'sleep', delete)
-  assert watch(recipe, run)
+  watch(recipe, run)
   assert [step for step, _ in quick[0]] == [2]
   assert not (run / 'readouts/1').exists()
   assert 'step 1 was deleted before' in capsys.readouterr().out
@@ -229,20 +241,21 @@ def test_it_waits_for_the_run_to_begin(run, recipe, quick, monkeypatch, capsys):
     monkeypatch.setattr(watch_run.time, 'sleep', save)
 
   monkeypatch.setattr(watch_run.time, 'sleep', begin)
-  assert watch(recipe, run)
+  watch(recipe, run)
   assert 'has no config.json yet' in capsys.readouterr().out
 
 
 def test_told_to_stop_it_stops(run, recipe, monkeypatch):
   monkeypatch.setattr(job, 'run', lambda *_, **__: None)
-  assert not watch(recipe, run)
+  with pytest.raises(watch_run.Stopped):
+    watch(recipe, run)
   assert not results(run)
 
 
 def test_clear_errors(run, recipe, quick):
   with pytest.raises(ValueError, match=r'--poll=0\.0 must be seconds'):
     watch_run.watch(recipe, run=str(run), workdir=str(run / 'x'), poll=0.0)
-  assert watch(recipe, run)
+  watch(recipe, run)
   with pytest.raises(
     ValueError, match=r'another config .*seed: 5 there, 6 now'
   ):
@@ -255,7 +268,7 @@ def test_clear_errors(run, recipe, quick):
 
 @pytest.mark.slow
 def test_killed_with_the_run_it_watches(tiny_config, tmp_path):
-  """Both are processes; 9 checkpoints of which the run keeps one."""
+  """Both are processes; the run keeps one checkpoint of nine."""
   changes = {'steps': 18, 'checkpoint.every': 2, 'checkpoint.keep': 1}
   recipe = guard.flatten(quickstart.get_config().to_dict())
   wanted = guard.flatten(tiny_config(**changes))
@@ -268,22 +281,21 @@ def test_killed_with_the_run_it_watches(tiny_config, tmp_path):
   watch = [
     *(sys.executable, '-m', 'evals.watch', f'--run={run}', '--poll=0.2'),
     '--config=configs/readout.py:task=depth+classify,steps=4',
-    '--config.data.batch_size=8',
+    *('--config.data.batch_size=8', '--config.optim.warmup_steps=1'),
     '--config.log.tensorboard=False',
     *(f'--config.tasks.{task}.width=16' for task in ('depth', 'classify')),
   ]
-  trainer = subprocess.Popen(train)
-  for _ in range(3):
-    watcher = subprocess.Popen(watch)
-    before = len(list(run.glob('readouts/*/metrics.jsonl')))
-    deadline = time.monotonic() + 200
-    while len(list(run.glob('readouts/*/metrics.jsonl'))) == before:
-      assert time.monotonic() < deadline
-      assert watcher.poll() is None
-      time.sleep(0.05)
-    watcher.send_signal(signal.SIGKILL)
-    watcher.wait()
-  assert trainer.wait() == 0
+  with subprocess.Popen(train) as trainer:
+    for _ in range(2):
+      before = len(list(run.glob('readouts/*/metrics.jsonl')))
+      with subprocess.Popen(watch) as watcher:
+        deadline = time.monotonic() + 200
+        while len(list(run.glob('readouts/*/metrics.jsonl'))) == before:
+          assert time.monotonic() < deadline
+          assert watcher.poll() is None
+          time.sleep(0.05)
+        watcher.send_signal(signal.SIGKILL)
+  assert trainer.returncode == 0
   subprocess.run(watch, check=True)
   keys = [(line['step'], line['task']) for line in results(run)]
   assert len(keys) == len(set(keys))
