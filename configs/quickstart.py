@@ -59,6 +59,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
             'validation_clips': 256,
             'test_clips': 256,
             'fps': 6.0,
+            'points': 16,
             'cache': 'runs/world',
           }
         },

@@ -88,6 +88,21 @@ def test_again_it_is_done_and_another_config_is_refused(
     job.run(recipe, checkpoint=str(folder), workdir=str(out), random_init=True)
 
 
+def test_a_stopped_job_goes_on_to_the_same_numbers(
+  run, done, recipe, tmp_path, monkeypatch
+):
+  folder, _ = run
+  _, result, _ = done
+  stop = job.loop.guard.StopRequest
+  with monkeypatch.context() as patch:
+    patch.setattr(stop, 'requested', lambda self, step: step == 2)
+    first = job.run(recipe, checkpoint=str(folder), workdir=str(tmp_path))
+  assert first is None
+  assert not (tmp_path / 'result.json').exists()
+  second = job.run(recipe, checkpoint=str(folder), workdir=str(tmp_path))
+  assert second == result
+
+
 def test_random_init_loads_nothing(run, recipe):
   folder, _ = run
   pretrained, random = (
