@@ -4,6 +4,8 @@ DIR/index.html opens without a network; every figure lies beside it as PNG,
 every number as CSV. Made again, it shows what has been added since.
 """
 
+import os
+
 from absl import app, flags
 
 _OUT = flags.DEFINE_string('out', None, 'Folder of index.html.')
@@ -15,9 +17,11 @@ def main(argv: list[str]) -> None:
     raise app.UsageError(
       'name at least one run: python -m evals.report RUNS...'
     )
-  from evals import report_page
+  # Shapes are computed, no arrays: leave the accelerator to those who train.
+  os.environ['JAX_PLATFORMS'] = 'cpu'
+  from evals.report import page
 
-  print(report_page.write(argv[1:], _OUT.value))
+  print(page.write(argv[1:], _OUT.value))
 
 
 if __name__ == '__main__':

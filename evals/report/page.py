@@ -1,0 +1,194 @@
+"""The page of a report."""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+
+from evals.report import (
+  grouping,
+  naming,
+  pairing,
+  reading,
+  sections,
+  tables,
+)
+from evals.report.grouping import Model, Row
+from evals.report.pairing import Pair
+from evals.report.tables import escape
+from train.output import replace
+
+
+def write(paths: Sequence[str], out: str) -> str:
+  """Writes DIR/index.html and what it shows.
+
+  Args:
+    paths: folders of pretraining runs.
+    out: folder of the page.
+
+  Returns:
+    The path of index.html.
+
+  Raises:
+    ValueError: one of `paths` is not a run, or two have the same name.
+  """
+  runs = [reading.run(path) for path in paths]
+  names = [run.slug for run in runs]
+  if len(set(names)) < len(names):
+    raise ValueError(f'runs must have different names, got {names}')
+  os.makedirs(out, exist_ok=True)
+  models = grouping.models(runs)
+  rows = grouping.rows(models)
+  latest = grouping.last(rows)
+  pairs = pairing.pairs(rows)
+  _write_numbers(rows, pairs, out)
+  body = (
+    sections.sizes(latest, out)
+    + sections.tasks(latest, pairs, out)
+    + sections.steps(models, rows, out)
+    + sections.pretraining(runs, out)
+    + _go_on(runs, rows, out)
+  )
+  with open(os.path.join(os.path.dirname(__file__), 'page.css')) as file:
+    style = file.read()
+  # Last, so that whatever the page shows is there.
+  path = os.path.join(out, 'index.html')
+  replace(path, _page(models, _tiles(latest, pairs), body, style))
+  return path
+
+
+def _write_numbers(
+  rows: Sequence[Row], pairs: Sequence[Pair], out: str
+) -> None:
+  files = {
+    'readouts': tables.score_lines(rows),
+    'means': tables.mean_lines(rows),
+    'learning-rates': tables.head_lines(rows),
+    'differences': tables.difference_lines(pairs),
+    'published': tables.published_lines(),
+  }
+  for name, lines in files.items():
+    if lines:
+      tables.write_csv(os.path.join(out, f'{name}.csv'), lines)
+
+
+def _page(models: Sequence[Model], tiles: str, body: str, style: str) -> str:
+  title = f'What {len(models)} models learned'
+  if len(models) == 1:
+    title = f'What {escape(models[0].name)} learned'
+  return f"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
+<title>{title}</title>
+<style>
+{style}</style>
+<header><div>
+<div class="brand">scale4d</div>
+<h1>{title}</h1>
+<p>{_lead(models)}</p>
+</div></header>
+<main>
+<div class="tiles">
+{tiles}
+</div>
+{body}
+</main>
+<footer>Every figure here is a PNG and every number a line of a CSV in this
+folder.</footer>
+</html>
+"""
+
+
+def _lead(models: Sequence[Model]) -> str:
+  runs = [run for model in models for run in model.runs]
+  config = runs[0].config
+  sources = ', '.join(config['data']['sources'])
+  clips = config['steps'] * config['data']['batch_size']
+  who = 'A video model' if len(runs) == 1 else f'{len(runs)} video models'
+  return (
+    f'{who} pretrained without labels (objective '
+    f'<i>{escape(config["model"]["name"])}</i>, data <i>{escape(sources)}</i>, '
+    f'{clips:,} clips in {config["steps"]:,} steps), judged by small readouts '
+    'that are trained on the features, and on those of the same model before '
+    'any training.'
+  )
+
+
+def _tiles(rows: Sequence[Row], pairs: Sequence[Pair]) -> str:
+  """The main score of each task, of the largest model, frozen if it is."""
+  tiles = []
+  for mine in grouping.by_task(rows).values():
+    frozen = [row for row in mine if row.kind == 'frozen']
+    row = (frozen or mine)[-1]
+    pair = next((pair for pair in pairs if pair.ours is row), None)
+    tiles.append(_tile(row, pair))
+  return '\n'.join(tiles)
+
+
+def _tile(row: Row, pair: Pair | None) -> str:
+  name = row.headline[0]
+  metric, kind = naming.metric(name), ''
+  facts = [f'trivial {row.trivial(name):.3f}']
+  if pair:
+    found = pair.differences[name]
+    facts.insert(0, f'random init {pair.base.score(name)["value"]:.3f}')
+    won, count = metric.wins(found.seeds), len(found.seeds)
+    facts.append(f'wins {won} of {count} {"seed" if count == 1 else "seeds"}')
+    if not found.low <= 0 <= found.high and metric.wins([found.value]):
+      kind = 'main'
+  return (
+    f'<div class="tile {kind}"><i>{escape(naming.task(row.task))}</i>'
+    f'<b>{row.score(name)["value"]:.3f}</b>'
+    f'<span>{escape(metric.title)} {metric.arrow}</span>'
+    f'<small>{"<br>".join(facts)}</small></div>'
+  )
+
+
+def _go_on(runs: Sequence[reading.Run], rows: Sequence[Row], out: str) -> str:
+  """Commands, what was left out, and configs."""
+  lines = []
+  for run in runs:
+    lines += [
+      f'# {run.name}: losses live, and readouts of it with another seed',
+      f'tensorboard --logdir {run.path}',
+      'python -m evals --config=configs/readout.py:task=all,data=world,'
+      f'seed=7 \\\n  --checkpoint={run.path} '
+      f'--workdir={run.path}/readouts/all-7',
+    ]
+  paths = ' '.join(run.path for run in runs)
+  lines.append(f'python -m evals.report {paths} --out={out}')
+  commands = escape('\n'.join(lines))
+  text = f'<h2>Go on from here</h2><pre>{commands}</pre>'
+  if rows:
+    text += (
+      '<p class="note">Every job: <a href="readouts.csv">readouts.csv</a>; '
+      'every head: <a href="learning-rates.csv">learning-rates.csv</a>.</p>'
+    )
+  text += _list(
+    'Not finished, so not shown', [x for run in runs for x in run.unfinished]
+  )
+  text += _list(
+    'Failed',
+    [f'{task}: {why}' for run in runs for task, why in run.failed.items()],
+  )
+  text += _list(
+    'With the seed of another job of the same kind, so not counted',
+    dict.fromkeys(job.path for row in rows for job in row.repeated),
+  )
+  for run in runs:
+    config = escape(json.dumps(run.config, indent=2))
+    text += (
+      f'<details><summary>Config of {escape(run.name)}</summary>'
+      f'<pre>{config}</pre></details>'
+    )
+  return text
+
+
+def _list(title: str, lines: Iterable[str]) -> str:
+  items = ''.join(f'<li>{escape(line)}</li>' for line in lines)
+  return (
+    f'<p class="note">{title}:</p><ul class="left">{items}</ul>'
+    if items
+    else ''
+  )

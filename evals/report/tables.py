@@ -1,0 +1,286 @@
+"""The numbers of a report: lines of CSV, and tables of the page."""
+
+import csv
+import html
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from evals.report import naming, reading
+from evals.report.grouping import Row
+from evals.report.naming import metric as named
+from evals.report.pairing import Pair
+from train.output import replace
+
+Line = dict[str, Any]
+
+
+def write_csv(path: str, lines: Sequence[Line]) -> None:
+  """A table with the keys of its lines as header, whole or not at all."""
+  text = io.StringIO()
+  writer = csv.DictWriter(text, fieldnames=list(lines[0]), lineterminator='\n')
+  writer.writeheader()
+  writer.writerows(lines)
+  replace(path, text.getvalue())
+
+
+def loss_lines(run: reading.Run) -> list[Line]:
+  """One line per logged step, with what was logged at it."""
+  table: dict[int, Line] = {}
+  for name in ('train/loss', 'eval/loss'):
+    for step, value in zip(*reading.curve(run, name)):
+      line = {'step': step, 'train/loss': '', 'eval/loss': ''}
+      table.setdefault(step, line)[name] = value
+  return [table[step] for step in sorted(table)]
+
+
+def score_lines(rows: Iterable[Row]) -> list[Line]:
+  """One line per job and score."""
+  return [
+    {
+      'run': job.run,
+      **_of(row),
+      'readout_steps': row.steps,
+      'seed': job.result['seed'],
+      'lr': found['lr'],
+      'clips': found['clips'],
+      'clips_without_labels': found['clips_without_labels'],
+      **_written(name),
+      **score,
+      'trivial': found['trivial'][name],
+      'job': job.path,
+    }
+    for row in rows
+    for job, found in zip(row.jobs, row.found)
+    for name, score in found['metrics'].items()
+  ]
+
+
+def mean_lines(rows: Iterable[Row]) -> list[Line]:
+  """One line per row and score: what tables and curves show."""
+  return [
+    {
+      **_of(row),
+      'parameters': row.model.parameters,
+      'seeds': len(row.jobs),
+      **_written(name),
+      **row.score(name),
+      'trivial': row.trivial(name),
+    }
+    for row in rows
+    for name in row.found[0]['metrics']
+  ]
+
+
+def head_lines(rows: Iterable[Row]) -> list[Line]:
+  """One line per learning rate, split and score of every job."""
+  return [
+    {
+      'run': job.run,
+      **_of(row),
+      'seed': job.result['seed'],
+      'lr': head['lr'],
+      'chosen': number == found['head'],
+      'split': split,
+      **_written(name),
+      'value': value,
+    }
+    for row in rows
+    for job, found in zip(row.jobs, row.found)
+    for number, head in enumerate(found['heads'])
+    for split in ('validation', 'test')
+    for name, value in (head[split] or {}).items()
+  ]
+
+
+def difference_lines(pairs: Iterable[Pair]) -> list[Line]:
+  """One line per pair and score."""
+  return [
+    {
+      **_of(pair.ours),
+      'less': naming.KINDS[pair.base.kind],
+      'seeds': len(found.seeds),
+      'seeds_better': named(name).wins(found.seeds),
+      **_written(name),
+      'difference': found.value,
+      'low': found.low,
+      'high': found.high,
+    }
+    for pair in pairs
+    for name, found in pair.differences.items()
+  ]
+
+
+def published_lines() -> list[Line]:
+  """One line per task and size of 4DS."""
+  return [
+    {
+      'task': task,
+      'benchmark': found.benchmark,
+      'metric': found.metric,
+      'size': size,
+      'parameters': parameters,
+      'frozen': frozen,
+      'fine-tuned': tuned,
+    }
+    for task, found in naming.PUBLISHED.items()
+    for size, parameters, frozen, tuned in zip(
+      naming.SIZES,
+      naming.parameters(),
+      found.frozen,
+      found.finetuned,
+    )
+  ]
+
+
+def _of(row: Row) -> Line:
+  return {
+    'model': row.model.name,
+    'task': row.task,
+    'data': row.source,
+    'backbone': naming.KINDS[row.kind],
+    'finetune': row.finetune,
+    'checkpoint': '' if row.step is None else row.step,
+  }
+
+
+def _written(name: str) -> Line:
+  metric = named(name)
+  return {'metric': name, 'unit': metric.unit, 'better': metric.better}
+
+
+def headline(rows: Sequence[Row]) -> str:
+  """The table of a task: a line per row, and the trivial predictor."""
+  names = rows[0].headline
+  has_steps = len({row.step for row in rows if not row.random_init}) > 1
+  columns = ['backbone', 'readout', 'seeds', 'learning rate', *names]
+  if has_steps:
+    columns.insert(2, 'checkpoint')
+  head = ''.join(f'<th>{_heading(column)}' for column in columns)
+  lines = [_line(row, names, has_steps) for row in rows]
+  scores = ''.join(f'<td>{_number(rows[0].trivial(x))}</td>' for x in names)
+  others = '<td></td>' * (len(columns) - len(names) - 2)
+  lines.append(
+    '<tr class="trivial"><td><i></i>none</td>'
+    f'<td>{naming.KINDS["trivial"]}</td>{others}{scores}</tr>'
+  )
+  return _table(head, lines)
+
+
+def _heading(column: str) -> str:
+  metric = named(column)
+  if not metric.better:
+    return escape(column)
+  return f'{escape(metric.label)}<br>{metric.better} is better {metric.arrow}'
+
+
+def _line(row: Row, names: Sequence[str], has_steps: bool) -> str:
+  rates = sorted({found['lr'] for found in row.found})
+  lr = ' to '.join(f'{x:g}' for x in dict.fromkeys((rates[0], rates[-1])))
+  tuned = f' &times; {row.finetune:g}' if row.finetune else ''
+  cells = [
+    f'<i></i>{escape(row.model.title)}',
+    f'{naming.KINDS[row.kind]}{tuned}',
+    *([f'{row.step:,}' if row.step else ''] if has_steps else []),
+    str(len(row.jobs)),
+    lr,
+    *(_score(row, name) for name in names),
+  ]
+  text = ''.join(f'<td>{cell}</td>' for cell in cells)
+  return f'<tr class="{row.kind}">{text}</tr>'
+
+
+def _score(row: Row, name: str) -> str:
+  score = row.score(name)
+  spread = f' &plusmn; {score["std"]:.4f}' if len(row.jobs) > 1 else ''
+  ends = f'[{_number(score["low"])}, {_number(score["high"])}]'
+  return f'{_number(score["value"])}{spread}<small>{ends}</small>'
+
+
+def every_score(rows: Sequence[Row]) -> str:
+  """All scores of a task: a line per score, a column per row."""
+  head = '<th>score<th>unit<th>better' + ''.join(
+    f'<th>{escape(row.model.name)}<br>{naming.KINDS[row.kind]}' for row in rows
+  )
+  lines = []
+  for name in rows[0].found[0]['metrics']:
+    metric = named(name)
+    cells = [escape(metric.title), metric.unit, metric.better]
+    cells += [_score(row, name) for row in rows]
+    cells.append(_number(rows[0].trivial(name)))
+    lines.append(f'<tr>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>')
+  return _table(f'{head}<th>{naming.KINDS["trivial"]}', lines)
+
+
+def rates(rows: Sequence[Row]) -> str:
+  """The main score at every learning rate; '' where each job has one."""
+  name = rows[0].headline[0]
+  lines = []
+  for row in rows:
+    for job, found in zip(row.jobs, row.found):
+      for number, head in enumerate(found['heads']):
+        if len(found['heads']) == 1:
+          continue
+        cells = [
+          escape(job.run),
+          naming.KINDS[row.kind],
+          str(job.result['seed']),
+          f'{head["lr"]:g}',
+          _number(head['validation'][name]),
+          _number(head['test'][name]),
+          'chosen' if number == found['head'] else '',
+        ]
+        text = ''.join(f'<td>{cell}</td>' for cell in cells)
+        lines.append(f'<tr>{text}</tr>')
+  title = escape(named(name).title)
+  head = (
+    '<th>run<th>readout<th>seed<th>learning rate'
+    f'<th>{title}, validation<th>{title}, test<th>'
+  )
+  return _table(head, lines) if lines else ''
+
+
+def difference(pair: Pair) -> str:
+  """What pairing says of the main score, as an item of a list."""
+  name = pair.ours.headline[0]
+  metric, found = named(name), pair.differences[name]
+  count = len(found.seeds)
+  kind, says = 'worse', ': worse'
+  if found.low <= 0 <= found.high:
+    kind, says = 'open', ': the interval includes 0'
+  elif metric.wins([found.value]):
+    kind, says = 'better', ''
+  ends = f'[{_signed(found.low)}, {_signed(found.high)}]'
+  lost = len(pair.left_out)
+  note = (
+    f' Not counted: {lost} without a random init of the same seed and clips.'
+    if lost
+    else ''
+  )
+  return (
+    f'<li class="{kind}"><b>{escape(pair.ours.model.title)}, '
+    f'{naming.KINDS[pair.ours.kind]}</b>: better than random init on '
+    f'<b>{metric.wins(found.seeds)} of {count}</b> '
+    f'{"seed" if count == 1 else "seeds"}, difference in '
+    f'{escape(metric.title)} <b>{_signed(found.value)} {ends}</b>'
+    f'{says}.{note}</li>'
+  )
+
+
+def escape(text: str) -> str:
+  """Any text, as HTML."""
+  return html.escape(str(text))
+
+
+def _table(head: str, lines: Sequence[str]) -> str:
+  rows = '\n'.join(lines)
+  return f'<div class="scroll"><table>\n<tr>{head}</tr>\n{rows}\n</table></div>'
+
+
+def _number(value: float) -> str:
+  return f'{value:.4f}'
+
+
+def _signed(value: float) -> str:
+  sign = '&minus;' if value < 0 else '+'
+  return f'{sign}{abs(value):.4f}'
