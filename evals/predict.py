@@ -1,0 +1,68 @@
+r"""Draws the predictions of a finished readout job on any video.
+
+    python -m evals.predict --checkpoint=RUN --readout=OUT \
+      --video=in.mp4 --out=out.mp4 [--task=depth] [--queries=FILE.json]
+
+Depth is a map beside the video; points and boxes are drawn with trails; pose
+and class are text. The video is seen in windows of the backbone's frames,
+without overlap. Points and boxes start where FILE.json says,
+
+    {"points": [[x, y], ...], "boxes": [[ymin, xmin, ymax, xmax], ...]}
+
+in [0, 1] of the picture that the model sees, or on a grid; where one was last
+in a window is where it is looked for in the next. out.json holds the numbers.
+"""
+
+from absl import app, flags, logging
+
+_CHECKPOINT = flags.DEFINE_string(
+  'checkpoint', '', "A run's folder, to be sure that the readout is of it."
+)
+_READOUT = flags.DEFINE_string(
+  'readout', None, "A finished job's folder (the --workdir of evals)."
+)
+_VIDEO = flags.DEFINE_string('video', None, 'Any file that FFmpeg reads.')
+_OUT = flags.DEFINE_string('out', None, 'The mp4 to write.')
+_QUERIES = flags.DEFINE_string(
+  'queries', '', 'A JSON file of points and boxes; a grid if empty.'
+)
+_TASK = flags.DEFINE_string(
+  'task', '', "Of the job's tasks, joined by '+'; all if empty."
+)
+_STRIDE = flags.DEFINE_integer('stride', 1, 'Every how many-th frame is seen.')
+_CROP = flags.DEFINE_bool(
+  'crop', True, 'See the middle of the picture; --nocrop squeezes it instead.'
+)
+_CACHE = flags.DEFINE_string(
+  'compilation_cache',
+  '~/.cache/scale4d/xla',
+  "Folder of compiled programs, shared by runs; '' for none.",
+)
+
+
+def main(argv: list[str]) -> None:
+  """Predicts; heavy imports wait until flags are right."""
+  if len(argv) > 1:
+    raise app.UsageError(f'unexpected arguments {argv[1:]}')
+  if not flags.FLAGS['verbosity'].present:
+    logging.set_verbosity(logging.WARNING)  # Orbax tells a lot
+  from evals import predict_run
+  from train import start
+
+  start.up(_CACHE.value)
+  predict_run.predict(
+    readout=_READOUT.value,
+    video=_VIDEO.value,
+    out=_OUT.value,
+    checkpoint=_CHECKPOINT.value,
+    queries=_QUERIES.value,
+    tasks=[name for name in _TASK.value.split('+') if name],
+    stride=_STRIDE.value,
+    crop=_CROP.value,
+  )
+  print(f'wrote {_OUT.value}')
+
+
+if __name__ == '__main__':
+  flags.mark_flags_as_required(['readout', 'video', 'out'])
+  app.run(main)

@@ -1,0 +1,418 @@
+"""Predictions on videos of any length, as their user sees them."""
+
+import copy
+import dataclasses
+import json
+from fractions import Fraction
+
+import av
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from evals import (
+  job,
+  predict_draw,
+  predict_model,
+  predict_queries,
+  predict_run,
+  predict_video,
+)
+from models import objective as objective_lib
+from train import checkpoint
+from train.step import State
+
+T, H, W = 4, 16, 24
+ZOOM = 24
+HEAD = {'width': 16, 'heads': 2}
+
+
+def film(path, frames):
+  """An mp4 of 12.5 frames a second, all but lossless."""
+  with av.open(str(path), 'w') as file:
+    stream = file.add_stream('libx264', rate=Fraction(25, 2))
+    stream.height, stream.width = frames.shape[1:3]
+    stream.pix_fmt, stream.options = 'yuv420p', {'crf': '4', 'g': '4'}
+    for frame in frames:
+      file.mux(stream.encode(av.VideoFrame.from_ndarray(frame, 'rgb24')))
+    file.mux(stream.encode(None))
+  return str(path)
+
+
+@pytest.fixture(scope='module')
+def frames():
+  """Ten smooth frames, 40 x 64, that differ."""
+  y, x = np.mgrid[:40, :64] / 12
+  waves = [np.sin(y * k + x + k * t) for t in range(10) for k in (1, 2, 3)]
+  waves = np.stack(waves).reshape(10, 3, 40, 64).transpose(0, 2, 3, 1)
+  return (127 + 100 * waves).astype(np.uint8)
+
+
+@pytest.fixture(scope='module')
+def movie(frames, tmp_path_factory):
+  return film(tmp_path_factory.mktemp('movie') / 'in.mp4', frames)
+
+
+@pytest.fixture(scope='module')
+def config(pretraining, recipe):
+  """Of a job of all tasks with two learning rates."""
+  tasks = {'depth': {'start': 3.0}, 'pose': {'start': 'identity'}}
+  tasks |= {'points': {'residual': True}, 'boxes': {'residual': True}}
+  tasks |= {'classify': {'classes': 5}}
+  config = recipe | {
+    'tasks': {name: HEAD | options for name, options in tasks.items()},
+    'lrs': (1e-2, 1e-3),
+    'model': pretraining['model'],
+    'backbone': {'run': 'RUN', 'step': 7, 'random_init': False},
+  }
+  return json.loads(json.dumps(config))
+
+
+@pytest.fixture(scope='module')
+def params(config):
+  """The job's, with a second head of each task that is not the first."""
+  objective = job.make_objective(config)
+  batch = {'video': np.zeros((1, T, H, W, 3), np.uint8)}
+  for name in config['tasks']:
+    view = predict_draw.make(name, predict_queries.grid(), ZOOM)
+    batch |= {key: value[None] for key, value in view.asked(T).items()}
+  params = jax.jit(objective.init)(jax.random.key(0), batch)
+  return {
+    **params,
+    'heads': jax.tree.map(lambda x: x.at[1].multiply(1.5), params['heads']),
+  }
+
+
+def save(folder, config, params, ema=None):
+  """A finished job, whose second heads were chosen."""
+  folder.mkdir(exist_ok=True)
+  with checkpoint.Checkpoints(str(folder), every=1) as checkpoints:
+    checkpoints.save(State(jnp.asarray(3), params, (), ema), 3)
+  (folder / 'config.json').write_text(json.dumps(config))
+  result = {'tasks': {name: {'head': 1} for name in config['tasks']}}
+  (folder / 'result.json').write_text(json.dumps(result))
+  return str(folder)
+
+
+@pytest.fixture(scope='module')
+def done(config, params, tmp_path_factory):
+  return save(tmp_path_factory.mktemp('job'), config, params)
+
+
+def seen(path):
+  """(frames, rate, format, codec) of a video."""
+  with av.open(path) as file:
+    stream = file.streams.video[0]
+    frames = [x.to_ndarray(format='rgb24') for x in file.decode(video=0)]
+    context = stream.codec_context
+    rate = stream.average_rate
+    return np.stack(frames), rate, context.pix_fmt, context.name
+
+
+def test_every_task_on_a_film_of_two_windows_and_a_half(
+  done, movie, config, params, tmp_path, monkeypatch, capsys
+):
+  asked = []
+  call = predict_model.Answers.__call__
+
+  def spy(self, clip, queries):
+    asked.append((clip, queries))
+    return call(self, clip, queries)
+
+  monkeypatch.setattr(predict_model.Answers, '__call__', spy)
+  out = tmp_path / 'new' / 'out.mp4'
+  found = predict_run.predict(readout=done, video=movie, out=str(out))
+  assert json.loads((tmp_path / 'new/out.json').read_text()) == found
+  assert sorted(x.name for x in out.parent.iterdir()) == ['out.json', 'out.mp4']
+
+  drawn, rate, pixels, codec = seen(str(out))
+  # Two pictures side by side under a line each of depth, pose and class.
+  assert drawn.shape == (10, 3 * 18 + ZOOM * H, 2 * ZOOM * W, 3)
+  assert (rate, pixels, codec) == (Fraction(25, 2), 'yuv420p', 'h264')
+  assert found['frame_rate'] == 12.5
+  assert found['seen'] == {'top': 0, 'left': 2, 'height': 40, 'width': 60}
+  assert found['ended'] == ''
+  windows = found['windows']
+  assert [x['start'] for x in windows] == [0, 4, 8]
+  assert [x['frames'] for x in windows] == [4, 4, 2]
+  assert np.shape(windows[0]['points']['place']) == (64, 4, 2)
+  assert np.shape(windows[2]['points']['visible']) == (64, 2)
+  assert np.shape(windows[2]['boxes']['boxes']) == (9, 2, 4)
+  assert np.shape(windows[1]['pose']['rotation']) == (3, 3)
+  assert sum(windows[1]['classify']['shares']) == pytest.approx(1, abs=1e-3)
+  assert 'frame 10 of 10' in capsys.readouterr().out
+
+  # Where a point or box was last in a window it is looked for in the next.
+  for key, task, part in (
+    ('tracks', 'points', 'place'),
+    ('boxes', 'boxes', 'boxes'),
+  ):
+    for number in (0, 1):
+      last = np.clip(np.array(windows[number][task][part])[:, -1], 0, 1)
+      query = asked[number + 1][1][key][:, 0]
+      np.testing.assert_allclose(query, last, atol=1e-4)
+      assert np.abs(last - asked[number][1][key][:, 0]).max() > 1e-3
+  clip = asked[2][0]
+  np.testing.assert_array_equal(clip[1:], np.stack([clip[1]] * 3))
+
+  # The same as the readout itself says, of the head that was chosen.
+  objective = job.make_objective(config)
+  clip, queries = asked[1]
+  batch = {key: value[None] for key, value in queries.items()}
+  answers = jax.jit(objective.predict)(params, {**batch, 'video': clip[None]})
+  depth, other = answers['depth'][1, 0], answers['depth'][0, 0]
+  wanted = np.median(depth, axis=(1, 2, 3))
+  np.testing.assert_allclose(windows[1]['depth']['median'], wanted, atol=2e-4)
+  assert np.abs(np.median(other, axis=(1, 2, 3)) - wanted).max() > 1e-3
+  place = answers['points'].place[1, 0]
+  np.testing.assert_allclose(windows[1]['points']['place'], place, atol=2e-4)
+
+
+def test_a_stride_keeps_the_speed_of_the_film(done, movie, tmp_path):
+  found = predict_run.predict(
+    readout=done,
+    video=movie,
+    out=str(tmp_path / 'out.mp4'),
+    tasks=['classify'],
+    stride=3,
+  )
+  drawn, rate, *_ = seen(str(tmp_path / 'out.mp4'))
+  assert drawn.shape == (4, 18 + ZOOM * H, ZOOM * W, 3)
+  assert rate == Fraction(25, 6)
+  assert [list(x) for x in found['windows']] == [
+    ['start', 'frames', 'classify']
+  ]
+
+
+def test_windows_show_the_middle_or_everything(tmp_path):
+  """Green between red: 16 x 96, of which a clip 16 x 24 sees the middle."""
+  frames = np.zeros((6, 16, 96, 3), np.uint8)
+  frames[..., 0] = 200
+  frames[:, :, 32:64] = (0, 200, 0)
+  path = film(tmp_path / 'in.mp4', frames)
+  with predict_video.opened(path, stride=1, crop=True) as opened:
+    first, last = opened.windows(T, H, W)
+    assert opened.total == 6
+    assert opened.box == (0, 36, 16, 24)
+  assert first.clip.shape == (T, H, W, 3)
+  assert first.picture.shape == (T, ZOOM * H, ZOOM * W, 3)
+  assert (last.start, last.count) == (4, 2)
+  for shown in (first.clip, first.picture):
+    assert np.abs(shown - np.array([0, 200, 0])).max() < 20
+  with predict_video.opened(path, stride=1, crop=False) as opened:
+    clip = next(opened.windows(T, H, W)).clip
+    assert opened.box == (0, 0, 16, 96)
+  assert (clip[:, :, :6, 0] > 180).all()
+  assert (clip[:, :, 10:14, 1] > 180).all()
+
+
+@dataclasses.dataclass(frozen=True)
+class Counting:
+  """A recurrent backbone, in a way: features tell the number of the window."""
+
+  inner: object
+
+  def __getattr__(self, name):
+    return getattr(self.inner, name)
+
+  def features(self, params, video, *, depth=0.95, state=None):
+    state = jnp.ones([]) if state is None else state + 1
+    tokens, _ = self.inner.features(params, video, depth=depth)
+    scale = jnp.linspace(1, 2, tokens.shape[-1]) ** state
+    return objective_lib.Features(tokens * scale, state)
+
+
+def test_a_recurrent_backbone_carries_its_state(
+  done, frames, tmp_path, monkeypatch
+):
+  path = film(tmp_path / 'in.mp4', np.stack([frames[0]] * 12))
+  options = {'readout': done, 'video': path, 'tasks': ['classify']}
+  options |= {'out': str(tmp_path / 'out.mp4')}
+
+  def changes():
+    found = predict_run.predict(**options)['windows']
+    shares = np.array([window['classify']['shares'] for window in found])
+    return np.abs(np.diff(shares, axis=0)).max(axis=1)
+
+  alone = changes()
+  make = objective_lib.make
+  monkeypatch.setattr(
+    objective_lib, 'make', lambda **options: Counting(make(**options))
+  )
+  assert (changes() > 5 * alone.max()).all()
+
+
+def test_averaged_parameters_are_those_of_the_result(config, params, tmp_path):
+  config = copy.deepcopy(config)
+  config['step'] |= {'ema': 0.9}
+  average = {
+    'backbone': jax.tree.map(lambda _: None, params['backbone']),
+    'heads': jax.tree.map(lambda x: x + 1, params['heads']),
+  }
+  folder = save(tmp_path / 'job', config, params, average)
+  answers = predict_model.Answers(
+    config,
+    folder,
+    {
+      name: predict_draw.make(name, predict_queries.grid(), ZOOM)
+      for name in config['tasks']
+    },
+  )
+  got = answers._params
+  for ours, theirs in (
+    (got['heads'], average['heads']),
+    (got['backbone'], params['backbone']),
+  ):
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+
+
+def test_a_damaged_film_is_predicted_as_far_as_it_goes(
+  done, movie, tmp_path, capsys
+):
+  with open(movie, 'rb') as file:
+    whole = bytearray(file.read())
+  with av.open(movie) as file:
+    packets = [x for x in file.demux(video=0) if x.size]
+  bad = packets[7]
+  whole[bad.pos : bad.pos + bad.size] = bytes(bad.size)
+  path = tmp_path / 'bad.mp4'
+  path.write_bytes(whole)
+  out = tmp_path / 'out.mp4'
+  found = predict_run.predict(
+    readout=done, video=str(path), out=str(out), tasks=['classify']
+  )
+  assert 0 < found['frames'] < 10
+  assert 'damaged' in found['ended']
+  assert len(seen(str(out))[0]) == found['frames']
+  assert 'the prediction ends here' in capsys.readouterr().out
+
+
+def test_trails_reach_back_into_the_window_before():
+  view = predict_draw.Points(np.float32([[0.25, 0.5]]))
+  blank = np.zeros((2, 90, 120, 3), np.uint8)
+
+  class Answer:
+    def __init__(self, *x):
+      self.place = np.float32([[[x[0], 0.5], [x[1], 0.5]]])
+
+    def seen(self):
+      return np.ones((1, 2), bool)
+
+  view.draw(Answer(0.25, 0.5), blank, 2)
+  second = view.draw(Answer(0.75, 0.75), blank, 2).picture
+  row = second[0, 45].any(axis=-1)
+  assert row[31:91].all()
+  assert not row[:25].any()
+
+
+def test_depth_keeps_its_colours_from_window_to_window():
+  view = predict_draw.Depth(zoom=2)
+  picture = np.zeros((2, 8, 12, 3), np.uint8)
+  depth = np.broadcast_to(np.linspace(2, 4, 24).reshape(4, 6, 1), (2, 4, 6, 1))
+  first = view.draw(depth.astype(np.float32), picture, 2)
+  assert first.line == 'depth: 2.00 m (bright) to 4.00 m (dark)'
+  assert first.panel.shape == picture.shape
+  assert first.record['median'] == [3.0, 3.0]
+  second = view.draw(depth.astype(np.float32) + 5, picture, 2)
+  assert second.line == 'depth: 3.00 m (bright) to 5.00 m (dark)'
+
+
+def test_pose_and_class_in_words():
+  blank = np.zeros((4, 8, 12, 3), np.uint8)
+  turn = np.float32([[0, 0, 2, 1], [0, 2, 0, -2], [-2, 0, 0, 0.5]])
+  drawn = predict_draw.Pose().draw(turn, blank, 4)
+  assert drawn.line == (
+    'camera: turns 90.0 degrees, moves +1.00 right, -2.00 down, +0.50 ahead'
+  )
+  assert drawn.record['rotation'] == [[0, 0, 1], [0, 1, 0], [-1, 0, 0]]
+  logits = np.log(np.float32([0.1, 0.5, 0.05, 0.3, 0.05]))
+  drawn = predict_draw.Classify().draw(logits, blank, 4)
+  assert drawn.line == 'class: 1 (50%), 3 (30%), 0 (10%)'
+
+
+def test_queries_come_from_a_file(tmp_path):
+  path = tmp_path / 'queries.json'
+
+  def read(text):
+    path.write_text(text)
+    return predict_queries.read(str(path), ['boxes', 'points'])
+
+  got = read('{"points": [[0, 0.5], [1, 0.25]]}')
+  np.testing.assert_array_equal(
+    got['points'], np.float32([[0, 0.5], [1, 0.25]])
+  )
+  assert list(got) == ['points']
+  assert read('{"boxes": [[0, 0.5, 1, 0.75]]}')['boxes'].shape == (1, 4)
+  for text, match in (
+    ('[[0, 1]]', 'must be an object with .*got list'),
+    ('{"point": [[0, 1]]}', r"got \['point'\]"),
+    ('{}', r'got \[\]'),
+    ('{"points": ', 'is not JSON'),
+    ('{"points": []}', 'points must be a list of one'),
+    ('{"points": [[0, 1], [0.5]]}', r'points\[1\]=\[0.5\] must be \[x, y\]'),
+    ('{"points": [[0, 1.5]]}', r'numbers in \[0, 1\]'),
+    ('{"points": [[0, NaN]]}', r'numbers in \[0, 1\]'),
+    ('{"points": [[0, true]]}', r'numbers in \[0, 1\]'),
+    ('{"boxes": [[0.5, 0, 0.5, 1]]}', 'ymin < ymax and xmin < xmax'),
+  ):
+    with pytest.raises(ValueError, match=match):
+      read(text)
+  path.write_text('{"boxes": [[0, 0.5, 1, 0.75]]}')
+  with pytest.raises(ValueError, match=r'for boxes; .* tasks depth, points'):
+    predict_queries.read(str(path), ['depth', 'points'])
+  with pytest.raises(ValueError, match='does not exist'):
+    predict_queries.read(str(tmp_path / 'no.json'), ['points'])
+
+
+def test_clear_errors_leave_nothing_behind(done, movie, config, tmp_path):
+  out = tmp_path / 'out.mp4'
+
+  def fails(match, **options):
+    options = {'readout': done, 'video': movie, 'out': str(out)} | options
+    with pytest.raises(ValueError, match=match):
+      predict_run.predict(**options)
+    assert not list(tmp_path.glob('out*'))
+
+  text = tmp_path / 'text.mp4'
+  text.write_text('not a video ' * 99)
+  fails('text.mp4: not a video', video=str(text))
+  fails(r'--video=nowhere\.mp4 does not exist', video='nowhere.mp4')
+  fails('must be another file', out=movie)
+  fails(r'end with \.mp4', out=str(tmp_path / 'out.avi'))
+  fails('--stride=0 must be at least 1', stride=0)
+  fails('--task=depht: .* has the tasks', tasks=['depth', 'depht'])
+
+  folder = tmp_path / 'folder'
+  folder.mkdir()
+  here = {'readout': str(folder)}
+  fails('is not a readout job', **here)
+  run = {key: config[key] for key in ('model', 'data', 'steps')}
+  (folder / 'config.json').write_text(json.dumps(run))
+  fails('is a pretraining run: train a readout', **here)
+  (folder / 'config.json').write_text(json.dumps(config))
+  fails(r'is not finished: it has no result\.json', **here)
+  (folder / 'result.json').write_text(
+    json.dumps({'tasks': {name: {'head': 0} for name in config['tasks']}})
+  )
+  fails('holds no checkpoint', **here)
+
+  run['model'] = run['model'] | {'dim': 32}
+  other = tmp_path / 'other'
+  other.mkdir()
+  (other / 'config.json').write_text(json.dumps(run))
+  fails('another backbone than .*dim: 32 there, 16 here', checkpoint=str(other))
+  fails('is a readout of RUN: give that run', checkpoint=done)
+
+
+def test_half_a_film_is_not_left_behind(done, movie, tmp_path, monkeypatch):
+  def broken(self, *_):
+    raise RuntimeError('out of memory')
+
+  monkeypatch.setattr(predict_draw.Classify, 'draw', broken)
+  out = tmp_path / 'out.mp4'
+  with pytest.raises(RuntimeError, match='out of memory'):
+    predict_run.predict(
+      readout=done, video=movie, out=str(out), tasks=['classify']
+    )
+  assert not list(tmp_path.iterdir())
