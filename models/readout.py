@@ -106,9 +106,8 @@ class AttentionReadout(nn.Module):
 class Asked(nn.Module):
   """Queries made of coordinates: Fourier features, an MLP, copies, a width.
 
-  As in the MooG notebook's tracking heads: 16 bases, an MLP of 512 and 512,
-  a learned embedding of each copy where there are several. The MLP's
-  activation is not public; GELU is ours.
+  As in the MooG notebook's tracking heads: 16 bases, an MLP of 512 and 512
+  with GELU, a learned embedding of each copy where there are several.
 
   Parameters: dense_in, dense_out and project, each {kernel,bias};
   tile/embeddings [copies 512].
