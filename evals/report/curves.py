@@ -153,12 +153,12 @@ def _finish(axes, task: str, source: str, rows: Sequence[Row]) -> None:
   """Titles, and the trivial predictor."""
   name = rows[0].headline[0]
   axes.axhline(rows[0].trivial(name), color=FAINT, ls=_DOTS, lw=1.4, zorder=2)
-  axes.set_title(naming.task(task), pad=24)
+  axes.set_title(f'{naming.task(task)} on {source}', pad=24)
   metric = named(name)
   axes.text(
     0,
     1.05,
-    f'{metric.label} {metric.arrow}  on {source}',
+    f'{metric.label} {metric.arrow}',
     transform=axes.transAxes,
     fontsize=9,
     color=FAINT,

@@ -94,8 +94,8 @@ def _page(models: Sequence[Model], tiles: str, body: str, style: str) -> str:
 </div>
 {body}
 </main>
-<footer>Every figure here is a PNG and every number a line of a CSV in this
-folder.</footer>
+<footer>In this folder, every figure and every frame of a clip is in a PNG, and
+every number in a CSV.</footer>
 </html>
 """
 

@@ -19,8 +19,8 @@ WIDTH = 9.3  # inches: a page's 890 pixels, so that 10 points look like 13 px
 KINDS = {
   'frozen': (PRETRAINED, 'o', '-'),
   'fine-tuned': ('#e2762b', 's', '-'),
-  'random': ('#7b8794', 'D', ':'),
-  'scratch': ('#c9a227', 'd', ':'),
+  'random': ('#7b8794', 'D', '--'),
+  'scratch': ('#c9a227', 'd', '--'),
 }
 _STYLE = {
   'font.size': 10,
@@ -102,7 +102,7 @@ def comparison(rows: Sequence[Row], pairs: Sequence[Pair], path: str) -> None:
     )[0]
     for axes, name in zip(columns, names):
       for place, row in enumerate(rows):
-        _dots(axes, row, name, -place)
+        _dots(axes, row, name, -float(place))
       axes.axvline(rows[0].trivial(name), color=FAINT, ls=':', lw=1.2)
       metric = naming.metric(name)
       axes.set(
@@ -155,7 +155,7 @@ def _bar(axes, ends: Sequence[float], y: float, colour: str) -> None:
 def _differences(axes, rows: Sequence[Row], pairs: Sequence[Pair]) -> None:
   name = rows[0].headline[0]
   for pair in pairs:
-    at, colour = -rows.index(pair.ours), KINDS[pair.ours.kind][0]
+    at, colour = -float(rows.index(pair.ours)), KINDS[pair.ours.kind][0]
     found = pair.differences[name]
     _bar(axes, [found.low, found.high], at, colour)
     axes.plot(found.value, at, 'o', color=colour, markersize=6)

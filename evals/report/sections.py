@@ -62,8 +62,8 @@ def _task(
     if table
   )
   return f"""
-<h2>{escape(naming.task(task))}</h2>
-<p>{_about(task, source, rows)}</p>
+<h2>{escape(naming.task(task))} on {escape(source)}</h2>
+<p>{_about(task, rows)}</p>
 {tables.headline(rows)}
 <p class="note">In brackets: 95% bootstrap interval over the test clips. Where
 there are several seeds, value and interval are means over them, and &plusmn; is
@@ -76,9 +76,9 @@ trivial predictor.{' On the right, paired differences.' if pairs else ''}</p>
 {details}"""
 
 
-def _about(task: str, source: str, rows: Sequence[Row]) -> str:
+def _about(task: str, rows: Sequence[Row]) -> str:
   found = rows[0].found[0]
-  text = f'{found["clips"]:,} held-out clips of <i>{escape(source)}</i>'
+  text = f'{found["clips"]:,} held-out clips'
   if found['clips_without_labels']:
     text += f', {found["clips_without_labels"]:,} of them without labels'
   refused = len(rows[0].jobs[0].result['refused'])

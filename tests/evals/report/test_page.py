@@ -3,70 +3,12 @@
 import csv
 import html.parser
 import json
-import pathlib
 
 import cv2
 import numpy as np
 import pytest
 
-from evals import report_data, report_page
-
-MODEL = {'name': 'mae', 'frames': 4, 'height': 16, 'width': 24}
-
-
-def _picture(path, panels=3, clips=2):
-  path.parent.mkdir(parents=True, exist_ok=True)
-  height = clips * (panels * MODEL['height'] + 4)
-  width = MODEL['frames'] * (MODEL['width'] + 4)
-  assert cv2.imwrite(str(path), np.zeros((height, width, 3), np.uint8))
-
-
-def _readout(run, seed, random_init, abs_rel):
-  folder = run / 'readouts' / f'depth-{random_init}-{seed}'
-  _picture(folder / 'pictures' / 'depth.png')
-  scores = {'abs_rel': abs_rel, 'delta1': 1 - abs_rel}
-  result = {
-    'task': 'depth',
-    'headline': list(scores),
-    'source': 'world',
-    'metrics': {
-      name: {'value': x, 'low': x - 0.01, 'high': x + 0.02}
-      for name, x in scores.items()
-    },
-    'steps': 50,
-    'seed': seed,
-    'random_init': random_init,
-    'config': {'model': MODEL},
-  }
-  (folder / 'result.json').write_text(json.dumps(result))
-
-
-@pytest.fixture
-def run(tmp_path):
-  """A run with a reconstruction, a loss, and readouts of two seeds."""
-  folder = tmp_path / 'first <run>'
-  folder.mkdir()
-  config = {
-    'steps': 20,
-    'model': MODEL,
-    'data': {'batch_size': 8, 'sources': {'world': {}}},
-  }
-  (folder / 'config.json').write_text(json.dumps(config))
-  lines = [{'step': s, 'train/loss': 1 / s} for s in (5, 10, 15, 20)]
-  lines += [{'step': s, 'eval/loss': 2 / s} for s in (10, 20)]
-  text = '\n'.join(map(json.dumps, lines))
-  # A run that is being written to can have half a line at the end.
-  (folder / 'metrics.jsonl').write_text(text + '\n{"step": 2')
-  for step in (9, 10):
-    _picture(folder / 'pictures' / str(step) / 'reconstruction.png')
-  for seed, ours, base in ((0, 0.2, 0.4), (1, 0.3, 0.4)):
-    _readout(folder, seed, False, ours)
-    _readout(folder, seed, True, base)
-  return folder
-
-
-def _write(run, out):
-  return pathlib.Path(report_page.write([str(run)], str(out))).read_text()
+from evals.report import page, pictures, sections
 
 
 def _csv(path):
@@ -74,52 +16,207 @@ def _csv(path):
 
 
 class _Links(html.parser.HTMLParser):
-  def __init__(self):
+  def __init__(self, path):
     super().__init__()
-    self.links, self.tags = [], set()
+    self.links, self.tags = set(), set()
+    self.feed(path.read_text())
 
   def handle_starttag(self, tag, attrs):
     self.tags.add(tag)
-    self.links += [value for name, value in attrs if name in ('src', 'href')]
+    self.links |= {x for name, x in attrs if name in ('src', 'href', 'srcset')}
 
 
-def test_no_asset_is_missing_and_none_is_from_the_network(run, tmp_path):
-  out = tmp_path / 'report'
-  text = _write(run, out)
-  found = _Links()
-  found.feed(text)
-  local = [link for link in found.links if link != 'data:,']
-  assert len(local) == 7
+def test_no_asset_is_missing_and_none_is_from_the_network(report):
+  found = _Links(report / 'index.html')
+  local = found.links - {'data:,'}
   for link in local:
-    assert (out / link).stat().st_size > 0, link
+    assert (report / link).stat().st_size > 0, link
+  beside = {path.name for path in report.iterdir()}
+  # Nothing is left from writing, and all that is there can be reached.
+  assert beside == local | {'index.html', 'depth-colours.png'}
+  text = (report / 'index.html').read_text()
   assert 'http' not in text
   assert 'script' not in found.tags
-  assert 'first &lt;run&gt;' in text
+  assert 'small &lt;run&gt;' in text
   assert '<run>' not in text
-  # Every panel of both clips of every sheet is labelled.
-  assert text.count('<li>reconstructed</li>') == 2
-  assert text.count('<li>predicted</li>') == 4
 
 
-def test_figures_are_means_over_seeds_and_csv_has_each(run, tmp_path):
-  out = tmp_path / 'report'
-  text = _write(run, out)
-  assert '0.2500 &plusmn; 0.0707<small>[0.2400, 0.2700]</small>' in text
-  assert '38% lower' in text
-  assert '2 of 2' in text
-  lines = _csv(out / 'readouts.csv')
-  assert len(lines) == 2 * 2 * 2
-  assert [line['value'] for line in lines if line['metric'] == 'abs_rel'] == [
-    '0.2', '0.3', '0.4', '0.4',
-  ]  # fmt: skip
-  loss = _csv(out / 'first-run--loss.csv')
+def test_every_figure_is_a_picture_as_wide_as_the_page(report):
+  names = ['scaling', 'depth-world', 'classify-world', 'small-run--steps']
+  for name in (*names, 'small-run--loss', 'large-loss'):
+    assert cv2.imread(str(report / f'{name}.png')).shape[1] > 1500, name
+
+
+def test_numbers_are_means_over_seeds_and_csv_has_each(report):
+  lines = _csv(report / 'readouts.csv')
+  depth = [
+    line
+    for line in lines
+    if (line['metric'], line['task']) == ('abs_rel', 'depth')
+    and line['model'] == 'small <run>'
+  ]
+  # Two seeds at three checkpoints, two of random init, one fine-tuned.
+  assert len(depth) == 6 + 2 + 1
+  assert {line['unit'] for line in depth} == {''}
+  assert {line['better'] for line in depth} == {'lower'}
+  frozen = [
+    float(line['value'])
+    for line in depth
+    if (line['backbone'], line['checkpoint']) == ('pretrained, frozen', '20')
+  ]
+  mean, std = np.mean(frozen), np.std(frozen, ddof=1)
+  text = (report / 'index.html').read_text()
+  assert f'{mean:.4f} &plusmn; {std:.4f}<small>[{mean - 0.01:.4f}, ' in text
+  (line,) = [
+    line
+    for line in _csv(report / 'means.csv')
+    if line['metric'] == 'abs_rel'
+    and line['model'] == 'small <run>'
+    and (line['backbone'], line['checkpoint']) == ('pretrained, frozen', '20')
+  ]
+  assert int(line['seeds']) == 2
+  np.testing.assert_allclose(float(line['value']), mean)
+  rmse = next(line for line in lines if line['metric'] == 'rmse')
+  assert (rmse['unit'], rmse['better']) == ('m', 'lower')
+  loss = _csv(report / 'small-run--loss.csv')
   assert [line['step'] for line in loss] == ['5', '10', '15', '20']
   assert loss[1] == {'step': '10', 'train/loss': '0.1', 'eval/loss': '0.2'}
 
 
-def test_pictures_are_of_the_last_step(run):
-  pictures = report_data.run(str(run)).pictures
-  assert pictures['reconstruction'].endswith('pictures/10/reconstruction.png')
+def test_pretrained_is_compared_with_random_init_in_words(report):
+  text = (report / 'index.html').read_text()
+  (line,) = [
+    line
+    for line in _csv(report / 'differences.csv')
+    if (line['model'], line['metric']) == ('small <run>', 'abs_rel')
+    and line['checkpoint'] == '20'
+  ]
+  assert (line['seeds'], line['seeds_better']) == ('2', '2')
+  value, low, high = (float(line[x]) for x in ('difference', 'low', 'high'))
+  assert low < value < high < 0
+  says = [f'&minus;{abs(x):.4f}' for x in (value, low, high)]
+  assert (
+    'better than random init on <b>2 of 2</b> seeds, difference in AbsRel '
+    f'<b>{says[0]} [{says[1]}, {says[2]}]</b>'
+  ) in text
+  assert 'wins 1 of 1 seed<' in text  # of the larger one, whose tiles they are
+  # No random init was fine-tuned, and that is said.
+  assert 'compare with: small &lt;run&gt; (pretrained, fine-tuned)' in text
+  # Only the last checkpoint is in the tables.
+  assert text.count('2 of 2') == 2  # a task each
+
+
+def test_all_learning_rates_are_told(report):
+  lines = [
+    line
+    for line in _csv(report / 'learning-rates.csv')
+    if (line['model'], line['metric']) == ('large', 'abs_rel')
+    and line['backbone'] == 'pretrained, frozen'
+  ]
+  assert [(x['lr'], x['split'], x['chosen']) for x in lines] == [
+    ('0.01', 'validation', 'True'),
+    ('0.01', 'test', 'True'),
+    ('0.1', 'validation', 'False'),
+    ('0.1', 'test', 'False'),
+  ]
+  text = (report / 'index.html').read_text()
+  assert text.count('All learning rates') == 2
+  assert text.count('<summary>All scores') == 2
+
+
+def test_published_results_are_labelled_as_such(report):
+  text = (report / 'index.html').read_text()
+  assert '4DS\npublished (arXiv 2412.15212)' in text
+  lines = _csv(report / 'published.csv')
+  assert len(lines) == 5 * 7
+  assert lines[0] | {'task': 'classify'} == {
+    **{'task': 'classify', 'benchmark': 'SSv2', 'metric': 'top1', 'size': 'S'},
+    **{'parameters': '22485888', 'frozen': '0.408', 'fine-tuned': '0.403'},
+  }
+
+
+def test_clips_of_a_sheet_move_side_by_side(make, tmp_path):
+  model = {'frames': 4, 'height': 16, 'width': 24}
+  for name, panels, zoom in (('depth', 3, 1), ('boxes', 2, 2)):
+    sheet = tmp_path / f'{name}-sheet.png'
+    make.picture(sheet, panels, zoom)
+    text = pictures.figure(name, str(sheet), model, 'a', str(tmp_path))
+    assert text.count('<li>') == panels
+    moving = cv2.imreadanimation(str(tmp_path / f'a-{name}-moving.webp'))[1]
+    assert len(moving.frames) == 4
+    for number, frame in enumerate(moving.frames):
+      height, width = frame.shape[:2]
+      middle = frame[height // 2, [width // 4, 3 * width // 4], 0].astype(int)
+      # Lossy, but no other frame or clip.
+      np.testing.assert_allclose(
+        middle, [40 * number, 40 * number + 10], atol=3
+      )
+    still = (tmp_path / f'a-{name}.png').read_bytes()
+    assert still == sheet.read_bytes()
+
+
+def test_a_sheet_of_another_layout_is_shown_as_it_is(make, tmp_path):
+  sheet = tmp_path / 'sheet.png'
+  make.picture(sheet, 3)
+  for name, model in (
+    ('unheard-of', {'frames': 4, 'height': 16, 'width': 24}),
+    ('depth', {'frames': 3, 'height': 16, 'width': 24}),
+    ('depth', {'frames': 4, 'height': 18, 'width': 24}),
+  ):
+    text = pictures.figure(name, str(sheet), model, 'b', str(tmp_path))
+    assert 'webp' not in text
+    assert f'<img src="b-{name}.png"' in text
+
+
+def test_what_is_not_shown_is_named(make, tmp_path):
+  run = make.run('run')
+  make.job(run, 'all', tasks=('depth',))
+  make.job(run, 'again', tasks=('depth',))
+  begun = run / 'readouts' / 'begun'
+  begun.mkdir()
+  (begun / 'config.json').write_text('{}')
+  failed = run / 'readouts' / '7'
+  failed.mkdir()
+  errors = {'failed': {'pose': 'no <labels>'}}
+  (failed / 'errors.json').write_text(json.dumps(errors))
+  page.write([str(run)], str(tmp_path / 'out'))
+  text = (tmp_path / 'out' / 'index.html').read_text()
+  for line in (f'{begun}', f'{failed}, pose: no &lt;labels&gt;', f'{run}/rea'):
+    assert f'<li>{line}' in text
+  assert 'not counted' in text
+  assert 'Without a random init' in text
+  # There is one point then, and nothing to compare.
+  assert (tmp_path / 'out' / 'scaling.png').exists()
+  assert not (tmp_path / 'out' / 'differences.csv').exists()
+
+
+def test_killed_while_writing_the_last_page_stays_whole(
+  make, tmp_path, monkeypatch
+):
+  run, out = make.run('run'), tmp_path / 'out'
+  make.job(run, 'all', tasks=('depth',))
+  page.write([str(run)], str(out))
+  before = (out / 'index.html').read_text()
+  make.job(run, 'random', tasks=('depth',), error=0.4, random_init=True)
+
+  def killed(*unused):
+    raise KeyboardInterrupt
+
+  with monkeypatch.context() as patch:
+    patch.setattr(sections, 'pretraining', killed)
+    with pytest.raises(KeyboardInterrupt):
+      page.write([str(run)], str(out))
+  assert (out / 'index.html').read_text() == before
+  page.write([str(run)], str(out))
+  page.write([str(run)], str(tmp_path / 'fresh'))
+  text = (out / 'index.html').read_text()
+  assert text != before
+  fresh = (tmp_path / 'fresh' / 'index.html').read_text()
+  assert text.replace(str(out), '') == fresh.replace(
+    str(tmp_path / 'fresh'), ''
+  )
+  for path in out.glob('*.csv'):
+    assert path.read_text() == (tmp_path / 'fresh' / path.name).read_text()
 
 
 def test_a_run_without_readouts_or_pictures_has_a_page_too(tmp_path):
@@ -128,15 +225,17 @@ def test_a_run_without_readouts_or_pictures_has_a_page_too(tmp_path):
   config = {
     'steps': 20,
     'model': {'name': 'moog'},
-    'data': {'batch_size': 8, 'sources': {'a': {}}},
+    'data': {'batch_size': 8, 'sources': {'a': {'name': 'a'}}},
   }
   (run / 'config.json').write_text(json.dumps(config))
-  text = _write(run, tmp_path / 'out')
+  page.write([str(run)], str(tmp_path / 'out'))
+  text = (tmp_path / 'out' / 'index.html').read_text()
   assert 'None is finished yet' in text
 
 
-def test_clear_errors(run, tmp_path):
+def test_clear_errors(make, tmp_path):
+  run = make.run('run')
   with pytest.raises(ValueError, match='is not a run: it has no config'):
-    report_page.write([str(tmp_path)], str(tmp_path / 'out'))
+    page.write([str(tmp_path)], str(tmp_path / 'out'))
   with pytest.raises(ValueError, match='must have different names'):
-    report_page.write([str(run), str(run)], str(tmp_path / 'out'))
+    page.write([str(run), str(run)], str(tmp_path / 'out'))

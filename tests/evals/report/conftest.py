@@ -1,0 +1,210 @@
+"""Runs and readout jobs as they lie on disk, of a hundred bytes each."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from evals import metrics, task
+
+CLIPS = 40
+MODEL = {
+  'name': 'mae',
+  'size': 'tiny',
+  'dim': 8,
+  'depth': 2,
+  'mlp': 16,
+  'heads': 2,
+  'frames': 4,
+  'height': 16,
+  'width': 24,
+  'patch': [2, 8, 8],
+  'output_patch': [4, 8, 8],
+  'mask_ratio': 0.5,
+}
+TASKS = {'classify': {'classes': 16}, 'depth': {'loss': 'relative'}}
+
+
+class Maker:
+  """Writes runs and jobs under a folder."""
+
+  def __init__(self, folder):
+    self.folder = folder
+
+  def run(self, name, *, seed=0, **model):
+    """A pretraining run with a loss and two steps of pictures."""
+    path = self.folder / name
+    path.mkdir()
+    config = {
+      'seed': seed,
+      'steps': 20,
+      'model': MODEL | model,
+      'data': {
+        'batch_size': 8,
+        'seed': seed,
+        'sources': {'world': {'name': 'world', 'cache': f'cache-{name}'}},
+      },
+    }
+    (path / 'config.json').write_text(json.dumps(config))
+    lines = [{'step': s, 'train/loss': 1 / s} for s in (5, 10, 15, 20)]
+    lines += [{'step': s, 'eval/loss': 2 / s} for s in (10, 20)]
+    # A run that is being written to can have half a line at the end.
+    text = '\n'.join(map(json.dumps, lines)) + '\n{"step": 2'
+    (path / 'metrics.jsonl').write_text(text)
+    for step in (9, 10):
+      self.picture(path / 'pictures' / str(step) / 'reconstruction.png', 3)
+    return path
+
+  def job(
+    self,
+    run,
+    folder,
+    *,
+    error=0.3,
+    seed=0,
+    random_init=False,
+    finetune=0.0,
+    step=20,
+    tasks=('depth', 'classify'),
+    lrs=(0.01,),
+    clips=CLIPS,
+    **changes,
+  ):
+    """A finished readout job whose depth error and wrong classes are known.
+
+    Clips differ much in their error, in the same way for every job.
+    """
+    path = run / 'readouts' / folder
+    path.mkdir(parents=True)
+    config = {
+      'seed': seed,
+      'steps': 50,
+      'lrs': lrs,
+      'finetune': finetune,
+      'feature_cache': '',
+      'model': json.loads((run / 'config.json').read_text())['model'],
+      'tasks': {name: TASKS[name] for name in tasks},
+      'test_sources': {},
+      'data': {
+        'batch_size': 4,
+        'seed': seed,
+        'sources': {'world': {'name': 'world', 'frames': 4}},
+      },
+      'optim': {'lr': max(lrs)},
+    }
+    config |= changes
+    sums = {name: _sums(name, error, clips) for name in tasks}
+    result = {
+      'tasks': {name: _found(name, sums[name], lrs) for name in tasks},
+      **{'source': 'world', 'split': 'test', 'refused': [], 'steps': 50},
+      **{'seed': seed, 'finetune': finetune, 'random_init': random_init},
+      'checkpoint': {
+        **{'run': str(run), 'step': None if random_init else step},
+        'random_init': random_init,
+      },
+      'config': config,
+    }
+    arrays = {f'{t}/{k}': x for t in tasks for k, x in sums[t].items()}
+    np.savez_compressed(path / 'clips.npz', **arrays)
+    (path / 'config.json').write_text(json.dumps(config))
+    (path / 'result.json').write_text(json.dumps(result))
+    self.picture(path / 'pictures' / 'depth.png', 3)
+    self.picture(path / 'pictures' / 'classify.png', 1, zoom=2)
+    return path
+
+  def picture(self, path, panels, zoom=1):
+    """A contact sheet of two clips; the first clip's frames are 0, 40, 80..."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    h, w = panels * MODEL['height'] * zoom, MODEL['width'] * zoom
+    sheet = np.full((2, MODEL['frames'], h + 4, w + 4, 3), 255, np.uint8)
+    for clip in range(2):
+      for frame in range(MODEL['frames']):
+        sheet[clip, frame, 2:-2, 2:-2] = 40 * frame + 10 * clip
+    sheet = np.concatenate([np.concatenate(list(x), 1) for x in sheet])
+    assert cv2.imwrite(str(path), sheet)
+
+
+def _sums(name, error, clips):
+  rng = np.random.default_rng(0)
+  hard = np.exp(rng.normal(0, 0.5, clips))
+  if name == 'depth':
+    count = rng.integers(100, 400, clips).astype(np.float32)
+    wrong = error * hard
+    return {
+      'count': count,
+      'abs_rel': count * wrong,
+      'square': count * wrong**2,
+      'square_log': count * wrong**2,
+      **{f'delta{k}': count * np.clip(1 - wrong / k, 0, 1) for k in (1, 2, 3)},
+    }
+  top1 = (rng.random(clips) > error).astype(np.float32)
+  return {'count': np.ones(clips), 'top1': top1, 'top5': np.ones(clips)}
+
+
+def _found(name, sums, lrs):
+  made = task.make(name, **TASKS[name])
+
+  def scores(factor):
+    # Only the denominator differs between heads.
+    scaled = {**sums, 'count': sums['count'] * factor}
+    found = made.scores(metrics.total(scaled))
+    return {key: float(x) for key, x in found.items()}
+
+  heads = [
+    {
+      'lr': lr,
+      'test': scores(1 + place),
+      'validation': scores(1 + place) if len(lrs) > 1 else None,
+    }
+    for place, lr in enumerate(lrs)
+  ]
+  return {
+    'headline': list(made.headline),
+    'lower_is_better': made.lower_is_better,
+    'metrics': {
+      key: {'value': x, 'low': x - 0.01, 'high': x + 0.02}
+      for key, x in heads[0]['test'].items()
+    },
+    'lr': lrs[0],
+    'head': 0,
+    'heads': heads,
+    'trivial': dict.fromkeys(heads[0]['test'], 0.5),
+    'clips': len(sums['count']),
+    'clips_without_labels': 0,
+  }
+
+
+@pytest.fixture
+def make(tmp_path):
+  """Writes runs and jobs."""
+  return Maker(tmp_path)
+
+
+@pytest.fixture(scope='package')
+def family(tmp_path_factory):
+  """Two sizes; of the small one two seeds, all kinds and three checkpoints."""
+  make = Maker(tmp_path_factory.mktemp('family'))
+  small, large = make.run('small <run>'), make.run('large', dim=16)
+  for seed, ours, base in ((0, 0.2, 0.4), (1, 0.3, 0.4)):
+    for step, worse in ((5, 0.06), (10, 0.03), (20, 0.0)):
+      make.job(
+        small, f'{step}/all-{seed}', seed=seed, step=step, error=ours + worse
+      )
+    make.job(small, f'random-{seed}', seed=seed, error=base, random_init=True)
+  make.job(small, 'tuned', error=0.15, finetune=0.1, lrs=(0.003,))
+  make.job(large, 'deep/er/all', error=0.1, lrs=(0.01, 0.1))
+  make.job(
+    large, 'deep/er/random', error=0.4, lrs=(0.01, 0.1), random_init=True
+  )
+  return small, large
+
+
+@pytest.fixture(scope='package')
+def report(family, tmp_path_factory):
+  """The folder of its report."""
+  from evals.report import page
+
+  out = tmp_path_factory.mktemp('report')
+  page.write([str(path) for path in family], str(out))
+  return out
