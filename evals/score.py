@@ -8,6 +8,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from data.pipeline import Pipeline
+from evals import metrics
 from evals.metrics import Sums
 from evals.readout import Readout
 from models.objective import Params
@@ -75,6 +76,10 @@ def run(
     lambda *batches: np.delete(np.concatenate(batches)[:count], rows, axis=0),
     *jax.device_get(sums),
   )
+  joined = {
+    kind: {name: metrics.join_videos(sums) for name, sums in tasks.items()}
+    for kind, tasks in joined.items()
+  }
   return Scored(joined['heads'], joined['trivial'], refused, kept)
 
 

@@ -10,7 +10,12 @@ with a count of 0 has no label that counts and adds nothing.
 """
 
 from evals.metrics.boxes import box_scores, box_sums
-from evals.metrics.classes import class_scores, class_sums
+from evals.metrics.classes import (
+  class_scores,
+  class_sums,
+  join_videos,
+  share_sums,
+)
 from evals.metrics.depth import depth_scores, depth_sums
 from evals.metrics.pose import pose_scores, pose_sums
 from evals.metrics.sums import Scores, Sums, bootstrap, total
@@ -26,8 +31,10 @@ __all__ = [
   'class_sums',
   'depth_scores',
   'depth_sums',
+  'join_videos',
   'pose_scores',
   'pose_sums',
+  'share_sums',
   'total',
   'track_scores',
   'track_sums',

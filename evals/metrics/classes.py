@@ -1,7 +1,10 @@
 """Classes: how often the label is among the likeliest."""
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from evals.metrics.sums import Scores, Sums, means
@@ -38,6 +41,49 @@ def class_sums(
     'count': counted.astype(jnp.float32),
     'top1': (counted & (beaten >= n - 1)).astype(jnp.float32),
     'top5': (counted & (beaten >= n - 5)).astype(jnp.float32),
+  }
+
+
+def share_sums(
+  logits: Float[Array, 'b n'], label: Int[Array, 'b'], video: Int[Array, 'b']
+) -> Sums:
+  """What `join_videos` needs of clips whose videos have several.
+
+  Args:
+    logits: of n classes.
+    label: of the clip's video.
+    video: which one it is.
+
+  Returns:
+    shares [b n], label and video [b].
+  """
+  return {'shares': jax.nn.softmax(logits), 'label': label, 'video': video}
+
+
+def join_videos(clips: Mapping[str, np.ndarray]) -> Sums:
+  """`class_sums` of each video, from the `share_sums` of its clips.
+
+  Other sums are given back as they are.
+
+  Args:
+    clips: shares [m *heads n], label and video [m *heads] of m clips, on the
+      host.
+  """
+  if 'shares' not in clips:
+    return dict(clips)
+  video = clips['video'].reshape(len(clips['video']), -1)[:, 0]
+  _, first, which = np.unique(video, return_index=True, return_inverse=True)
+  shares = np.zeros((len(first), *clips['shares'].shape[1:]))
+  np.add.at(shares, which, clips['shares'])
+  label = clips['label'][first]
+  heads = label.shape[1:]
+  joined = class_sums(
+    jnp.log(shares).reshape(-1, 1, shares.shape[-1]),
+    jnp.asarray(label.reshape(-1)),
+  )
+  return {
+    name: np.asarray(x).reshape(len(first), *heads)
+    for name, x in joined.items()
   }
 
 

@@ -22,7 +22,12 @@ _Logits = Float[Array, 'b n']
 
 
 def make(
-  *, classes: int = 174, width: int = 768, heads: int = 12, **head
+  *,
+  classes: int = 174,
+  several: bool = False,
+  width: int = 768,
+  heads: int = 12,
+  **head,
 ) -> 'Classify':
   """The task. Defaults are those published for SSv2.
 
@@ -30,6 +35,8 @@ def make(
     classes: 174 of Something-Something v2, 700 of Kinetics, 16 of the world.
       A label beyond them makes the loss NaN, which stops the run; a negative
       one is of a clip that does not count.
+    several: records say which video they are of ('video_id'), and the
+      probabilities of its clips are averaged, as in the published tests.
     width: of the head; 1024 for Kinetics.
     heads: attention heads of the head; 16 for Kinetics.
     **head: query_std, dtype and attention of `AttentionReadout`.
@@ -39,7 +46,7 @@ def make(
   """
   if classes < 2:
     raise ValueError(f'task.classes={classes} must be 2 or more')
-  return Classify(classes, dict(head, width=width, heads=heads))
+  return Classify(classes, several, dict(head, width=width, heads=heads))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,11 +54,16 @@ class Classify:
   """The task `make` makes; its options are documented there."""
 
   classes: int
+  several: bool
   options: Mapping[str, Any]  # of the head
   name = 'classify'
-  keys = ('label',)
   headline = ('top1', 'top5')
   lower_is_better = False
+
+  @property
+  def keys(self) -> tuple[str, ...]:
+    """The label, and which video it is of if there are several clips."""
+    return ('label', 'video_id') if self.several else ('label',)
 
   def head(self, clip: tuple[int, int, int]) -> AttentionReadout:
     """One query, an output per class."""
@@ -76,12 +88,14 @@ class Classify:
     return jnp.where(label >= 0, -own, 0)[:, 0]
 
   def sums(self, predicted: _Logits, batch: Batch) -> metrics.Sums:
-    """See `metrics.class_sums`; every clip is a video of its own."""
+    """See `metrics.class_sums`; or `metrics.share_sums` of several clips."""
+    if self.several:
+      return metrics.share_sums(predicted, batch['label'], batch['video_id'])
     return metrics.class_sums(predicted[:, None], batch['label'])
 
   def scores(self, sums: metrics.Sums) -> metrics.Scores:
-    """See `metrics.class_scores`."""
-    return metrics.class_scores(sums)
+    """See `metrics.class_scores`; none of clips that are not yet joined."""
+    return metrics.class_scores(sums) if 'count' in sums else {}
 
   def facts(self, batch: Batch) -> metrics.Sums:
     """How many clips have each label."""

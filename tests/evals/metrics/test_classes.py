@@ -42,3 +42,28 @@ def test_what_does_not_count_and_what_is_wrong():
   assert sums == {'count': [0, 1, 0], 'top1': [0, 0, 0], 'top5': [0, 0, 0]}
   scores = metrics.class_scores({'count': 4, 'top1': 1.0, 'top5': 3.0})
   assert scores == {'top1': pytest.approx(0.25), 'top5': pytest.approx(0.75)}
+
+
+def test_clips_of_a_video_are_joined_wherever_their_batches_ended():
+  rng = np.random.default_rng(0)
+  logits = rng.normal(size=(12, 2, 9)).astype(np.float32)  # clips, heads
+  video = np.repeat([4, 0, 7, 2], 3)
+  label = np.repeat([1, 2, -1, 3], 3)
+  heads = [
+    metrics.share_sums(*map(jnp.asarray, (logits[:, i], label, video)))
+    for i in range(2)
+  ]
+  clips = {
+    name: np.stack([head[name] for head in heads], axis=1) for name in heads[0]
+  }
+  got = metrics.join_videos(clips)
+  order = np.argsort([4, 0, 7, 2])
+  for i in range(2):
+    want = metrics.class_sums(
+      jnp.asarray(logits[:, i].reshape(4, 3, 9)[order]),
+      jnp.asarray(label[::3][order]),
+    )
+    for name, values in want.items():
+      np.testing.assert_array_equal(got[name][:, i], values)
+  plain = {'count': np.ones(3), 'top1': np.zeros(3)}
+  assert metrics.join_videos(plain) == plain
