@@ -153,16 +153,16 @@ def headline(rows: Sequence[Row]) -> str:
   """The table of a task: a line per row, and the trivial predictor."""
   names = rows[0].headline
   has_steps = len({row.step for row in rows if not row.random_init}) > 1
-  columns = ['backbone', 'readout', 'seeds', 'learning rate', *names]
+  columns = ['backbone', 'readout', *names, 'seeds', 'learning rate']
   if has_steps:
-    columns.insert(2, 'checkpoint')
+    columns.append('checkpoint')
   head = ''.join(f'<th>{_heading(column)}' for column in columns)
   lines = [_line(row, names, has_steps) for row in rows]
   scores = ''.join(f'<td>{_number(rows[0].trivial(x))}</td>' for x in names)
-  others = '<td></td>' * (len(columns) - len(names) - 2)
+  rest = '<td></td>' * (len(columns) - len(names) - 2)
   lines.append(
     '<tr class="trivial"><td><i></i>none</td>'
-    f'<td>{naming.KINDS["trivial"]}</td>{others}{scores}</tr>'
+    f'<td>{naming.KINDS["trivial"]}</td>{scores}{rest}</tr>'
   )
   return _table(head, lines)
 
@@ -181,11 +181,12 @@ def _line(row: Row, names: Sequence[str], has_steps: bool) -> str:
   cells = [
     f'<i></i>{escape(row.model.title)}',
     f'{naming.KINDS[row.kind]}{tuned}',
-    *([f'{row.step:,}' if row.step else ''] if has_steps else []),
+    *(_score(row, name) for name in names),
     str(len(row.jobs)),
     lr,
-    *(_score(row, name) for name in names),
   ]
+  if has_steps:
+    cells.append(f'{row.step:,}' if row.step else '')
   text = ''.join(f'<td>{cell}</td>' for cell in cells)
   return f'<tr class="{row.kind}">{text}</tr>'
 
