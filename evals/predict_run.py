@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 
 from data.source import BadRecord
-from evals import job, predict_draw, predict_queries, predict_video
+from evals import predict_draw, predict_queries, predict_video
 from evals.predict_model import Answers, Views, clip_shape
 from evals.predict_video import Film, Window
+from evals.resolve import read_config
 from train import guard
 from train.output import replace, say
 
 _EVERY = 5.0  # seconds between lines of progress
+_LOST = 0.5  # seconds at the start that are worth a word
 
 
 def predict(
@@ -46,7 +48,12 @@ def predict(
     crop: see the middle of the picture only; otherwise it is squeezed.
 
   Returns:
-    What the JSON holds.
+    What the JSON holds: `video`, `readout` and its `backbone`; `frames` that
+    were drawn, at `frame_rate`, every `stride`-th of the film; the box of the
+    film that is `seen`, in pixels; seconds `lost` at its start, which do not
+    decode; why it `ended` before its end, if it did; and `windows`, each with
+    the number of its first frame in the film, how many it has, and a record
+    of each task, see `predict_draw`.
 
   Raises:
     ValueError: something is not what it should be.
@@ -83,6 +90,7 @@ def predict(
       'frame_rate': float(film.rate),
       'stride': stride,
       'seen': film.box._asdict(),
+      'lost': round(film.lost, 3),
       'ended': ended,
       'windows': windows,
     }
@@ -128,7 +136,7 @@ def check_backbone(
   Raises:
     ValueError: `checkpoint` is no run, or its model is not the job's.
   """
-  theirs = guard.flatten(job.read_config(checkpoint)['model'])
+  theirs = guard.flatten(read_config(checkpoint)['model'])
   ours = guard.flatten(config['model'])
   other = [
     f'{key}: {theirs.get(key, "absent")} there, {ours.get(key, "absent")} here'
@@ -170,6 +178,8 @@ def _draw(
       ended = str(error)
       say(f'{film.name}: {error}: the prediction ends here')
   progress.say()
+  if film.lost > _LOST:
+    say(f'{film.name}: its first {film.lost:.1f} s do not decode')
   return windows, ended
 
 
@@ -203,7 +213,8 @@ class _Progress:
   def say(self) -> None:
     now = time.monotonic()
     rate = (self._done - self._said) / max(now - self._then, 1e-6)
-    total = f' of {self._total}' if self._total else ''
+    # A file tells about how many it has.
+    total = f' of {max(self._total, self._done)}' if self._total else ''
     if self._done > self._said:
       say(f'frame {self._done}{total}', f'{rate:.1f} frames/s')
     self._said, self._then = self._done, now

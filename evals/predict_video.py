@@ -1,6 +1,7 @@
 """Video in and out of a prediction: windows of any length of film."""
 
 import contextlib
+import itertools
 import os
 from collections.abc import Iterator
 from fractions import Fraction
@@ -11,7 +12,7 @@ import av
 import numpy as np
 from jaxtyping import UInt8
 
-from data import draw, video
+from data import draw, transcode, video
 from data.source import BadRecord
 from data.transforms import Box, centre_box
 
@@ -36,30 +37,37 @@ class Film:
   ):
     self.name = name
     self.box = None  # of the whole picture, what is seen; known once it is
+    self.lost = 0.0  # seconds at the start that do not decode; known likewise
     self._stream, self._stride, self._crop = stream, stride, crop
+    rate = stream.average_rate or stream.guessed_rate
+    if not rate:
+      raise BadRecord('its frame rate is unknown')
+    self._rate = rate.limit_denominator(1001)
 
   @property
   def rate(self) -> Fraction:
-    """Frames per second of windows, at the speed of the film.
-
-    That of a file which tells no rate is 25.
-    """
-    return Fraction(self._stream.guessed_rate or 25) / self._stride
+    """Frames per second of windows, at the speed of the film."""
+    return self._rate / self._stride
 
   @property
   def total(self) -> int:
-    """How many frames windows will show; 0 if the file does not tell."""
-    return -(-self._stream.frames // self._stride)
+    """About how many frames windows will show; 0 if the file does not tell."""
+    seconds = (self._stream.container.duration or 0) / av.time_base
+    if self._stream.duration:
+      seconds = float(self._stream.duration * self._stream.time_base)
+    return round(seconds * self.rate)
 
   def windows(self, frames: int, height: int, width: int) -> Iterator[Window]:
     """Windows one after another; the last is filled with its last frame.
+
+    Frames come at a constant rate, as clips that models learn from do.
 
     Raises:
       BadRecord: not a video, or damaged from here on; what came before has
         been given.
     """
     zoom = zoom_of(height, width)
-    large, small, start = [], [], 0
+    large, small, start, last = [], [], 0, None
 
     def window():
       count, more = len(small), frames - len(small)
@@ -67,13 +75,17 @@ class Film:
       return Window(*clips, count, start)
 
     try:
-      for number, frame in enumerate(video.each_frame(self._stream)):
+      for number, frame in enumerate(self._frames()):
         if number % self._stride:
           continue
         if not small:
           start = number
-        small.append(self._shown(frame, height, width))
-        large.append(self._shown(frame, zoom * height, zoom * width))
+        if frame is not last:
+          shown = self._shown(frame, height, width)
+          shown_large = self._shown(frame, zoom * height, zoom * width)
+        last = frame
+        small.append(shown)
+        large.append(shown_large)
         if len(small) == frames:
           yield window()
           small.clear()
@@ -84,6 +96,14 @@ class Film:
       raise
     if small:
       yield window()
+
+  def _frames(self) -> Iterator[av.VideoFrame]:
+    decoded = video.each_frame(self._stream)
+    first = next(decoded)
+    begin = (self._stream.start_time or 0) * self._stream.time_base
+    self.lost = max(0.0, float((first.time or 0.0) - begin))
+    frames = itertools.chain([first], decoded)
+    return transcode.constant_rate(frames, self._rate, self._rate)
 
   def _shown(self, frame, height, width):
     """The frame as a picture of this size: its middle, or all of it."""
@@ -122,9 +142,10 @@ def opened(path: str, *, stride: int, crop: bool) -> Iterator[Film]:
   with contextlib.ExitStack() as stack:
     try:
       stream = stack.enter_context(video.opened(Path(path)))
+      film = Film(path, stream, stride=stride, crop=crop)
     except BadRecord as error:
       raise ValueError(f'--video={path}: {error}') from error
-    yield Film(path, stream, stride=stride, crop=crop)
+    yield film
 
 
 def zoom_of(height: int, width: int) -> int:

@@ -132,7 +132,7 @@ def test_every_task_on_a_film_of_two_windows_and_a_half(
   assert (rate, pixels, codec) == (Fraction(25, 2), 'yuv420p', 'h264')
   assert found['frame_rate'] == 12.5
   assert found['seen'] == {'top': 0, 'left': 2, 'height': 40, 'width': 60}
-  assert found['ended'] == ''
+  assert (found['ended'], found['lost']) == ('', 0)
   windows = found['windows']
   assert [x['start'] for x in windows] == [0, 4, 8]
   assert [x['frames'] for x in windows] == [4, 4, 2]
@@ -205,6 +205,26 @@ def test_windows_show_the_middle_or_everything(tmp_path):
     assert opened.box == (0, 0, 16, 96)
   assert (clip[:, :, :6, 0] > 180).all()
   assert (clip[:, :, 10:14, 1] > 180).all()
+
+
+def test_a_film_of_uneven_frames_keeps_its_speed(frames, tmp_path):
+  """Every frame is on show for as long as in the film."""
+  path = tmp_path / 'in.mp4'
+  with av.open(str(path), 'w') as file:
+    stream = file.add_stream('libx264', rate=10)
+    stream.height, stream.width, stream.pix_fmt = 40, 64, 'yuv420p'
+    stream.codec_context.options = {'crf': '4', 'bf': '0'}
+    for at, number in ((0, 0), (1, 3), (2, 6), (5, 9), (6, 0)):
+      frame = av.VideoFrame.from_ndarray(frames[number], 'rgb24')
+      frame.pts, frame.time_base = at, Fraction(1, 10)
+      file.mux(stream.encode(frame))
+    file.mux(stream.encode(None))
+  with predict_video.opened(str(path), stride=1, crop=True) as opened:
+    opened._rate = Fraction(10)
+    (window,) = opened.windows(8, H, W)
+  same = [(a == b).all() for a, b in zip(window.clip, window.clip[1:])]
+  assert same == [False, False, True, True, False, False, True]
+  assert window.count == 7
 
 
 @dataclasses.dataclass(frozen=True)
