@@ -15,7 +15,7 @@ FRAMES, HEIGHT, WIDTH = 8, 48, 48
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-  """Arguments: seed, steps."""
+  """Arguments: seed (also of the world), steps."""
   args = common.parse(arg, seed=0, steps=2400)
   steps = args['steps']
   return ConfigDict(
@@ -52,6 +52,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
           'world': {
             'name': 'world',
             'weight': 1.0,
+            'seed': args['seed'],
             'frames': FRAMES,
             'height': HEIGHT,
             'width': WIDTH,

