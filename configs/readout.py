@@ -81,12 +81,13 @@ def get_config(arg: str | None = None) -> ConfigDict:
   elif args['finetune']:
     # Fine-tuning, heads cannot share a backbone.
     lrs = (sorted(lrs)[len(lrs) // 2],)
+  steps = args['steps'] or recipe['steps']
   tasks = args['task'].split('+')
   if tasks == ['all']:
     tasks = list(recipe['tasks'])
   config = common.training(
     lr=max(lrs),
-    warmup_steps=recipe['warmup_steps'],
+    warmup_steps=min(recipe['warmup_steps'], steps // 10),
     every=recipe['every'],
     log_every=recipe['log_every'],
   )
@@ -102,7 +103,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   return ConfigDict(
     {
       'seed': args['seed'],
-      'steps': args['steps'] or recipe['steps'],
+      'steps': steps,
       'lrs': lrs,
       'finetune': args['finetune'],
       'tasks': {

@@ -9,6 +9,7 @@ import numpy as np
 
 from evals import metrics, readout, score
 from train.metrics import contact_sheet
+from train.output import aligned
 
 Config = dict[str, Any]
 
@@ -154,17 +155,5 @@ def table(results: list[Config]) -> str:
         )
         cells[f'trivial {key}'] = f'{found["trivial"][key]:.4f}'
       lines.append(cells)
-    blocks.append(_aligned(lines))
+    blocks.append(aligned(lines))
   return '\n\n'.join(blocks)
-
-
-def _aligned(lines: list[dict[str, str]]) -> str:
-  width = {
-    name: max(len(name), *(len(line[name]) for line in lines))
-    for name in lines[0]
-  }
-  rows = [{name: name for name in width}, *lines]
-  return '\n'.join(
-    '  '.join(row[name].ljust(width[name]) for name in width).rstrip()
-    for row in rows
-  )

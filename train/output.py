@@ -1,6 +1,7 @@
 """Lines on stdout, and small files that are whole or not there."""
 
 import os
+from collections.abc import Mapping, Sequence
 
 import jax
 
@@ -17,6 +18,17 @@ def replace(path: str, text: str) -> None:
   with open(temporary, 'w') as file:
     file.write(text)
   os.replace(temporary, path)
+
+
+def aligned(lines: Sequence[Mapping[str, str]]) -> str:
+  """A table: under a line of names, a line for each, in columns."""
+  names = dict.fromkeys(name for line in lines for name in line)
+  rows = [{name: name for name in names}, *lines]
+  cells = [[row.get(name, '') for name in names] for row in rows]
+  width = [max(map(len, column)) for column in zip(*cells)]
+  return '\n'.join(
+    '  '.join(x.ljust(w) for x, w in zip(row, width)).rstrip() for row in cells
+  )
 
 
 def duration(seconds: float) -> str:

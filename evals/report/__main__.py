@@ -12,7 +12,7 @@ _OUT = flags.DEFINE_string('out', None, 'Folder of index.html.')
 
 
 def main(argv: list[str]) -> None:
-  """Reads the runs, writes the page, prints its path."""
+  """Reads the runs, writes the page, prints a table and the page's path."""
   if len(argv) < 2:
     raise app.UsageError(
       'name at least one run: python -m evals.report RUNS...'
@@ -21,7 +21,8 @@ def main(argv: list[str]) -> None:
   os.environ['JAX_PLATFORMS'] = 'cpu'
   from evals.report import page
 
-  print(page.write(argv[1:], _OUT.value))
+  path, summary = page.write(argv[1:], _OUT.value)
+  print(summary, path, sep='\n\n' if summary else '')
 
 
 if __name__ == '__main__':

@@ -233,8 +233,8 @@ def _data(data: Mapping[str, Any], *aside: str) -> dict[str, Any]:
 
 
 def _sources(sources: Mapping[str, Any], *aside: str) -> dict[str, Any]:
-  """Sources without where they, or features of their clips, are cached."""
-  aside = (*aside, 'cache', 'cache_workers')
+  """Sources without their seed, and without where they are cached."""
+  aside = (*aside, 'seed', 'cache', 'cache_workers')
   found = {}
   for label, source in sources.items():
     if source['name'] == 'features':  # of `evals.features`

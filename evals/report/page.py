@@ -18,7 +18,7 @@ from evals.report.tables import escape
 from train.output import replace
 
 
-def write(paths: Sequence[str], out: str) -> str:
+def write(paths: Sequence[str], out: str) -> tuple[str, str]:
   """Writes DIR/index.html and what it shows.
 
   Args:
@@ -26,7 +26,7 @@ def write(paths: Sequence[str], out: str) -> str:
     out: folder of the page.
 
   Returns:
-    The path of index.html.
+    The path of index.html, and `tables.summary`.
 
   Raises:
     ValueError: one of `paths` is not a run, or two have the same name.
@@ -53,7 +53,7 @@ def write(paths: Sequence[str], out: str) -> str:
   # Last, so that whatever the page shows is there.
   path = os.path.join(out, 'index.html')
   replace(path, _page(models, _tiles(latest, pairs), body, style))
-  return path
+  return path, tables.summary(pairs)
 
 
 def _write_numbers(

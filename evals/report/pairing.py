@@ -59,13 +59,13 @@ def paired(
 ) -> dict[str, Difference]:
   """Percentile interval of ours less base over clips resampled together.
 
-  A draw is one set of clips, the same for both and for every seed; of it, the
-  mean over seeds of the difference. So the interval is over clips, of the
-  seeds that there are.
+  A draw is one set of clips, the same for both, and for every seed that was
+  tested on these clips; of it, the mean over seeds of the difference. So the
+  interval is over clips, of the seeds that there are.
 
   Args:
-    ours: of each seed, sums [n ...] of the same n clips.
-    base: of the same seeds.
+    ours: of each seed, sums [n ...] of n clips.
+    base: of the same seeds, on the same clips.
     scores: from summed sums to scores, elementwise.
     draws: resampled test sets, each of n clips drawn with replacement.
     level: of the interval.
@@ -81,12 +81,16 @@ def paired(
       f'{len(base)} seeds of {sorted(sizes)} clips'
     )
   (count,) = sizes
-  times = np.random.default_rng(seed).multinomial(
-    count, np.full(count, 1 / count), size=draws
-  )
-  once = np.ones((1, count))
-  whole = [_differ(*both, scores, once) for both in zip(ours, base)]
-  drawn = [_differ(*both, scores, times) for both in zip(ours, base)]
+  rng, once = np.random.default_rng(seed), np.ones((1, count))
+  whole, drawn, times = [], [], {}
+  for both in zip(ours, base):
+    clips = np.asarray(both[0]['count']).tobytes()
+    if clips not in times:
+      times[clips] = rng.multinomial(
+        count, np.full(count, 1 / count), size=draws
+      )
+    whole.append(_differ(*both, scores, once))
+    drawn.append(_differ(*both, scores, times[clips]))
   tails = 50 * (1 - level), 50 * (1 + level)
   found = {}
   for name in whole[0]:
@@ -113,12 +117,11 @@ def pairs(rows: Sequence[Row]) -> list[Pair]:
 
 def _pair(ours: Row, base: Row) -> Pair:
   baselines = {job.seed: job for job in base.jobs}
-  kept, left_out, clips = [], [], None
+  kept, left_out = [], []
   for job in ours.jobs:
     other = baselines.get(job.seed)
     counts = [x.sums(ours.task)['count'] for x in (job, other) if x]
-    clips = counts[0] if clips is None else clips
-    if other and all(np.array_equal(count, clips) for count in counts):
+    if other and np.array_equal(*counts):
       kept.append((job, other))
     else:
       left_out.append(job)

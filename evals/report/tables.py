@@ -10,7 +10,7 @@ from evals.report import naming, reading
 from evals.report.grouping import Row
 from evals.report.naming import metric as named
 from evals.report.pairing import Pair
-from train.output import replace
+from train.output import aligned, replace
 
 Line = dict[str, Any]
 
@@ -109,6 +109,33 @@ def difference_lines(pairs: Iterable[Pair]) -> list[Line]:
     for pair in pairs
     for name, found in pair.differences.items()
   ]
+
+
+def summary(pairs: Iterable[Pair]) -> str:
+  """For a terminal: each task's main scores, and what pretraining changed."""
+  lines = []
+  for pair in pairs:
+    for name in pair.ours.headline:
+      found, metric = pair.differences[name], named(name)
+      lines.append(
+        {
+          'model': pair.ours.model.name,
+          'task': pair.ours.task,
+          'score': f'{metric.label} ({metric.better} is better)',
+          naming.KINDS[pair.ours.kind]: _spread(pair.ours.score(name)),
+          naming.KINDS[pair.base.kind]: _spread(pair.base.score(name)),
+          'trivial': f'{pair.ours.trivial(name):.4f}',
+          'difference [95%, paired]': f'{found.value:+.4f} '
+          f'[{found.low:+.4f}, {found.high:+.4f}]',
+          'better': f'{metric.wins(found.seeds)} of {len(found.seeds)} seeds',
+        }
+      )
+  return aligned(lines) if lines else ''
+
+
+def _spread(score: dict[str, float]) -> str:
+  spread = f' +- {score["std"]:.4f}' if score['std'] else ''
+  return f'{score["value"]:.4f}{spread}'
 
 
 def published_lines() -> list[Line]:
