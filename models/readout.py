@@ -125,9 +125,7 @@ class Asked(nn.Module):
   bases: int = 16
 
   @nn.compact
-  def __call__(
-    self, asked: Float[Array, 'b q c']
-  ) -> Float[Array, 'b p width']:
+  def __call__(self, asked: Float[Array, 'b q c']) -> Float[Array, 'b p width']:
     """Queries; the copies of one follow one another."""
     x = fourier(asked, self.bases)
     for name in ('dense_in', 'dense_out'):
