@@ -146,7 +146,8 @@ def relative(
 
   It takes points of `last` to `first`: inverse(first) @ last, of rigid poses.
   """
-  moved = last[..., :3, :].at[..., 3].add(-first[..., :3, 3])
+  way = last[..., :3, 3] - first[..., :3, 3]
+  moved = jnp.concatenate([last[..., :3, :3], way[..., None]], axis=-1)
   # By default TPUs and GPUs round what they multiply.
   return jnp.einsum(
     '...ji,...jk->...ik', first[..., :3, :3], moved, precision='highest'
