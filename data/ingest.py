@@ -227,6 +227,12 @@ class _Progress:
       print(f'ingest: refused {row["name"]}: {row["refused"]}', flush=True)
     else:
       self._seconds += row['seconds']
+      if row['lost']:
+        print(
+          f'ingest: {row["name"]}: its first {row["lost"]:.1f} s do not '
+          f'decode, {row["seconds"]:.1f} s are kept',
+          flush=True,
+        )
     now = time.monotonic()
     if now - self._printed < _REPORT_S and self._count < self._total:
       return
@@ -250,10 +256,17 @@ def report(out: Path, manifest: Mapping[str, Any]) -> str:
     f'{manifest["bytes"] / 1e6:.1f} MB. Fingerprint '
     f'{manifest["fingerprint"]}.'
   ]
+  if manifest['begun_late']:
+    lines.append(
+      f'ingest: {manifest["lost"]:.1f} s at the start of '
+      f'{manifest["begun_late"]} of them do not decode and were left out, see '
+      f'{out / shards.QUARANTINE}'
+    )
   if manifest['refused']:
-    text = (out / shards.QUARANTINE).read_text()
+    text = (out / shards.QUARANTINE).read_text().splitlines()
     reasons = Counter(
-      json.loads(line)['reason'].split(':')[0] for line in text.splitlines()
+      json.loads(line)['reason'].split(':')[0]
+      for line in text[: manifest['refused']]
     )
     lines.append(
       f'ingest: {manifest["refused"]} files were refused, see '

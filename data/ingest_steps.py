@@ -99,7 +99,7 @@ def make_part(
   """
   label = printable(name)
   try:
-    packed = transcode.records(Path(root) / name, label, **recipe)
+    packed, lost = transcode.records(Path(root) / name, label, **recipe)
   except (BadRecord, FileNotFoundError, PermissionError) as error:
     return refuse(out, shard, position, name, str(error))
   parsed = [record.parse(data) for data in packed]
@@ -109,6 +109,7 @@ def make_part(
     'source': last.source,
     'frames': [each.frames for each in parsed],
     'seconds': float((last.start + last.frames) / last.fps),
+    'lost': round(lost, 3),
     'size': [last.width, last.height],
     'bytes': sum(map(len, packed)),
   }
@@ -166,7 +167,7 @@ def make_shard(out: Path, shard: int, files: int) -> dict[str, Any]:
 def finish(out: Path, recipe: Recipe, shards: int) -> dict[str, Any]:
   """Writes manifest, index and quarantine of finished shards."""
   made = [json.loads(summary(out, n).read_text()) for n in range(shards)]
-  good, refused, columns = [], [], []
+  good, refused, begun_late, columns = [], [], [], []
   for shard in made:
     position = 0
     for row in shard['videos']:
@@ -174,6 +175,10 @@ def finish(out: Path, recipe: Recipe, shards: int) -> dict[str, Any]:
         refused.append({'file': row['name'], 'reason': row['refused']})
         continue
       good.append(row)
+      row.setdefault('lost', 0.0)  # shards of older versions do not say
+      if row['lost']:
+        reason = f'its first {row["lost"]:.1f} s do not decode: left out'
+        begun_late.append({'file': row['name'], 'reason': reason})
       for frames in row['frames']:
         video = int(row['source'][:16], 16)
         columns.append((shard['shard'], position, frames, video))
@@ -203,15 +208,17 @@ def finish(out: Path, recipe: Recipe, shards: int) -> dict[str, Any]:
     'fingerprint': digest[:16],
     'videos': len(good),
     'refused': len(refused),
+    'begun_late': len(begun_late),
     'records': len(index),
     'frames': int(index['frames'].sum()),
     'seconds': round(sum(row['seconds'] for row in good), 3),
+    'lost': round(sum(row['lost'] for row in good), 3),
     'bytes': sum(file['bytes'] for file in files),
     'recipe': dict(recipe),
     'codec': f'libx264, PyAV {av.__version__}',
     'shards': files,
   }
-  lines = [json.dumps(row) + '\n' for row in refused]
+  lines = [json.dumps(row) + '\n' for row in refused + begun_late]
   _write(out / QUARANTINE, ''.join(lines).encode())
   draft = out / 'index.draft.npz'
   np.savez(draft, **{name: index[name] for name in index.dtype.names})

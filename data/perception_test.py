@@ -226,7 +226,8 @@ def _decode(
     except av.FFmpegError as error:
       raise BadRecord(f'damaged: {error.strerror}') from error
     shown = {}
-    for frame in video.each_frame(stream):
+    # What is missing is found below.
+    for frame in video.each_frame(stream, on_lost=lambda seconds: None):
       if frame.pts in wanted:
         shown[frame.pts] = video.upright(frame, height, width)
       if frame.pts >= wanted[-1]:

@@ -14,10 +14,10 @@ cut at keyframes, and what overlaps is the same bytes twice.
 import hashlib
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -29,6 +29,13 @@ from data.source import BadRecord
 GROUP = 16  # frames from keyframe to keyframe
 _LONGEST_STEP = 1  # seconds; a longer pause between frames is cut out
 _SLICES = (1, 5)  # H.264 NAL units that hold pictures
+
+
+class Made(NamedTuple):
+  """What a video file gives."""
+
+  records: list[bytes]  # `data.record.pack`ed, in order
+  lost: float  # seconds at the start of the file that do not decode
 
 
 class _Coded(NamedTuple):
@@ -50,7 +57,7 @@ def records(
   chunk_frames: int = 160,
   overlap_frames: int = 64,
   min_frames: int = 16,
-) -> list[bytes]:
+) -> Made:
   """The records of one video file, each decoded back and counted.
 
   Args:
@@ -66,7 +73,7 @@ def records(
     min_frames: a shorter video is refused.
 
   Returns:
-    `data.record.pack`ed records, in order; the same bytes for the same input.
+    The records, the same bytes for the same input, and what is not in them.
 
   Raises:
     BadRecord: the file is refused; the reason is in the message.
@@ -83,17 +90,21 @@ def records(
       f'chunk_frames={chunk_frames}, and that less than {2**16}'
     )
   with video.opened(source) as stream:
-    encoder, groups = _encode(stream, short_side, max_fps, crf, preset)
+    lost = []
+    encoder, groups = _encode(
+      stream, short_side, max_fps, crf, preset, lost.append
+    )
     total = sum(map(len, groups))
     if total < min_frames:
       raise BadRecord(f'too short: {total} frames, fewer than {min_frames}')
     identity = _sha256(source)
-    return [
+    made = [
       pack(_record(encoder, groups[begin:end], begin * GROUP, identity, name))
       for begin, end in _chunks(
         len(groups), chunk_frames // GROUP, overlap_frames // GROUP
       )
     ]
+    return Made(made, sum(lost))
 
 
 def _chunks(total: int, length: int, overlap: int) -> Iterator[tuple[int, int]]:
@@ -115,7 +126,12 @@ def _sha256(source: Path | bytes) -> str:
 
 
 def _encode(
-  stream: av.VideoStream, short_side: int, max_fps: int, crf: int, preset: str
+  stream: av.VideoStream,
+  short_side: int,
+  max_fps: int,
+  crf: int,
+  preset: str,
+  on_lost: Callable[[float], Any],
 ) -> tuple[av.VideoStream, list[list[_Coded]]]:
   """The encoder's stream and the packets of each group of pictures."""
   source_rate = stream.average_rate or stream.guessed_rate
@@ -125,7 +141,8 @@ def _encode(
   rate = source_rate / math.ceil(source_rate / (max_fps * Fraction(101, 100)))
   rate = rate.limit_denominator(1001)
   encoder, groups = None, []
-  frames = constant_rate(video.each_frame(stream), source_rate, rate)
+  frames = video.each_frame(stream, on_lost)
+  frames = constant_rate(frames, source_rate, rate)
   for number, frame in enumerate(frames):
     if encoder is None:
       height, width = _fit(*video.upright_size(stream, frame), short_side)

@@ -14,9 +14,10 @@ import contextlib
 import ctypes
 import functools
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -198,16 +199,24 @@ def opened(source: Path | bytes) -> Iterator[av.VideoStream]:
     yield stream
 
 
-def each_frame(stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+def each_frame(
+  stream: av.VideoStream, on_lost: Callable[[float], Any] | None = None
+) -> Iterator[av.VideoFrame]:
   """Every frame of the stream, in display order.
 
-  A stream may begin in the middle of things: what does not decode before the
-  first good keyframe is left out.
+  A stream may begin in the middle of things, or with a bad keyframe: who says
+  `on_lost` gets what comes from the first good keyframe on.
+
+  Args:
+    stream: of `opened`.
+    on_lost: called with the seconds that do not decode at the start, before
+      the first frame is given, if there are any.
 
   Raises:
-    BadRecord: damaged, or shorter than the file says.
+    BadRecord: damaged, at the start too without `on_lost`; or shorter than the
+      file says.
   """
-  count, end, lost = 0, 0.0, False
+  count, end, lost, late = 0, 0.0, False, False
   for packet in _packets(stream):
     if packet.is_corrupt:
       raise BadRecord(f'damaged or truncated after frame {count}')
@@ -220,16 +229,26 @@ def each_frame(stream: av.VideoStream) -> Iterator[av.VideoFrame]:
         raise BadRecord(
           f'damaged after frame {count}: {error.strerror}'
         ) from error
-      lost = True
+      lost = late = True
       continue
     lost = False
     for frame in frames:
+      if late and not count:
+        _report_lost(stream, frame, on_lost)
       yield frame
       count += 1
       end = max(end, frame.time or 0.0)
   if not count:
     raise BadRecord('no frame could be decoded')
   _check_length(stream, end)
+
+
+def _report_lost(stream, first, on_lost):
+  begin = (stream.start_time or 0) * stream.time_base
+  seconds = max(0.0, float((first.time or 0.0) - begin))
+  if on_lost is None:
+    raise BadRecord(f'damaged: its first {seconds:.1f} s do not decode')
+  on_lost(seconds)
 
 
 def _packets(stream: av.VideoStream) -> Iterator[av.Packet]:

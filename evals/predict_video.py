@@ -1,7 +1,6 @@
 """Video in and out of a prediction: windows of any length of film."""
 
 import contextlib
-import itertools
 import os
 from collections.abc import Iterator
 from fractions import Fraction
@@ -98,11 +97,10 @@ class Film:
       yield window()
 
   def _frames(self) -> Iterator[av.VideoFrame]:
-    decoded = video.each_frame(self._stream)
-    first = next(decoded)
-    begin = (self._stream.start_time or 0) * self._stream.time_base
-    self.lost = max(0.0, float((first.time or 0.0) - begin))
-    frames = itertools.chain([first], decoded)
+    def lose(seconds):
+      self.lost = seconds
+
+    frames = video.each_frame(self._stream, on_lost=lose)
     return transcode.constant_rate(frames, self._rate, self._rate)
 
   def _shown(self, frame, height, width):

@@ -67,11 +67,27 @@ def write(
   return path
 
 
+def write_bad_start(path, count: int = 40):
+  """A `texture` of 10 frames a second whose first of many keyframes is bad."""
+  options = {'g': '8', 'sc_threshold': '0', 'bf': '0'}
+  data = bytearray(write(path, texture(count), options=options).read_bytes())
+  with av.open(str(path)) as container:
+    first = next(container.demux(video=0))
+  middle = first.pos + first.size // 2
+  data[middle : first.pos + first.size] = bytes(first.size - first.size // 2)
+  path.write_bytes(data)
+  return path
+
+
 @pytest.fixture(scope='session')
 def film():
   """What makes and recognises videos: greys, number, texture, write."""
   return types.SimpleNamespace(
-    greys=greys, number=number, texture=texture, write=write
+    greys=greys,
+    number=number,
+    texture=texture,
+    write=write,
+    write_bad_start=write_bad_start,
   )
 
 
@@ -79,7 +95,7 @@ def film():
 def film_record(film, tmp_path_factory):
   """A record of 50 frames of `film.texture`, four groups of pictures."""
   path = film.write(tmp_path_factory.mktemp('film') / 'a.mp4', texture(50))
-  (packed,) = transcode.records(path, 'a.mp4')
+  (packed,) = transcode.records(path, 'a.mp4').records
   return record.parse(packed)
 
 

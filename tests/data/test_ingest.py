@@ -73,6 +73,27 @@ def test_everything_is_kept_or_refused_with_a_reason(whole):
   )
 
 
+def test_a_start_that_does_not_decode_is_counted(film, tmp_path, capsys):
+  (tmp_path / 'in').mkdir()
+  film.write(tmp_path / 'in' / 'a.mp4', film.texture(20))
+  film.write_bad_start(tmp_path / 'in' / 'b.mp4')
+  (tmp_path / 'in' / 'c.mp4').touch()
+  out = tmp_path / 'data'
+  manifest = run(tmp_path / 'in', out)
+  said = capsys.readouterr().out
+  assert 'b.mp4: its first 0.8 s do not decode, 3.2 s are kept' in said
+  assert (manifest['seconds'], manifest['lost']) == (5.2, 0.8)
+  assert (manifest['refused'], manifest['begun_late']) == (1, 1)
+  assert refused(out) == {
+    'c.mp4': 'empty file',
+    'b.mp4': 'its first 0.8 s do not decode: left out',
+  }
+  text = ingest.report(out, manifest)
+  assert '0.8 s at the start of 1 of them do not decode' in text
+  assert '  1 x empty file' in text
+  assert 'its first' not in text
+
+
 def test_a_second_run_says_done_and_changes_nothing(footage, whole, capsys):
   before = contents(whole)
   run(footage / '**', whole, per_shard=4)

@@ -14,7 +14,8 @@ from data.source import BadRecord
 
 def records(path, **options):
   return [
-    record.parse(data) for data in transcode.records(path, 'x', **options)
+    record.parse(data)
+    for data in transcode.records(path, 'x', **options).records
   ]
 
 

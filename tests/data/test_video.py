@@ -177,3 +177,24 @@ def test_damage_inside_is_refused(tmp_path, film):
   begin = data.index(b'mdat') + len(data) // 2
   data[begin : begin + 4000] = bytes(4000)
   assert 'damaged' in refusal(bytes(data))
+
+
+def test_a_bad_start_is_left_out_only_by_who_asks(tmp_path, film):
+  path = film.write_bad_start(tmp_path / 'a.mp4')
+  assert refusal(path) == 'damaged: its first 0.8 s do not decode'
+  lost = []
+  with video.opened(path) as stream:
+    shown = [
+      video.upright(frame, 48, 64)
+      for frame in video.each_frame(stream, on_lost=lost.append)
+    ]
+  assert lost == [pytest.approx(0.8)]
+  assert np.abs(np.array(shown, int) - film.texture(40)[8:]).mean() < 8
+
+
+def test_a_good_start_loses_nothing(tmp_path, film):
+  path = film.write(
+    tmp_path / 'a.mkv', film.texture(20), times=range(500, 2500, 100)
+  )
+  with video.opened(path) as stream:
+    assert len(list(video.each_frame(stream, on_lost=pytest.fail))) == 20
