@@ -4,25 +4,28 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SEED ?= 0
 RUN ?= runs/quickstart
 REPORT ?= report
+LR ?= 3e-3
 PY := $(VENV)/bin/python
-DEPTH := --config=configs/readout.py:task=depth,data=world,seed=$(SEED)
+READOUTS := --config=configs/readout.py:task=all,data=world,seed=$(SEED),lr=$(LR),cache=runs/features
 
 .PHONY: quickstart seeds test test-slow lint
 
-# Pretrain, read depth from the frozen features and from a backbone that was
-# never trained, compare. Each line goes on where it was stopped.
+# Pretrain, read depth, pose, points, boxes and class from the frozen features
+# and from a backbone that was never trained, compare. Each line goes on where
+# it was stopped.
 quickstart: $(VENV)/.installed
 	$(PY) -m train --config=configs/quickstart.py:seed=$(SEED) --workdir=$(RUN)
-	$(PY) -m evals $(DEPTH) --checkpoint=$(RUN) --workdir=$(RUN)/readouts/depth
-	$(PY) -m evals $(DEPTH) --checkpoint=$(RUN) --workdir=$(RUN)/readouts/depth-random --random_init
+	$(PY) -m evals $(READOUTS) --checkpoint=$(RUN) --workdir=$(RUN)/readouts/all
+	$(PY) -m evals $(READOUTS) --checkpoint=$(RUN) --workdir=$(RUN)/readouts/all-random --random_init
 	$(PY) -m evals.report $(RUN) --out=$(REPORT)
 
-# The quickstart three times, with three seeds: the figures of README.md.
+# The quickstart with three seeds, learning rates of readouts chosen on
+# validation clips: the figures of README.md.
 seeds: $(VENV)/.installed
-	$(MAKE) quickstart SEED=0
-	$(MAKE) quickstart SEED=1 RUN=runs/quickstart-1
-	$(MAKE) quickstart SEED=2 RUN=runs/quickstart-2
-	$(PY) -m evals.report $(RUN) runs/quickstart-1 runs/quickstart-2 --out=$(REPORT)
+	$(MAKE) quickstart LR=1e-3+3e-3+1e-2 SEED=0 RUN=runs/seed-0
+	$(MAKE) quickstart LR=1e-3+3e-3+1e-2 SEED=1 RUN=runs/seed-1
+	$(MAKE) quickstart LR=1e-3+3e-3+1e-2 SEED=2 RUN=runs/seed-2
+	$(PY) -m evals.report runs/seed-0 runs/seed-1 runs/seed-2 --out=$(REPORT)
 
 test: lint
 	$(PY) -m pytest --numprocesses 2

@@ -28,6 +28,7 @@ from configs import common
 RECIPES = {
   'paper': {
     'steps': 40_000,
+    'batch_size': 32,
     'lrs': (1e-4, 3e-4, 1e-3),
     'warmup_steps': 1_000,
     'every': 2_000,
@@ -43,11 +44,12 @@ RECIPES = {
     'head': {'width': 1024, 'heads': 16, 'query_std': 0.02},
   },
   'laptop': {
-    'steps': 300,
-    'lrs': (1e-2,),
+    'steps': 600,
+    'batch_size': 16,
+    'lrs': (3e-3,),
     'warmup_steps': 25,
-    'every': 150,
-    'log_every': 25,
+    'every': 300,
+    'log_every': 50,
     'workers': 2,
     'tasks': {
       'depth': {'loss': 'relative', 'valid_range': (1e-3, 10.0), 'start': 3.0},
@@ -114,7 +116,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
       'features': {'depth': 0.95, 'feature_dtype': 'float32'},
       'feature_cache': args['cache'],
       'data': {
-        'batch_size': 32,
+        'batch_size': recipe['batch_size'],
         'seed': args['seed'],
         'sources': {args['data']: {'name': args['data'], 'weight': 1.0}},
         'keys': ('video',),
