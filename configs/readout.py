@@ -8,6 +8,12 @@ r"""Readouts of frozen or fine-tuned features: heads, trained and then tested.
 `lr=1e-4+3e-4+1e-3` trains a head per learning rate in the same step and takes
 the best on the validation split. `finetune=0.1` trains the backbone too, at a
 tenth of the learning rate. `test=SOURCE` tests on another source.
+`data.OPTION=VALUE` and `test.OPTION=VALUE` are options of the source's `make`
+in `data/SOURCE.py`, several values joined by '+':
+
+    configs/readout.py:task=depth,data=movi,data.path=DIR,data.stride=1+1
+    configs/readout.py:data=movi,data.path=DIR,test=scannet,test.path=DIR
+
 `cache=FOLDER` runs a frozen backbone once over the source and reads its
 features from there.
 
@@ -25,6 +31,14 @@ from ml_collections import ConfigDict
 
 from configs import common
 
+# Options of the tasks that recipes leave as they are.
+TASKS = {
+  'depth': {'loss': 'l2', 'patch': (2, 8, 8), 'start': 0.0},
+  'pose': {'start': 'zero', 'scale': 1.0},
+  'points': {'residual': False, 'certain_within': 6.0},
+  'boxes': {'loss': 'smooth_l1', 'giou_weight': 0.5, 'residual': False},
+  'classify': {'several': False},
+}
 RECIPES = {
   'paper': {
     'steps': 40_000,
@@ -64,15 +78,21 @@ RECIPES = {
 def get_config(arg: str | None = None) -> ConfigDict:
   """Arguments: task, data, test, recipe, seed, steps, lr, finetune, cache.
 
-  `data` and `test` are modules of data/. The recipe is laptop for the built-in
-  world and paper for any other data, unless it is given; so are its steps and
-  learning rates.
+  `data` and `test` are modules of data/, data.OPTION and test.OPTION options of
+  theirs. The recipe is laptop for the built-in world and paper for any other
+  data, unless it is given; so are its steps and learning rates.
   """
   args = common.parse(
     arg,
+    sources=('data', 'test'),
     **{'task': 'depth', 'data': 'world', 'test': '', 'recipe': ''},
     **{'seed': 0, 'steps': 0, 'lr': '', 'finetune': 0.0, 'cache': ''},
   )
+  if args['test.'] and not args['test']:
+    raise ValueError(
+      f'config arguments test.{", test.".join(args["test."])} are of no '
+      'source: name it with test=SOURCE'
+    )
   name = args['recipe'] or ('laptop' if args['data'] == 'world' else 'paper')
   recipe = RECIPES[common.choose('recipe', name, RECIPES)]
   lrs = recipe['lrs']
@@ -107,8 +127,12 @@ def get_config(arg: str | None = None) -> ConfigDict:
       'lrs': lrs,
       'finetune': args['finetune'],
       'tasks': {
-        task: recipe['head']
-        | recipe['tasks'][common.choose('task', task, recipe['tasks'])]
+        common.choose('task', task, TASKS): {
+          **{'dtype': 'float32', 'attention': 'auto'},
+          **TASKS[task],
+          **recipe['head'],
+          **recipe['tasks'][task],
+        }
         for task in tasks
       },
       'features': {'depth': 0.95, 'feature_dtype': 'float32'},
@@ -116,15 +140,23 @@ def get_config(arg: str | None = None) -> ConfigDict:
       'data': {
         'batch_size': 32,
         'seed': args['seed'],
-        'sources': {args['data']: {'name': args['data'], 'weight': 1.0}},
+        'sources': source(args, 'data'),
         'keys': ('video',),
         'shuffle': True,
         'workers': recipe['workers'],
         'max_bad': 0.0,
       },
-      'test_sources': {args['test']: {'name': args['test'], 'weight': 1.0}}
-      if args['test']
-      else {},
+      'test_sources': source(args, 'test') if args['test'] else {},
       **config,
     }
   )
+
+
+def source(args: dict, key: str) -> dict:
+  """The source that argument `key` names, with the options that it is given.
+
+  Other options are the pretraining run's, if it was trained on this source, or
+  those of its `make`.
+  """
+  name = args[key]
+  return {name: {'name': name, 'weight': 1.0, **args[f'{key}.']}}

@@ -11,12 +11,9 @@ names some. Prints counts, reads some records from end to end, checks them
 on the video, depth and objects below it. Ends with an error if a record is bad.
 """
 
-import difflib
-import importlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +123,7 @@ def read_source(
 def parse(text: str) -> tuple[str, dict[str, Any]]:
   """Name and options of a source, 'NAME:key=value,key=value'.
 
-  Values are of the type of the option's default, in the source's make().
+  Values are read as `data.source.typed` says.
 
   Raises:
     ValueError: no such source or option (the nearest is named), or a value of
@@ -138,42 +135,12 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
       f'{name} is no folder, nor the name of a source, as world or tapvid'
     )
   options: dict[str, Any] = {'keys': source_lib.keys_of(name)}
-  make = importlib.import_module(f'data.{name}').make
-  known = {
-    key: each.default
-    for key, each in signature(make).parameters.items()
-    if each.kind is Parameter.KEYWORD_ONLY
-  }
   for item in rest.split(',') if rest else ():
     key, equals, value = item.partition('=')
     if not equals:
       raise ValueError(f'{name}: {item!r} has no value: write {item}=VALUE')
-    if key not in known:
-      near = difflib.get_close_matches(key, known, n=1, cutoff=0)
-      raise ValueError(
-        f'{name}: unknown option {key!r}: expected one of {", ".join(known)}; '
-        f'did you mean {near[0]!r}?'
-      )
-    options[key] = _cast(f'{name}: {key}', value, known[key])
-  return name, options
-
-
-def _cast(what: str, value: str, default: Any) -> Any:
-  """The value as one of the type of `default`; text if that has none."""
-  if isinstance(default, bool):
-    if value not in ('true', 'false'):
-      raise ValueError(f"{what}={value!r} must be 'true' or 'false'")
-    return value == 'true'
-  if isinstance(default, tuple):
-    return tuple(_cast(what, part, default[0]) for part in value.split('+'))
-  if not isinstance(default, int | float):
-    return value
-  try:
-    return type(default)(value)
-  except ValueError:
-    raise ValueError(
-      f'{what}={value!r} must be of type {type(default).__name__}'
-    ) from None
+    options[key] = value
+  return name, source_lib.typed(name, options)
 
 
 def inspect(

@@ -30,7 +30,8 @@ def resolve(
 
   Raises:
     ValueError: no run, no checkpoint, not a pretraining run, several
-      sources, or learning rates that cannot be trained together.
+      sources, an unknown one or an unknown option of one, or learning rates
+      that cannot be trained together.
   """
   config = json.loads(json.dumps(dict(config)))
   pretraining = read_config(checkpoint)
@@ -55,7 +56,13 @@ def resolve(
     for other in pretraining['data']['sources'].values():
       if other['name'] == source['name']:
         known |= other
-    return {label: known | source}
+    completed = known | source
+    options = {
+      key: value
+      for key, value in completed.items()
+      if key not in ('name', 'weight')
+    }
+    return {label: completed | source_lib.typed(source['name'], options)}
 
   (source,) = config['data']['sources'].values()
   config['tasks'] = _answerable(config['tasks'], source['name'])
