@@ -29,8 +29,9 @@ def make(
   scale: Sequence[int | float] = (0.3, 1.0),
   aspect: Sequence[int | float] = (3 / 4, 4 / 3),
   train: str = 'train.json',
-  validation: str = 'validation.json',
+  validation: str = '',
   test: str = 'validation.json',
+  validation_fraction: int | float = 0.05,
 ) -> classified.Classified:
   """Clips of the videos of a split; see `classified.Classified`.
 
@@ -51,15 +52,18 @@ def make(
     scale: least and greatest area of a cut for training, of the picture's.
     aspect: least and greatest width / height of a cut for training.
     train: the list of this split, below `path`.
-    validation: as `train`.
+    validation: as `train`; '' (ours): videos of `train`, by hash, that are
+      then not trained on.
     test: as `train`; the published one has no classes, so that by default
-      test is validation.
+      test is the published validation.
+    validation_fraction: of the videos of `train`, if there is no list for
+      validation.
 
   Raises:
     ValueError: a bad option, a list in another format, or no video.
   """
   labelled.check_split('ssv2', split)
-  lists = {'train': train, 'validation': validation, 'test': test}
+  lists = {'train': train, 'validation': validation or train, 'test': test}
   classes = _load(Path(path) / 'labels.json')
   names = sorted(classes, key=lambda name: int(classes[name]))
   folder = Path(path) / videos
@@ -71,6 +75,11 @@ def make(
       rows.append((folder / f'{entry["id"]}.webm', label))
     else:
       missing += 1
+  if split != 'test' and not validation:
+    mine = labelled.part_of_train(
+      'ssv2', split, [file.stem for file, _ in rows], validation_fraction
+    )
+    rows = [row for row, kept in zip(rows, mine) if kept]
   return classified.make(
     'ssv2',
     split,

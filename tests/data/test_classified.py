@@ -45,7 +45,8 @@ def something(film, tmp_path_factory):
 
 
 def make_ssv2(folder, split='validation', **options):
-  options = {'keys': ssv2.KEYS, **SIZE, **options}
+  lists = {'validation': 'validation.json'}
+  options = {'keys': ssv2.KEYS, **lists, **SIZE, **options}
   return ssv2.make(split, path=str(folder), **options)
 
 
@@ -135,7 +136,8 @@ def sport(film, tmp_path_factory):
 
 
 def make_kinetics(folder, split='train', **options):
-  options = {'videos': 'videos', 'keys': kinetics.KEYS, **SIZE, **options}
+  known = {'videos': 'videos', 'validation': 'val.csv'}
+  options = {'keys': kinetics.KEYS, **known, **SIZE, **options}
   return kinetics.make(split, path=str(folder), **options)
 
 
@@ -156,6 +158,57 @@ def test_lists_of_paths_may_have_spaces_and_be_absolute(sport, film, tmp_path):
   made = kinetics.make('test', path=str(tmp_path), keys=('label',), **SIZE)
   assert [int(made.read(i, RNG)['label']) for i in range(len(made))] == [7, 5]
   assert list(made.excluded.values()) == [1]
+
+
+def test_validation_is_held_out_of_training(film, tmp_path):
+  """So that nothing is chosen on what is tested."""
+  film.write(tmp_path / 'a_000001_000011.mp4', film.greys(4))
+  rows = [
+    f'{name}_{start:06}_{start + 10:06}'
+    for name in 'abcdefgh'
+    for start in (1, 30)
+  ]
+  for row in rows[1:]:
+    (tmp_path / f'{row}.mp4').symlink_to(tmp_path / f'{rows[0]}.mp4')
+  head = 'label,youtube_id,time_start,time_end,split\n'
+  lines = ''.join(
+    f'run,{row[0]},{int(row[2:8])},{int(row[9:])},train\n' for row in rows
+  )
+  (tmp_path / 'train.csv').write_text(head + lines)
+  classes = {'Doing it': '0'}
+  (tmp_path / 'labels.json').write_text(json.dumps(classes))
+  (tmp_path / 'train.json').write_text(
+    json.dumps([{'id': name, 'template': 'Doing it'} for name in 'abcdefgh'])
+  )
+  for name in 'abcdefgh':
+    (tmp_path / f'{name}.webm').touch()
+
+  def parts(module, **options):
+    options = {'path': str(tmp_path), 'videos': '', **SIZE, **options}
+    return [
+      [file.stem for file in module.make(split, **options).files]
+      for split in ('train', 'validation')
+    ]
+
+  for module, every in ((kinetics, rows), (ssv2, list('abcdefgh'))):
+    trained, held = parts(module, validation_fraction=0.4)
+    assert sorted(trained + held) == every
+    # Clips of one video are not on both sides.
+    assert not {row[0] for row in trained} & {row[0] for row in held}
+    assert min(len(trained), len(held)) > 1
+    # More held out: those that were, and others.
+    assert set(held) < set(parts(module, validation_fraction=0.8)[1])
+    assert len({row[0] for row in parts(module)[1]}) == 1  # at least one
+    named = parts(
+      module, validation=f'train.{"csv" if len(every) > 8 else "json"}'
+    )
+    assert named == [every, every]
+    with pytest.raises(
+      ValueError, match=r'validation_fraction=0 of the 8 .*say'
+    ):
+      parts(module, validation_fraction=0)
+    with pytest.raises(ValueError, match=r'validation_fraction=2 must be'):
+      parts(module, validation_fraction=2)
 
 
 def test_damage_is_a_bad_record(film, tmp_path):

@@ -78,7 +78,9 @@ def test_says_which_splits_a_source_lacks_and_what_it_left_out(
   film.write(tmp_path / 'a.mp4', film.greys(9))
   (tmp_path / 'broken.mp4').write_bytes(b'nothing')
   (tmp_path / 'val.csv').write_text('a.mp4 1\nbroken.mp4 0\ngone.mp4 0\n')
-  options = f'path={tmp_path},frames=4,height=24,width=32,stride=1+2'
+  options = (
+    f'path={tmp_path},frames=4,height=24,width=32,stride=1+2,validation=val.csv'
+  )
   found = inspect.inspect(f'kinetics:{options}', '', 0, tmp_path / 'sheet.png')
   assert found['checked'] == 4
   assert len(found['bad']) == 2
