@@ -34,8 +34,13 @@ from configs import common
 # Options of the tasks that recipes leave as they are.
 TASKS = {
   'depth': {'loss': 'l2', 'patch': (2, 8, 8), 'start': 0.0},
-  'pose': {'start': 'zero', 'scale': 1.0},
-  'points': {'residual': False, 'certain_within': 6.0},
+  'pose': {'start': 'zero', 'scale': 1.0, 'bins': 31, 'fold': False},
+  'points': {
+    'residual': False,
+    'certain_within': 6.0,
+    'query_frames': False,
+    'mode': 'first',
+  },
   'boxes': {'loss': 'smooth_l1', 'giou_weight': 0.5, 'residual': False},
   'classify': {'several': False},
 }

@@ -13,6 +13,7 @@ that has its labels:
 | intrinsics | float32 [3 3] | pixels; a pixel's centre is at +0.5 |
 | tracks | float32 [q t 2] | points (x, y) in [0, 1], raster |
 | tracks_visible | bool [q t] | inside the frame and not occluded |
+| query_frames | int32 [q] | frame in which each point is asked for; else 0 |
 | boxes | float32 [o t 4] | (ymin, xmin, ymax, xmax) in [0, 1] |
 | boxes_visible | bool [o t] | the object has a visible pixel |
 | segmentation | uint8 [t h w 1] | 0 background, object o is o + 1 |

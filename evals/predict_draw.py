@@ -98,10 +98,11 @@ class Points:
     self._trail = _Trail(len(start))
 
   def asked(self, frames: int) -> dict[str, np.ndarray]:
-    """Points that stand still; tasks look at frame 0 only."""
+    """Points that stand still, asked for in frame 0."""
     return {
       'tracks': _still(self._now, frames),
       'tracks_visible': np.ones((len(self._now), frames), bool),
+      'query_frames': np.zeros(len(self._now), np.int32),
     }
 
   def draw(self, answer: Any, picture: Picture, count: int) -> Drawn:
