@@ -42,8 +42,14 @@ TASKS = {
     'mode': 'first',
   },
   'boxes': {'loss': 'smooth_l1', 'giou_weight': 0.5, 'residual': False},
-  'classify': {'several': False},
+  'classify': {'several': False, 'names': ()},
 }
+# Of the sources that have classes; another one is told with
+# --config.tasks.classify.classes=N.
+CLASSES = {'world': 16, 'ssv2': 174, 'kinetics': 700}
+# Several clips of a test video are averaged after the softmax, as published.
+# How many is not: 4 clips x 3 crops are those of TRecViT, by the same group.
+VIEWS = {'clips': 4, 'crops': 3}
 RECIPES = {
   'paper': {
     'steps': 40_000,
@@ -60,6 +66,12 @@ RECIPES = {
       'classify': {'classes': 174, 'width': 768, 'heads': 12},
     },
     'head': {'width': 1024, 'heads': 16, 'query_std': 0.02},
+    # What differs by source: its options, and those of tasks trained on it.
+    'sources': {'ssv2': VIEWS, 'kinetics': VIEWS},
+    'tasks_of': {
+      'ssv2': {'classify': {'several': True}},
+      'kinetics': {'classify': {'several': True, 'width': 1024, 'heads': 16}},
+    },
   },
   'laptop': {
     'steps': 300,
@@ -76,6 +88,8 @@ RECIPES = {
       'classify': {'classes': 16},
     },
     'head': {'width': 128, 'heads': 4, 'query_std': 1.0},
+    'sources': {},
+    'tasks_of': {},
   },
 }
 
@@ -131,37 +145,51 @@ def get_config(arg: str | None = None) -> ConfigDict:
       'steps': steps,
       'lrs': lrs,
       'finetune': args['finetune'],
-      'tasks': {
-        common.choose('task', task, TASKS): {
-          **{'dtype': 'float32', 'attention': 'auto'},
-          **TASKS[task],
-          **recipe['head'],
-          **recipe['tasks'][task],
-        }
-        for task in tasks
-      },
+      'tasks': {task: options_of(task, args['data'], recipe) for task in tasks},
       'features': {'depth': 0.95, 'feature_dtype': 'float32'},
       'feature_cache': args['cache'],
       'data': {
         'batch_size': 32,
         'seed': args['seed'],
-        'sources': source(args, 'data'),
+        'sources': source(args, 'data', recipe['sources']),
         'keys': ('video',),
         'shuffle': True,
         'workers': recipe['workers'],
         'max_bad': 0.0,
       },
-      'test_sources': source(args, 'test') if args['test'] else {},
+      'test_sources': source(args, 'test', recipe['sources'])
+      if args['test']
+      else {},
       **config,
     }
   )
 
 
-def source(args: dict, key: str) -> dict:
+def source(args: dict, key: str, options: dict) -> dict:
   """The source that argument `key` names, with the options that it is given.
 
-  Other options are the pretraining run's, if it was trained on this source, or
-  those of its `make`.
+  Other options are the recipe's for it, if it has any; the pretraining run's,
+  if that was trained on it; or those of its `make`.
   """
   name = args[key]
-  return {name: {'name': name, 'weight': 1.0, **args[f'{key}.']}}
+  made = {'name': name, 'weight': 1.0}
+  if name in options:
+    made |= options[name]
+  return {name: made | args[f'{key}.']}
+
+
+def options_of(task: str, data: str, recipe: dict) -> dict:
+  """All options of a task that is trained on source `data`."""
+  common.choose('task', task, TASKS)
+  options = {
+    **{'dtype': 'float32', 'attention': 'auto'},
+    **TASKS[task],
+    **recipe['head'],
+    **recipe['tasks'][task],
+  }
+  if task == 'classify' and data in CLASSES:
+    options['classes'] = CLASSES[data]
+  of_source = recipe['tasks_of']
+  if data in of_source and task in of_source[data]:
+    options |= of_source[data][task]
+  return options

@@ -104,6 +104,26 @@ def centred(
   return frames[:, box.top : bottom, box.left : right]
 
 
+def spread_part(
+  frames: Shaped[np.ndarray, 't _h _w c'],
+  height: int,
+  width: int,
+  number: int,
+  count: int,
+) -> Shaped[np.ndarray, 't _y _x c']:
+  """As `centred`, but part `number` of `count`, evenly from end to end.
+
+  They are spread over the side that the centred part does not fill; one part
+  is the centre.
+  """
+  box = transforms.centre_box(*frames.shape[1:3], width / height)
+  top, left = box.top, box.left
+  if count > 1:
+    top = (frames.shape[1] - box.height) * number // (count - 1)
+    left = (frames.shape[2] - box.width) * number // (count - 1)
+  return frames[:, top : top + box.height, left : left + box.width]
+
+
 def centred_intrinsics(
   intrinsics: Float[np.ndarray, '3 3'],
   size: tuple[int, int],

@@ -45,7 +45,8 @@ class Source(Protocol):
   """Random access to the clips of one split of one data set.
 
   One that says `is_fixed = True` draws nothing from `rng`: it always gives
-  the same clip of a record.
+  the same clip of a record. One with labels may say how many `classes` there
+  are, and their `names`.
   """
 
   def __len__(self) -> int:

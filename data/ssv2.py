@@ -26,6 +26,7 @@ def make(
   width: int = 224,
   stride: Sequence[int] = (2, 2),
   clips: int = 1,
+  crops: int = 1,
   scale: Sequence[int | float] = (0.3, 1.0),
   aspect: Sequence[int | float] = (3 / 4, 4 / 3),
   train: str = 'train.json',
@@ -49,6 +50,8 @@ def make(
     stride: least and greatest distance between frames, of 12 in a second; less
       where a video is too short.
     clips: of each video, in the splits that are not for training.
+    crops: of each of those clips: 1, the centre, or 3, at both ends of the
+      longer side and the centre.
     scale: least and greatest area of a cut for training, of the picture's.
     aspect: least and greatest width / height of a cut for training.
     train: the list of this split, below `path`.
@@ -92,6 +95,7 @@ def make(
     width=width,
     stride=stride,
     clips=clips,
+    crops=crops,
     scale=scale,
     aspect=aspect,
     flip=0.0,

@@ -165,6 +165,8 @@ class World:
   scene: Mapping[str, int | float]  # options of world_scene.sample
   folder: str = ''  # of the cache
   is_fixed = True
+  names = LABELS
+  classes = len(LABELS)
 
   def __len__(self) -> int:
     return self.length

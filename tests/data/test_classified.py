@@ -95,6 +95,42 @@ def test_test_clips_show_the_centre(film, tmp_path):
   assert made.read(0, RNG)['label'] == 3
 
 
+def test_crops_are_spread_over_the_longer_side(film, tmp_path):
+  """Clip by clip: both ends and the centre of its picture."""
+  texture = film.texture(8)  # 48 x 64
+  film.write(tmp_path / 'a.mp4', texture)
+  film.write(tmp_path / 'b.mp4', texture.swapaxes(1, 2))
+  (tmp_path / 'val.csv').write_text('a.mp4 3\nb.mp4 1\n')
+  size = {'frames': 2, 'height': 24, 'width': 24, 'stride': (1, 1)}
+  made = kinetics.make(
+    *('test',), path=str(tmp_path), clips=2, crops=3, keys=kinetics.KEYS, **size
+  )
+  assert len(made) == 2 * 2 * 3
+  for index in range(12):
+    record = made.read(index, RNG)
+    which, number = divmod(index, 6)
+    assert (record['video_id'], record['label']) == (which, (3, 1)[which])
+    start, left = 6 * (number // 3), (0, 8, 16)[number % 3]
+    part = texture[start : start + 2, :, left : left + 48]
+    part = part.reshape(2, 24, 2, 24, 2, 3).mean((2, 4))
+    part = part.swapaxes(1, 2) if which else part
+    assert np.abs(record['video'].astype(float) - part).mean() < 6
+  (tmp_path / 'train.csv').write_text('a.mp4 3\n')
+  trained = kinetics.make('train', path=str(tmp_path), crops=3, **size)
+  assert len(trained) == 1
+  with pytest.raises(ValueError, match='crops=2: 1'):
+    kinetics.make('test', path=str(tmp_path), crops=2, **size)
+
+
+def test_a_source_says_how_many_classes_it_has(sport, tmp_path, film):
+  assert make_kinetics(sport).classes == 3
+  film.write(tmp_path / 'a.mp4', film.greys(4))
+  (tmp_path / 'val.csv').write_text('a.mp4 6\n')
+  made = kinetics.make('test', path=str(tmp_path), **SIZE)
+  assert (made.classes, made.names) == (7, ())
+  assert source.make('world', 'test').classes == 16
+
+
 def test_something_is_never_mirrored_kinetics_is(film, tmp_path):
   ramp = np.zeros((6, 48, 64, 3), np.uint8)
   ramp[..., :] = 3 * np.arange(64)[:, None]

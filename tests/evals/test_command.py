@@ -95,6 +95,34 @@ def test_the_source_of_the_test_has_options_of_its_own(run, tmp_path):
   assert clip['tracks_visible'][:, 0].tolist() == [True] * 3 + [False]
 
 
+def test_classes_are_those_of_the_source(run, tmp_path):
+  (tmp_path / 'labels.json').write_text('{"Push it": "1", "Lift it": "0"}')
+  for split in ('train', 'validation'):
+    entries = [{'id': f'{i}', 'template': 'Push [it]'} for i in range(3)]
+    (tmp_path / f'{split}.json').write_text(json.dumps(entries))
+  for i in range(3):
+    (tmp_path / f'{i}.webm').touch()
+
+  def resolved(classes):
+    config = readout.get_config(
+      f'task=classify,data=ssv2,data.path={tmp_path},data.videos=.'
+    )
+    config.tasks.classify.classes = classes
+    return resolve(config.to_dict(), checkpoint=str(run), random_init=True)
+
+  config = resolved(2)
+  assert config['tasks']['classify']['names'] == ['Lift it', 'Push it']
+  assert config['data']['keys'] == ['video', 'label', 'video_id']
+  assert len(job.test_pipeline(config)) == 3 * 4 * 3
+  (tmp_path / 'labels.json').write_text(
+    json.dumps({'Push it': '1', 'Lift it': '0', 'Turn it': '2'})
+  )
+  with pytest.raises(
+    ValueError, match=r'classes=2, but the train .* has 3: set'
+  ):
+    resolved(2)
+
+
 def test_mistakes_end_before_the_first_step(run, tmp_path):
   out = tmp_path / 'out'
   done = evals(run, out, 'task=depth,data=scannet')
