@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from configs import readout
-from evals import job
+from evals import job, score
 from evals.resolve import resolve
+from train import mesh as mesh_lib
 
 ROWS = 9
 
@@ -121,6 +122,27 @@ def test_classes_are_those_of_the_source(run, tmp_path):
     ValueError, match=r'classes=2, but the train .* has 3: set'
   ):
     resolved(2)
+
+
+def test_facts_are_of_the_whole_list_though_it_is_sorted(run, tmp_path):
+  """3,000 videos of class 0, then 9,000 of class 1: it is the commonest."""
+  (tmp_path / 'a.mp4').touch()
+  rows = ['a.mp4 0'] * 3000 + ['a.mp4 1'] * 9000
+  (tmp_path / 'train.csv').write_text('\n'.join(rows))
+  (tmp_path / 'val.csv').write_text('a.mp4 1')
+  config = readout.get_config(
+    f'task=classify,data=kinetics,data.path={tmp_path},data.validation=val.csv'
+  )
+  config = resolve(config.to_dict(), checkpoint=str(run), random_init=True)
+  config['data'] |= {'batch_size': 512, 'workers': 0}
+  mesh = mesh_lib.make(replica=8, fsdp=1)
+  with mesh_lib.use(mesh):
+    facts = score.facts_of(
+      job.make_objective(config), job.label_pipeline(config), mesh
+    )
+  first, second = facts['classify']['labels'][:2]
+  assert first + second == 1024
+  assert second > 2 * first
 
 
 def test_mistakes_end_before_the_first_step(run, tmp_path):
