@@ -22,6 +22,7 @@ from data.source import BadRecord
 KEYS = ('video', 'tracks', 'tracks_visible', 'boxes', 'boxes_visible')
 # Our names of the splits, and those of the data set.
 SPLITS = {'train': 'train', 'validation': 'valid', 'test': 'test'}
+_ROW = {'tracks': 'track', 'boxes': 'box'}
 _READERS = {
   'tracks': perception_labels.points,
   'boxes': perception_labels.boxes,
@@ -97,7 +98,8 @@ def make(
   clip starts where something is annotated that is annotated again later in the
   clip: in training at any such frame, otherwise at the first. What is not seen
   in the frame where the clip starts is left out, as are rows beyond `points`
-  or `objects`. Frames without an annotation are not visible; neither is an
+  or `objects` (in training, `excluded` counts those of each video's fullest
+  clip). Frames without an annotation are not visible; neither is an
   object that is masked (hidden in a game of cups).
 
   Listed videos are left out if they are not on disk, lack the labels, or have
@@ -135,6 +137,7 @@ def make(
   )
   wanted = [name for name in _READERS if {name, f'{name}_visible'} & {*keys}]
   file = Path(path) / annotations.format(split=SPLITS[split])
+  rows = {'tracks': points, 'boxes': objects}
   found, excluded = [], Counter()
   for name, entry in _load(file).items():
     try:
@@ -148,8 +151,13 @@ def make(
     reason = _reason(made, wanted)
     if reason:
       excluded[reason] += 1
-    else:
-      found.append(made)
+      continue
+    found.append(made)
+    starts = made.starts if split == 'train' else made.starts[:1]
+    for what, each in made.labels.items():
+      beyond = int(each.seen_in(starts).max()) - rows[what]
+      if beyond > 0:
+        excluded[f'{_ROW[what]} beyond the first {rows[what]}'] += beyond
   if not found:
     raise ValueError(
       f'perception_test: no video of {split!r} in {file} is left with '
@@ -166,7 +174,7 @@ def make(
     height=height,
     width=width,
     stride=stride,
-    rows={'tracks': points, 'boxes': objects},
+    rows=rows,
   )
 
 

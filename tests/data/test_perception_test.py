@@ -244,8 +244,12 @@ def test_what_is_left_out_is_counted(folder, tmp_path):
 
 
 def test_more_rows_than_asked_for_are_left_out(folder):
-  clip = make(folder, 'train', keys=('tracks',)).read(0, rng())
+  made = make(folder, 'train', keys=('tracks',))
+  assert made.excluded == {'track beyond the first 3': 2}
+  clip = made.read(0, rng())
   assert clip.keys() == {'tracks'}
+  boxes = make(folder, keys=BOXES, stride=15, objects=1)
+  assert boxes.excluded['box beyond the first 1'] == 1  # of video 1
   tens = np.floor(clip['tracks'][:, 0, 0] * 10 + 1e-3).tolist()
   assert tens == [1, 2, 3]
 
