@@ -70,6 +70,11 @@ class Movi:
   points: int
   objects: int
 
+  @property
+  def is_fixed(self) -> bool:
+    """Whether a record is always the same clip."""
+    return not self.random
+
   def __len__(self) -> int:
     """Number of records."""
     return len(self.folder)

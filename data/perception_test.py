@@ -52,6 +52,11 @@ class PerceptionTest:
   stride: int
   rows: Mapping[str, int]  # tracks, boxes
 
+  @property
+  def is_fixed(self) -> bool:
+    """Whether a record is always the same clip."""
+    return not self.random
+
   def __len__(self) -> int:
     """Number of records."""
     return len(self.videos)

@@ -61,6 +61,7 @@ class Tapvid:
   height: int
   width: int
   points: int
+  is_fixed = True
 
   def __len__(self) -> int:
     """Number of records."""

@@ -411,6 +411,9 @@ def test_training_is_random_and_the_rest_is_not(folder):
   frames = test.read(0, rng())['video'][:, 0, 0, 0] / 7
   assert frames.tolist() == [5, 7, 9, 11, 13, 15, 17]
   middle = make(folder, 'train', window='middle', **options)
+  assert middle.is_fixed
+  assert make(folder, **options).is_fixed
+  assert not make(folder, 'train', **options).is_fixed
   np.testing.assert_array_equal(
     middle.read(0, rng(3))['tracks'], test.read(0, rng())['tracks']
   )

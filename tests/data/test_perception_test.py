@@ -129,6 +129,8 @@ def test_the_clip_starts_at_the_first_annotated_frame(folder, film):
   clip = made.read(0, rng(1))
   assert numbers(film, clip) == [5, 8, 11, 14]
   again = made.read(0, rng(2))
+  assert made.is_fixed
+  assert not make(folder, 'train').is_fixed
   for key in POINTS:
     np.testing.assert_array_equal(clip[key], again[key])
 

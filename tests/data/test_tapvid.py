@@ -222,6 +222,7 @@ def test_reading_twice_gives_the_same(tmp_path):
   kinetics(tmp_path / 'kinetics')
   made = make(tmp_path / 'kinetics')
   np.testing.assert_array_equal(read(made)['tracks'], read(made)['tracks'])
+  assert made.is_fixed
 
 
 def test_a_missing_part_of_kinetics_is_told(tmp_path):
