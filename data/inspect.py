@@ -155,7 +155,8 @@ def inspect(
     out: the picture.
 
   Raises:
-    ValueError: neither an ingested folder nor a source.
+    ValueError: neither an ingested folder nor a source, or a picture that
+      cannot be written.
   """
   if Path(data).is_dir():
     out = out or Path(data) / 'contact.png'
@@ -168,6 +169,10 @@ def inspect(
     print(f'{data}')
     splits = (split,) if split else labelled.SPLITS
     found = read_source(name, options, splits, records)
+  if not out.absolute().parent.is_dir() or not cv2.haveImageWriter(str(out)):
+    raise ValueError(
+      f'--out={out} must be a picture in a folder that there is, as sheet.png'
+    )
   rows, bad, checked = [], [], 0
   for drawn, faults in found:
     checked += 1
@@ -178,7 +183,8 @@ def inspect(
   for fault in bad:
     print(f'    {fault}')
   if rows:
-    cv2.imwrite(str(out), sheet.sheet(rows)[..., ::-1])
+    if not cv2.imwrite(str(out), sheet.sheet(rows)[..., ::-1]):
+      raise OSError(f'--out={out} cannot be written')
     print(f'  contact sheet: {out}')
   return {'checked': checked, 'bad': bad, 'picture': out if rows else None}
 

@@ -6,7 +6,6 @@ frame where they are seen, boxes once a second.
 """
 
 import dataclasses
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ import av
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from data import labelled, perception_labels, video
+from data import json_file, labelled, perception_labels, video
 from data.source import BadRecord
 
 KEYS = ('video', 'tracks', 'tracks_visible', 'boxes', 'boxes_visible')
@@ -189,7 +188,7 @@ def _load(file: Path) -> dict[str, Any]:
       f'perception_test: {file} is missing. Put the annotations there, or name '
       'others with annotations='
     )
-  return json.loads(file.read_text())
+  return json_file.read(file, dict)
 
 
 def _video(

@@ -6,11 +6,10 @@ name of its class with placeholders in [brackets]. Videos are VIDEOS/ID.webm
 (Goyal et al., arXiv 1706.04261).
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from data import classified, labelled
+from data import classified, json_file, labelled
 
 KEYS = classified.KEYS
 
@@ -67,12 +66,12 @@ def make(
   """
   labelled.check_split('ssv2', split)
   lists = {'train': train, 'validation': validation or train, 'test': test}
-  classes = _load(Path(path) / 'labels.json')
+  classes = _load(Path(path) / 'labels.json', dict)
   names = sorted(classes, key=lambda name: int(classes[name]))
   folder = Path(path) / videos
   on_disk = {file.stem for file in folder.glob('*.webm')}
   rows, missing = [], 0
-  for entry in _load(Path(path) / lists[split]):
+  for entry in _load(Path(path) / lists[split], list):
     label = _label(entry, classes, Path(path) / lists[split])
     if str(entry['id']) in on_disk:
       rows.append((folder / f'{entry["id"]}.webm', label))
@@ -102,13 +101,13 @@ def make(
   )
 
 
-def _load(file: Path):
+def _load(file: Path, kind: type):
   if not file.is_file():
     raise ValueError(
       f'ssv2: {file} is missing: put the published lists there, or name '
       'another with train=, validation= or test='
     )
-  return json.loads(file.read_text())
+  return json_file.read(file, kind)
 
 
 def _label(entry: dict, classes: dict, file: Path) -> int:

@@ -109,6 +109,38 @@ def test_mistakes_are_told(text, message, tmp_path):
     inspect.inspect(text, '', 1, tmp_path / 'sheet.png')
 
 
+@pytest.mark.parametrize('name', ['nowhere/a.png', 'a.xyz', 'a'])
+def test_a_picture_that_cannot_be_written_is_told_first(name, tmp_path):
+  data = 'world:frames=2,height=8,width=12'
+  with pytest.raises(ValueError, match=r'--out=.* must be a picture in a fold'):
+    inspect.inspect(data, 'test', 1, tmp_path / name)
+
+
+@pytest.mark.parametrize(
+  ('source', 'name'),
+  [
+    ('perception_test', 'all_train.json'),
+    ('ssv2', 'labels.json'),
+    ('ssv2', 'train.json'),
+    ('movi', 'dataset_info.json'),
+    ('videos', 'manifest.json'),
+  ],
+)
+def test_damaged_json_is_told_with_its_name(source, name, tmp_path):
+  (tmp_path / 'labels.json').write_text('{"Push": "0"}')
+  for text, message in (
+    ('{"a": 1', 'is not JSON, or a damaged copy'),
+    ('3', 'holds a int'),
+  ):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=rf'{name} {message}'):
+      inspect.inspect(f'{source}:path={tmp_path}', 'train', 1, None)
+  if source == 'movi':
+    (tmp_path / name).write_text('{"splits": [{"name": "train"}]}')
+    with pytest.raises(ValueError, match=rf'{name} does not list splits'):
+      inspect.inspect(f'{source}:path={tmp_path}', 'train', 1, None)
+
+
 def test_other_names_are_errors():
   with pytest.raises(ValueError, match='nothing'):
     inspect.inspect('nothing', 'train', 1, None)
