@@ -97,6 +97,7 @@ def read_source(
       print(f'  {split}: none ({error})')
       continue
     print(f'  {split}: {len(source)} records')
+    names = getattr(source, 'names', ())
     for reason, count in getattr(source, 'excluded', {}).items():
       if count:
         print(f'    left out: {count} x {reason}')
@@ -113,7 +114,7 @@ def read_source(
           print(f'    {key}: {shape}')
       faults = [f'{split} {index}: {why}' for why in check.faults(found)]
       yield (
-        ([] if faults else sheet.labelled(f'{split} {index}', found)),
+        [] if faults else sheet.labelled(f'{split} {index}', found, names),
         faults,
       )
   if len(errors) == len(splits):

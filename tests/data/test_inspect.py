@@ -1,9 +1,10 @@
 import shutil
 
 import cv2
+import numpy as np
 import pytest
 
-from data import ingest, inspect, shards, world
+from data import ingest, inspect, shards, sheet, world
 
 
 @pytest.fixture(scope='module')
@@ -62,6 +63,14 @@ def test_says_what_a_source_holds_and_draws_its_labels(tmp_path, capsys):
   shown = drawn[16 : 16 + 96, :128, ::-1]
   differs = (shown != video).any(-1)
   assert 0.01 < differs.mean() < 0.6
+
+
+def test_captions_name_classes():
+  record = {'video': np.zeros((2, 8, 12, 3), np.uint8), 'label': np.array(1)}
+  ((caption, _),) = sheet.labelled('test 0', record, ('push', 'pull'))
+  assert caption == 'test 0 label 1, pull'
+  ((caption, _),) = sheet.labelled('test 0', record, ('push',))
+  assert caption == 'test 0 label 1'
 
 
 def test_keys_can_be_chosen(tmp_path, capsys):
