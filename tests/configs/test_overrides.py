@@ -1,13 +1,15 @@
 """What recipes leave open is reached from the command line."""
 
 import inspect
+import re
+from pathlib import Path
 
 import pytest
 from absl import flags
 from ml_collections import config_flags
 
 from configs import mae, readout
-from data import videos
+from data import source, videos
 from evals.tasks import boxes, classify, depth, points, pose
 from models import mae as objective
 from train.checkpoint import Checkpoints
@@ -55,6 +57,25 @@ def test_options_of_sources_are_part_of_the_argument(given):
   assert config['data']['sources']['train']['clips'] == '9'
 
 
+def test_commands_of_the_docs_name_options_that_there_are():
+  text = (Path(__file__).parents[2] / 'docs' / 'evals.md').read_text()
+  commands = re.findall(r'^--config=configs/readout\.py:(\S+)$', text, re.M)
+  named = set()
+  for command in commands:
+    config = readout.get_config(command).to_dict()
+    for sources in (config['data']['sources'], config['test_sources']):
+      for name, options in sources.items():
+        del options['name'], options['weight']
+        assert source.typed(name, options).keys() == options.keys()
+        assert name == 'world' or 'path' in options
+        named.add(name)
+  # All sources with labels.
+  rows = re.findall(r'^\| (`\w+`(?:, `\w+`)*) \| .* \| .* \|$', text, re.M)
+  rows = {name for row in rows for name in re.findall(r'\w+', row)}
+  assert named == rows - {'videos'}
+  assert len(named) == 9
+
+
 def test_every_option_of_what_recipes_name_can_be_overridden(given):
   config = given(
     '--config=configs/mae.py:data=DIR',
@@ -67,9 +88,9 @@ def test_every_option_of_what_recipes_name_can_be_overridden(given):
   assert config['checkpoint']['keep_every'] == 500
   assert keywords(objective.make) == config['model'].keys() - {'name'}
   assert keywords(Checkpoints.__init__) == config['checkpoint'].keys()
-  source = config['data']['sources']['train']
-  assert source['window'] == 'middle'
-  assert keywords(videos.make) - {'keys'} == source.keys() - {'name', 'weight'}
+  options = config['data']['sources']['train']
+  assert options['window'] == 'middle'
+  assert keywords(videos.make) - {'keys'} == options.keys() - {'name', 'weight'}
   heads = {'width', 'heads', 'query_std', 'dtype', 'attention'}
   for recipe in readout.RECIPES:
     tasks = readout.get_config(f'task=all,recipe={recipe}').tasks.to_dict()
