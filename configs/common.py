@@ -3,18 +3,34 @@
 import difflib
 from collections.abc import Collection
 
+from ml_collections import config_dict
 
-def parse(arg: str | None, **defaults):
+_OURS = (
+  'name',
+  'weight',
+  'keys',
+  'split',
+)  # of a source; no option of its make()
+
+
+def parse(arg: str | None, *, sources: Collection[str] = (), **defaults):
   """The options in `arg`, 'key=value,key=value', over `defaults`.
 
   Each value is cast to the type of its default; a boolean is 'true' or
   'false'.
 
+  Args:
+    arg: what is behind the colon.
+    sources: keys that name a source of data. 'data.path=DIR' is an option of
+      the source that `data` names; all of them are in the result as 'data.',
+      as text, for which options there are only the source knows.
+    **defaults: all other keys.
+
   Raises:
     ValueError: an unknown key (the nearest known one is named), no '=', or a
       value that is not of its default's type.
   """
-  options = dict(defaults)
+  options = dict(defaults) | {f'{key}.': {} for key in sources}
   for item in (arg or '').split(','):
     if not item:
       continue
@@ -23,6 +39,14 @@ def parse(arg: str | None, **defaults):
       raise ValueError(
         f'config argument {item!r} has no value: write {item}=VALUE'
       )
+    owner, dot, option = key.partition('.')
+    if dot and owner in sources:
+      if option in _OURS or not option:
+        raise ValueError(
+          f'config argument {key!r} is not an option of a source: leave it out'
+        )
+      options[f'{owner}.'][option] = value
+      continue
     choose('config argument', key, defaults)
     options[key] = _cast(key, value, type(defaults[key]))
   return options
@@ -98,7 +122,11 @@ def training(
     'step': {'accumulate': 1, 'ema': 0.0, 'freeze': ()},
     'mesh': {'replica': 1, 'fsdp': -1, 'tensor': 1},
     'init_from': {'path': '', 'at': '', 'step': -1, 'ema': False},
-    'checkpoint': {'every': every, 'keep': 3},
+    'checkpoint': {
+      'every': every,
+      'keep': 3,
+      'keep_every': config_dict.placeholder(int),
+    },
     'eval': {
       'every': every,
       'batches': eval_batches,

@@ -11,7 +11,7 @@ On a TPU the same line with another size, on every host of a pod at once;
 `config.mesh` shares it out. Expected numbers: not run, since no pod was here.
 """
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, config_dict
 
 from configs import common
 
@@ -34,10 +34,18 @@ def get_config(arg: str | None = None) -> ConfigDict:
   """Arguments.
 
   size: a key of RECIPES. data: a folder that `data.ingest` made, or 'world'
-  for the built-in world. steps, batch_size: 0 for the recipe's. seed.
+  for the built-in world; data.OPTION=VALUE: any option of `make` in
+  `data/videos.py` or `data/world.py`, as data.window=middle. steps,
+  batch_size: 0 for the recipe's. seed.
   """
   args = common.parse(
-    arg, size='S', data='world', steps=0, batch_size=0, seed=0
+    arg,
+    sources=('data',),
+    size='S',
+    data='world',
+    steps=0,
+    batch_size=0,
+    seed=0,
   )
   size, seed = args['size'], args['seed']
   recipe = RECIPES[common.choose('size', size, RECIPES)]
@@ -54,6 +62,11 @@ def get_config(arg: str | None = None) -> ConfigDict:
       'model': {
         'name': 'mae',
         'size': size,
+        # Other dimensions than the size's, if they are set.
+        **{
+          key: config_dict.placeholder(int)
+          for key in ('dim', 'depth', 'mlp', 'heads')
+        },
         **clip,
         'patch': patch,
         'output_patch': (4, *patch[1:]),
@@ -71,7 +84,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
       'data': {
         'batch_size': args['batch_size'] or recipe['batch_size'],
         'seed': seed,
-        'sources': {'train': source(args['data'], clip)},
+        'sources': {'train': source(args['data'], clip) | args['data.']},
         'keys': ('video',),
         'shuffle': True,
         'workers': 2 if size in ('tiny', 'S') else 16,
@@ -97,9 +110,11 @@ def source(data: str, clip: dict) -> dict:
     'path': data,
     **clip,
     'stride': (2, 4),
+    'window': 'random',
     'crop': 'random',
     'scale': (0.5, 1.0),
     'aspect': (0.75, 1.3333),
     'flip': 0.5,
     'validation_fraction': 0.05,
+    'fingerprint': config_dict.placeholder(str),
   }

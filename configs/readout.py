@@ -8,6 +8,12 @@ r"""Readouts of frozen or fine-tuned features: heads, trained and then tested.
 `lr=1e-4+3e-4+1e-3` trains a head per learning rate in the same step and takes
 the best on the validation split. `finetune=0.1` trains the backbone too, at a
 tenth of the learning rate. `test=SOURCE` tests on another source.
+`data.OPTION=VALUE` and `test.OPTION=VALUE` are options of the source's `make`
+in `data/SOURCE.py`, several values joined by '+':
+
+    configs/readout.py:task=depth,data=movi,data.path=DIR,data.stride=1+1
+    configs/readout.py:data=movi,data.path=DIR,test=scannet,test.path=DIR
+
 `cache=FOLDER` runs a frozen backbone once over the source and reads its
 features from there.
 
@@ -25,6 +31,25 @@ from ml_collections import ConfigDict
 
 from configs import common
 
+# Options of the tasks that recipes leave as they are.
+TASKS = {
+  'depth': {'loss': 'l2', 'patch': (2, 8, 8), 'start': 0.0},
+  'pose': {'start': 'zero', 'scale': 1.0, 'bins': 31, 'fold': False},
+  'points': {
+    'residual': False,
+    'certain_within': 6.0,
+    'query_frames': False,
+    'mode': 'first',
+  },
+  'boxes': {'loss': 'smooth_l1', 'giou_weight': 0.5, 'residual': False},
+  'classify': {'several': False, 'names': ()},
+}
+# Of the sources that have classes; another one is told with
+# --config.tasks.classify.classes=N.
+CLASSES = {'world': 16, 'ssv2': 174, 'kinetics': 700}
+# Several clips of a test video are averaged after the softmax, as published.
+# How many is not: 4 clips x 3 crops are those of TRecViT, by the same group.
+VIEWS = {'clips': 4, 'crops': 3}
 RECIPES = {
   'paper': {
     'steps': 40_000,
@@ -42,6 +67,12 @@ RECIPES = {
       'classify': {'classes': 174, 'width': 768, 'heads': 12},
     },
     'head': {'width': 1024, 'heads': 16, 'query_std': 0.02},
+    # What differs by source: its options, and those of tasks trained on it.
+    'sources': {'ssv2': VIEWS, 'kinetics': VIEWS},
+    'tasks_of': {
+      'ssv2': {'classify': {'several': True}},
+      'kinetics': {'classify': {'several': True, 'width': 1024, 'heads': 16}},
+    },
   },
   'laptop': {
     'steps': 600,
@@ -59,6 +90,8 @@ RECIPES = {
       'classify': {'classes': 16},
     },
     'head': {'width': 128, 'heads': 4, 'query_std': 1.0},
+    'sources': {},
+    'tasks_of': {},
   },
 }
 
@@ -66,15 +99,21 @@ RECIPES = {
 def get_config(arg: str | None = None) -> ConfigDict:
   """Arguments: task, data, test, recipe, seed, steps, lr, finetune, cache.
 
-  `data` and `test` are modules of data/. The recipe is laptop for the built-in
-  world and paper for any other data, unless it is given; so are its steps and
-  learning rates.
+  `data` and `test` are modules of data/, data.OPTION and test.OPTION options of
+  theirs. The recipe is laptop for the built-in world and paper for any other
+  data, unless it is given; so are its steps and learning rates.
   """
   args = common.parse(
     arg,
+    sources=('data', 'test'),
     **{'task': 'depth', 'data': 'world', 'test': '', 'recipe': ''},
     **{'seed': 0, 'steps': 0, 'lr': '', 'finetune': 0.0, 'cache': ''},
   )
+  if args['test.'] and not args['test']:
+    raise ValueError(
+      f'config arguments test.{", test.".join(args["test."])} are of no '
+      'source: name it with test=SOURCE'
+    )
   name = args['recipe'] or ('laptop' if args['data'] == 'world' else 'paper')
   recipe = RECIPES[common.choose('recipe', name, RECIPES)]
   lrs = recipe['lrs']
@@ -108,25 +147,51 @@ def get_config(arg: str | None = None) -> ConfigDict:
       'steps': steps,
       'lrs': lrs,
       'finetune': args['finetune'],
-      'tasks': {
-        task: recipe['head']
-        | recipe['tasks'][common.choose('task', task, recipe['tasks'])]
-        for task in tasks
-      },
+      'tasks': {task: options_of(task, args['data'], recipe) for task in tasks},
       'features': {'depth': 0.95, 'feature_dtype': 'float32'},
       'feature_cache': args['cache'],
       'data': {
         'batch_size': recipe['batch_size'],
         'seed': args['seed'],
-        'sources': {args['data']: {'name': args['data'], 'weight': 1.0}},
+        'sources': source(args, 'data', recipe['sources']),
         'keys': ('video',),
         'shuffle': True,
         'workers': recipe['workers'],
         'max_bad': 0.0,
       },
-      'test_sources': {args['test']: {'name': args['test'], 'weight': 1.0}}
+      'test_sources': source(args, 'test', recipe['sources'])
       if args['test']
       else {},
       **config,
     }
   )
+
+
+def source(args: dict, key: str, options: dict) -> dict:
+  """The source that argument `key` names, with the options that it is given.
+
+  Other options are the recipe's for it, if it has any; the pretraining run's,
+  if that was trained on it; or those of its `make`.
+  """
+  name = args[key]
+  made = {'name': name, 'weight': 1.0}
+  if name in options:
+    made |= options[name]
+  return {name: made | args[f'{key}.']}
+
+
+def options_of(task: str, data: str, recipe: dict) -> dict:
+  """All options of a task that is trained on source `data`."""
+  common.choose('task', task, TASKS)
+  options = {
+    **{'dtype': 'float32', 'attention': 'auto'},
+    **TASKS[task],
+    **recipe['head'],
+    **recipe['tasks'][task],
+  }
+  if task == 'classify' and data in CLASSES:
+    options['classes'] = CLASSES[data]
+  of_source = recipe['tasks_of']
+  if data in of_source and task in of_source[data]:
+    options |= of_source[data][task]
+  return options

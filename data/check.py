@@ -12,6 +12,7 @@ TABLE = {
   'intrinsics': ('float32', '3 3'),
   'tracks': ('float32', 'q t 2'),
   'tracks_visible': ('bool', 'q t'),
+  'query_frames': ('int32', 'q'),
   'boxes': ('float32', 'o t 4'),
   'boxes_visible': ('bool', 'o t'),
   'segmentation': ('uint8', 't h w 1'),
@@ -99,6 +100,12 @@ def _tracks(tracks, record):
     yield from _outside(tracks, record['tracks_visible'])
 
 
+def _query_frames(frames, record):
+  total = record['tracks'].shape[1] if 'tracks' in record else np.inf
+  if frames.min(initial=0) < 0 or frames.max(initial=0) >= total:
+    yield f'{frames.min()} to {frames.max()}, expected 0 to {total - 1}'
+
+
 def _boxes(boxes, record):
   if not np.isfinite(boxes).all():
     yield 'not finite'
@@ -128,6 +135,7 @@ _RANGES = {
   'pose': _pose,
   'intrinsics': _intrinsics,
   'tracks': _tracks,
+  'query_frames': _query_frames,
   'boxes': _boxes,
   'label': _number,
   'video_id': _number,

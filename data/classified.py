@@ -16,11 +16,12 @@ KEYS = ('video', 'label', 'video_id')
 
 @dataclasses.dataclass(frozen=True)
 class Classified:
-  """A `data.source.Source` of `clips` records per video, one after the other.
+  """A `data.source.Source` of clips x crops records per video.
 
-  A random clip, cut and flip for training; otherwise clips are spread evenly
-  over the video and show its centre, so that the probabilities of all records
-  with one video_id can be averaged.
+  They follow one another, all crops of the first clip first. A random clip,
+  cut and flip for training; otherwise clips are spread evenly over the video,
+  and crops over the longer side of its picture, so that the probabilities of
+  all records with one video_id can be averaged.
   """
 
   files: tuple[Path, ...]
@@ -33,6 +34,7 @@ class Classified:
   width: int
   stride: tuple[int, int]
   clips: int
+  crops: int
   random: bool
   scale: tuple[float, float]
   aspect: tuple[float, float]
@@ -45,7 +47,12 @@ class Classified:
 
   def __len__(self) -> int:
     """Number of clips."""
-    return len(self.files) * self.clips
+    return len(self.files) * self.clips * self.crops
+
+  @property
+  def classes(self) -> int:
+    """How many there are, or must be at least, as far as the list tells."""
+    return max(len(self.names), int(self.labels.max()) + 1)
 
   def read(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """One clip, with the keys asked for.
@@ -53,7 +60,7 @@ class Classified:
     Raises:
       BadRecord: the file is missing, damaged or not a video.
     """
-    which, number = divmod(index, self.clips)
+    which, number = divmod(index, self.clips * self.crops)
     record = {
       'label': np.array(self.labels[which], np.int32),
       'video_id': np.array(which, np.int32),
@@ -70,10 +77,13 @@ class Classified:
   ) -> np.ndarray:
     total = count(file)
     if not self.random:
+      clip, crop = divmod(number, self.crops)
       window = labelled.spread_window(
-        total, self.frames, self.stride, number, self.clips
+        total, self.frames, self.stride, clip, self.clips
       )
-      part = labelled.centred(pictures(file, window), self.height, self.width)
+      part = labelled.spread_part(
+        *(pictures(file, window), self.height, self.width, crop, self.crops)
+      )
       return labelled.resize(part, self.height, self.width)
     window = labelled.window(rng, total, self.frames, self.stride)
     whole = pictures(file, window)
@@ -99,6 +109,7 @@ def make(
   width: int,
   stride: Sequence[int],
   clips: int,
+  crops: int,
   scale: Sequence[int | float],
   aspect: Sequence[int | float],
   flip: int | float,
@@ -113,6 +124,10 @@ def make(
   labelled.check_positive(
     name, frames=frames, height=height, width=width, clips=clips
   )
+  if crops not in (1, 3):
+    raise ValueError(
+      f'{name}: crops={crops}: 1 (the centre) or 3 (both ends and the centre)?'
+    )
   labelled.check_stride(name, stride)
   if not 0 < scale[0] <= scale[1] <= 1 or not 0 < aspect[0] <= aspect[1]:
     raise ValueError(
@@ -135,6 +150,7 @@ def make(
     width=width,
     stride=tuple(stride),
     clips=1 if split == 'train' else clips,
+    crops=1 if split == 'train' else crops,
     random=split == 'train',
     scale=tuple(map(float, scale)),
     aspect=tuple(map(float, aspect)),

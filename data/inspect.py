@@ -11,12 +11,9 @@ names some. Prints counts, reads some records from end to end, checks them
 on the video, depth and objects below it. Ends with an error if a record is bad.
 """
 
-import difflib
-import importlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +97,7 @@ def read_source(
       print(f'  {split}: none ({error})')
       continue
     print(f'  {split}: {len(source)} records')
+    names = getattr(source, 'names', ())
     for reason, count in getattr(source, 'excluded', {}).items():
       if count:
         print(f'    left out: {count} x {reason}')
@@ -116,7 +114,7 @@ def read_source(
           print(f'    {key}: {shape}')
       faults = [f'{split} {index}: {why}' for why in check.faults(found)]
       yield (
-        ([] if faults else sheet.labelled(f'{split} {index}', found)),
+        [] if faults else sheet.labelled(f'{split} {index}', found, names),
         faults,
       )
   if len(errors) == len(splits):
@@ -126,7 +124,7 @@ def read_source(
 def parse(text: str) -> tuple[str, dict[str, Any]]:
   """Name and options of a source, 'NAME:key=value,key=value'.
 
-  Values are of the type of the option's default, in the source's make().
+  Values are read as `data.source.typed` says.
 
   Raises:
     ValueError: no such source or option (the nearest is named), or a value of
@@ -138,42 +136,12 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
       f'{name} is no folder, nor the name of a source, as world or tapvid'
     )
   options: dict[str, Any] = {'keys': source_lib.keys_of(name)}
-  make = importlib.import_module(f'data.{name}').make
-  known = {
-    key: each.default
-    for key, each in signature(make).parameters.items()
-    if each.kind is Parameter.KEYWORD_ONLY
-  }
   for item in rest.split(',') if rest else ():
     key, equals, value = item.partition('=')
     if not equals:
       raise ValueError(f'{name}: {item!r} has no value: write {item}=VALUE')
-    if key not in known:
-      near = difflib.get_close_matches(key, known, n=1, cutoff=0)
-      raise ValueError(
-        f'{name}: unknown option {key!r}: expected one of {", ".join(known)}; '
-        f'did you mean {near[0]!r}?'
-      )
-    options[key] = _cast(f'{name}: {key}', value, known[key])
-  return name, options
-
-
-def _cast(what: str, value: str, default: Any) -> Any:
-  """The value as one of the type of `default`; text if that has none."""
-  if isinstance(default, bool):
-    if value not in ('true', 'false'):
-      raise ValueError(f"{what}={value!r} must be 'true' or 'false'")
-    return value == 'true'
-  if isinstance(default, tuple):
-    return tuple(_cast(what, part, default[0]) for part in value.split('+'))
-  if not isinstance(default, int | float):
-    return value
-  try:
-    return type(default)(value)
-  except ValueError:
-    raise ValueError(
-      f'{what}={value!r} must be of type {type(default).__name__}'
-    ) from None
+    options[key] = value
+  return name, source_lib.typed(name, options)
 
 
 def inspect(
@@ -188,7 +156,8 @@ def inspect(
     out: the picture.
 
   Raises:
-    ValueError: neither an ingested folder nor a source.
+    ValueError: neither an ingested folder nor a source, or a picture that
+      cannot be written.
   """
   if Path(data).is_dir():
     out = out or Path(data) / 'contact.png'
@@ -201,6 +170,10 @@ def inspect(
     print(f'{data}')
     splits = (split,) if split else labelled.SPLITS
     found = read_source(name, options, splits, records)
+  if not out.absolute().parent.is_dir() or not cv2.haveImageWriter(str(out)):
+    raise ValueError(
+      f'--out={out} must be a picture in a folder that there is, as sheet.png'
+    )
   rows, bad, checked = [], [], 0
   for drawn, faults in found:
     checked += 1
@@ -211,7 +184,8 @@ def inspect(
   for fault in bad:
     print(f'    {fault}')
   if rows:
-    cv2.imwrite(str(out), sheet.sheet(rows)[..., ::-1])
+    if not cv2.imwrite(str(out), sheet.sheet(rows)[..., ::-1]):
+      raise OSError(f'--out={out} cannot be written')
     print(f'  contact sheet: {out}')
   return {'checked': checked, 'bad': bad, 'picture': out if rows else None}
 

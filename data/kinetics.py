@@ -11,6 +11,7 @@ A list is read by what is in it:
 
 import csv
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,12 +33,14 @@ def make(
   width: int = 224,
   stride: Sequence[int] = (4, 4),
   clips: int = 1,
+  crops: int = 1,
   scale: Sequence[int | float] = (0.3, 1.0),
   aspect: Sequence[int | float] = (3 / 4, 4 / 3),
   flip: int | float = 0.5,
   train: str = 'train.csv',
-  validation: str = 'val.csv',
+  validation: str = '',
   test: str = 'val.csv',
+  validation_fraction: int | float = 0.05,
 ) -> classified.Classified:
   """Clips of the videos of a split; see `classified.Classified`.
 
@@ -58,19 +61,24 @@ def make(
     stride: least and greatest distance between frames; less where a video is
       too short.
     clips: of each video, in the splits that are not for training.
+    crops: of each of those clips: 1, the centre, or 3, at both ends of the
+      longer side and the centre.
     scale: least and greatest area of a cut for training, of the picture's.
     aspect: least and greatest width / height of a cut for training.
     flip: probability of mirroring for training.
     train: the list of this split, below `path`.
-    validation: as `train`.
+    validation: as `train`; '' (ours): videos of `train`, by hash, that are
+      then not trained on. Clips of one video of the web stay together.
     test: as `train`. Most copies have two splits, so that by default test is
+      the published validation.
+    validation_fraction: of the videos of `train`, if there is no list for
       validation.
 
   Raises:
     ValueError: a bad option, a list in another format, or no video.
   """
   labelled.check_split('kinetics', split)
-  lists = {'train': train, 'validation': validation, 'test': test}
+  lists = {'train': train, 'validation': validation or train, 'test': test}
   file, folder = Path(path) / lists[split], Path(path) / videos
   classes = []
   if _is_csv(file):
@@ -78,23 +86,35 @@ def make(
     listed = _csv_rows(file, folder, classes)
   else:
     listed = _list_rows(file, folder)
-  rows = [row for row in listed if row[0] and row[0].is_file()]
+  on_disk = [row for row in listed if row[0] and row[0].is_file()]
+  rows = on_disk
+  if split != 'test' and not validation:
+    mine = labelled.part_of_train(
+      'kinetics', split, [_video(file) for file, _ in rows], validation_fraction
+    )
+    rows = [row for row, kept in zip(rows, mine) if kept]
   return classified.make(
     'kinetics',
     split,
     rows=rows,
     names=classes,
-    excluded={f'video not in {folder}': len(listed) - len(rows)},
+    excluded={f'video not in {folder}': len(listed) - len(on_disk)},
     keys=keys,
     frames=frames,
     height=height,
     width=width,
     stride=stride,
     clips=clips,
+    crops=crops,
     scale=scale,
     aspect=aspect,
     flip=flip,
   )
+
+
+def _video(file: Path) -> str:
+  """What a clip is of, without its times, if its name has any."""
+  return re.sub(r'_\d{6}_\d{6}$', '', file.stem)
 
 
 def _is_csv(file: Path) -> bool:

@@ -1,5 +1,6 @@
 """What the readers of labelled data sets share: frames, rows and checks."""
 
+import hashlib
 from collections.abc import Sequence
 
 import cv2
@@ -103,6 +104,26 @@ def centred(
   return frames[:, box.top : bottom, box.left : right]
 
 
+def spread_part(
+  frames: Shaped[np.ndarray, 't _h _w c'],
+  height: int,
+  width: int,
+  number: int,
+  count: int,
+) -> Shaped[np.ndarray, 't _y _x c']:
+  """As `centred`, but part `number` of `count`, evenly from end to end.
+
+  They are spread over the side that the centred part does not fill; one part
+  is the centre.
+  """
+  box = transforms.centre_box(*frames.shape[1:3], width / height)
+  top, left = box.top, box.left
+  if count > 1:
+    top = (frames.shape[1] - box.height) * number // (count - 1)
+    left = (frames.shape[2] - box.width) * number // (count - 1)
+  return frames[:, top : top + box.height, left : left + box.width]
+
+
 def centred_intrinsics(
   intrinsics: Float[np.ndarray, '3 3'],
   size: tuple[int, int],
@@ -170,6 +191,52 @@ def spread_window(
     return middle
   spare = total - 1 - (middle[-1] - middle[0])
   return middle - middle[0] + spare * number // (clips - 1)
+
+
+def part_of_train(
+  name: str, split: str, groups: Sequence[str], fraction: int | float
+) -> Bool[np.ndarray, 'n']:
+  """What a split has of a list for training that also gives validation.
+
+  Where a data set has two splits, a learning rate chosen on its second one
+  would be chosen on what is tested. So a part of the first is held out, by the
+  hash of a name: the same on every machine, whatever else there is. At least
+  one group is, if there are two, and a single one is not. That there is such a
+  part is our choice.
+
+  Args:
+    name: of the source.
+    split: 'train' or 'validation'.
+    groups: of each of n clips; those of one group stay together.
+    fraction: of the groups, for validation; 0: none.
+
+  Raises:
+    ValueError: a fraction that is not one, or that leaves nothing.
+  """
+  if not 0 <= fraction < 1:
+    raise ValueError(
+      f'{name}: validation_fraction={fraction} must be 0 or more, and less '
+      'than 1'
+    )
+  hashes = np.array(
+    [
+      int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], 'big')
+      for group in groups
+    ],
+    np.uint64,
+  )
+  several = len(np.unique(hashes)) > 1
+  held = several & (hashes / 2.0**64 < fraction)
+  if fraction and several:
+    held |= hashes == hashes.min()
+  mine = held == (split == 'validation')
+  if len(groups) and not mine.any():
+    raise ValueError(
+      f'{name}: validation_fraction={fraction} of the {len(np.unique(hashes))} '
+      f'for training leaves none for {split}: change it, or say with '
+      'validation= where the validation split is'
+    )
+  return mine
 
 
 def check_keys(name: str, keys: Sequence[str], known: Sequence[str]):

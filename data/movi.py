@@ -6,7 +6,7 @@ is 24 frames, 12 in a second, of a camera that moves on a line.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -26,6 +26,7 @@ KEYS = (
   'boxes_visible',
   'segmentation',
 )
+_LENGTHS = 'instances/bbox_frames/ragged_row_lengths_0'
 _NUMBERS = (
   'metadata/height',
   'metadata/width',
@@ -38,7 +39,7 @@ _NUMBERS = (
   'instances/bboxes_3d',
   'instances/bboxes/ragged_flat_values',
   'instances/bbox_frames/ragged_flat_values',
-  'instances/bbox_frames/ragged_row_lengths_0',
+  _LENGTHS,
 )
 # A list of PNGs each, and of which keys they are needed for.
 _PICTURES = {
@@ -48,6 +49,8 @@ _PICTURES = {
   'object_coordinates': {'tracks', 'tracks_visible'},
   'normal': {'tracks', 'tracks_visible'},
 }
+_BOXES = {'boxes', 'boxes_visible'}
+_MOST = 23  # objects of a clip of MOVi, A to F
 # Blender's camera looks along -z with y up; OpenCV's along z with y down.
 _BLENDER = np.diag([1.0, -1.0, -1.0])
 
@@ -57,6 +60,7 @@ class Movi:
   """A `data.source.Source`. See `make`."""
 
   folder: tfds.Folder
+  excluded: Mapping[str, int]  # left out, by reason
   keys: tuple[str, ...]
   frames: int
   height: int
@@ -65,6 +69,11 @@ class Movi:
   random: bool
   points: int
   objects: int
+
+  @property
+  def is_fixed(self) -> bool:
+    """Whether a record is always the same clip."""
+    return not self.random
 
   def __len__(self) -> int:
     """Number of records."""
@@ -96,7 +105,11 @@ class Movi:
       'pose': _pose(found, window),
       'intrinsics': _intrinsics(found, size),
     }
-    clip['boxes'], clip['boxes_visible'] = _boxes(found, window, self.objects)
+    boxes, visible = _boxes(found, window)
+    if len(boxes) > max(self.objects, _MOST) and _BOXES & {*self.keys}:
+      raise ValueError(f'{len(boxes)} objects, at most {_MOST} are possible')
+    padded = labelled.pad_rows(boxes, visible, self.objects)
+    clip['boxes'], clip['boxes_visible'] = padded
     if 'video' in found:
       video = _decode(found['video'], window)
       clip['video'] = labelled.resize(video, *size)
@@ -143,10 +156,12 @@ def make(
   Depth is z, made of the stored distance from the camera; video is averaged
   where it shrinks, depth and segmentation are the nearest pixel. Boxes are of
   all objects, in the order of the segmentation; a record with more than
-  `objects` keeps the first. Tracks start in frame 0, as
-  `data/movi_tracks.py` says; where frame 0 has fewer pixels to follow than
-  `points`, the last rows are padding. Training draws window and points; the
-  other splits have the middle window, and points drawn by the record's index.
+  `objects` keeps the first, and `excluded` counts the others: for that all
+  records are read when this is called, if there may be such. Tracks start in
+  frame 0, as `data/movi_tracks.py` says; where frame 0 has fewer pixels to
+  follow than `points`, the last rows are padding. Training draws window and
+  points; the other splits have the middle window, and points drawn by the
+  record's index.
 
   Args:
     split: 'train', 'validation' or 'test' (objects and backgrounds not seen
@@ -190,6 +205,7 @@ def make(
     )
   return Movi(
     folder=folder,
+    excluded=_excluded(folder, objects) if _BOXES & {*keys} else {},
     keys=tuple(keys),
     frames=frames,
     height=height,
@@ -199,6 +215,20 @@ def make(
     points=points,
     objects=objects,
   )
+
+
+def _excluded(folder: tfds.Folder, objects: int) -> dict[str, int]:
+  """How many objects have no row, in all records."""
+  if objects >= _MOST:
+    return {}
+  beyond = 0
+  for index in range(len(folder)):
+    try:
+      found = tfds.features(folder.read(index), [_LENGTHS])
+    except BadRecord:
+      continue  # whoever reads it is told
+    beyond += max(0, len(found[_LENGTHS]) - objects)
+  return {f'object beyond the first {objects}': beyond} if beyond else {}
 
 
 def _decode(pictures: list[bytes], frames: Int[np.ndarray, 't']) -> np.ndarray:
@@ -272,16 +302,16 @@ def _rotation(
 
 def _per_object(found, name: str, *shape: int) -> np.ndarray:
   """A feature [o t ...] of the objects."""
-  objects = len(found['instances/bbox_frames/ragged_row_lengths_0'])
+  objects = len(found[_LENGTHS])
   total = len(found['camera/positions']) // 3
   return found[f'instances/{name}'].reshape(objects, total, *shape)
 
 
 def _boxes(
-  found, window, objects: int
+  found, window
 ) -> tuple[Float[np.ndarray, 'o t 4'], Bool[np.ndarray, 'o t']]:
   """Boxes of the frames that each object is seen in; the others are 0."""
-  lengths = found['instances/bbox_frames/ragged_row_lengths_0']
+  lengths = found[_LENGTHS]
   which = np.repeat(np.arange(len(lengths)), lengths)
   frame = found['instances/bbox_frames/ragged_flat_values']
   total = len(found['camera/positions']) // 3
@@ -290,4 +320,4 @@ def _boxes(
   values = found['instances/bboxes/ragged_flat_values']
   boxes[which, frame] = values.reshape(-1, 4)
   visible[which, frame] = True
-  return labelled.pad_rows(boxes[:, window], visible[:, window], objects)
+  return boxes[:, window], visible[:, window]

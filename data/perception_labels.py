@@ -30,6 +30,11 @@ class Labels:
     queries = seen[:, 0]
     return values[queries], seen[queries]
 
+  def seen_in(self, frames: Int[np.ndarray, 's']) -> Int[np.ndarray, 's']:
+    """How many rows are seen in each of these frames."""
+    counts = np.bincount(self.frame[self.seen], minlength=frames.max() + 1)
+    return counts[frames]
+
   def starts(
     self, total: int, frames: int, stride: int
   ) -> Bool[np.ndarray, '{total}']:

@@ -6,7 +6,6 @@ frame where they are seen, boxes once a second.
 """
 
 import dataclasses
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,12 +15,13 @@ import av
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from data import labelled, perception_labels, video
+from data import json_file, labelled, perception_labels, video
 from data.source import BadRecord
 
 KEYS = ('video', 'tracks', 'tracks_visible', 'boxes', 'boxes_visible')
 # Our names of the splits, and those of the data set.
 SPLITS = {'train': 'train', 'validation': 'valid', 'test': 'test'}
+_ROW = {'tracks': 'track', 'boxes': 'box'}
 _READERS = {
   'tracks': perception_labels.points,
   'boxes': perception_labels.boxes,
@@ -50,6 +50,11 @@ class PerceptionTest:
   width: int
   stride: int
   rows: Mapping[str, int]  # tracks, boxes
+
+  @property
+  def is_fixed(self) -> bool:
+    """Whether a record is always the same clip."""
+    return not self.random
 
   def __len__(self) -> int:
     """Number of records."""
@@ -97,7 +102,8 @@ def make(
   clip starts where something is annotated that is annotated again later in the
   clip: in training at any such frame, otherwise at the first. What is not seen
   in the frame where the clip starts is left out, as are rows beyond `points`
-  or `objects`. Frames without an annotation are not visible; neither is an
+  or `objects` (in training, `excluded` counts those of each video's fullest
+  clip). Frames without an annotation are not visible; neither is an
   object that is masked (hidden in a game of cups).
 
   Listed videos are left out if they are not on disk, lack the labels, or have
@@ -135,6 +141,7 @@ def make(
   )
   wanted = [name for name in _READERS if {name, f'{name}_visible'} & {*keys}]
   file = Path(path) / annotations.format(split=SPLITS[split])
+  rows = {'tracks': points, 'boxes': objects}
   found, excluded = [], Counter()
   for name, entry in _load(file).items():
     try:
@@ -148,8 +155,13 @@ def make(
     reason = _reason(made, wanted)
     if reason:
       excluded[reason] += 1
-    else:
-      found.append(made)
+      continue
+    found.append(made)
+    starts = made.starts if split == 'train' else made.starts[:1]
+    for what, each in made.labels.items():
+      beyond = int(each.seen_in(starts).max()) - rows[what]
+      if beyond > 0:
+        excluded[f'{_ROW[what]} beyond the first {rows[what]}'] += beyond
   if not found:
     raise ValueError(
       f'perception_test: no video of {split!r} in {file} is left with '
@@ -166,7 +178,7 @@ def make(
     height=height,
     width=width,
     stride=stride,
-    rows={'tracks': points, 'boxes': objects},
+    rows=rows,
   )
 
 
@@ -176,7 +188,7 @@ def _load(file: Path) -> dict[str, Any]:
       f'perception_test: {file} is missing. Put the annotations there, or name '
       'others with annotations='
     )
-  return json.loads(file.read_text())
+  return json_file.read(file, dict)
 
 
 def _video(

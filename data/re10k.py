@@ -97,8 +97,9 @@ def make(
   stride: Sequence[int] = (1, 1),
   clips: int = 1,
   train: str = 'train',
-  validation: str = 'test',
+  validation: str = '',
   test: str = 'test',
+  validation_fraction: int | float = 0.05,
 ) -> Re10k:
   """Clips of the scenes of a split.
 
@@ -123,10 +124,12 @@ def make(
     stride: least and greatest distance between frames, in rows. The published
       one is not known.
     clips: of each scene, in the splits that are not for training.
-    train: subfolder with this split. There is no third one on the web: by
-      default validation is test.
-    validation: as `train`.
+    train: subfolder with this split.
+    validation: as `train`; '' (ours, as there is no third one on the web):
+      scenes of `train`, by hash, that are then not trained on.
     test: as `train`.
+    validation_fraction: of the scenes of `train`, if there is no subfolder
+      for validation.
 
   Raises:
     ValueError: a bad option, a text in another format or no scene.
@@ -137,10 +140,17 @@ def make(
     're10k', frames=frames, height=height, width=width, clips=clips
   )
   labelled.check_stride('re10k', stride)
-  folder = {'train': train, 'validation': validation, 'test': test}[split]
-  texts, pictures = Path(path) / folder, Path(images or path) / folder
+  folder = {'train': train, 'validation': validation or train, 'test': test}
+  texts = Path(path) / folder[split]
+  pictures = Path(images or path) / folder[split]
+  files = sorted(texts.glob('*.txt'))
+  if split != 'test' and not validation:
+    mine = labelled.part_of_train(
+      're10k', split, [file.stem for file in files], validation_fraction
+    )
+    files = [file for file, kept in zip(files, mine) if kept]
   scenes, excluded = [], Counter()
-  for text in sorted(texts.glob('*.txt')):
+  for text in files:
     rows, missing = _present(text, pictures / text.stem)
     excluded['row whose frame is missing'] += missing
     if len(rows) < frames:
@@ -149,8 +159,9 @@ def make(
       scenes.append(text.stem)
   if not scenes:
     raise ValueError(
-      f're10k: no scene of {texts}/*.txt has {frames} frames in {pictures}: '
-      f'{dict(excluded)}. Frames must be named SCENE/TIMESTAMP.png (or .jpg).'
+      f're10k: no scene of {texts}/*.txt for {split} has {frames} frames in '
+      f'{pictures}: {dict(excluded)}. Frames must be named '
+      'SCENE/TIMESTAMP.png (or .jpg).'
     )
   return Re10k(
     scenes=tuple(scenes),

@@ -12,7 +12,6 @@
 
 import dataclasses
 import functools
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 from array_record.python import array_record_module
 
+from data import json_file
 from data.source import BadRecord
 
 MANIFEST, INDEX, QUARANTINE = 'manifest.json', 'index.npz', 'quarantine.jsonl'
@@ -76,7 +76,7 @@ def manifest(path: Path) -> dict[str, Any]:
       f'data: {path} has no {MANIFEST}: it was not ingested, or ingestion has '
       f'not finished. Run `{command}` (again: it goes on where it stopped).'
     )
-  return json.loads((path / MANIFEST).read_text())
+  return json_file.read(path / MANIFEST, dict)
 
 
 def open_shards(path: Path, fingerprint: str | None = None) -> Shards:

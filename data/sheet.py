@@ -19,8 +19,16 @@ def spread(total: int, count: int) -> list[int]:
   return sorted({round(n) for n in np.linspace(0, total - 1, count)})
 
 
-def labelled(name: str, record: Mapping[str, np.ndarray]) -> list[Row]:
-  """Rows of a record: its video with boxes and tracks, depth, objects."""
+def labelled(
+  name: str, record: Mapping[str, np.ndarray], names: Sequence[str] = ()
+) -> list[Row]:
+  """Rows of a record: its video with boxes and tracks, depth, objects.
+
+  Args:
+    name: of the record.
+    record: what is known of it.
+    names: of classes.
+  """
   rows = []
   if 'video' in record:
     video = record['video']
@@ -34,6 +42,8 @@ def labelled(name: str, record: Mapping[str, np.ndarray]) -> list[Row]:
     numbers = ', '.join(
       f'{key} {record[key]}' for key in ('label', 'video_id') if key in record
     )
+    if 'label' in record and 0 <= record['label'] < len(names):
+      numbers += f', {names[record["label"]]}'
     rows.append((f'{name} {numbers}', video))
   if 'depth' in record:
     depth = record['depth']

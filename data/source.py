@@ -13,6 +13,7 @@ that has its labels:
 | intrinsics | float32 [3 3] | pixels; a pixel's centre is at +0.5 |
 | tracks | float32 [q t 2] | points (x, y) in [0, 1], raster |
 | tracks_visible | bool [q t] | inside the frame and not occluded |
+| query_frames | int32 [q] | frame in which each point is asked for; else 0 |
 | boxes | float32 [o t 4] | (ymin, xmin, ymax, xmax) in [0, 1] |
 | boxes_visible | bool [o t] | the object has a visible pixel |
 | segmentation | uint8 [t h w 1] | 0 background, object o is o + 1 |
@@ -26,9 +27,11 @@ What an index leaves out (videos that are not on disk, clips without an object)
 is counted in the source's attribute `excluded`: {reason: count}.
 """
 
+import difflib
 import importlib
+import inspect
 from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -42,7 +45,8 @@ class Source(Protocol):
   """Random access to the clips of one split of one data set.
 
   One that says `is_fixed = True` draws nothing from `rng`: it always gives
-  the same clip of a record.
+  the same clip of a record. One with labels may say how many `classes` there
+  are, and their `names`.
   """
 
   def __len__(self) -> int:
@@ -64,10 +68,91 @@ class Source(Protocol):
 def make(name: str, split: str, **options) -> Source:
   """The source of module `data/<name>.py`.
 
+  Args:
+    name: of the module.
+    split: 'train', 'validation' or 'test'.
+    **options: of its make(), see `typed`.
+
   Raises:
-    ValueError: no such module, or a bad option.
+    ValueError: no such source; an option that is missing, unknown or bad.
   """
-  return _module(name).make(split, **options)
+  given = typed(name, options)
+  missing = [
+    key
+    for key, each in _options(name).items()
+    if each.default is each.empty and key not in given
+  ]
+  if missing:
+    raise ValueError(
+      f'data source {name!r} needs the option {", ".join(missing)}: write '
+      f"data.{missing[0]}=VALUE into the recipe's argument (test."
+      f'{missing[0]}=VALUE for test={name}), or {name}:{missing[0]}=VALUE for '
+      'data.inspect'
+    )
+  return _module(name).make(split, **given)
+
+
+def typed(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+  """Options of a source's make(), with text turned into values.
+
+  On command lines all values are text. It becomes what the option's default
+  is: a number, true or false, or several of them joined by '+'. Where the
+  default is text or there is none, it stays.
+
+  Args:
+    name: of the source.
+    options: some of its options.
+
+  Raises:
+    ValueError: no such source or option (the nearest is named), or text that
+      is no such value.
+  """
+  known = _options(name)
+  takes_any = any(
+    each.kind is inspect.Parameter.VAR_KEYWORD
+    for each in inspect.signature(_module(name).make).parameters.values()
+  )
+  values = {}
+  for key, value in options.items():
+    if key not in known:
+      if not takes_any:
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0)
+        raise ValueError(
+          f'data source {name!r}: unknown option {key!r}: expected one of '
+          f'{", ".join(known)}; did you mean {near[0]!r}?'
+        )
+    elif isinstance(value, str):
+      value = _value(f'data source {name!r}: {key}', value, known[key].default)
+    values[key] = value
+  return values
+
+
+def _options(name: str) -> dict[str, inspect.Parameter]:
+  """The keyword arguments of a source's make()."""
+  parameters = inspect.signature(_module(name).make).parameters
+  return {
+    key: each
+    for key, each in parameters.items()
+    if each.kind is inspect.Parameter.KEYWORD_ONLY
+  }
+
+
+def _value(what: str, text: str, default: Any) -> Any:
+  """The text as a value of the type of `default`."""
+  if isinstance(default, bool):
+    if text not in ('true', 'false'):
+      raise ValueError(f"{what}={text!r} must be 'true' or 'false'")
+    return text == 'true'
+  if isinstance(default, tuple):
+    return tuple(_value(what, part, default[0]) for part in text.split('+'))
+  if not isinstance(default, int | float):
+    return text
+  try:
+    return type(default)(text)
+  except ValueError:
+    raise ValueError(
+      f'{what}={text!r} must be of type {type(default).__name__}'
+    ) from None
 
 
 def keys_of(name: str) -> tuple[str, ...]:
@@ -76,18 +161,12 @@ def keys_of(name: str) -> tuple[str, ...]:
   Raises:
     ValueError: no such module, or not a source.
   """
-  module = _module(name)
-  if not hasattr(module, 'KEYS'):
-    raise ValueError(
-      f'data/{name}.py is not a source: it has no KEYS. Choose one that has, '
-      "such as 'world' or 'videos'."
-    )
-  return tuple(module.KEYS)
+  return tuple(_module(name).KEYS)
 
 
 def _module(name: str):
   try:
-    return importlib.import_module(f'data.{name}')
+    module = importlib.import_module(f'data.{name}')
   except ModuleNotFoundError as error:
     if error.name != f'data.{name}':
       raise
@@ -95,3 +174,9 @@ def _module(name: str):
       f'data source {name!r} does not exist: data/{name}.py is missing. '
       "Choose a module of data/ with a make(), such as 'world' or 'videos'."
     ) from None
+  if not hasattr(module, 'KEYS') or not hasattr(module, 'make'):
+    raise ValueError(
+      f'data/{name}.py is not a source: it has no KEYS and make(). Choose one '
+      "that has, such as 'world' or 'videos'."
+    )
+  return module

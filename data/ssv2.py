@@ -6,11 +6,10 @@ name of its class with placeholders in [brackets]. Videos are VIDEOS/ID.webm
 (Goyal et al., arXiv 1706.04261).
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from data import classified, labelled
+from data import classified, json_file, labelled
 
 KEYS = classified.KEYS
 
@@ -26,11 +25,13 @@ def make(
   width: int = 224,
   stride: Sequence[int] = (2, 2),
   clips: int = 1,
+  crops: int = 1,
   scale: Sequence[int | float] = (0.3, 1.0),
   aspect: Sequence[int | float] = (3 / 4, 4 / 3),
   train: str = 'train.json',
-  validation: str = 'validation.json',
+  validation: str = '',
   test: str = 'validation.json',
+  validation_fraction: int | float = 0.05,
 ) -> classified.Classified:
   """Clips of the videos of a split; see `classified.Classified`.
 
@@ -48,29 +49,39 @@ def make(
     stride: least and greatest distance between frames, of 12 in a second; less
       where a video is too short.
     clips: of each video, in the splits that are not for training.
+    crops: of each of those clips: 1, the centre, or 3, at both ends of the
+      longer side and the centre.
     scale: least and greatest area of a cut for training, of the picture's.
     aspect: least and greatest width / height of a cut for training.
     train: the list of this split, below `path`.
-    validation: as `train`.
+    validation: as `train`; '' (ours): videos of `train`, by hash, that are
+      then not trained on.
     test: as `train`; the published one has no classes, so that by default
-      test is validation.
+      test is the published validation.
+    validation_fraction: of the videos of `train`, if there is no list for
+      validation.
 
   Raises:
     ValueError: a bad option, a list in another format, or no video.
   """
   labelled.check_split('ssv2', split)
-  lists = {'train': train, 'validation': validation, 'test': test}
-  classes = _load(Path(path) / 'labels.json')
+  lists = {'train': train, 'validation': validation or train, 'test': test}
+  classes = _load(Path(path) / 'labels.json', dict)
   names = sorted(classes, key=lambda name: int(classes[name]))
   folder = Path(path) / videos
   on_disk = {file.stem for file in folder.glob('*.webm')}
   rows, missing = [], 0
-  for entry in _load(Path(path) / lists[split]):
+  for entry in _load(Path(path) / lists[split], list):
     label = _label(entry, classes, Path(path) / lists[split])
     if str(entry['id']) in on_disk:
       rows.append((folder / f'{entry["id"]}.webm', label))
     else:
       missing += 1
+  if split != 'test' and not validation:
+    mine = labelled.part_of_train(
+      'ssv2', split, [file.stem for file, _ in rows], validation_fraction
+    )
+    rows = [row for row, kept in zip(rows, mine) if kept]
   return classified.make(
     'ssv2',
     split,
@@ -83,19 +94,20 @@ def make(
     width=width,
     stride=stride,
     clips=clips,
+    crops=crops,
     scale=scale,
     aspect=aspect,
     flip=0.0,
   )
 
 
-def _load(file: Path):
+def _load(file: Path, kind: type):
   if not file.is_file():
     raise ValueError(
       f'ssv2: {file} is missing: put the published lists there, or name '
       'another with train=, validation= or test='
     )
-  return json.loads(file.read_text())
+  return json_file.read(file, kind)
 
 
 def _label(entry: dict, classes: dict, file: Path) -> int:

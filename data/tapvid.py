@@ -29,7 +29,14 @@ from jaxtyping import Bool, Float, Int, UInt8
 from data import labelled, unpickle
 from data.source import BadRecord
 
-KEYS = ('video', 'tracks', 'tracks_visible')
+KEYS = ('video', 'tracks', 'tracks_visible', 'query_frames')
+QUERIES = ('frame0', 'first', 'strided')
+_WHERE = {
+  'frame0': 'the first frame',
+  'first': 'the clip',
+  'strided': 'a frame of queries',
+}
+_STRIDE = 5  # frames between 'strided' queries, as published
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +48,7 @@ class Video:
   frames: UInt8[np.ndarray, 't h w 3'] | tuple[bytes, ...]
   points: Float[np.ndarray, 'q t 2']  # as in the file
   visible: Bool[np.ndarray, 'q t']
+  asked: Int[np.ndarray, 'q']  # frame of the clip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +61,7 @@ class Tapvid:
   height: int
   width: int
   points: int
+  is_fixed = True
 
   def __len__(self) -> int:
     """Number of records."""
@@ -72,6 +81,8 @@ class Tapvid:
       frames = labelled.resize(frames, self.height, self.width)
     tracks, visible = labelled.pad_rows(points, video.visible, self.points)
     clip = {'video': frames, 'tracks': tracks, 'tracks_visible': visible}
+    clip['query_frames'] = np.zeros(self.points, np.int32)
+    clip['query_frames'][: len(video.asked)] = video.asked
     return {key: clip[key] for key in self.keys}
 
 
@@ -79,19 +90,28 @@ def make(
   split: str,
   *,
   path: str,
-  keys: Sequence[str] = KEYS,
+  keys: Sequence[str] = ('video', 'tracks', 'tracks_visible'),
   frames: int = 16,
   height: int = 224,
   width: int = 224,
   stride: int = 1,
   points: int = 64,
+  queries: str = 'frame0',
 ) -> Tapvid:
   """The first frames of each video; there is only a test split.
 
-  Every track that is seen in the first frame is one to follow from there; the
-  others are left out, as are those beyond the first `points`. A video is left
-  out if it is too short or none of its tracks is seen in its first frame.
-  `excluded` counts them all.
+  What is asked for are points of frames of the clip ('query_frames'):
+
+  * 'frame0' (ours, for heads that are asked in frame 0): every track that is
+    seen in the first frame, from there.
+  * 'first': every track that is seen, from the first frame in which it is.
+  * 'strided': every track, in each fifth frame in which it is seen: a row for
+    each of those.
+
+  The last two are as published, but of the clip, not of the whole video.
+  Tracks without a query are left out, as are queries beyond the first `points`.
+  A video is left out if it is too short or nothing is left of it. `excluded`
+  counts them all.
 
   The pickles are read here, once, by a reader that lets them do nothing but
   make arrays. The clips stay in memory: 2.4 MB each at 16 x 224 x 224, or the
@@ -107,6 +127,8 @@ def make(
     width: pixels.
     stride: distance between frames.
     points: rows of tracks.
+    queries: 'frame0', 'first' or 'strided'. The last two are for a head that
+      is told the frame: keys must have 'query_frames' if they have tracks.
 
   Raises:
     ValueError: a bad option, another split, files that are missing or not
@@ -126,25 +148,37 @@ def make(
     stride=stride,
     points=points,
   )
+  if queries not in QUERIES:
+    raise ValueError(
+      f'tapvid: queries={queries!r}: choose one of {", ".join(QUERIES)}'
+    )
+  if queries != 'frame0' and 'tracks' in keys and 'query_frames' not in keys:
+    raise ValueError(
+      f'tapvid: queries={queries!r} asks for points of later frames, and who '
+      "reads does not look at 'query_frames'. Set tasks.points.query_frames "
+      "(a head that is told the frame), or take queries='frame0'."
+    )
   window = stride * np.arange(frames)
   videos, excluded = [], Counter()
   for name, example in _examples(_files(Path(path).expanduser())):
     _check(name, example)
-    queries = ~example['occluded'][:, 0]
     if window[-1] >= len(example['video']):
       excluded[f'video with fewer than {window[-1] + 1} frames'] += 1
-    elif not queries.any():
-      excluded['video without a track seen in its first frame'] += 1
-    else:
-      excluded['track not seen in the first frame'] += int((~queries).sum())
-      excluded[f'track beyond the first {points}'] += max(
-        0, int(queries.sum()) - points
-      )
-      clip = _clip(name, example, window, points)
-      if not isinstance(clip.frames, tuple):
-        resized = labelled.resize(clip.frames, height, width)
-        clip = dataclasses.replace(clip, frames=resized)
-      videos.append(clip)
+      continue
+    visible = ~example['occluded'][:, window]
+    rows, asked = _queries(visible, queries)
+    if not len(rows):
+      excluded[f'video without a track seen in {_WHERE[queries]}'] += 1
+      continue
+    lost = len(visible) - len(np.unique(rows))
+    excluded[f'track not seen in {_WHERE[queries]}'] += lost
+    what = 'query' if queries == 'strided' else 'track'
+    excluded[f'{what} beyond the first {points}'] += max(0, len(rows) - points)
+    clip = _clip(name, example, window, rows[:points], asked[:points])
+    if not isinstance(clip.frames, tuple):
+      resized = labelled.resize(clip.frames, height, width)
+      clip = dataclasses.replace(clip, frames=resized)
+    videos.append(clip)
   if not videos:
     raise ValueError(
       f'tapvid: no video of {path} is left with frames={frames} and '
@@ -215,21 +249,36 @@ def _check(name: str, example: Any):
     )
 
 
+def _queries(
+  visible: Bool[np.ndarray, 'n t'], queries: str
+) -> tuple[Int[np.ndarray, 'q'], Int[np.ndarray, 'q']]:
+  """(track, frame) of what is asked for, by track or, 'strided', by frame."""
+  if queries == 'strided':
+    frames, tracks = np.nonzero(visible[:, ::_STRIDE].T)
+    return tracks, _STRIDE * frames
+  frame = (
+    visible.argmax(1) if queries == 'first' else np.zeros(len(visible), int)
+  )
+  tracks = np.flatnonzero(visible[np.arange(len(visible)), frame])
+  return tracks, frame[tracks]
+
+
 def _clip(
   name: str,
   example: Mapping[str, Any],
   window: Int[np.ndarray, 't'],
-  points: int,
+  rows: Int[np.ndarray, 'q'],
+  asked: Int[np.ndarray, 'q'],
 ) -> Video:
-  """The frames of the window, and the tracks seen in the first of them."""
-  visible = ~example['occluded'][:, window]
-  kept = np.flatnonzero(visible[:, 0])[:points]
+  """The frames of the window, and the tracks `rows` in them."""
   frames = example['video']
   if isinstance(frames[0], bytes):
     frames = tuple(bytes(frames[number]) for number in window)
   else:
     frames = frames[window]
-  return Video(name, frames, example['points'][kept][:, window], visible[kept])
+  visible = ~example['occluded'][rows][:, window]
+  points = example['points'][rows][:, window]
+  return Video(name, frames, points, visible, asked)
 
 
 def _decode(video: Video) -> UInt8[np.ndarray, 't h w 3']:

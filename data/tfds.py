@@ -16,7 +16,6 @@ import bisect
 import dataclasses
 import functools
 import itertools
-import json
 import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from array_record.python import array_record_module
 
+from data import json_file
 from data.source import BadRecord
 
 Feature = list[bytes] | np.ndarray
@@ -78,10 +78,15 @@ def open_folder(path: str, split: str) -> Folder:
       f'{folder} has no dataset_info.json: give the folder of a version, as '
       'TensorFlow Datasets names it: .../movi_e/256x256/1.0.0'
     )
-  splits = {
-    each['name']: [int(length) for length in each['shardLengths']]
-    for each in json.loads(info.read_text())['splits']
-  }
+  try:
+    splits = {
+      each['name']: [int(length) for length in each['shardLengths']]
+      for each in json_file.read(info, dict)['splits']
+    }
+  except (KeyError, TypeError) as error:
+    raise ValueError(
+      f'{info} does not list splits as TensorFlow Datasets does: {error!r}'
+    ) from error
   if not sum(splits.get(split, ())):
     raise ValueError(
       f'{folder} has no split {split!r}: it has {sorted(splits)}.'

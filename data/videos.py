@@ -53,6 +53,12 @@ class Videos:
     """Rows of the index that are in this split."""
     return _rows(self.shards, self.split, self.validation_fraction)
 
+  @property
+  def is_fixed(self) -> bool:
+    """Whether a record is always the same clip."""
+    still = self.window == 'middle' and self.crop == 'centre'
+    return still and self.flip in (0, 1)
+
   def __len__(self) -> int:
     """Number of records."""
     return len(self.rows)

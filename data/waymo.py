@@ -110,8 +110,9 @@ def make(
   max_gap: int = 5,
   together: int = 10,
   train: str = 'training',
-  validation: str = 'validation',
+  validation: str = '',
   test: str = 'validation',
+  validation_fraction: int | float = 0.05,
 ) -> Waymo:
   """Clips of the segments of a split: every record is one window of frames.
 
@@ -145,9 +146,12 @@ def make(
     max_gap: most frames in a row without it.
     together: least frames with all objects.
     train: subfolder with this split.
-    validation: as `train`.
+    validation: as `train`; '' (ours): segments of `train`, by hash, that are
+      then not trained on.
     test: as `train`; the published one has no boxes, so that by default test
-      is validation.
+      is the published validation.
+    validation_fraction: of the segments of `train`, if there is no subfolder
+      for validation.
 
   Raises:
     ValueError: a bad option, a damaged segment, or no clip.
@@ -168,9 +172,14 @@ def make(
     raise ValueError(
       f'waymo: together={together} of frames={frames}: give at most frames'
     )
-  folders = {'train': train, 'validation': validation, 'test': test}
+  folders = {'train': train, 'validation': validation or train, 'test': test}
   folder = Path(path) / folders[split]
   files = _segments(folder)
+  if split != 'test' and not validation:
+    mine = labelled.part_of_train(
+      'waymo', split, [file.stem for file in files], validation_fraction
+    )
+    files = tuple(file for file, kept in zip(files, mine) if kept)
   rules = Rules(objects, min_area, min_presence, max_gap, together)
   windows, excluded = [], Counter()
   for number, file in enumerate(files):

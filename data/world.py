@@ -31,6 +31,7 @@ KEYS = (
   'intrinsics',
   'tracks',
   'tracks_visible',
+  'query_frames',
   'boxes',
   'boxes_visible',
   'segmentation',
@@ -42,6 +43,7 @@ LABELS = tuple(
   for camera in world_scene.CAMERA_MOTIONS
   for solids in world_scene.OBJECT_MOTIONS
 )
+_TRACKS = 'tracks', 'tracks_visible', 'query_frames'
 VERSION = 1  # of the pictures: raise it when a clip changes
 
 
@@ -163,6 +165,8 @@ class World:
   scene: Mapping[str, int | float]  # options of world_scene.sample
   folder: str = ''  # of the cache
   is_fixed = True
+  names = LABELS
+  classes = len(LABELS)
 
   def __len__(self) -> int:
     return self.length
@@ -202,8 +206,8 @@ class World:
     if keys & {'pose', 'intrinsics'}:
       clip['pose'] = world_labels.pose(scene)
       clip['intrinsics'] = scene.intrinsics.astype(np.float32)
-    if keys & {'tracks', 'tracks_visible'}:
-      clip['tracks'], clip['tracks_visible'] = world_labels.tracks(
+    if keys & set(_TRACKS):
+      tracks = world_labels.tracks(
         scene,
         rng,
         height,
@@ -211,6 +215,7 @@ class World:
         points=self.points,
         query_frame=self.query_frame,
       )
+      clip |= dict(zip(_TRACKS, tracks))
     if keys & {'video', 'depth', 'segmentation', 'boxes', 'boxes_visible'}:
       clip |= world_paint.pixels(
         scene,

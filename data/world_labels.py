@@ -1,7 +1,7 @@
 """Labels read off the geometry of the built-in world."""
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from data import world_cast, world_scene
 from data.world_scene import FACES, Scene
@@ -59,7 +59,9 @@ def tracks(
   *,
   points: int,
   query_frame: int,
-) -> tuple[Float[np.ndarray, 'q t 2'], Bool[np.ndarray, 'q t']]:
+) -> tuple[
+  Float[np.ndarray, 'q t 2'], Bool[np.ndarray, 'q t'], Int[np.ndarray, 'q']
+]:
   """Points on what is seen, followed as what they are on moves.
 
   Up to half of the points are drawn on solids, so that small things count.
@@ -75,8 +77,8 @@ def tracks(
       for each.
 
   Returns:
-    (x, y) in [0, 1]; and whether it is in the frame, with nothing before it
-    on the ray from the eye.
+    (x, y) in [0, 1]; whether it is in the frame, with nothing before it on
+    the ray from the eye; and the frame in which it was drawn.
   """
   size = np.array([width, height], np.float64)
   (fx, _, cx), (_, fy, cy), _ = scene.intrinsics
@@ -96,7 +98,7 @@ def tracks(
   visible = local[..., 2] > _BEHIND
   visible &= hit.T / depth[..., 0] >= 1 - _NEAR
   visible &= ((raster >= 0) & (raster < 1)).all(-1)
-  return raster.astype(np.float32), visible
+  return raster.astype(np.float32), visible, frame.astype(np.int32)
 
 
 def _draw(scene, rng, size, focal, centre, points, query_frame):

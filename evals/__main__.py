@@ -4,7 +4,8 @@ r"""Trains and tests a readout: `python -m evals --config=... --checkpoint=RUN`.
       --checkpoint=RUN --workdir=OUT [--random_init]
 
 The same command goes on where a stopped job left off, and says so when it is
-done. Any value of the recipe can be overridden: `--config.optim.lr=1e-3`.
+done. Any value of the recipe can be overridden: `--config.optim.lr=1e-3`;
+options of a source are part of the argument: `data=movi,data.path=DIR`.
 """
 
 import sys

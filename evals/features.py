@@ -53,7 +53,8 @@ def redirect(config: dict[str, Any]) -> dict[str, Any]:
     raise ValueError(
       f'config.feature_cache: reading source {source["name"]!r} draws at '
       'random (start, crop, flip), so its features differ each time. Do '
-      'without the cache'
+      'without the cache, or without draws, if its make() can '
+      '(data.window=middle)'
     )
   folder = Path(config['feature_cache']).expanduser().absolute()
   folder = folder / _fingerprint(config)

@@ -157,11 +157,11 @@ def test_pipeline(config: Mapping[str, Any]) -> pipeline.Pipeline:
 
 
 def label_pipeline(config: Mapping[str, Any]) -> pipeline.Pipeline:
-  """The training split in order, without its video."""
+  """The training split without its video, shuffled: lists may be sorted."""
   seen = ('video', 'features')
   keys = [key for key in config['data']['keys'] if key not in seen]
   return pipeline.make(
-    split='train', **{**config['data'], 'shuffle': False, 'keys': keys}
+    split='train', **{**config['data'], 'shuffle': True, 'keys': keys}
   )
 
 

@@ -4,7 +4,7 @@ A view of a task goes through a video window by window and keeps what lasts
 longer: where points are now, the trail behind them, the range of depths.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -14,6 +14,7 @@ from jaxtyping import Float, UInt8
 
 from data import draw
 from evals.metrics.pose import nearest_rotation, rotation_angle
+from evals.tasks import classify
 
 _TRAIL = 8  # frames
 Picture = UInt8[np.ndarray, 't y x 3']
@@ -39,13 +40,19 @@ class View(Protocol):
     """Draws one clip's answer; `count` of its frames are the video's."""
 
 
-def make(task: str, queries: Mapping[str, np.ndarray], zoom: int) -> View:
+def make(
+  task: str,
+  queries: Mapping[str, np.ndarray],
+  zoom: int,
+  names: Sequence[str] = (),
+) -> View:
   """The view of a task.
 
   Args:
     task: its name.
     queries: points and boxes that are asked for, see `predict_queries`.
     zoom: of pictures, over what the model sees.
+    names: of classes; numbers stand for those that have none.
   """
   if task == 'points':
     return Points(queries['points'])
@@ -53,7 +60,7 @@ def make(task: str, queries: Mapping[str, np.ndarray], zoom: int) -> View:
     return Boxes(queries['boxes'])
   if task == 'depth':
     return Depth(zoom)
-  return {'pose': Pose, 'classify': Classify}[task]()
+  return Pose() if task == 'pose' else Classify(names)
 
 
 class Depth:
@@ -98,10 +105,11 @@ class Points:
     self._trail = _Trail(len(start))
 
   def asked(self, frames: int) -> dict[str, np.ndarray]:
-    """Points that stand still; tasks look at frame 0 only."""
+    """Points that stand still, asked for in frame 0."""
     return {
       'tracks': _still(self._now, frames),
       'tracks_visible': np.ones((len(self._now), frames), bool),
+      'query_frames': np.zeros(len(self._now), np.int32),
     }
 
   def draw(self, answer: Any, picture: Picture, count: int) -> Drawn:
@@ -171,6 +179,9 @@ class Pose:
 class Classify:
   """A line: the three likeliest classes."""
 
+  def __init__(self, names: Sequence[str]):
+    self._names = names
+
   def asked(self, frames: int) -> dict[str, np.ndarray]:
     """Nothing."""
     del frames
@@ -179,12 +190,16 @@ class Classify:
   def draw(
     self, answer: Float[np.ndarray, 'n'], picture: Picture, count: int
   ) -> Drawn:
-    """The record: probabilities of all classes."""
+    """The record: probabilities of all classes, and the likeliest one."""
     del count
     shares = np.asarray(jax.nn.softmax(answer))
     best = np.argsort(-shares)[:3]
-    line = ', '.join(f'{label} ({shares[label]:.0%})' for label in best)
-    return Drawn(picture, {'shares': _rounded(shares)}, f'class: {line}')
+    called = [classify.called(label, self._names) for label in best.tolist()]
+    line = ', '.join(
+      f'{name} ({shares[label]:.0%})' for name, label in zip(called, best)
+    )
+    record = {'shares': _rounded(shares), 'likeliest': called[0]}
+    return Drawn(picture, record, f'class: {line}')
 
 
 class _Trail:

@@ -13,6 +13,7 @@ import numpy as np
 
 from data.source import BadRecord
 from evals import predict_draw, predict_queries, predict_video
+from evals import task as task_lib
 from evals.predict_model import Answers, Views, clip_shape
 from evals.predict_video import Film, Window
 from evals.resolve import read_config
@@ -74,8 +75,12 @@ def predict(
   if queries:
     asked |= predict_queries.read(queries, sorted(config['tasks']))
   zoom = predict_video.zoom_of(*clip_shape(config)[1:])
+  names = ()
+  if 'classify' in config['tasks']:
+    names = task_lib.make('classify', **config['tasks']['classify']).names
   views = {
-    name: predict_draw.make(name, asked, zoom) for name in config['tasks']
+    name: predict_draw.make(name, asked, zoom, names)
+    for name in config['tasks']
   }
   with predict_video.opened(video, stride=stride, crop=crop) as film:
     answers = Answers(config, readout, views)

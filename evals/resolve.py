@@ -26,11 +26,12 @@ def resolve(
   `model` and the options of a source that the run was trained on are the
   run's, unless the recipe gives them; clips have the model's frames, height
   and width; the parameters come from the run's checkpoint. Of all tasks those
-  stay whose labels the source has.
+  stay whose labels the source has; names of classes are the source's.
 
   Raises:
     ValueError: no run, no checkpoint, not a pretraining run, several
-      sources, or learning rates that cannot be trained together.
+      sources, an unknown one or an unknown option of one, more classes than
+      the head has, or learning rates that cannot be trained together.
   """
   config = json.loads(json.dumps(dict(config)))
   pretraining = read_config(checkpoint)
@@ -55,7 +56,13 @@ def resolve(
     for other in pretraining['data']['sources'].values():
       if other['name'] == source['name']:
         known |= other
-    return {label: known | source}
+    completed = known | source
+    options = {
+      key: value
+      for key, value in completed.items()
+      if key not in ('name', 'weight')
+    }
+    return {label: completed | source_lib.typed(source['name'], options)}
 
   (source,) = config['data']['sources'].values()
   config['tasks'] = _answerable(config['tasks'], source['name'])
@@ -69,6 +76,8 @@ def resolve(
   config['data'] |= {'sources': sources, 'keys': list(keys)}
   if config['test_sources']:
     config['test_sources'] = complete(config['test_sources'])
+  if 'classify' in config['tasks']:
+    _match_classes(config)
   path = os.path.abspath(checkpoint)
   if not random_init:
     config['init_from'] |= {'path': path, 'step': step, 'at': 'backbone'}
@@ -101,6 +110,31 @@ def _answerable(tasks: Config, source: str) -> Config:
       f'{known}. Choose another source, such as data=world'
     )
   return {name: tasks[name] for name in tasks if has[name]}
+
+
+def _match_classes(config: Config) -> None:
+  """Refuses labels beyond the head's classes; takes the names of classes."""
+  options = config['tasks']['classify']
+  task = task_lib.make('classify', **options)
+  for split, sources in (
+    ('train', config['data']['sources']),
+    ('test', config['test_sources'] or config['data']['sources']),
+  ):
+    ((label, source),) = sources.items()
+    if 'label' not in source_lib.keys_of(source['name']):
+      continue  # `check_labels` has an error for it
+    given = {k: v for k, v in source.items() if k not in ('name', 'weight')}
+    made = source_lib.make(source['name'], split, **given, keys=('label',))
+    # What a source does not tell, only its labels can.
+    found = getattr(made, 'classes', 0)
+    if found > task.classes:
+      raise ValueError(
+        f'config.tasks.classify.classes={task.classes}, but the {split} split '
+        f'of source {label!r} has {found}: set '
+        f'--config.tasks.classify.classes={found}'
+      )
+    if split == 'train' and not task.names:
+      options['names'] = list(getattr(made, 'names', ()))
 
 
 def _set_rates(config: Config) -> None:

@@ -95,7 +95,8 @@ def facts_of(
 
   Args:
     objective: with `facts`.
-    data: the training split, of labels alone; unshuffled.
+    data: the training split, of labels alone; shuffled, as the first clips of
+      a sorted list are of few classes.
     mesh: where it runs.
     clips: how many are read, at most; whole batches.
   """

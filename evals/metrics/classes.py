@@ -19,7 +19,8 @@ def class_sums(
 
   Probabilities are averaged over the clips of a video, after the softmax, as
   published. Of equally likely classes the first comes first, as in argmax; a
-  prediction that is not a number is wrong.
+  prediction that is not a number is wrong, and so is any of a label beyond the
+  classes.
 
   Args:
     logits: of n classes, for v clips (in time or space) of each video.
@@ -37,10 +38,12 @@ def class_sums(
   behind = (own > likely) | ((own == likely) & (jnp.arange(n) > label[:, None]))
   beaten = jnp.sum(behind, axis=1)
   counted = (label >= 0) & valid.any(1)
+  # Of fewer than six classes all are among the first five.
+  right = counted & (label < n) & jnp.isfinite(own)[:, 0]
   return {
     'count': counted.astype(jnp.float32),
-    'top1': (counted & (beaten >= n - 1)).astype(jnp.float32),
-    'top5': (counted & (beaten >= n - 5)).astype(jnp.float32),
+    'top1': (right & (beaten >= n - 1)).astype(jnp.float32),
+    'top5': (right & (beaten >= n - 5)).astype(jnp.float32),
   }
 
 

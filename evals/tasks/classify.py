@@ -4,7 +4,7 @@ One learned query predicts the logits of all classes.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -25,6 +25,7 @@ def make(
   *,
   classes: int = 174,
   several: bool = False,
+  names: Sequence[str] = (),
   width: int = 768,
   heads: int = 12,
   **head,
@@ -33,10 +34,11 @@ def make(
 
   Args:
     classes: 174 of Something-Something v2, 700 of Kinetics, 16 of the world.
-      A label beyond them makes the loss NaN, which stops the run; a negative
-      one is of a clip that does not count.
+      A source that has more is refused; a label beyond them makes the loss
+      NaN, which stops the run; a negative one is of a clip that does not count.
     several: records say which video they are of ('video_id'), and the
       probabilities of its clips are averaged, as in the published tests.
+    names: of the classes, for pictures; a job takes those of its source.
     width: of the head; 1024 for Kinetics.
     heads: attention heads of the head; 16 for Kinetics.
     **head: query_std, dtype and attention of `AttentionReadout`.
@@ -46,7 +48,8 @@ def make(
   """
   if classes < 2:
     raise ValueError(f'task.classes={classes} must be 2 or more')
-  return Classify(classes, several, dict(head, width=width, heads=heads))
+  options = dict(head, width=width, heads=heads)
+  return Classify(classes, several, tuple(names), options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Classify:
 
   classes: int
   several: bool
+  names: tuple[str, ...]
   options: Mapping[str, Any]  # of the head
   name = 'classify'
   headline = ('top1', 'top5')
@@ -114,6 +118,13 @@ class Classify:
     zoom = max(1, 128 // min(batch['video'].shape[2:4]))
     clips = []
     for video, share, label in zip(batch['video'], shares, batch['label']):
-      line = f'{share.argmax()} ({share.max():.0%}), truly {label}'
+      likeliest = called(int(share.argmax()), self.names)
+      truth = called(int(label), self.names)
+      line = f'{likeliest} ({share.max():.0%}), truly {truth}'
       clips.append(draw.text(video, line, zoom=zoom))
     return {self.name: np.stack(clips)}
+
+
+def called(label: int, names: Sequence[str]) -> str:
+  """The name of a class, or its number where it has none."""
+  return names[label] if 0 <= label < len(names) else str(label)

@@ -3,6 +3,11 @@
 The points that are visible in frame 0 are asked for. As in the published head,
 a query has a copy for every 2 frames (8 for 16), and each copy predicts
 x, y, visible and certain for its frames.
+
+A point of a later frame is a question that the published head cannot be asked:
+it is told a place, and takes it for one in frame 0. With `query_frames` the
+head is told the frame too, and is trained on points of any frame, where the
+source has them (ours).
 """
 
 import dataclasses
@@ -13,10 +18,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import rearrange, repeat
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from data import draw
 from evals import metrics
+from evals.metrics.tracks import MODES
 from models.objective import Batch
 from models.readout import AttentionReadout
 
@@ -44,6 +50,8 @@ def make(
   *,
   residual: bool = False,
   certain_within: float = 6.0,
+  query_frames: bool = False,
+  mode: str = 'first',
   width: int = 1024,
   heads: int = 8,
   **head,
@@ -55,18 +63,30 @@ def make(
       picture, so that training starts near points that stand still (ours, for
       short runs). The published head predicts the place itself, by a sigmoid.
     certain_within: pixels of the clip; the place is right if it is as near.
+    query_frames: records say in which frame each point is asked for
+      ('query_frames'), and the head is told that as a third number (ours), as
+      for the 'first' and 'strided' queries of TAP-Vid. Train on a source whose
+      queries are of many frames: the world with query_frame=-1.
+    mode: of `metrics.track_sums`: which frames are judged. Of queries in frame
+      0 both modes are one. Official numbers of Perception Test are made by code
+      whose 'first' is in fact 'strided'.
     width: of the head.
     heads: attention heads of the head.
     **head: query_std, dtype and attention of `AttentionReadout`.
 
   Raises:
-    ValueError: no distance to be certain within.
+    ValueError: no distance to be certain within, or an unknown mode.
   """
   if certain_within <= 0:
     raise ValueError(
       f'task.certain_within={certain_within} must be above 0, in pixels'
     )
-  return Points(residual, certain_within, dict(head, width=width, heads=heads))
+  if mode not in MODES:
+    raise ValueError(
+      f'task.mode={mode!r} does not exist: expected one of {", ".join(MODES)}'
+    )
+  options = dict(head, width=width, heads=heads)
+  return Points(residual, certain_within, query_frames, mode, options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,11 +95,18 @@ class Points:
 
   residual: bool
   certain_within: float
+  query_frames: bool
+  mode: str
   options: Mapping[str, Any]  # of the head
   name = 'points'
-  keys = ('tracks', 'tracks_visible')
   headline = ('average_jaccard', 'position_accuracy', 'occlusion_accuracy')
   lower_is_better = False
+
+  @property
+  def keys(self) -> tuple[str, ...]:
+    """Tracks, and the frames of queries if they are not all in frame 0."""
+    asked = ('query_frames',) if self.query_frames else ()
+    return ('tracks', 'tracks_visible', *asked)
 
   def head(self, clip: tuple[int, int, int]) -> AttentionReadout:
     """One query per point, in as many copies as the clip has pairs of frames.
@@ -95,19 +122,35 @@ class Points:
     return AttentionReadout(
       frames=clip[0],
       outputs=FRAMES * 4,
-      conditioning=2,
+      conditioning=3 if self.query_frames else 2,
       copies=clip[0] // FRAMES,
       **self.options,
     )
 
-  def asked(self, batch: Batch) -> Bool[Array, 'b q']:
-    """Which points are asked for: those visible in frame 0."""
-    return batch['tracks_visible'][:, :, 0]
+  def frames(self, batch: Batch) -> Int[Array, 'b q']:
+    """In which frame each point is asked for."""
+    if self.query_frames:
+      return jnp.asarray(batch['query_frames'])
+    return jnp.zeros(batch['tracks_visible'].shape[:2], jnp.int32)
 
-  def queries(self, batch: Batch) -> Float[Array, 'b q 2']:
-    """(x, y) in frame 0; (0, 0) of points that are not asked for."""
-    asked = self.asked(batch)[..., None]
-    return jnp.where(asked, batch['tracks'][:, :, 0], 0)
+  def asked(self, batch: Batch) -> Bool[Array, 'b q']:
+    """Which points are asked for: those visible in the frame of their query."""
+    frames = self.frames(batch)[..., None]
+    visible = jnp.asarray(batch['tracks_visible'])
+    return jnp.take_along_axis(visible, frames, axis=2)[..., 0]
+
+  def start(self, batch: Batch) -> Float[Array, 'b q 2']:
+    """(x, y) where a point is asked for; (0, 0) of those that are not."""
+    frames = self.frames(batch)[..., None, None]
+    place = jnp.take_along_axis(batch['tracks'], frames, axis=2)[:, :, 0]
+    return jnp.where(self.asked(batch)[..., None], place, 0)
+
+  def queries(self, batch: Batch) -> Float[Array, 'b q c']:
+    """(x, y), and with `query_frames` the middle of the frame in [0, 1]."""
+    if not self.query_frames:
+      return self.start(batch)
+    time = (self.frames(batch) + 0.5) / batch['tracks'].shape[2]
+    return jnp.concatenate([self.start(batch), time[..., None]], axis=-1)
 
   def predict(self, outputs: Float[Array, 'b p o'], batch: Batch) -> Tracks:
     """Places and logits of all frames from those of each copy."""
@@ -118,7 +161,7 @@ class Points:
       t=FRAMES,
     )
     if self.residual:
-      place = self.queries(batch)[:, :, None] + _OFFSET * x[..., :2]
+      place = self.start(batch)[:, :, None] + _OFFSET * x[..., :2]
     else:
       place = jax.nn.sigmoid(x[..., :2])
     return Tracks(place, x[..., 2], x[..., 3])
@@ -154,15 +197,15 @@ class Points:
     return sum(weight * term for weight, term in zip(WEIGHTS, terms))
 
   def sums(self, predicted: Tracks, batch: Batch) -> metrics.Sums:
-    """See `metrics.track_sums`; queries in frame 0 make its modes one."""
-    asked = self.asked(batch)
+    """See `metrics.track_sums`."""
     return metrics.track_sums(
       predicted.place,
       predicted.seen(),
       batch['tracks'],
       batch['tracks_visible'],
-      valid=asked,
-      query_frame=jnp.zeros(asked.shape, jnp.int32),
+      valid=self.asked(batch),
+      query_frame=self.frames(batch),
+      mode=self.mode,
     )
 
   def scores(self, sums: metrics.Sums) -> metrics.Scores:
@@ -177,7 +220,7 @@ class Points:
     """All points stand still and stay visible."""
     del facts
     t = batch['tracks'].shape[2]
-    place = repeat(self.queries(batch), 'b q c -> b q t c', t=t)
+    place = repeat(self.start(batch), 'b q c -> b q t c', t=t)
     sure = jnp.full(place.shape[:-1], 10.0)
     return Tracks(place, sure, sure)
 
@@ -185,7 +228,7 @@ class Points:
     self, predicted: Tracks, batch: Mapping[str, np.ndarray]
   ) -> dict[str, np.ndarray]:
     """The predicted and the true tracks on the video, from top to bottom."""
-    asked = batch['tracks_visible'][:, :, :1]
+    asked = np.asarray(self.asked(batch))[..., None]
     zoom = max(1, 128 // min(batch['video'].shape[2:4]))
     panels = [
       [draw.tracks(*clip, zoom=zoom) for clip in zip(batch['video'], *answer)]

@@ -26,7 +26,14 @@ _Pose = Float[Array, 'b 3 4']
 STARTS = {'zero': np.zeros((3, 4)), 'identity': np.eye(3, 4)}
 
 
-def make(*, start: str = 'zero', scale: float = 1.0, **head) -> 'Pose':
+def make(
+  *,
+  start: str = 'zero',
+  scale: float = 1.0,
+  bins: int = 31,
+  fold: bool = False,
+  **head,
+) -> 'Pose':
   """The task. Defaults are published, unless marked (ours).
 
   Args:
@@ -34,12 +41,14 @@ def make(*, start: str = 'zero', scale: float = 1.0, **head) -> 'Pose':
       (ours, for short runs) saves the steps to get there.
     scale: of the head's outputs: about how far an untrained head is from the
       start (ours). 1 is as published.
+    bins: of the score auc_30, see `metrics.pose_sums`.
+    fold: take opposite directions of translation for one, see there.
     **head: width, heads, query_std, dtype and attention of `AttentionReadout`,
       whose defaults 1024 and 16 are those of the other tasks: the published
       ones are not known.
 
   Raises:
-    ValueError: an unknown start, or a scale that is not positive.
+    ValueError: an unknown start, a scale that is not positive, or no bin.
   """
   if start not in STARTS:
     raise ValueError(
@@ -48,7 +57,9 @@ def make(*, start: str = 'zero', scale: float = 1.0, **head) -> 'Pose':
     )
   if scale <= 0:
     raise ValueError(f'task.scale={scale} must be above 0')
-  return Pose(start, scale, head)
+  if bins < 1:
+    raise ValueError(f'task.bins={bins} must be at least 1')
+  return Pose(start, scale, bins, fold, head)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +68,8 @@ class Pose:
 
   start: str
   scale: float
+  bins: int
+  fold: bool
   options: Mapping[str, Any]  # of the head
   name = 'pose'
   keys = ('pose',)
@@ -99,7 +112,12 @@ class Pose:
 
   def sums(self, predicted: _Pose, batch: Batch) -> metrics.Sums:
     """See `metrics.pose_sums`; every clip has one pair of frames."""
-    return metrics.pose_sums(predicted[:, None], self.true(batch)[:, None])
+    return metrics.pose_sums(
+      predicted[:, None],
+      self.true(batch)[:, None],
+      bins=self.bins,
+      fold=self.fold,
+    )
 
   def scores(self, sums: metrics.Sums) -> metrics.Scores:
     """See `metrics.pose_scores`."""

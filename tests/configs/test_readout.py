@@ -33,6 +33,23 @@ def test_paper_protocol():
   assert config.data.sources.scannet.name == 'scannet'
 
 
+def test_protocol_of_videos_with_a_class():
+  """Published heads; several clips of a test video are averaged."""
+  published = {'ssv2': (174, 768, 12), 'kinetics': (700, 1024, 16)}
+  for data, (classes, width, heads) in published.items():
+    config = recipe.get_config(f'task=classify,data={data},data.path=x')
+    found = config.tasks.classify
+    assert (found.classes, found.width, found.heads) == (classes, width, heads)
+    assert found.several
+    source = config.data.sources[data]
+    assert (source.clips, source.crops) == (4, 3)
+  one = recipe.get_config('data=ssv2,data.crops=1').data.sources.ssv2
+  assert one.crops == '1'
+  config = recipe.get_config('task=classify,data=world,recipe=paper')
+  assert config.tasks.classify.classes == 16
+  assert not config.tasks.classify.several
+
+
 def test_the_built_in_world_is_for_a_laptop():
   config = recipe.get_config('task=depth,data=world,seed=4,steps=9')
   assert config.tasks.depth.width == 128

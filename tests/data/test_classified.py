@@ -45,7 +45,8 @@ def something(film, tmp_path_factory):
 
 
 def make_ssv2(folder, split='validation', **options):
-  options = {'keys': ssv2.KEYS, **SIZE, **options}
+  lists = {'validation': 'validation.json'}
+  options = {'keys': ssv2.KEYS, **lists, **SIZE, **options}
   return ssv2.make(split, path=str(folder), **options)
 
 
@@ -94,6 +95,42 @@ def test_test_clips_show_the_centre(film, tmp_path):
   assert made.read(0, RNG)['label'] == 3
 
 
+def test_crops_are_spread_over_the_longer_side(film, tmp_path):
+  """Clip by clip: both ends and the centre of its picture."""
+  texture = film.texture(8)  # 48 x 64
+  film.write(tmp_path / 'a.mp4', texture)
+  film.write(tmp_path / 'b.mp4', texture.swapaxes(1, 2))
+  (tmp_path / 'val.csv').write_text('a.mp4 3\nb.mp4 1\n')
+  size = {'frames': 2, 'height': 24, 'width': 24, 'stride': (1, 1)}
+  made = kinetics.make(
+    *('test',), path=str(tmp_path), clips=2, crops=3, keys=kinetics.KEYS, **size
+  )
+  assert len(made) == 2 * 2 * 3
+  for index in range(12):
+    record = made.read(index, RNG)
+    which, number = divmod(index, 6)
+    assert (record['video_id'], record['label']) == (which, (3, 1)[which])
+    start, left = 6 * (number // 3), (0, 8, 16)[number % 3]
+    part = texture[start : start + 2, :, left : left + 48]
+    part = part.reshape(2, 24, 2, 24, 2, 3).mean((2, 4))
+    part = part.swapaxes(1, 2) if which else part
+    assert np.abs(record['video'].astype(float) - part).mean() < 6
+  (tmp_path / 'train.csv').write_text('a.mp4 3\n')
+  trained = kinetics.make('train', path=str(tmp_path), crops=3, **size)
+  assert len(trained) == 1
+  with pytest.raises(ValueError, match='crops=2: 1'):
+    kinetics.make('test', path=str(tmp_path), crops=2, **size)
+
+
+def test_a_source_says_how_many_classes_it_has(sport, tmp_path, film):
+  assert make_kinetics(sport).classes == 3
+  film.write(tmp_path / 'a.mp4', film.greys(4))
+  (tmp_path / 'val.csv').write_text('a.mp4 6\n')
+  made = kinetics.make('test', path=str(tmp_path), **SIZE)
+  assert (made.classes, made.names) == (7, ())
+  assert source.make('world', 'test').classes == 16
+
+
 def test_something_is_never_mirrored_kinetics_is(film, tmp_path):
   ramp = np.zeros((6, 48, 64, 3), np.uint8)
   ramp[..., :] = 3 * np.arange(64)[:, None]
@@ -135,7 +172,8 @@ def sport(film, tmp_path_factory):
 
 
 def make_kinetics(folder, split='train', **options):
-  options = {'videos': 'videos', 'keys': kinetics.KEYS, **SIZE, **options}
+  known = {'videos': 'videos', 'validation': 'val.csv'}
+  options = {'keys': kinetics.KEYS, **known, **SIZE, **options}
   return kinetics.make(split, path=str(folder), **options)
 
 
@@ -156,6 +194,57 @@ def test_lists_of_paths_may_have_spaces_and_be_absolute(sport, film, tmp_path):
   made = kinetics.make('test', path=str(tmp_path), keys=('label',), **SIZE)
   assert [int(made.read(i, RNG)['label']) for i in range(len(made))] == [7, 5]
   assert list(made.excluded.values()) == [1]
+
+
+def test_validation_is_held_out_of_training(film, tmp_path):
+  """So that nothing is chosen on what is tested."""
+  film.write(tmp_path / 'a_000001_000011.mp4', film.greys(4))
+  rows = [
+    f'{name}_{start:06}_{start + 10:06}'
+    for name in 'abcdefgh'
+    for start in (1, 30)
+  ]
+  for row in rows[1:]:
+    (tmp_path / f'{row}.mp4').symlink_to(tmp_path / f'{rows[0]}.mp4')
+  head = 'label,youtube_id,time_start,time_end,split\n'
+  lines = ''.join(
+    f'run,{row[0]},{int(row[2:8])},{int(row[9:])},train\n' for row in rows
+  )
+  (tmp_path / 'train.csv').write_text(head + lines)
+  classes = {'Doing it': '0'}
+  (tmp_path / 'labels.json').write_text(json.dumps(classes))
+  (tmp_path / 'train.json').write_text(
+    json.dumps([{'id': name, 'template': 'Doing it'} for name in 'abcdefgh'])
+  )
+  for name in 'abcdefgh':
+    (tmp_path / f'{name}.webm').touch()
+
+  def parts(module, **options):
+    options = {'path': str(tmp_path), 'videos': '', **SIZE, **options}
+    return [
+      [file.stem for file in module.make(split, **options).files]
+      for split in ('train', 'validation')
+    ]
+
+  for module, every in ((kinetics, rows), (ssv2, list('abcdefgh'))):
+    trained, held = parts(module, validation_fraction=0.4)
+    assert sorted(trained + held) == every
+    # Clips of one video are not on both sides.
+    assert not {row[0] for row in trained} & {row[0] for row in held}
+    assert min(len(trained), len(held)) > 1
+    # More held out: those that were, and others.
+    assert set(held) < set(parts(module, validation_fraction=0.8)[1])
+    assert len({row[0] for row in parts(module)[1]}) == 1  # at least one
+    named = parts(
+      module, validation=f'train.{"csv" if len(every) > 8 else "json"}'
+    )
+    assert named == [every, every]
+    with pytest.raises(
+      ValueError, match=r'validation_fraction=0 of the 8 .*say'
+    ):
+      parts(module, validation_fraction=0)
+    with pytest.raises(ValueError, match=r'validation_fraction=2 must be'):
+      parts(module, validation_fraction=2)
 
 
 def test_damage_is_a_bad_record(film, tmp_path):

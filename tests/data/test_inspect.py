@@ -1,9 +1,10 @@
 import shutil
 
 import cv2
+import numpy as np
 import pytest
 
-from data import ingest, inspect, shards, world
+from data import ingest, inspect, shards, sheet, world
 
 
 @pytest.fixture(scope='module')
@@ -64,6 +65,14 @@ def test_says_what_a_source_holds_and_draws_its_labels(tmp_path, capsys):
   assert 0.01 < differs.mean() < 0.6
 
 
+def test_captions_name_classes():
+  record = {'video': np.zeros((2, 8, 12, 3), np.uint8), 'label': np.array(1)}
+  ((caption, _),) = sheet.labelled('test 0', record, ('push', 'pull'))
+  assert caption == 'test 0 label 1, pull'
+  ((caption, _),) = sheet.labelled('test 0', record, ('push',))
+  assert caption == 'test 0 label 1'
+
+
 def test_keys_can_be_chosen(tmp_path, capsys):
   options = 'frames=4,height=24,width=32,keys=video+pose,antialias=false'
   inspect.inspect(f'world:{options}', 'test', 1, tmp_path / 'sheet.png')
@@ -78,7 +87,9 @@ def test_says_which_splits_a_source_lacks_and_what_it_left_out(
   film.write(tmp_path / 'a.mp4', film.greys(9))
   (tmp_path / 'broken.mp4').write_bytes(b'nothing')
   (tmp_path / 'val.csv').write_text('a.mp4 1\nbroken.mp4 0\ngone.mp4 0\n')
-  options = f'path={tmp_path},frames=4,height=24,width=32,stride=1+2'
+  options = (
+    f'path={tmp_path},frames=4,height=24,width=32,stride=1+2,validation=val.csv'
+  )
   found = inspect.inspect(f'kinetics:{options}', '', 0, tmp_path / 'sheet.png')
   assert found['checked'] == 4
   assert len(found['bad']) == 2
@@ -105,6 +116,38 @@ def test_says_which_splits_a_source_lacks_and_what_it_left_out(
 def test_mistakes_are_told(text, message, tmp_path):
   with pytest.raises(ValueError, match=message):
     inspect.inspect(text, '', 1, tmp_path / 'sheet.png')
+
+
+@pytest.mark.parametrize('name', ['nowhere/a.png', 'a.xyz', 'a'])
+def test_a_picture_that_cannot_be_written_is_told_first(name, tmp_path):
+  data = 'world:frames=2,height=8,width=12'
+  with pytest.raises(ValueError, match=r'--out=.* must be a picture in a fold'):
+    inspect.inspect(data, 'test', 1, tmp_path / name)
+
+
+@pytest.mark.parametrize(
+  ('source', 'name'),
+  [
+    ('perception_test', 'all_train.json'),
+    ('ssv2', 'labels.json'),
+    ('ssv2', 'train.json'),
+    ('movi', 'dataset_info.json'),
+    ('videos', 'manifest.json'),
+  ],
+)
+def test_damaged_json_is_told_with_its_name(source, name, tmp_path):
+  (tmp_path / 'labels.json').write_text('{"Push": "0"}')
+  for text, message in (
+    ('{"a": 1', 'is not JSON, or a damaged copy'),
+    ('3', 'holds a int'),
+  ):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=rf'{name} {message}'):
+      inspect.inspect(f'{source}:path={tmp_path}', 'train', 1, None)
+  if source == 'movi':
+    (tmp_path / name).write_text('{"splits": [{"name": "train"}]}')
+    with pytest.raises(ValueError, match=rf'{name} does not list splits'):
+      inspect.inspect(f'{source}:path={tmp_path}', 'train', 1, None)
 
 
 def test_other_names_are_errors():

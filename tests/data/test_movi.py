@@ -274,6 +274,19 @@ def test_boxes_are_where_the_object_is_seen(clip):
   assert (xmax - xmin) * WIDTH == pytest.approx(np.ptp(columns) + 1)
 
 
+def test_objects_without_a_row_are_counted(folder, tmp_path, scene):
+  made = make(folder, objects=1)
+  assert made.excluded == {'object beyond the first 1': 2}  # one in each record
+  assert made.read(0, rng())['boxes'].shape[0] == 1
+  assert make(folder, objects=2).excluded == {}
+  assert make(folder, objects=1, keys=('video',)).excluded == {}
+
+  crowd = {**scene, movi._LENGTHS: np.array([*scene[movi._LENGTHS]] + [0] * 24)}
+  crowded = write(tmp_path / 'a', [example(crowd)])
+  with pytest.raises(BadRecord, match='26 objects, at most 23'):
+    make(crowded, keys=('boxes',)).read(0, rng())
+
+
 def on_box(clip):
   """Which of the points are of the box, and their pixels in frame 0."""
   column, row = (clip['tracks'][:, 0] * (WIDTH, HEIGHT)).astype(int).T
@@ -398,6 +411,9 @@ def test_training_is_random_and_the_rest_is_not(folder):
   frames = test.read(0, rng())['video'][:, 0, 0, 0] / 7
   assert frames.tolist() == [5, 7, 9, 11, 13, 15, 17]
   middle = make(folder, 'train', window='middle', **options)
+  assert middle.is_fixed
+  assert make(folder, **options).is_fixed
+  assert not make(folder, 'train', **options).is_fixed
   np.testing.assert_array_equal(
     middle.read(0, rng(3))['tracks'], test.read(0, rng())['tracks']
   )

@@ -129,6 +129,8 @@ def test_the_clip_starts_at_the_first_annotated_frame(folder, film):
   clip = made.read(0, rng(1))
   assert numbers(film, clip) == [5, 8, 11, 14]
   again = made.read(0, rng(2))
+  assert made.is_fixed
+  assert not make(folder, 'train').is_fixed
   for key in POINTS:
     np.testing.assert_array_equal(clip[key], again[key])
 
@@ -244,8 +246,12 @@ def test_what_is_left_out_is_counted(folder, tmp_path):
 
 
 def test_more_rows_than_asked_for_are_left_out(folder):
-  clip = make(folder, 'train', keys=('tracks',)).read(0, rng())
+  made = make(folder, 'train', keys=('tracks',))
+  assert made.excluded == {'track beyond the first 3': 2}
+  clip = made.read(0, rng())
   assert clip.keys() == {'tracks'}
+  boxes = make(folder, keys=BOXES, stride=15, objects=1)
+  assert boxes.excluded['box beyond the first 1'] == 1  # of video 1
   tens = np.floor(clip['tracks'][:, 0, 0] * 10 + 1e-3).tolist()
   assert tens == [1, 2, 3]
 

@@ -53,7 +53,7 @@ def folder(tmp_path_factory):
 
 
 def make(folder, split='train', **options):
-  options = {'keys': re10k.KEYS, **SIZE, **options}
+  options = {'keys': re10k.KEYS, 'validation': 'test', **SIZE, **options}
   return re10k.make(split, path=str(folder), **options)
 
 
@@ -106,7 +106,19 @@ def test_frames_may_lie_elsewhere(folder, tmp_path):
   assert made.read(0, RNG)['video'].shape == (4, 9, 12, 3)
 
 
-def test_validation_is_test_and_its_clips_are_spread(folder):
+def test_validation_is_held_out_of_training(tmp_path):
+  for number in range(8):
+    write(tmp_path, 'train', f'{number}', suffix='.jpg')
+  trained, held = (
+    set(make(tmp_path, split, validation='', validation_fraction=0.4).scenes)
+    for split in ('train', 'validation')
+  )
+  assert not trained & held
+  assert trained | held == set('01234567')
+  assert 1 < len(held) < 5
+
+
+def test_clips_of_validation_are_spread(folder):
   made = make(folder, 'validation', clips=2, keys=('pose',))
   starts = [made.read(i, RNG)['pose'][0, 0, 3] for i in range(len(made))]
   np.testing.assert_allclose(starts, [0, 10], atol=1e-5)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data import source, tapvid
+from data import check, source, tapvid
 from data.source import BadRecord
 
 HEIGHT, WIDTH = 20, 36
@@ -114,11 +114,47 @@ def test_videos_without_a_clip_are_counted(tmp_path):
   assert [video.name for video in made.videos] == ['good']
   assert made.excluded == {
     'video with fewer than 9 frames': 1,
-    'video without a track seen in its first frame': 1,
+    'video without a track seen in the first frame': 1,
     'track not seen in the first frame': 1,
   }
   with pytest.raises(ValueError, match='fewer than 11 frames'):
     make(tmp_path / 'a.pkl', frames=11)
+
+
+def test_queries_are_of_the_first_or_of_each_fifth_frame(tmp_path):
+  """Track i is hidden in frame i; the third one up to there."""
+  data = example(total=8)
+  data['occluded'][2, :2] = True
+  file = write(tmp_path / 'a.pkl', {'goat': data})
+  keys = tapvid.KEYS
+
+  def asked(queries, **options):
+    made = make(file, queries=queries, frames=8, keys=keys, **options)
+    clip = read(made)
+    assert check.faults(clip) == []
+    seen = clip['tracks_visible'].any(1)
+    rows = [
+      int(np.flatnonzero((data['points'] == track).all((1, 2)))[0])
+      for track in clip['tracks'][seen]
+    ]
+    frames = clip['query_frames']
+    assert not frames[~seen].any()
+    assert clip['tracks_visible'][seen, frames[seen]].all()
+    return list(zip(rows, frames[seen].tolist())), made.excluded
+
+  assert asked('frame0') == ([(1, 0)], {'track not seen in the first frame': 2})
+  assert asked('first') == ([(0, 1), (1, 0), (2, 3)], {})
+  assert asked('strided', stride=1) == ([(1, 0), (0, 5), (1, 5), (2, 5)], {})
+  two = asked('strided', points=2)
+  assert two == ([(1, 0), (0, 5)], {'query beyond the first 2': 2})
+  data['occluded'][1] = True
+  write(file, {'goat': data})
+  lost = {'track not seen in the clip': 1}
+  assert asked('first') == ([(0, 1), (2, 3)], lost)
+  with pytest.raises(ValueError, match="does not look at 'query_frames'"):
+    make(file, queries='first')
+  with pytest.raises(ValueError, match="queries='last'"):
+    make(file, queries='last')
 
 
 def test_lists_are_rgb_stacking(tmp_path):
@@ -186,6 +222,7 @@ def test_reading_twice_gives_the_same(tmp_path):
   kinetics(tmp_path / 'kinetics')
   made = make(tmp_path / 'kinetics')
   np.testing.assert_array_equal(read(made)['tracks'], read(made)['tracks'])
+  assert made.is_fixed
 
 
 def test_a_missing_part_of_kinetics_is_told(tmp_path):

@@ -87,6 +87,11 @@ def test_validation_is_not_augmented(folder):
 
 def test_train_can_be_made_still(folder):
   made = make(folder, window='middle', crop='centre', flip=0)
+  assert made.is_fixed
+  assert make(folder, 'validation').is_fixed
+  for drawn in ({'window': 'random'}, {'crop': 'random'}, {'flip': 0.5}):
+    still = {'window': 'middle', 'crop': 'centre', 'flip': 0}
+    assert not make(folder, **still | drawn).is_fixed
   one, two = (made.read(0, rng(seed))['video'] for seed in (1, 2))
   np.testing.assert_array_equal(one, two)
 

@@ -205,6 +205,23 @@ def test_exclusions_are_counted(tmp_path):
     make(tmp_path, 'test', min_area=0.5)
 
 
+def test_validation_is_held_out_of_training(tmp_path):
+  for number in range(6):
+    write_records(
+      tmp_path / 'training', {'car': OBJECTS['car']}, f'segment-{number}'
+    )
+  parts = [
+    {
+      file.name[8]
+      for file in make(tmp_path, split, validation_fraction=0.5).files
+    }
+    for split in ('train', 'validation')
+  ]
+  assert not parts[0] & parts[1]
+  assert parts[0] | parts[1] == set('012345')
+  assert 1 < len(parts[1]) < 5
+
+
 def test_damage_is_told(tmp_path):
   folder = tmp_path / 'training'
   write_records(folder, OBJECTS)

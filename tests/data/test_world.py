@@ -31,6 +31,7 @@ def test_record_speaks_the_vocabulary_of_sources():
     'intrinsics': (np.float32, (3, 3)),
     'tracks': (np.float32, (7, T, 2)),
     'tracks_visible': (np.bool_, (7, T)),
+    'query_frames': (np.int32, (7,)),
     'boxes': (np.float32, (4, T, 4)),
     'boxes_visible': (np.bool_, (4, T)),
     'segmentation': (np.uint8, (T, H, W, 1)),

@@ -94,6 +94,17 @@ def test_solids_hide_the_room_and_only_where_segmented():
     assert off_wall.max() < 1e-4
 
 
+def test_points_are_visible_in_the_frame_of_their_query():
+  found = []
+  for clip in _clips(3, query_frame=-1):
+    frames = clip['query_frames']
+    assert clip['tracks_visible'][np.arange(len(frames)), frames].all()
+    found += frames.tolist()
+  assert set(found) == set(range(T))
+  for clip in _clips(1, query_frame=2):
+    assert set(clip['query_frames'].tolist()) == {2}
+
+
 def test_tracks_agree_with_depth_and_pose():
   """A point of the room, lifted with depth, is where its track says."""
   size = {'height': 72, 'width': 96}
@@ -188,7 +199,7 @@ def _ball_scene(turns):
 def test_tracks_turn_with_a_ball_and_hide_behind_it():
   turns = np.radians([0.0, 30.0, 90.0, 180.0, 360.0])
   scene = _ball_scene(turns)
-  tracks, visible = world_labels.tracks(
+  tracks, visible, _ = world_labels.tracks(
     scene, np.random.default_rng(1), H, W, points=40, query_frame=0
   )
   pixels = tracks * (W, H)

@@ -347,8 +347,13 @@ def test_pose_and_class_in_words():
   )
   assert drawn.record['rotation'] == [[0, 0, 1], [0, 1, 0], [-1, 0, 0]]
   logits = np.log(np.float32([0.1, 0.5, 0.05, 0.3, 0.05]))
-  drawn = predict_draw.Classify().draw(logits, blank, 4)
+  view = predict_draw.make('classify', {}, 2, ())
+  drawn = view.draw(logits, blank, 4)
   assert drawn.line == 'class: 1 (50%), 3 (30%), 0 (10%)'
+  view = predict_draw.make('classify', {}, 2, ('push', 'pull', 'lift', 'turn'))
+  drawn = view.draw(logits, blank, 4)
+  assert drawn.line == 'class: pull (50%), turn (30%), push (10%)'
+  assert drawn.record['likeliest'] == 'pull'
 
 
 def test_queries_come_from_a_file(tmp_path):

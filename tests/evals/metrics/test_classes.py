@@ -44,6 +44,15 @@ def test_what_does_not_count_and_what_is_wrong():
   assert scores == {'top1': pytest.approx(0.25), 'top5': pytest.approx(0.75)}
 
 
+def test_a_label_beyond_the_classes_is_never_right():
+  # Of four classes all are among the first five.
+  logits = np.zeros((3, 1, 4))
+  logits[2] = np.nan
+  sums = _sums(logits, [4, 3, 0])
+  assert sums == {'count': [1, 1, 1], 'top1': [0, 0, 0], 'top5': [0, 1, 0]}
+  assert _sums(np.zeros((1, 1, 9)), [9])['top5'] == [0]
+
+
 def test_clips_of_a_video_are_joined_wherever_their_batches_ended():
   rng = np.random.default_rng(0)
   logits = rng.normal(size=(12, 2, 9)).astype(np.float32)  # clips, heads

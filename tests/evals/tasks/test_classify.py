@@ -67,6 +67,12 @@ def test_pictures_say_what_it_is():
   assert clips.dtype == np.uint8
   assert clips.shape == (3, 4, 8 * 16, 8 * 24, 3)
   assert (clips[0, :, :12] == 255).any()
+  names = ['push', 'pull', 'fall', 'turn', 'lift']
+  named = classify.make(classes=7, names=names)
+  (other,) = named.pictures(np.eye(7, dtype='f')[:3], batch).values()
+  assert (other != clips)[0, :, :12].any()
+  assert (other[:, :, 24:] == clips[:, :, 24:]).all()
+  assert [classify.called(i, names) for i in (4, 5, -1)] == ['lift', '5', '-1']
 
 
 def test_clear_errors():

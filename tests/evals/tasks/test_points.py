@@ -139,6 +139,38 @@ def test_the_truth_is_perfect_and_still_points_are_the_trivial_answer():
   np.testing.assert_array_equal(np.argwhere(task.asked(batch))[:, 1], [0, 0])
 
 
+def test_points_of_later_frames_are_asked_and_judged_from_there():
+  batch = _batch()
+  batch['tracks_visible'] = (
+    batch['tracks_visible'].at[:, 1, :3].set(jnp.asarray([False, False, True]))
+  )
+  frames = np.zeros((2, 5), np.int32)
+  frames[:, 1] = 2
+  batch['query_frames'] = jnp.asarray(frames)
+  task = points.make(query_frames=True)
+  assert task.keys == ('tracks', 'tracks_visible', 'query_frames')
+  assert task.head((6, 16, 24)).conditioning == 3
+  asked = np.asarray(task.queries(batch))
+  np.testing.assert_array_equal(asked[:, 1, :2], batch['tracks'][:, 1, 2])
+  np.testing.assert_array_equal(asked[:, 0, :2], batch['tracks'][:, 0, 0])
+  np.testing.assert_allclose(asked[:, :2, 2], [[0.5 / 6, 2.5 / 6]] * 2)
+  assert not asked[:, 4, :2].any()  # padding
+  # A head that is not told does not ask for what it cannot know.
+  assert not points.make().asked(batch)[:, 1].any()
+  assert task.asked(batch)[:, 1].all()
+
+  # Wrong before the query: 'first' does not see it, 'strided' does.
+  place, sure, _ = _truth(batch)
+  sure = sure.at[:, 1, :2].multiply(-1)
+  wrong = points.Tracks(place, sure, sure)
+  first = _scores(task, wrong, batch)
+  assert first['occlusion_accuracy'] == 1
+  strided = points.make(query_frames=True, mode='strided')
+  assert _scores(strided, wrong, batch)['occlusion_accuracy'] < 1
+  still = task.trivial({}, batch)
+  np.testing.assert_array_equal(still.place[:, 1, 5], batch['tracks'][:, 1, 2])
+
+
 def test_pictures_show_answer_over_truth():
   batch, task = jax.device_get(_batch()), points.make()
   same = jax.device_get(_truth(jax.tree.map(jnp.asarray, batch)))
@@ -155,3 +187,5 @@ def test_clear_errors():
   assert isinstance(task_lib.make('points', residual=True), points.Points)
   with pytest.raises(ValueError, match=r'certain_within=0.0 must be above 0'):
     points.make(certain_within=0.0)
+  with pytest.raises(ValueError, match="mode='last' does not exist"):
+    points.make(mode='last')

@@ -71,6 +71,28 @@ def test_loss_is_of_the_numbers_and_scores_are_of_the_rotation():
   assert scores['auc_30'] == 1
 
 
+def test_options_of_the_score_reach_it():
+  """An opposite direction: 180 degrees, or none. Ten degrees: 20 of 30 bins."""
+  batch = _batch(b=1)
+  true = pose.make().true(batch)
+  back = true.at[..., 3].multiply(-1)
+  for fold, angle in ((False, 180), (True, 0)):
+    scores = _scores(pose.make(fold=fold), back, batch)
+    assert scores['translation_angle'] == pytest.approx(angle, abs=0.1)
+  angle = np.radians(10)
+  turn = jnp.asarray(
+    [
+      [np.cos(angle), -np.sin(angle), 0],
+      [np.sin(angle), np.cos(angle), 0],
+      [0, 0, 1],
+    ]
+  )
+  turned = true.at[..., :3].set(true[..., :3] @ turn)
+  for bins, area in ((31, 21 / 31), (30, 20 / 30)):
+    scores = _scores(pose.make(bins=bins), turned, batch)
+    assert scores['auc_30'] == pytest.approx(area, abs=1e-3)
+
+
 def test_a_broken_pose_is_counted_and_teaches_nothing():
   batch, task = _batch(), pose.make()
   batch['pose'] = batch['pose'].at[1, -1].set(-jnp.inf)
@@ -123,3 +145,5 @@ def test_clear_errors():
     pose.make(start='rest')
   with pytest.raises(ValueError, match=r'scale=0.0 must be above 0'):
     pose.make(scale=0.0)
+  with pytest.raises(ValueError, match='bins=0 must be at least 1'):
+    pose.make(bins=0)

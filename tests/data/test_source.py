@@ -1,0 +1,55 @@
+"""Sources by name: options as text, and what is told of wrong ones."""
+
+import pytest
+
+from data import source
+
+
+def test_text_becomes_what_the_default_is():
+  given = {
+    'stride': '1+3',
+    'flip': '1',
+    'clips': '2',
+    'path': '7',
+    'scale': (1, 1),
+  }
+  assert source.typed('kinetics', given) == {
+    'stride': (1, 3),
+    'flip': 1.0,
+    'clips': 2,
+    'path': '7',  # no default: it stays
+    'scale': (1, 1),  # no text: as it is
+  }
+  assert source.typed('world', {'antialias': 'false'}) == {'antialias': False}
+  made = source.make('world', 'test', test_clips='3', height='8', width='12')
+  assert len(made) == 3
+  assert made.read(0)['video'].shape == (16, 8, 12, 3)
+
+
+@pytest.mark.parametrize(
+  'name',
+  [
+    *('movi', 'scannet', 'tapvid', 're10k', 'waymo', 'perception_test'),
+    *('ssv2', 'kinetics', 'videos'),
+  ],
+)
+def test_a_missing_path_is_told_with_the_remedy(name):
+  with pytest.raises(
+    ValueError, match=rf"'{name}' needs .* path: .*data\.path="
+  ):
+    source.make(name, 'test')
+  with pytest.raises(ValueError, match=r"unknown option 'pth'.*mean 'path'"):
+    source.make(name, 'test', pth='.')
+
+
+def test_other_mistakes_are_told():
+  with pytest.raises(ValueError, match="clips='x' must be of type int"):
+    source.make('world', 'test', clips='x')
+  with pytest.raises(ValueError, match="'true' or 'false'"):
+    source.make('world', 'test', antialias='1')
+  for name in ('record', 'mixture'):
+    for call in (source.keys_of, lambda name: source.make(name, 'test')):
+      with pytest.raises(ValueError, match=rf'data/{name}\.py is not a source'):
+        call(name)
+  with pytest.raises(ValueError, match=r"'move' does not exist: data/move\.py"):
+    source.make('move', 'test')
