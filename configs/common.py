@@ -97,7 +97,13 @@ def training(
     },
     'step': {'accumulate': 1, 'ema': 0.0, 'freeze': ()},
     'mesh': {'replica': 1, 'fsdp': -1, 'tensor': 1},
-    'init_from': {'path': '', 'at': '', 'step': -1, 'ema': False},
+    'init_from': {
+      'path': '',
+      'at': '',
+      'step': -1,
+      'ema': False,
+      'resize': False,
+    },
     'checkpoint': {'every': every, 'keep': 3},
     'eval': {
       'every': every,
