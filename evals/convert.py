@@ -13,7 +13,7 @@ from evals.resolve import resolve
 from models import objective as objective_lib
 from models import published
 from models.objective import Params
-from models.published import files, names, place
+from models.published import files, names, place, tables
 from train import checkpoint
 from train import mesh as mesh_lib
 from train.output import replace, say
@@ -158,7 +158,7 @@ def export(run: str, out: str, *, task: str = '', ema: bool = False) -> None:
 
 def _head(run: str, config: Config, task: str) -> tuple[str, Params]:
   """Kind and parameters of a job's head; with the backbone, if of depth."""
-  has = sorted(set(config['tasks']) & names.KINDS.keys())
+  has = sorted(set(config['tasks']) & set(tables.KINDS))
   if not task and len(has) == 1:
     (task,) = has
   if task not in has:

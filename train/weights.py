@@ -9,7 +9,7 @@ from jax.sharding import NamedSharding, PartitionSpec, Sharding
 from models import positions
 from models.objective import Params
 from models.published import files, names, place
-from models.published.names import Shape
+from models.published.tables import Shape
 from train import optim
 from train.output import say
 

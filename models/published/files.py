@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from models.published.names import Shape
+from models.published.tables import Shape
 
 # safetensors' name of what the published files consist of.
 _F32 = 'F32'

@@ -12,11 +12,13 @@ import jax.numpy as jnp
 from einops import rearrange
 from jaxtyping import Array, Float
 
-from models import patches, vit
+from models import moog, patches, vit
+from models.moog_layers import Transformer
 from models.objective import Params
 from models.patches import Triple
 from models.published import files, names, place
 from models.published.names import Layout, Sizes
+from models.published.options import moog_encoder
 from models.readout import AttentionReadout
 from models.sizes import Size
 
@@ -33,6 +35,10 @@ class Published:
     l + 1 arrays [b n d], of which the first two are equal. The output of the
     last block is not among them.
   * 'depth', 4DS with a depth head: `model(video)` gives depth [b t h w 1].
+  * 'moog', a MooG backbone: `model(video, state=None, rng=None)` gives a dict:
+    `features` [b t s d], the tokens after each frame, and `state` [b s d],
+    those after the last, with which a call for the next frames goes on. Without
+    a state, 1024 tokens start as noise that `rng` draws.
   * 'points' and 'boxes', heads of MooG: `model(features, queries)`, features
     [b t n d] and queries [b q 2], (x, y), or [b q 4], (ymin, xmin, ymax,
     xmax), all in [0, 1], gives a dict: `values` [b t q 2] or [b t q 4], of the
@@ -40,7 +46,7 @@ class Published:
     `visible` (0 or 1), each [b t q 1], which are None of boxes.
 
   Attributes:
-    kind: a name of `names.KINDS`.
+    kind: a name of `tables.KINDS`.
     params: {'backbone': ..., 'head': ...}, or one of them; named as ours are.
     layout: which published arrays they are, and the sizes read from these.
   """
@@ -107,6 +113,39 @@ def _backbone(path: str, layout: Layout, output_patch: Triple):
     return [x[0], *x]
 
   return run
+
+
+def _moog(path: str, layout: Layout, output_patch: Triple):
+  del path, output_patch
+  made = moog_of(layout)
+
+  def run(params, video, state=None, rng=None):
+    model = dataclasses.replace(made, clip=video.shape[1:4])
+    params = params['backbone']
+    if state is None:
+      rng = jax.random.key(0) if rng is None else rng
+      state = model.start(params, jax.random.split(rng, video.shape[0]))
+    features = model.features(params, video, state=state)
+    return {'features': features.tokens, 'state': features.state}
+
+  return run
+
+
+def moog_of(layout: Layout) -> moog.MooG:
+  """The MooG of a file, for frames of no size yet."""
+  sizes = layout.sizes['backbone']
+  transformers = {
+    part: Transformer(
+      layout.layers(f'backbone/{part}/layer'),
+      *(sizes[f'{part}_{x}'] for x in ('heads', 'head_dim', 'mlp')),
+    )
+    for part in ('predictor', 'corrector')
+  }
+  made = moog.make(
+    variant='B', dim=sizes['d'], remat='none', **moog_encoder(layout)
+  )
+  encoder = dataclasses.replace(made.encoder, dim=sizes['hidden'])
+  return dataclasses.replace(made, encoder=encoder, **transformers)
 
 
 def _depth(path: str, layout: Layout, output_patch: Triple):
@@ -221,6 +260,7 @@ def _check_widths(path: str, layout: Layout) -> None:
 
 _FUNCTIONS = {
   'backbone': _backbone,
+  'moog': _moog,
   'depth': _depth,
   'points': functools.partial(_tracks, numbers=2),
   'boxes': functools.partial(_tracks, numbers=4),

@@ -1,41 +1,19 @@
-"""Names and shapes of the published arrays, and of the parameters they become.
+"""What a file of published arrays is, and which parameters of ours they become.
 
-A row of a table gives a published array, our parameter, and the axes of both.
-Axes are words, and the shapes in a file tell their sizes: '(k e)' is one axis
-of k times e, a number is itself. What lies between theirs and ours is a name,
-a reshape and a stack of layers, so a round trip keeps every bit.
+What lies between theirs and ours is a name, a reshape and a stack of layers,
+see `tables.py`, so a round trip keeps every bit.
 """
 
 import collections
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-Shape = tuple[int, ...]
-Shapes = Mapping[str, Shape]
+from models.published.tables import Part, Row, Shape, Shapes, parts
+
 Sizes = dict[str, int]
 _SHOWN = 5  # names in a message
-
-
-class Row(NamedTuple):
-  """One published array, or one of each layer."""
-
-  key: str  # published; '{l}' is the number of a layer, counted by the size l
-  name: str  # ours; the layers are stacked along a new first axis
-  axes: str  # published
-  ours: str = ''  # axes of ours, the stack's left out, where they are others
-
-
-Table = tuple[Row, ...]
-
-
-class Part(NamedTuple):
-  """A table, and what is before its names."""
-
-  name: str  # 'backbone' or 'head', before ours
-  prefix: str  # before the published ones
-  table: Table
 
 
 class Leaf(NamedTuple):
@@ -50,119 +28,15 @@ class Leaf(NamedTuple):
 class Layout(NamedTuple):
   """What a file, or a tree of parameters, is."""
 
-  kind: str  # a name of KINDS
+  kind: str  # a name of `tables.KINDS`
   sizes: dict[str, Sizes]  # of axes, by the name of the part
   leaves: dict[str, Leaf]  # by our path, which begins with the part's name
   extra: tuple[str, ...] = ()  # what was there beside them
 
-
-def _affine(key: str, name: str, axes: str, bias: str, ours: str = '') -> Table:
-  return (
-    Row(f'{key}/kernel', f'{name}/kernel', axes, ours),
-    Row(f'{key}/bias', f'{name}/bias', bias),
-  )
-
-
-def _norm(key: str, name: str, axes: str) -> Table:
-  return tuple(
-    Row(f'{key}/{leaf}', f'{name}/{leaf}', axes) for leaf in ('scale', 'bias')
-  )
-
-
-def _in_layers(table: Table) -> Table:
-  """Rows of one block of a transformer, which has the same names as ours."""
-  key, name = 'processor/layers_{l}/', 'processor/layers/'
-  return tuple(Row(key + r.key, name + r.name, r.axes, r.ours) for r in table)
-
-
-_BLOCK = (
-  *_norm(*['attention_norm'] * 2, 'd'),
-  *_affine(*['attention/query'] * 2, 'd k e', 'k e'),
-  *_affine(*['attention/key'] * 2, 'd k e', 'k e'),
-  *_affine(*['attention/value'] * 2, 'd k e', 'k e'),
-  *_affine(*['attention/out'] * 2, 'k e d', 'd'),
-  *_norm(*['mlp_norm'] * 2, 'd'),
-  *_affine(*['mlp/dense_in'] * 2, 'd m', 'm'),
-  *_affine(*['mlp/dense_out'] * 2, 'm d', 'd'),
-)
-
-# (pt ph pw): a patch. (t h w): the grid of patches.
-VIT: Table = (
-  *_affine(
-    'encoder/patch_embedding/Conv_0',
-    'encoder/patch_embedding',
-    *('pt ph pw 3 d', 'd'),
-  ),
-  Row(*['encoder/posenc/embeddings'] * 2, 't h w d'),
-  *_in_layers(_BLOCK),
-)
-
-# What the heads have in common; d is the width of the features, k e its own.
-_READOUT = (
-  *_norm('LayerNorm_0', 'norm', 'd'),
-  Row(
-    'temporal_posenc/embeddings', 'posenc/embeddings', 'frames 1 d', 'frames d'
-  ),
-  *_affine('key_embedding', 'attention/key', 'd k e', 'k e'),
-  *_affine('value_embedding', 'attention/value', 'd k e', 'k e'),
-  *_norm('LayerNorm_1', 'mlp_norm', '(k e)'),
-  *_affine('MLP_0/Dense_0', 'mlp/dense_in', '(k e) (4 k e)', '(4 k e)'),
-  *_affine('MLP_0/Dense_1', 'mlp/dense_out', '(4 k e) (k e)', '(k e)'),
-)
-
-
-def _out(key: str) -> Table:
-  axes = '(k e) (k e)', '(k e)', 'k e (k e)'
-  return _affine(key, 'attention/out', *axes)
-
-
-# Denses are numbered in the order of their use: a head that is asked projects
-# its queries first.
-LEARNED: Table = (
-  *_READOUT,
-  Row('query', 'query/embeddings', 'queries k e', 'queries (k e)'),
-  *_out('Dense_0'),
-  *_affine('Dense_1', 'output', '(k e) outputs', 'outputs'),
-)
-ASKED: Table = (
-  *(
-    Row(f'attention_readout/{r.key}', r.name, r.axes, r.ours)
-    for r in (
-      *_READOUT,
-      *_affine('Dense_0', 'query/project', 'features (k e)', '(k e)'),
-      *_out('Dense_1'),
-      *_affine('Dense_2', 'output', '(k e) outputs', 'outputs'),
-    )
-  ),
-  *_affine(
-    'query_initializer/layers_1/Dense_0',
-    'query/dense_in',
-    *('waves hidden', 'hidden'),
-  ),
-  *_affine(
-    'query_initializer/layers_1/Dense_1',
-    'query/dense_out',
-    *('hidden features', 'features'),
-  ),
-)
-COPIED: Table = (
-  *ASKED,
-  Row(
-    'temporal_tile_posenc/embeddings',
-    'query/tile/embeddings',
-    'copies features',
-  ),
-)
-
-KINDS: dict[str, tuple[Part, ...]] = {
-  'backbone': (Part('backbone', 'params/', VIT),),
-  'depth': (
-    Part('backbone', 'params/layers_0/', VIT),
-    Part('head', 'params/layers_2/', LEARNED),
-  ),
-  'points': (Part('head', '', COPIED),),
-  'boxes': (Part('head', '', ASKED),),
-}
+  def layers(self, name: str) -> int:
+    """How many layers have parameters <name>_<number>/..."""
+    pattern = re.compile(rf'{name}_(\d+)/')
+    return len({m[1] for m in map(pattern.match, self.leaves) if m})
 
 
 def of_file(path: str, shapes: Shapes) -> Layout:
@@ -176,19 +50,18 @@ def of_file(path: str, shapes: Shapes) -> Layout:
     ValueError: no known model, an array is missing, or shapes do not fit.
   """
   kind = _kind(path, shapes)
+  found = parts(kind, shapes, published=True)
   rows = [
-    (part, row, part.prefix + row.key)
-    for part in KINDS[kind]
-    for row in part.table
+    (part, row, part.prefix + row.key) for part in found for row in part.table
   ]
-  sizes = {part.name: Sizes() for part in KINDS[kind]}
+  sizes = {part.name: Sizes() for part in found}
   for part, _, key in rows:
     for count in _counts(key):
       pattern = re.escape(key).replace(rf'\{{{count}\}}', r'(\d+)')
-      found = [
+      numbers = [
         int(m[1]) for m in map(re.compile(pattern).fullmatch, shapes) if m
       ]
-      size = max(found, default=0) + 1
+      size = max(numbers, default=0) + 1
       sizes[part.name][count] = max(sizes[part.name].get(count, 1), size)
   keys = {key: _keys(key, sizes[part.name]) for part, _, key in rows}
   missing = [
@@ -199,7 +72,7 @@ def of_file(path: str, shapes: Shapes) -> Layout:
       f'{path} is a file of kind {kind!r}, but lacks {some(missing)}: download '
       'it again, or save all of its arrays'
     )
-  for part in KINDS[kind]:
+  for part in found:
     _solve(
       path,
       sizes[part.name],
@@ -212,21 +85,22 @@ def of_file(path: str, shapes: Shapes) -> Layout:
     )
   known = {key for every in keys.values() for key in every}
   extra = tuple(sorted(shapes.keys() - known))
-  return _layout(kind, sizes, extra)
+  return _layout(kind, found, sizes, extra)
 
 
 def of_params(kind: str, shapes: Shapes) -> Layout:
   """The layout of parameters of ours, to write them as published.
 
   Args:
-    kind: a name of KINDS.
+    kind: a name of `tables.KINDS`.
     shapes: by path, which begins with 'backbone/' or 'head/'.
 
   Raises:
     ValueError: a parameter is missing, or shapes do not fit.
   """
   sizes = {}
-  for part in KINDS[kind]:
+  found = parts(kind, shapes, published=False)
+  for part in found:
     names = [f'{part.name}/{row.name}' for row in part.table]
     missing = [name for name in names if name not in shapes]
     if missing:
@@ -243,7 +117,7 @@ def of_params(kind: str, shapes: Shapes) -> Layout:
         for name, row in zip(names, part.table)
       ],
     )
-  layout = _layout(kind, sizes, ())
+  layout = _layout(kind, found, sizes, ())
   extra = tuple(sorted(shapes.keys() - layout.leaves.keys()))
   return layout._replace(extra=extra)
 
@@ -282,6 +156,8 @@ def _kind(path: str, shapes: Shapes) -> str:
     return 'depth'
   if has('params/encoder/', 'params/processor/'):
     return 'backbone'
+  if has('pretrained_model/'):
+    return 'moog'
   if has('attention_readout/'):
     return 'points' if has('temporal_tile_posenc/') else 'boxes'
   raise ValueError(
@@ -292,9 +168,14 @@ def _kind(path: str, shapes: Shapes) -> str:
   )
 
 
-def _layout(kind: str, sizes: dict[str, Sizes], extra: tuple) -> Layout:
+def _layout(
+  kind: str,
+  found: Sequence[Part],
+  sizes: dict[str, Sizes],
+  extra: tuple[str, ...],
+) -> Layout:
   leaves = {}
-  for part in KINDS[kind]:
+  for part in found:
     known = sizes[part.name]
     for row in part.table:
       leaves[f'{part.name}/{row.name}'] = Leaf(

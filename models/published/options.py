@@ -24,7 +24,67 @@ def model_options(path: str, layout: Layout) -> dict[str, Any]:
       f'{path} holds a head of kind {layout.kind!r} and no backbone: convert '
       "the backbone's file, and name this one in --heads"
     )
+  if layout.kind == 'moog':
+    return _moog(path, layout)
   return _mae(layout.sizes['backbone'])
+
+
+def moog_encoder(layout: Layout) -> dict[str, Any]:
+  """Options of the encoder of a MooG.
+
+  Strides cannot be read off weights: the published 2 1 1 2 1 1, and for another
+  number of convolutions the same pattern (ours).
+  """
+  sizes = layout.sizes['backbone']
+  convs = layout.layers('backbone/encoder/conv')
+  channels = [sizes[f'channels_{i}'] for i in range(convs)]
+  return {
+    'channels': channels,
+    'strides': [1 if i % 3 else 2 for i in range(convs)],
+    'encoder_bases': (sizes['seen'] - channels[-1]) // 4,
+  }
+
+
+def _moog(path: str, layout: Layout) -> dict[str, Any]:
+  sizes = layout.sizes['backbone']
+  has = [
+    p for p in ('predictor', 'corrector', 'decoder') if f'{p}_mlp' in sizes
+  ]
+  shared = {}
+  for option, words in (
+    ('head_dim', [f'{part}_head_dim' for part in has]),
+    ('mlp', [f'{part}_mlp' for part in has]),
+    ('dim', ['d', 'hidden']),
+  ):
+    found = {sizes[word] for word in words}
+    if len(found) > 1:
+      told = ', '.join(f'{word}={sizes[word]}' for word in words)
+      raise ValueError(
+        f'{path}: {told}, which model.{option} of a MooG cannot tell apart'
+      )
+    (shared[option],) = found
+  decoder = {}
+  if 'decoder' in has:
+    layers = layout.layers('backbone/decoder/transformer/layer')
+    decoder = {
+      'decoder_layers': layers,
+      'decoder_heads': sizes['decoder_heads'],
+      'decoder_bases': (sizes['pixel'] - sizes['d']) // 4,
+    }
+  return {
+    'name': 'moog',
+    'variant': 'B',
+    'frames': 16,
+    'height': 256,
+    'width': 256,
+    **shared,
+    **moog_encoder(layout),
+    'predictor_layers': layout.layers('backbone/predictor/layer'),
+    'predictor_heads': sizes['predictor_heads'],
+    'corrector_layers': layout.layers('backbone/corrector/layer'),
+    'corrector_heads': sizes['corrector_heads'],
+    **decoder,
+  }
 
 
 def _mae(sizes: Sizes) -> dict[str, Any]:
