@@ -162,7 +162,10 @@ def fourier(x: Float[Array, '... c'], bases: int) -> Float[Array, '... d']:
   In the order of the published code: all numbers at the longest wavelength
   first; sines, then cosines.
   """
-  angles = x[..., None, :] * (math.pi * 2.0 ** jnp.arange(bases))[:, None]
+  # Powers of two last: a compiler that fuses this product with the sum below
+  # leaves out a rounding, which at 2^15 would move the sine by 0.004; that of
+  # this product is none.
+  angles = (x * math.pi)[..., None, :] * (2.0 ** jnp.arange(bases))[:, None]
   angles = rearrange(angles, '... i c -> ... (i c)')
   return jnp.sin(jnp.concatenate([angles, angles + math.pi / 2], axis=-1))
 
