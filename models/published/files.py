@@ -14,7 +14,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,12 +29,6 @@ class Entry(NamedTuple):
 
   shape: Shape
   read: Callable[[], np.ndarray]  # a map of it: index it, then copy
-
-
-class HasShape(Protocol):
-  """Anything that numpy.asarray takes and that tells its shape before."""
-
-  shape: Shape
 
 
 def opened(path: str) -> dict[str, Entry]:
@@ -78,7 +72,7 @@ def check_sums(path: str) -> None:
     )
 
 
-def write(path: str, arrays: Mapping[str, HasShape]) -> None:
+def write(path: str, arrays: Mapping[str, np.ndarray]) -> None:
   """Writes float32 arrays, whole or not at all: npz, or safetensors by name.
 
   One array at a time is turned into bytes.
@@ -213,7 +207,7 @@ def _readable(path: str) -> Iterator[None]:
     ) from error
 
 
-def _write_npz(path: str, arrays: Mapping[str, HasShape]) -> None:
+def _write_npz(path: str, arrays: Mapping[str, np.ndarray]) -> None:
   # As numpy.savez writes, which would hold all arrays at once.
   with zipfile.ZipFile(path, 'w', zipfile.ZIP_STORED) as archive:
     for name, array in arrays.items():
@@ -223,7 +217,7 @@ def _write_npz(path: str, arrays: Mapping[str, HasShape]) -> None:
         )
 
 
-def _write_safetensors(path: str, arrays: Mapping[str, HasShape]) -> None:
+def _write_safetensors(path: str, arrays: Mapping[str, np.ndarray]) -> None:
   header: dict[str, Any] = {}
   end = 0
   for name, array in arrays.items():
