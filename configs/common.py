@@ -5,12 +5,7 @@ from collections.abc import Collection
 
 from ml_collections import config_dict
 
-_OURS = (
-  'name',
-  'weight',
-  'keys',
-  'split',
-)  # of a source; no option of its make()
+_OURS = ('name', 'weight', 'keys')  # of a source; no option of its make()
 
 
 def parse(arg: str | None, *, sources: Collection[str] = (), **defaults):
@@ -121,7 +116,13 @@ def training(
     },
     'step': {'accumulate': 1, 'ema': 0.0, 'freeze': ()},
     'mesh': {'replica': 1, 'fsdp': -1, 'tensor': 1},
-    'init_from': {'path': '', 'at': '', 'step': -1, 'ema': False},
+    'init_from': {
+      'path': '',
+      'at': '',
+      'step': -1,
+      'ema': False,
+      'resize': False,
+    },
     'checkpoint': {
       'every': every,
       'keep': 3,

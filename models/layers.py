@@ -30,7 +30,14 @@ def lecun(inputs: int, outputs: int) -> nn.initializers.Initializer:
 def affine(
   x: Shaped[Array, '...'], kernel: jax.Array, bias: jax.Array, axes: int = 1
 ) -> jax.Array:
-  """x kernel + bias, contracting the last axes of x with the kernel's first.
+  """x kernel + bias, see `product`; the bias is [*outputs]."""
+  return product(x, kernel, axes) + bias
+
+
+def product(
+  x: Shaped[Array, '...'], kernel: jax.Array, axes: int = 1
+) -> jax.Array:
+  """x kernel, contracting the last axes of x with the kernel's first.
 
   On a CPU as a product of matrices: XLA would otherwise transpose the whole
   gradient of the result to find the kernel's. On a TPU [b n] are kept apart:
@@ -39,14 +46,13 @@ def affine(
   Args:
     x: [*batch *inputs].
     kernel: [*inputs *outputs].
-    bias: [*outputs].
     axes: number of input axes.
   """
   if platform() != 'cpu':
-    return jnp.tensordot(x, kernel, axes) + bias
+    return jnp.tensordot(x, kernel, axes)
   inputs = math.prod(kernel.shape[:axes])
   y = x.reshape(-1, inputs) @ kernel.reshape(inputs, -1)
-  return y.reshape(*x.shape[: x.ndim - axes], *bias.shape) + bias
+  return y.reshape(*x.shape[: x.ndim - axes], *kernel.shape[axes:])
 
 
 class Affine(nn.Module):
@@ -75,24 +81,30 @@ class Affine(nn.Module):
 
 
 class LayerNorm(nn.Module):
-  """LayerNorm with scale and bias, epsilon 1e-6, population variance.
+  """LayerNorm with scale, population variance.
 
   Attributes:
     dtype: of the result.
+    epsilon: added to the variance.
+    use_bias: whether there is a bias.
   """
 
   dtype: str = 'float32'
+  epsilon: float = 1e-6
+  use_bias: bool = True
 
   @nn.compact
   def __call__(self, x: Float[Array, '... d']) -> Float[Array, '... d']:
     """Normalises over the last axis, in float32."""
     scale = self.param('scale', nn.initializers.ones, x.shape[-1:])
-    bias = self.param('bias', ZEROS, x.shape[-1:])
     x = x.astype(jnp.float32)
     mean = x.mean(-1, keepdims=True)
     variance = jnp.square(x).mean(-1, keepdims=True) - jnp.square(mean)
-    inverse = jax.lax.rsqrt(jnp.maximum(variance, 0) + 1e-6)
-    return ((x - mean) * inverse * scale + bias).astype(self.dtype)
+    inverse = jax.lax.rsqrt(jnp.maximum(variance, 0) + self.epsilon)
+    x = (x - mean) * inverse * scale
+    if self.use_bias:
+      x = x + self.param('bias', ZEROS, x.shape[-1:])
+    return x.astype(self.dtype)
 
 
 class SelfAttention(nn.Module):
@@ -135,20 +147,29 @@ class MLP(nn.Module):
   Attributes:
     hidden: width between the two.
     dtype: of the arithmetic and the result.
+    start: an initializer of both kernels.
+    outputs: width of the result; None: that of the input.
   """
 
   hidden: int
   dtype: str = 'float32'
+  start: nn.initializers.Initializer = XAVIER
+  outputs: int | None = None
 
   @nn.compact
-  def __call__(self, x: Float[Array, '... d']) -> Float[Array, '... d']:
+  def __call__(self, x: Float[Array, '... d']) -> Float[Array, '... e']:
     """The same on every token."""
     width, hidden = (x.shape[-1],), (self.hidden,)
-    kernel, bias = Affine(width, hidden, XAVIER, self.dtype, name='dense_in')()
+    outputs = width if self.outputs is None else (self.outputs,)
+    kernel, bias = Affine(
+      width, hidden, self.start, self.dtype, name='dense_in'
+    )()
     y = checkpoint_name(affine(x, kernel, bias), 'hidden')
     y = constrain(y, 'batch', *[None] * (y.ndim - 2), 'mlp')
     y = jax.nn.gelu(y, approximate=True)
-    kernel, bias = Affine(hidden, width, XAVIER, self.dtype, name='dense_out')()
+    kernel, bias = Affine(
+      hidden, outputs, self.start, self.dtype, name='dense_out'
+    )()
     return affine(y, kernel, bias)
 
 

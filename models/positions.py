@@ -65,6 +65,16 @@ def start_of(
   return init
 
 
+def resize(
+  table: Float[Array, 't h w d'], grid: Triple
+) -> Float[Array, 't h w d']:
+  """Embeddings of another grid over the same extent of time and space.
+
+  Keys' cubic, half-pixel centres; where the grid shrinks, smoothed first.
+  """
+  return jax.image.resize(table, (*grid, table.shape[-1]), 'cubic')
+
+
 class Learned(nn.Module):
   """One learned embedding per position of a grid.
 

@@ -184,6 +184,33 @@ class Backbone:
     x = self.run(jax.tree.map(lambda a: a[:run], layers), x)
     return Features(rearrange(x, 'b (t n) d -> b t n d', t=self.grid[0]))
 
+  def inputs(
+    self, params: Params, video: Shaped[Array, 'b t h w 3']
+  ) -> list[Float[Array, 'b n d']]:
+    """The input of every block: the published list, whose first is twice there.
+
+    The last block is not run.
+
+    Args:
+      params: of this backbone; other keys are not read.
+      video: uint8, or float in [0, 1].
+
+    Raises:
+      ValueError: a clip of another shape.
+    """
+    self.check(video.shape)
+    layers = params['processor']['layers']
+    layers = jax.tree.map(lambda a: a[:-1], layers)
+    first = self.embed(params['encoder'], patches.patchify(video, self.patch))
+
+    def block(x, layer):
+      x = self._block.apply(
+        {'params': layer}, constrain(x, 'batch', None, None)
+      )
+      return x, x
+
+    return [first, *jax.lax.scan(block, first, layers)[1]]
+
   def check(self, shape: tuple[int, ...]) -> None:
     """Check.
 

@@ -41,7 +41,9 @@ def imported(path):
 def test_imports_point_one_way(path):
   room = path.relative_to(ROOT).parts[0]
   names = set(imported(path))
-  assert names & MAY_IMPORT.keys() <= MAY_IMPORT[room]
+  # A command composes rooms; nothing imports it.
+  if path.name != '__main__.py':
+    assert names & MAY_IMPORT.keys() <= MAY_IMPORT[room]
   for library, rooms in BELONGS_TO.items():
     assert library not in names or room in rooms, f'{library} is not for {room}'
   if room in ('configs', 'data'):

@@ -6,14 +6,17 @@ to go on, since data and draws are functions of the step.
 
 import os
 import shutil
+from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
 from models.objective import Params
-from train import optim, pins
+from train import guard, optim, pins, weights
 from train.output import say
 from train.step import State
 
@@ -131,17 +134,20 @@ def start_from(
   at: str = '',
   step: int = -1,
   ema: bool = False,
+  resize: bool = False,
 ) -> Params:
   """`params` with those of another run's checkpoint in their place.
 
   Args:
     params: new parameters.
     places: their shardings.
-    path: the other run's folder.
+    path: the other run's folder, or a published file, see `train/weights.py`.
     at: the top-level entry of `params` that the checkpoint is for, such as
       'backbone'; '': all of them.
     step: of the checkpoint; -1: the last.
     ema: take the moving average instead of the parameters themselves.
+    resize: resize position embeddings in time and space, where the clips of
+      the two runs are cut into different grids.
 
   Raises:
     ValueError: no such checkpoint, or one of another architecture: missing
@@ -151,9 +157,18 @@ def start_from(
     raise ValueError(
       f'init_from.at={at!r} must be one of {sorted(params)}, or empty'
     )
+  wanted = (params[at], places[at]) if at else (params, places)
+  if os.path.isfile(path):
+    if step != -1 or ema:
+      raise ValueError(
+        f'init_from.path={path} is a file, which has neither steps nor a '
+        f'moving average: leave init_from.step={step} and init_from.ema={ema} '
+        'as they are by default'
+      )
+    loaded = weights.start(*wanted, path=path, resize=resize)
+    return {**params, at: loaded} if at else loaded
   folder, step = find(path, step)
   part = 'ema' if ema else 'params'
-  wanted = (params[at], places[at]) if at else (params, places)
   wanted = {part: _place(*wanted)}
   stored = {
     name: shape
@@ -162,6 +177,9 @@ def start_from(
   }
   if not stored:
     raise ValueError(f'{folder} holds no {part!r}: change init_from.ema')
+  resized = {}
+  if resize:
+    wanted, resized = weights.as_stored(stored, wanted)
   extra = _check_same(stored, _named(wanted), folder)
   with ocp.PyTreeCheckpointer() as reader:
     loaded = reader.restore(
@@ -171,10 +189,66 @@ def start_from(
         restore_args=ocp.checkpoint_utils.construct_restore_args(wanted),
         partial_restore=True,
       ),
-    )[part]
+    )
+  loaded = weights.fitted(loaded, resized)[part]
   beyond = f', but not its {extra}' if extra else ''
   say(f'starting from {folder}{beyond}')
   return {**params, at: loaded} if at else loaded
+
+
+def create(workdir: str, config: Mapping[str, Any], params: Params) -> None:
+  """Makes a run's folder of parameters that come from elsewhere, as of step 0.
+
+  Other runs start from it, and readouts read it; it does not train on.
+
+  Args:
+    workdir: the folder.
+    config: what its config.json says.
+    params: all of the objective's.
+
+  Raises:
+    ValueError: the folder is that of another run, or the disk is too full.
+  """
+  guard.claim_workdir(workdir, config)
+  state = State(step=jnp.zeros([], jnp.int32), params=params, opt_state=None)
+  with Checkpoints(workdir, every=1) as checkpoints:
+    checkpoints.check_space(state)
+    checkpoints.save(state, 0)
+
+
+def read(path: str, *, step: int = -1, ema: bool = False) -> Params:
+  """The parameters of a checkpoint in the host's memory, as they are there.
+
+  Args:
+    path: a run's folder.
+    step: of the checkpoint; -1: the last.
+    ema: take the moving average, which lacks what was frozen.
+
+  Raises:
+    ValueError: no such checkpoint.
+  """
+  folder, _ = find(path, step)
+  part = 'ema' if ema else 'params'
+  item = epath.Path(folder) / _ITEM
+  stored = ocp.PyTreeCheckpointHandler().metadata(item).tree
+  if part not in stored:
+    raise ValueError(f'{folder} holds no {part!r}')
+  wanted = {
+    part: jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), stored[part]
+    )
+  }
+  with ocp.PyTreeCheckpointer() as reader:
+    return reader.restore(
+      item,
+      args=ocp.args.PyTreeRestore(
+        item=wanted,
+        restore_args=jax.tree.map(
+          lambda _: ocp.RestoreArgs(restore_type=np.ndarray), wanted
+        ),
+        partial_restore=True,
+      ),
+    )[part]
 
 
 def find(path: str, step: int = -1) -> tuple[str, int]:

@@ -74,6 +74,18 @@ def test_copies_of_a_query_are_neighbours_and_queries_are_independent():
   assert np.abs(np.diff(alone, axis=1)).max() > 1e-3
 
 
+def test_fourier_features_are_the_same_compiled_to_the_last_wave():
+  x = np.random.default_rng(0).random((5, 7, 2), dtype=np.float32)
+  phase = (x * np.float32(np.pi))[..., None, :]
+  phase = phase * np.float32(2) ** np.arange(16, dtype=np.float32)[:, None]
+  phase = phase.reshape(5, 7, 32)
+  phase = np.concatenate([phase, phase + np.float32(np.pi / 2)], axis=-1)
+  want = np.sin(phase.astype(np.float64))
+  np.testing.assert_allclose(fourier(jnp.asarray(x), 16), want, atol=1e-6)
+  compiled = jax.jit(fourier, static_argnums=1)(x, 16)
+  np.testing.assert_allclose(compiled, want, atol=1e-6)
+
+
 def test_fourier_features_are_in_the_published_order():
   x = np.array([[0.3, -0.8]])
   scaled = np.concatenate([x * 2.0**i for i in range(3)], axis=1) * np.pi

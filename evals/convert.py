@@ -1,0 +1,185 @@
+"""Published weights to runs and readout jobs, and back."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from evals import task as task_lib
+from evals.resolve import resolve
+from models import objective as objective_lib
+from models import published
+from models.objective import Params
+from models.published import files, names, place, tables
+from train import checkpoint
+from train import mesh as mesh_lib
+from train.output import replace, say
+
+Config = Mapping[str, Any]
+# Module of models/ -> the kind of file that its backbone is published as.
+_BACKBONES = {'mae': 'backbone'}
+
+
+def convert(
+  path: str,
+  out: str,
+  *,
+  pretraining: Config,
+  readout: Config,
+  heads: Sequence[str] = (),
+  output_patch: Sequence[int] = (2, 8, 8),
+) -> None:
+  """Makes a run's folder of a published backbone, and jobs of its heads.
+
+  What the objective has beyond the backbone, such as latents, is new, and said.
+  A head becomes a finished readout job, OUT/heads/<task>.
+
+  Args:
+    path: of a file with a backbone.
+    out: the folder.
+    pretraining: a recipe of the backbone's method; its model is replaced.
+    readout: a recipe of readouts with tasks of all heads.
+    heads: files of heads of this backbone; one in `path` itself is converted
+      without being named here.
+    output_patch: of a depth head, see `published.load`.
+
+  Raises:
+    ValueError: not such files, heads of another backbone, or the folder is
+      another run's.
+  """
+  loaded = published.load(path, output_patch=output_patch)
+  model = published.model_options(path, loaded.layout)
+  config = {
+    **pretraining,
+    **{'steps': 0, 'model': model},
+    'init_from': {
+      **pretraining['init_from'],
+      'path': os.path.abspath(path),
+    },
+  }
+  with mesh_lib.use(mesh_lib.make(devices=jax.devices()[:1])):
+    params = _completed(model, loaded.params['backbone'])
+    checkpoint.create(out, config, params)
+    say(f'wrote {out}')
+    found = {path: loaded} if 'head' in loaded.params else {}
+    found |= {file: published.load(file) for file in heads}
+    for file, head in found.items():
+      folder = _write_job(file, head, out, params, readout, output_patch)
+      say(f'wrote {folder}')
+
+
+def _completed(model: Config, params: Params) -> Params:
+  """The backbone's parameters and new ones of all else."""
+  objective = objective_lib.make(**model)
+  clip = (1, model['frames'], model['height'], model['width'], 3)
+  batch = {'video': jax.ShapeDtypeStruct(clip, np.uint8)}
+
+  def rest():
+    made = objective.init(jax.random.key(0), batch)
+    return {key: part for key, part in made.items() if key not in params}
+
+  new = jax.jit(rest)()
+  if new:
+    say(f'not in the file, and new: {", ".join(place.flat(new))}')
+  return {**params, **new}
+
+
+def _write_job(
+  path: str,
+  head: published.Published,
+  run: str,
+  params: Params,
+  readout: Config,
+  output_patch: Sequence[int],
+) -> str:
+  task, sizes = head.kind, head.layout.sizes['head']
+  options = {
+    **readout['tasks'][task],
+    **published.head_options(path, head.layout),
+  }
+  if task == 'depth':
+    options['patch'] = tuple(output_patch)
+  config = resolve(
+    {**readout, 'tasks': {task: options}}, checkpoint=run, random_init=False
+  )
+  if config['model']['frames'] != sizes['frames']:
+    raise ValueError(
+      f'{path} is a head for clips of {sizes["frames"]} frames, the backbone '
+      f'in {run} sees {config["model"]["frames"]}'
+    )
+  folder = os.path.join(run, 'heads', task)
+  stacked = jax.tree.map(lambda x: x[None], head.params['head'])
+  checkpoint.create(
+    folder, config, {'backbone': params, 'heads': {task: stacked}}
+  )
+  # No metrics: it was not tested here.
+  result = {'tasks': {task: {'head': 0}}, 'file': os.path.abspath(path)}
+  replace(os.path.join(folder, 'result.json'), json.dumps(result, indent=2))
+  return folder
+
+
+def export(run: str, out: str, *, task: str = '', ema: bool = False) -> None:
+  """Writes the last checkpoint of a run, or a job's head, as published.
+
+  Args:
+    run: folder of a pretraining run, or of a readout job.
+    out: the file: npz or safetensors.
+    task: of a job, which head; may be empty if it has one.
+    ema: take the moving average.
+
+  Raises:
+    ValueError: no such run, or it has no published form.
+  """
+  path = os.path.join(run, 'config.json')
+  if not os.path.exists(path):
+    raise ValueError(f'{run} is not a run: it has no config.json')
+  with open(path) as file:
+    config = json.load(file)
+  if 'tasks' in config:
+    kind, params = _head(run, config, task)
+  else:
+    name = config['model']['name']
+    if task or name not in _BACKBONES:
+      raise ValueError(
+        f'{run} is a run of {name!r}, and --task={task!r}: expected a run of '
+        f'{", ".join(_BACKBONES)}, or a readout job with --task'
+      )
+    kind = _BACKBONES[name]
+    params = {'backbone': checkpoint.read(run, ema=ema)}
+  shapes = {key: x.shape for key, x in place.flat(params).items()}
+  layout = names.of_params(kind, shapes)
+  files.write(out, place.arrays(layout.leaves, params))
+  left = f', without {names.some(layout.extra)}' if layout.extra else ''
+  say(f'wrote {out} ({kind}){left}')
+
+
+def _head(run: str, config: Config, task: str) -> tuple[str, Params]:
+  """Kind and parameters of a job's head; with the backbone, if of depth."""
+  has = sorted(set(config['tasks']) & set(tables.KINDS))
+  if not task and len(has) == 1:
+    (task,) = has
+  if task not in has:
+    raise ValueError(
+      f'--task={task!r}: {run} has {has or "no head"} with a published form'
+    )
+  made = task_lib.make(task, **config['tasks'][task])
+  if getattr(made, 'residual', False):
+    raise ValueError(
+      f'{run}: task {task} predicts offsets, which no published head does: '
+      f'train it with --config.tasks.{task}.residual=False'
+    )
+  params = checkpoint.read(run)
+  chosen, path = 0, os.path.join(run, 'result.json')
+  if os.path.exists(path):
+    with open(path) as file:
+      chosen = json.load(file)['tasks'][task]['head']
+  head = jax.tree.map(lambda x: x[chosen], params['heads'][task])
+  if task != 'depth':
+    return task, {'head': head}
+  if made.start:
+    # The published head has no constant beside its bias.
+    head['output']['bias'] = head['output']['bias'] + np.float32(made.start)
+  return task, {'backbone': params['backbone'], 'head': head}

@@ -1,0 +1,81 @@
+r"""Public weights on the command line.
+
+    python -m models.published info FILE
+    python -m models.published convert FILE --out=RUN [--heads=FILE,FILE]
+    python -m models.published export RUN --out=FILE.npz [--task=depth]
+
+`info` says what a file holds, and checks it. `convert` makes a run's folder of
+it, from which training starts (`--config.init_from.path=RUN`, which takes FILE
+as well) and whose readouts `python -m evals --checkpoint=RUN` trains; each head
+becomes a finished readout, RUN/heads/depth, for `python -m evals.predict`.
+`export` writes a run's backbone, or a readout job's head, as published. Files
+are npz or safetensors, by their ending.
+"""
+
+from absl import app, flags, logging
+
+_OUT = flags.DEFINE_string('out', '', 'The folder or file to write.')
+_HEADS = flags.DEFINE_list(
+  'heads', [], 'Files of heads that belong to the backbone to convert.'
+)
+_OUTPUT_PATCH = flags.DEFINE_list(
+  'output_patch',
+  ['2', '8', '8'],
+  'Frames, height and width that one query of a depth head predicts.',
+)
+_TASK = flags.DEFINE_string(
+  'task', '', 'Of a readout job to export: depth, points or boxes.'
+)
+_EMA = flags.DEFINE_bool(
+  'ema', False, "Export the moving average of a run's parameters."
+)
+
+
+def main(argv: list[str]) -> None:
+  """Does what the first word says; heavy imports wait until it is known."""
+  commands = {'info': _info, 'convert': _convert, 'export': _export}
+  if len(argv) != 3 or argv[1] not in commands:
+    raise app.UsageError('expected info FILE, convert FILE or export RUN')
+  if (argv[1] == 'info') == bool(_OUT.value):
+    raise app.UsageError('convert and export need --out; info has none')
+  if not flags.FLAGS['verbosity'].present:
+    logging.set_verbosity(logging.WARNING)  # Orbax tells a lot
+  commands[argv[1]](argv[2])
+
+
+def _info(path: str) -> None:
+  from models.published import files, names
+
+  entries = files.opened(path)
+  files.check_sums(path)
+  shapes = {key: entry.shape for key, entry in entries.items()}
+  print(names.describe(path, shapes))
+
+
+def _convert(path: str) -> None:
+  from configs import mae, readout
+  from evals import convert
+
+  words = _OUTPUT_PATCH.value
+  if len(words) != 3 or not all(word.isdigit() for word in words):
+    raise app.UsageError(f'--output_patch={",".join(words)} must be T,H,W')
+  convert.convert(
+    path,
+    _OUT.value,
+    pretraining=mae.get_config().to_dict(),
+    readout=readout.get_config(
+      'task=depth+points+boxes,recipe=paper,lr=3e-4'
+    ).to_dict(),
+    heads=_HEADS.value,
+    output_patch=tuple(map(int, words)),
+  )
+
+
+def _export(run: str) -> None:
+  from evals import convert
+
+  convert.export(run, _OUT.value, task=_TASK.value, ema=_EMA.value)
+
+
+if __name__ == '__main__':
+  app.run(main)
