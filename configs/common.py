@@ -5,7 +5,12 @@ from collections.abc import Collection
 
 from ml_collections import config_dict
 
-_OURS = ('name', 'weight', 'keys')  # of a source; no option of its make()
+_OURS = (
+  'name',
+  'weight',
+  'keys',
+  'split',
+)  # of a source; no option of its make()
 
 
 def parse(arg: str | None, *, sources: Collection[str] = (), **defaults):
