@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
-from data import bench, bench_peers, ingest, transforms, video, videos
+from configs.mae import get_config as mae_config
+from data import bench, ingest, transforms, video, videos
+from data.bench import __main__ as command
+from data.bench import peers
+from models import objective
 
 OPTIONS = {'frames': 4, 'height': 24, 'width': 32}
 
@@ -24,18 +28,18 @@ def source(folder):
 def test_peers_read_the_same_frames(source):
   parsed = [source.fetch(index) for index in range(2)]
   assert [each.start for each in parsed] == [0, 16]
-  copy = bench_peers.long_group(parsed)
+  copy = peers.long_group(parsed)
   wanted = np.array([3, 9, 20])
   ours = [
     frame.to_ndarray(format='rgb24')
     for frame in video.decode(parsed[1], wanted)
   ]
-  bare = bench_peers.bare_loop(parsed[1].payload, wanted, parsed[1].fps)
+  bare = peers.bare_loop(parsed[1].payload, wanted, parsed[1].fps)
   np.testing.assert_array_equal(bare, ours)
-  long = bench_peers.bare_loop(copy, 16 + wanted, parsed[1].fps)
+  long = peers.bare_loop(copy, 16 + wanted, parsed[1].fps)
   assert np.abs(np.array(long, int) - ours).mean() < 6
   box = transforms.Box(4, 6, 40, 50)
-  usual = bench_peers.usual_loop(copy, 16 + wanted, parsed[1].fps, box, 24, 32)
+  usual = peers.usual_loop(copy, 16 + wanted, parsed[1].fps, box, 24, 32)
   clip = video.render(video.decode(parsed[1], wanted), box, 24, 32)
   assert np.abs(usual.astype(int) - clip).mean() < 8
 
@@ -50,14 +54,20 @@ def test_all_figures_are_there(folder):
     },
     'keys': ('video',),
   }
-  found = bench.bench(options, rounds=1, clips=4, copies=1, workers=1)
+  found = bench.measure(options, rounds=1, clips=4, copies=1, workers=1)
   assert found['stages_ms'].keys() == set(bench.STAGES)
   assert all(value > 0 for value in found['peers'].values())
   assert found['pipeline']['workers_over_cores'] > 0
   assert found['pipeline']['memory_mb'] > found['memory_mb'] > 10
-  found['feeding'] = bench.feeding(50.0, 2e11, 200.0, 0.4)
+  model = mae_config('size=tiny').model.to_dict()
+  model |= {'frames': 4, 'height': 24, 'width': 32, 'patch': (2, 4, 8)}
+  model |= {'output_patch': (4, 8, 8)}
+  flops = command.flops_per_clip(model, options['sources'])
+  whole = objective.make(**model).flops({'video': np.zeros((2, 4, 24, 32, 3))})
+  assert flops == pytest.approx(sum(whole.values()) / 2)
+  found['feeding'] = command.feeding(50.0, 2e11, 200.0, 0.4)
   assert found['feeding']['chip_clips_per_s'] == pytest.approx(400)
   assert found['feeding']['cores_per_chip'] == pytest.approx(8)
-  text = bench.report(found)
+  text = command.report(found)
   for part in ('decode', 'p99', 'bare PyAV loop', '8.0 cores feed it'):
     assert part in text

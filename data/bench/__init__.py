@@ -1,22 +1,19 @@
-"""Measures how fast clips are read, and what that would feed.
+"""Measures how fast clips are read. `python -m data.bench` prints it.
 
-  python -m data.bench --config=configs/mae.py:size=S,data=DATA
-
-Reads clips as training does, with the options of `config.data`, and prints
+Clips are read as training does, with the options of `config.data`:
 
 * clips and frames per second and core, by stage, and the latency of a clip;
-* the same against peers (`data/bench_peers.py`), of the very same clips: the
+* the same against peers (`data/bench/peers.py`), of the very same clips: the
   bare PyAV loop, and the usual loop over 256p files with long groups of
   pictures, which are made here in memory;
 * clips per second of the whole pipeline, in this process and in workers;
-* memory; and, given a model's cost, the cores that feed a chip.
+* memory.
 
 Rates per core are of CPU time of the process, so that a busy machine changes
 them little; those of the pipeline are of wall time and want an idle machine.
 Rounds of what is compared are interleaved, and medians reported.
 """
 
-import json
 import os
 import statistics
 import time
@@ -26,10 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import app, flags
-from ml_collections import config_flags
 
-from data import bench_peers, pipeline, videos
+from data import pipeline, videos
+from data.bench import peers
 
 STAGES = ('read', 'augment', 'decode', 'resize', 'batch')
 _LONG_RECORDS = 8  # of each video that is copied with long groups of pictures
@@ -93,10 +89,10 @@ def compare(
       source.render(source.decode(found, clip), clip)
 
     def bare(found, clip):
-      bench_peers.bare_loop(found.payload, clip.frames, found.fps)
+      peers.bare_loop(found.payload, clip.frames, found.fps)
 
     def usual(found, clip):
-      bench_peers.usual_loop(
+      peers.usual_loop(
         *(long[found.source], found.start + clip.frames, found.fps, clip.box),
         *(source.height, source.width),
       )
@@ -125,7 +121,7 @@ def _long_copies(
   records, long = [], {}
   for indices in chosen:
     parsed = [source.fetch(index) for index in indices[:_LONG_RECORDS]]
-    long[parsed[0].source] = bench_peers.long_group(parsed)
+    long[parsed[0].source] = peers.long_group(parsed)
     records += indices[:_LONG_RECORDS]
   return records, long
 
@@ -164,7 +160,9 @@ def pipeline_rates(
         next(iterator)
       clips = batches * made.batch_size
       rates[count].append(clips / (time.perf_counter() - began))
-      costs[count].append((_cpu_seconds() - spent) / clips)
+      # A few clips may take less than the clock's tick.
+      spent = max(_cpu_seconds() - spent, 1 / os.sysconf('SC_CLK_TCK'))
+      costs[count].append(spent / clips)
       memory = max(memory, sum(map(_memory, _processes())))
       iterator.close()
   return {
@@ -206,22 +204,7 @@ def _cpu_seconds() -> float:
   return ticks / os.sysconf('SC_CLK_TCK')
 
 
-def feeding(
-  clips_per_s: float, flops_per_clip: float, chip_tflops: float, mfu: float
-) -> dict[str, float]:
-  """What a chip eats, and the cores that feed it.
-
-  Args:
-    clips_per_s: of a core.
-    flops_per_clip: of training: forward and backward.
-    chip_tflops: peak of the chip, 1e12 FLOP/s.
-    mfu: the share of it that the model reaches.
-  """
-  eaten = chip_tflops * 1e12 * mfu / flops_per_clip
-  return {'chip_clips_per_s': eaten, 'cores_per_chip': eaten / clips_per_s}
-
-
-def bench(
+def measure(
   options: Mapping[str, Any],
   *,
   rounds: int = 5,
@@ -229,7 +212,7 @@ def bench(
   copies: int = 8,
   workers: int = 2,
 ) -> dict[str, Any]:
-  """All figures, as `report` prints them.
+  """All figures, by name.
 
   Args:
     options: keyword arguments of `pipeline.make`.
@@ -264,93 +247,3 @@ def bench(
   found['pipeline'] = pipeline_rates(options, workers, rounds, batches)
   found['pipeline']['workers'] = workers
   return found
-
-
-def report(found: Mapping[str, Any]) -> str:
-  """The figures, for people."""
-  lines = []
-  if 'stages_ms' in found:
-    latency = found['latency_ms']
-    peers = found['peers']
-    lines += [
-      f'one core, {found["clips"]} clips: '
-      f'{found["clips_per_s_core"]:.1f} clips/s, '
-      f'{found["frames_per_s_core"]:.0f} frames/s',
-      '  CPU ms per clip: '
-      + ', '.join(f'{k} {v:.2f}' for k, v in found['stages_ms'].items()),
-      '  latency ms: ' + ', '.join(f'{k} {v:.1f}' for k, v in latency.items()),
-      'the same clips, decode to RGB, clips/s and core:',
-      f'  ours {peers["ours"]:.1f} (cropped and resized)',
-      f'  bare PyAV loop {peers["bare"]:.1f}: '
-      f'ours is {peers["ours_over_bare"]:.2f} times as fast',
-      f'  256p, long groups of pictures {peers["long"]:.1f}: '
-      f'ours is {peers["ours_over_long"]:.2f} times as fast',
-    ]
-  rates = found['pipeline']
-  lines += [
-    f'pipeline, wall time: {rates["in_process"]:.1f} clips/s in this process, '
-    f'{rates["with_workers"]:.1f} with {rates["workers"]} workers: '
-    f'{rates["workers_over_cores"]:.2f} of {rates["workers"]} cores '
-    f'({rates["cpu_in_process_over_with_workers"]:.2f} by CPU time)',
-    f'memory: {found["memory_mb"]:.0f} MB without workers, '
-    f'{rates["memory_mb"]:.0f} MB with',
-  ]
-  if 'feeding' in found:
-    fed = found['feeding']
-    lines.append(
-      f'a chip eats {fed["chip_clips_per_s"]:.0f} clips/s: '
-      f'{fed["cores_per_chip"]:.1f} cores feed it'
-    )
-  return '\n'.join(lines)
-
-
-def main(_):
-  """The command."""
-  given = flags.FLAGS
-  options = {
-    **given.config.data.to_dict(),
-    'split': given.split,
-    'batch_size': given.batch_size,
-  }
-  try:
-    found = bench(
-      options,
-      rounds=given.rounds,
-      clips=given.clips,
-      copies=given.copies,
-      workers=given.workers,
-    )
-  except (ValueError, OSError) as error:
-    raise SystemExit(str(error)) from error
-  if given.flops_per_clip:
-    found['feeding'] = feeding(
-      found.get('clips_per_s_core', found['pipeline']['in_process']),
-      given.flops_per_clip,
-      given.chip_tflops,
-      given.mfu,
-    )
-  print(report(found))
-  if given.json:
-    Path(given.json).write_text(json.dumps(found, indent=2) + '\n')
-
-
-if __name__ == '__main__':
-  config_flags.DEFINE_config_file(
-    'config', None, 'recipe, for its data section'
-  )
-  flags.DEFINE_string('split', 'train', 'which clips')
-  flags.DEFINE_integer('rounds', 5, 'medians are of so many', lower_bound=1)
-  flags.DEFINE_integer('clips', 64, 'per round', lower_bound=1)
-  flags.DEFINE_integer(
-    'batch_size', 16, 'in place of the recipe', lower_bound=1
-  )
-  flags.DEFINE_integer('copies', 8, 'videos with long groups of pictures')
-  flags.DEFINE_integer('workers', 2, 'processes', lower_bound=1)
-  flags.DEFINE_float(
-    'flops_per_clip', 0, 'of training; 203e9: MAE ViT-B at 90%'
-  )
-  flags.DEFINE_float('chip_tflops', 197, 'peak of the chip; 197: TPU v5e')
-  flags.DEFINE_float('mfu', 0.4, 'share of the peak that the model reaches')
-  flags.DEFINE_string('json', None, 'also write the figures to this file')
-  flags.mark_flags_as_required(['config'])
-  app.run(main)
