@@ -33,7 +33,7 @@ from typing import Any
 
 from absl import app, flags
 
-from data import ingest_steps, pool, shards
+from data import ingest_steps, pool, shards, transcode
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _REPORT_S = 10  # seconds between two lines of progress
@@ -63,9 +63,11 @@ def ingest(
     beam_options: of the runner, as on its command line.
 
   Raises:
-    ValueError: nothing matches, or `out` was made with another recipe.
+    ValueError: nothing matches, an impossible recipe, or `out` was made with
+      another.
     OSError: the disk is full.
   """
+  transcode.check(recipe)
   root, files = find(videos, out)
   (out / ingest_steps.PARTS).mkdir(parents=True, exist_ok=True)
   with _alone(out):

@@ -11,10 +11,12 @@ straddle an end lies whole in the next. The video is encoded once: records are
 cut at keyframes, and what overlaps is the same bytes twice.
 """
 
+import difflib
 import hashlib
+import inspect
 import io
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +29,10 @@ from data.record import PACKET, Record, pack
 from data.source import BadRecord
 
 GROUP = 16  # frames from keyframe to keyframe
+PRESETS = (  # of x264
+  *('ultrafast', 'superfast', 'veryfast', 'faster', 'fast', 'medium'),
+  *('slow', 'slower', 'veryslow', 'placebo'),
+)
 _LONGEST_STEP = 1  # seconds; a longer pause between frames is cut out
 _SLICES = (1, 5)  # H.264 NAL units that hold pictures
 
@@ -77,18 +83,15 @@ def records(
 
   Raises:
     BadRecord: the file is refused; the reason is in the message.
-    ValueError: chunk_frames or overlap_frames is impossible.
+    ValueError: an option is impossible, see `check`.
   """
-  if chunk_frames % GROUP or overlap_frames % GROUP:
-    raise ValueError(
-      f'chunk_frames={chunk_frames} and overlap_frames={overlap_frames} must '
-      f'be multiples of {GROUP}: records are cut at keyframes'
-    )
-  if not 0 <= overlap_frames < chunk_frames < 2**16:
-    raise ValueError(
-      f'overlap_frames={overlap_frames} must be at least 0 and less than '
-      f'chunk_frames={chunk_frames}, and that less than {2**16}'
-    )
+  check(
+    {
+      **{'short_side': short_side, 'max_fps': max_fps, 'crf': crf},
+      **{'preset': preset, 'chunk_frames': chunk_frames},
+      **{'overlap_frames': overlap_frames, 'min_frames': min_frames},
+    }
+  )
   with video.opened(source) as stream:
     lost = []
     encoder, groups = _encode(
@@ -105,6 +108,46 @@ def records(
       )
     ]
     return Made(made, sum(lost))
+
+
+def check(recipe: Mapping[str, int | str]) -> None:
+  """Checks keyword arguments of `records`; what is not given is its default.
+
+  Raises:
+    ValueError: an unknown one, or one out of range.
+  """
+  known = {
+    name: parameter.default
+    for name, parameter in inspect.signature(records).parameters.items()
+    if parameter.kind is parameter.KEYWORD_ONLY
+  }
+  unknown = sorted(recipe.keys() - known.keys())
+  if unknown:
+    raise ValueError(f'{unknown} must be some of {sorted(known)}')
+  chosen = {**known, **recipe}
+  for name, low, high in (
+    *(('short_side', 16, 8192), ('max_fps', 1, 1000), ('crf', 0, 51)),
+    *(('chunk_frames', GROUP, 2**16 - 1), ('min_frames', 1, 2**16 - 1)),
+  ):
+    if not low <= chosen[name] <= high:
+      raise ValueError(f'{name}={chosen[name]} must be {low} to {high}')
+  if chosen['preset'] not in PRESETS:
+    near = difflib.get_close_matches(chosen['preset'], PRESETS, 1, cutoff=0)
+    raise ValueError(
+      f'preset={chosen["preset"]!r} must be one of {", ".join(PRESETS)}; did '
+      f'you mean {near[0]!r}?'
+    )
+  chunk, overlap = chosen['chunk_frames'], chosen['overlap_frames']
+  if chunk % GROUP or overlap % GROUP:
+    raise ValueError(
+      f'chunk_frames={chunk} and overlap_frames={overlap} must be multiples '
+      f'of {GROUP}: records are cut at keyframes'
+    )
+  if not 0 <= overlap < chunk:
+    raise ValueError(
+      f'overlap_frames={overlap} must be at least 0 and less than '
+      f'chunk_frames={chunk}'
+    )
 
 
 def _chunks(total: int, length: int, overlap: int) -> Iterator[tuple[int, int]]:

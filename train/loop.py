@@ -15,7 +15,7 @@ import jax
 
 from data import pipeline
 from models.objective import Objective
-from train import guard, metrics, optim
+from train import environment, guard, metrics, optim
 from train import mesh as mesh_lib
 from train import start as start_lib
 from train import step as step_lib
@@ -99,6 +99,7 @@ def _run(config, objective, workdir, mesh, profile_steps, clock):
 
   # Checks: the folder is this run's, and the disk can hold it.
   guard.claim_workdir(workdir, config)
+  environment.record(workdir)
   checkpoints = Checkpoints(workdir, **config['checkpoint'])
   start = checkpoints.latest() or 0
   if start >= steps:

@@ -248,3 +248,22 @@ def test_beam_makes_the_same_shards(footage, whole, tmp_path):
   pytest.importorskip('apache_beam', reason='pip install --group beam')
   run(footage, tmp_path, per_shard=4, beam_runner='DirectRunner')
   assert contents(tmp_path) == contents(whole)
+
+
+@pytest.mark.parametrize(
+  ('option', 'said'),
+  [
+    ({'preset': 'meduim'}, "did you mean 'medium'"),
+    ({'overlap_frames': 208}, 'less than chunk_frames=160'),
+    ({'overlap_frames': 8}, 'multiples of 16'),
+    ({'short_side': -4}, 'short_side=-4 must be'),
+    ({'crv': 20}, "'crv'.*must be some of"),
+  ],
+)
+def test_an_impossible_recipe_is_refused_before_the_folder_is(
+  footage, tmp_path, option, said
+):
+  out = tmp_path / 'data'
+  with pytest.raises(ValueError, match=said):
+    ingest.ingest(str(footage), out, option, workers=0)
+  assert not out.exists()

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 
 import jax
 import numpy as np
@@ -67,6 +68,12 @@ def test_a_run_leaves_what_a_stranger_needs(tiny_config, tmp_path, capsys):
   assert list(tmp_path.glob('wandb/offline-run-*'))
   assert (tmp_path / 'pictures/6/reconstruction.png').stat().st_size > 500
   assert json.loads((tmp_path / 'goodput.json').read_text())['compile'] > 0
+  (start,) = (tmp_path / 'environment.jsonl').read_text().splitlines()
+  start = json.loads(start)
+  assert start['command'] == sys.orig_argv
+  assert start['packages']['jax'] == jax.__version__
+  assert start['devices']['count'] == 8
+  assert start['commit'] is None or len(start['commit']) == 40
   out = capsys.readouterr().out
   assert 'step 6/6' in out
   assert 'ETA' in out

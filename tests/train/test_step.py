@@ -94,8 +94,25 @@ def test_sharded_equals_unsharded(tiny_config, expected, mesh):
   state, logged = setup.train()
   assert_close(logged, expected[1], 1e-5)
   # AdamW divides by the gradient's size, so a parameter whose gradient is
-  # rounding noise can move by the learning rate, 3e-3, either way.
+  # rounding noise can move by the learning rate, 3e-3, either way. The next
+  # test compares the others.
   assert_close(state.params['head'], expected[0].params['head'], 1e-5)
+
+
+def test_every_parameter_moves_alike_however_it_is_split(tiny_config):
+  sgd = {'optim.name': 'sgd', 'optim.lr': 0.1, 'optim.clip_norm': 0.0}
+  start = Setup(tiny_config(**on(1, 1, 1), **sgd))
+  one, split = (
+    Setup(tiny_config(**on(*mesh), **sgd)).train()[0].params
+    for mesh in ((1, 1, 1), (2, 2, 2))
+  )
+  assert_close(split, one, 1e-6)
+  moved = jax.tree.map(
+    lambda a, b: np.abs(a - b).max(), one, jax.device_get(start.state.params)
+  )
+  # Keys' biases change nothing: a softmax does not see them.
+  moved['processor']['layers']['attention']['key'].pop('bias')
+  assert min(jax.tree.leaves(moved)) > 1e-5
 
 
 def test_parameters_and_moments_are_split(tiny_config):
