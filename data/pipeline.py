@@ -33,6 +33,12 @@ RowRange = tuple[int, int]
 # 65,536 positions, which takes it 2 ms where there are ten records.
 _LISTED = 4096
 _SUBSTITUTES = 3  # records tried in place of a bad one before giving up
+# The same where any number may be bad: a test list may be half of them.
+_ALL_SUBSTITUTES = 64
+
+
+class TooManyBadRecords(RuntimeError):
+  """More records cannot be read than `max_bad` allows."""
 
 
 def make(
@@ -44,7 +50,7 @@ def make(
   keys: Sequence[str] = ('video',),
   shuffle: bool = True,
   workers: int = 0,
-  max_bad: float = 1e-3,
+  max_bad: float | None = 1e-3,
 ) -> 'Pipeline':
   """A pipeline over one source or a weighted mixture.
 
@@ -59,7 +65,8 @@ def make(
       around at the end.
     workers: grain worker processes; 0 reads in this process.
     max_bad: the run stops when more than this share of its examples could
-      not be read (and at least 3 of them).
+      not be read (and at least 3 of them). None: never; for a pass over a
+      split that counts and drops them itself.
 
   Raises:
     ValueError: an option out of range, an empty or unknown source.
@@ -69,7 +76,7 @@ def make(
     ('workers', workers, 0),
     ('max_bad', max_bad, 0),
   ):
-    if value < low:
+    if value is not None and value < low:
       raise ValueError(f'data.{name}={value} must be at least {low}')
   if not sources:
     raise ValueError(
@@ -96,6 +103,7 @@ def make(
     keys=tuple(keys),
     seed=seed,
     shuffle=shuffle,
+    substitutes=_SUBSTITUTES if max_bad is not None else _ALL_SUBSTITUTES,
   )
   return Pipeline(examples, workers=workers, max_bad=max_bad)
 
@@ -103,13 +111,24 @@ def make(
 class Examples:
   """Example i of a run, as a pure function of i. Pickled into the workers."""
 
-  def __init__(self, *, labels, sources, rows, keys, seed, shuffle):
+  def __init__(
+    self,
+    *,
+    labels,
+    sources,
+    rows,
+    keys,
+    seed,
+    shuffle,
+    substitutes=_SUBSTITUTES,
+  ):
     self.labels = labels
     self.sources = sources
     self.rows = rows  # of each batch: (source, number among its rows)
     self.keys = keys
     self.seed = seed
     self.shuffle = shuffle
+    self.substitutes = substitutes
     self._rows_of = [sum(s == i for s, _ in rows) for i in range(len(sources))]
 
   @property
@@ -130,11 +149,11 @@ class Examples:
     """The example's arrays, and a report of each record that was refused.
 
     Raises:
-      RuntimeError: the record and all its substitutes are bad.
+      TooManyBadRecords: the record and all its substitutes are bad.
     """
     which, record = self.locate(example)
     source, bad = self.sources[which], []
-    for attempt in range(1 + _SUBSTITUTES):
+    for attempt in range(1 + self.substitutes):
       rng = np.random.default_rng((self.seed, example, attempt))
       try:
         return source.read(record, rng), bad
@@ -148,9 +167,10 @@ class Examples:
           }
         )
         record = int(rng.integers(len(source)))
-    raise RuntimeError(
-      f'example {example}: its record and {_SUBSTITUTES} substitutes cannot '
-      f'be read: {bad}. Check the data set with `python -m data.inspect`.'
+    raise TooManyBadRecords(
+      f'example {example}: its record and {self.substitutes} substitutes '
+      f'cannot be read: {bad[: 1 + _SUBSTITUTES]}. Check the data set with '
+      '`python -m data.inspect`.'
     )
 
   def part(
@@ -197,7 +217,9 @@ def _permutation(key: tuple[int, ...], size: int) -> np.ndarray:
 class Pipeline:
   """Batches from any step on. Cheap to make; workers start with `batches`."""
 
-  def __init__(self, examples: Examples, *, workers: int, max_bad: float):
+  def __init__(
+    self, examples: Examples, *, workers: int, max_bad: float | None
+  ):
     self.examples = examples
     self.workers = workers
     self.max_bad = max_bad
@@ -236,7 +258,7 @@ class Pipeline:
       `close()` ends the workers.
 
     Raises:
-      RuntimeError: more bad records than `max_bad` allows.
+      TooManyBadRecords: more than `max_bad` allows.
     """
     parts = tuple(parts) or ((0, self.batch_size),)
     lends = bool(self.workers) and shared.AVAILABLE
@@ -277,13 +299,17 @@ class Pipeline:
           )
           seen += high - low
           refused += len(bad)
-          for report in bad:
-            on_bad(report)
-        if refused >= 3 and refused > self.max_bad * seen:
-          raise RuntimeError(
-            f'{refused} of {seen} examples could not be read, more than '
-            f'data.max_bad={self.max_bad}. They are listed in '
-            'quarantine.jsonl: repair the data, or raise data.max_bad.'
+          for last in bad:
+            on_bad(last)
+        many = self.max_bad is not None and refused > self.max_bad * seen
+        if refused >= 3 and many:
+          raise TooManyBadRecords(
+            f'{refused} records could not be read for {seen} examples, more '
+            f'than data.max_bad={self.max_bad} allows; the last is record '
+            f'{last["record"]} of {last["source"]}: {last["reason"]}. Each is '
+            "listed in the quarantine.jsonl of the run's folder. Repair the "
+            'data, or raise data.max_bad: the same command with '
+            '--config.data.max_bad=... goes on from the last checkpoint.'
           )
         yield batch
     finally:

@@ -82,7 +82,7 @@ def run(
     facts = score.facts_of(objective, label_pipeline(config), mesh)
     validated = None
     if len(config['lrs']) > 1:
-      data = {**config['data'], 'shuffle': False}
+      data = {**config['data'], 'shuffle': False, 'max_bad': None}
       validation = pipeline.make(split='validation', **data)
       validated = score.run(
         objective, params, facts, validation, mesh, pictures=0
@@ -153,6 +153,8 @@ def test_pipeline(config: Mapping[str, Any]) -> pipeline.Pipeline:
   # Pictures show the video, also where its features are cached.
   keys = dict.fromkeys(('video', *config['data']['keys']))
   data = {'shuffle': False, 'sources': sources, 'keys': list(keys)}
+  # `score.run` drops what cannot be read, and result.json lists it.
+  data['max_bad'] = None
   return pipeline.make(split='test', **{**config['data'], **data})
 
 
@@ -161,7 +163,8 @@ def label_pipeline(config: Mapping[str, Any]) -> pipeline.Pipeline:
   seen = ('video', 'features')
   keys = [key for key in config['data']['keys'] if key not in seen]
   return pipeline.make(
-    split='train', **{**config['data'], 'shuffle': True, 'keys': keys}
+    split='train',
+    **{**config['data'], 'shuffle': True, 'keys': keys, 'max_bad': None},
   )
 
 

@@ -70,8 +70,13 @@ def run(
         kept = jax.jit(first, out_shardings=whole)(params, batch)
         kept = jax.device_get(kept)
   # The pipeline reads ahead: what it refused past the end is no clip of it.
-  refused = [report for report in refused if report['example'] < count]
-  rows = sorted({report['example'] for report in refused})
+  # A substitute that is bad too is refused in its own place.
+  first_of = {}
+  for report in refused:
+    if report['example'] < count:
+      first_of.setdefault(report['example'], report)
+  rows = sorted(first_of)
+  refused = [first_of[row] for row in rows]
   joined = jax.tree.map(
     lambda *batches: np.delete(np.concatenate(batches)[:count], rows, axis=0),
     *jax.device_get(sums),

@@ -52,9 +52,9 @@ class Evaluation:
     self._steps = None
     if not every:
       return
-    self._data = pipeline.make(
-      split='validation', **{**data, 'shuffle': False, 'workers': workers}
-    )
+    # What cannot be read is listed, and stops no training.
+    own = {'shuffle': False, 'workers': workers, 'max_bad': None}
+    self._data = pipeline.make(split='validation', **{**data, **own})
     clips = len(self._data)
     needed = -(-clips // self._data.batch_size)
     if batches > needed:

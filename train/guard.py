@@ -14,9 +14,12 @@ import numpy as np
 
 from train.output import replace
 
-# Config keys that may change between the starts of one run: they decide where
-# and how it is watched, not what it computes.
-NEUTRAL = ('checkpoint', 'eval', 'log', 'mesh', 'data.workers')
+# Config keys that may change between the starts of one run: they decide where,
+# how it is watched and what it survives, not what it computes.
+NEUTRAL = (
+  *('checkpoint', 'eval', 'log', 'mesh'),
+  *('data.workers', 'data.max_bad'),
+)
 
 
 class StopRequest:

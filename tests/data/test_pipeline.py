@@ -151,7 +151,9 @@ def test_bad_records_are_replaced_the_same_way_and_reported():
 
 def test_too_many_bad_records_stop_the_run():
   pipe = make(sizes=(50,), bad=range(0, 50, 10), max_bad=0.01)
-  with pytest.raises(RuntimeError, match=r'max_bad=0\.01'):
+  with pytest.raises(
+    pipeline.TooManyBadRecords, match=r'max_bad=0\.01.*record'
+  ):
     take(pipe, 20, on_bad=lambda report: None)
 
 

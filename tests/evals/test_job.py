@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from data import pipeline
+from data import source as source_lib
 from evals import job, metrics
 from evals.resolve import resolve
 from models import objective as objective_lib
@@ -186,3 +187,31 @@ def test_a_readout_is_not_a_backbone(done, recipe, tmp_path):
   out, _, _ = done
   with pytest.raises(ValueError, match=r'is a readout of .*: give that run'):
     job.run(recipe, checkpoint=str(out), workdir=str(tmp_path))
+
+
+def test_bad_test_records_are_listed_and_stop_nothing(
+  run, recipe, tmp_path, monkeypatch
+):
+  bad, read = (1, 4, 5, 11), toy_read()
+
+  def broken(self, index, rng):
+    if self.split == 'test' and index in bad:
+      raise source_lib.BadRecord(f'clip {index} is broken')
+    return read(self, index, rng)
+
+  monkeypatch.setattr(toy(), 'read', broken)
+  changed = {**recipe, 'data': {**recipe['data'], 'max_bad': 0.0}}
+  folder, _ = run
+  result = job.run(changed, checkpoint=str(folder), workdir=str(tmp_path))
+  assert [report['record'] for report in result['refused']] == list(bad)
+  assert result['refused'][0]['reason'] == 'clip 1 is broken'
+  assert result['tasks']['depth']['clips'] == 13 - len(bad)
+
+
+def toy():
+  """The class of the toy source's clips."""
+  return type(source_lib.make('toy', 'test', keys=('video',)))
+
+
+def toy_read():
+  return toy().read

@@ -216,4 +216,5 @@ def test_another_config_is_refused_and_nothing_is_lost(tiny_config, tmp_path):
     run(tiny_config(**{'optim.lr': 0.1}), tmp_path)
   assert (tmp_path / 'checkpoints/6').is_dir()
   # How it is watched and where it runs may change.
-  run(tiny_config(**{'log.every': 2, 'data.workers': 1}), tmp_path)
+  changes = {'log.every': 2, 'data.workers': 1, 'data.max_bad': 0.5}
+  run(tiny_config(**changes), tmp_path)
