@@ -55,6 +55,8 @@ def convert(
   config = {
     **pretraining,
     **{'steps': 0, 'model': model},
+    # What it was trained on is not here.
+    'data': {**pretraining['data'], 'sources': {}},
     'init_from': {
       **pretraining['init_from'],
       'path': os.path.abspath(path),
