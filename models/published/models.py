@@ -56,6 +56,11 @@ class Published:
   layout: Layout
   function: Callable[..., Any]
 
+  @property
+  def clip(self) -> Triple:
+    """Frames, height and width that a 4DS model sees."""
+    return backbone_of(self.layout.sizes['backbone']).clip
+
   def __call__(self, *args, **kwargs) -> Any:
     """See the class."""
     return self.function(self.params, *args, **kwargs)

@@ -109,6 +109,19 @@ def test_a_readout_of_it_is_trained(run, tmp_path):
   assert result['tasks']['depth']['clips'] == 8
 
 
+def test_moog_and_its_heads_are_converted_and_exported(paths, tmp_path):
+  path = layouts.save(tmp_path / 'moog.npz', layouts.moog(decoder=True))
+  out, heads = str(tmp_path / 'run'), [paths['points'], paths['boxes']]
+  convert.convert(path, out, heads=heads, **recipes())
+  convert.export(out, str(tmp_path / 'back.npz'))
+  same(tmp_path / 'back.npz', path)
+  for task in ('points', 'boxes'):
+    convert.export(f'{out}/heads/{task}', str(tmp_path / f'{task}.npz'))
+    same(tmp_path / f'{task}.npz', paths[task])
+  config, _ = predict_run.finished(f'{out}/heads/points')
+  assert job.make_objective(config).backbone.frames == layouts.T
+
+
 def test_what_has_no_published_form_is_refused(run, paths, tmp_path):
   with pytest.raises(ValueError, match="has \\['depth'\\] with a published"):
     convert.export(f'{run}/heads/depth', 'x.npz', task='points')
