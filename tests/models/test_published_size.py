@@ -1,12 +1,15 @@
-"""A file larger than the memory of the host: read one shard at a time."""
+"""Published files at full size: read shard by shard, and run."""
 
 import os
 import subprocess
 import sys
 import textwrap
 
+import jax
+import numpy as np
 import pytest
 
+from models import published
 from tests.models import published_layouts as layouts
 
 DEVICES = 8
@@ -96,3 +99,43 @@ def test_the_host_holds_one_shard_beside_what_devices_hold(tmp_path):
   )
   assert total > 2e9
   assert beside < 1.5 * shard + 50e6
+
+
+def full_size(layers=12, d=768, heads=12, m=3072):
+  """The published depth file's names and shapes."""
+  sizes = {12: d, 3: heads, 4: d // heads, 20: m}
+  found = {}
+  for key, shape in layouts.depth(layers).items():
+    if 'layers_0/processor' in key:
+      found[key] = tuple(sizes.get(n, n) for n in shape)
+  encoder, head = 'params/layers_0/encoder', 'params/layers_2'
+  found |= {
+    f'{encoder}/patch_embedding/Conv_0/kernel': (2, 16, 16, 3, d),
+    f'{encoder}/patch_embedding/Conv_0/bias': (d,),
+    f'{encoder}/posenc/embeddings': (8, 14, 14, d),
+    f'{head}/query': (6272, 16, 64),
+    f'{head}/temporal_posenc/embeddings': (16, 1, d),
+  }
+  for name, *shape in (
+    *((f'{x}_embedding', d, 16, 64) for x in ('key', 'value')),
+    *(('Dense_0', 1024, 1024), ('Dense_1', 1024, 128)),
+    *(('MLP_0/Dense_0', 1024, 4096), ('MLP_0/Dense_1', 4096, 1024)),
+  ):
+    found[f'{head}/{name}/kernel'] = tuple(shape)
+    found[f'{head}/{name}/bias'] = tuple(shape[1:])
+  for name, width in (('LayerNorm_0', d), ('LayerNorm_1', 1024)):
+    found |= {f'{head}/{name}/{x}': (width,) for x in ('scale', 'bias')}
+  return found
+
+
+@pytest.mark.slow
+def test_the_published_depth_model_runs_at_its_size(tmp_path):
+  path = layouts.save(tmp_path / 'x.npz', full_size())
+  model = published.load(path)
+  leaves = jax.tree.leaves(model.params)
+  assert sum(x.size for x in leaves) == 105_026_944
+  assert sum(len(x.keys) for x in model.layout.leaves.values()) == 213
+  video = np.random.default_rng(0).random((1, 16, 224, 224, 3), np.float32)
+  depth = model(video)
+  assert depth.shape == (1, 16, 224, 224, 1)
+  assert np.isfinite(depth).all()
