@@ -20,7 +20,7 @@ from train.output import replace, say
 
 Config = Mapping[str, Any]
 # Module of models/ -> the kind of file that its backbone is published as.
-_BACKBONES = {'mae': 'backbone'}
+_BACKBONES = {'mae': 'backbone', 'moog': 'moog'}
 
 
 def convert(
@@ -51,10 +51,17 @@ def convert(
       another run's.
   """
   loaded = published.load(path, output_patch=output_patch)
+  found = {path: loaded} if 'head' in loaded.params else {}
+  found |= {file: published.load(file) for file in heads}
   model = published.model_options(path, loaded.layout)
+  if loaded.kind == 'moog' and heads:
+    # It sees clips of any length; its heads do not.
+    model['frames'] = found[heads[0]].layout.sizes['head']['frames']
   config = {
     **pretraining,
     **{'steps': 0, 'model': model},
+    # What it was trained on is not here.
+    'data': {**pretraining['data'], 'sources': {}},
     'init_from': {
       **pretraining['init_from'],
       'path': os.path.abspath(path),
@@ -64,8 +71,6 @@ def convert(
     params = _completed(model, loaded.params['backbone'])
     checkpoint.create(out, config, params)
     say(f'wrote {out}')
-    found = {path: loaded} if 'head' in loaded.params else {}
-    found |= {file: published.load(file) for file in heads}
     for file, head in found.items():
       folder = _write_job(file, head, out, params, readout, output_patch)
       say(f'wrote {folder}')

@@ -107,7 +107,13 @@ class Readout:
     return {'backbone': backbone, 'heads': heads}
 
   def loss(
-    self, params: Params, batch: Batch, rng: PRNGKeyArray, *, ema=None
+    self,
+    params: Params,
+    batch: Batch,
+    rng: PRNGKeyArray,
+    *,
+    ema=None,
+    train: bool = True,
   ) -> tuple[Float[Array, ''], dict[str, Float[Array, '']]]:
     """The sum of all heads' losses; each head's loss, and scores on this batch.
 
@@ -119,8 +125,9 @@ class Readout:
       batch: the video, and the tasks' keys.
       rng: not read: a readout draws nothing.
       ema: not read.
+      train: not read.
     """
-    del rng, ema
+    del rng, ema, train
     batch = self._whole(batch)
     total, named = jnp.zeros([]), {}
 

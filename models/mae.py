@@ -171,7 +171,13 @@ class MAE:
     }
 
   def loss(
-    self, params: Params, batch: Batch, rng: PRNGKeyArray, *, ema=None
+    self,
+    params: Params,
+    batch: Batch,
+    rng: PRNGKeyArray,
+    *,
+    ema=None,
+    train: bool = True,
   ) -> tuple[Float[Array, ''], dict[str, Float[Array, '']]]:
     """Mean squared error of the pixels, over the batch. No metrics beside it.
 
@@ -181,8 +187,9 @@ class MAE:
       rng: one key per step; the mask of a row depends on it and on the row's
         number only.
       ema: not read.
+      train: not read.
     """
-    del ema
+    del ema, train
     video = batch['video']
     index = self.draw(row_keys(rng, batch))
     target = self._target(patches.patchify(video, self.output_patch))

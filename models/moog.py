@@ -1,74 +1,38 @@
 """MooG, "Moving Off-the-Grid" (arXiv 2411.05927), as an objective.
 
-A set of latent tokens, which belong to no place of the picture, is carried
-through a video. Each frame they predict what comes next, and are corrected by
-what came: by cross-attention to the frame's own tokens. They are trained to
-decode the next frame before they have seen it.
+Latent tokens, which belong to no place of the picture, are carried through a
+video. At each frame they predict what comes next, and are corrected by what
+came: by cross-attention to the frame's own tokens. They are trained to decode
+a frame before they have seen it.
 """
 
 import dataclasses
 import difflib
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from einops import rearrange
-from jaxtyping import Array, Float, Key, PRNGKeyArray, Shaped
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from models import patches
+from models import moog_pictures, patches, pixels
 from models.attention import resolve
-from models.layers import LayerNorm
-from models.moog_layers import Decoder, Encoder, Transformer
-from models.objective import Batch, Features, Params
+from models.moog_cell import VARIANTS, Cell, Pixels, State, Step
+from models.moog_frames import Decoder, Encoder
+from models.moog_layers import Transformer
+from models.objective import Batch, Features, Params, row_keys
 from models.vit import REMAT
 
-State = Float[Array, 'b s d']
-
-
-@dataclasses.dataclass(frozen=True)
-class Variant:
-  """In what the two published models differ.
-
-  Attributes:
-    strides: of the six convolutions.
-    positions: how places enter the frame's tokens, see `Encoder`.
-    norm: which state is normalised: the 'corrected' one, at the end of a step,
-      so that what is carried and read is normalised; or the 'incoming' one.
-    decode: the state that a frame is decoded from: the 'predicted' one; or the
-      one 'carried' from the frame before, as it is.
-    read: the tokens that readouts see: 'both' the predicted and the corrected
-      ones of a frame, or the 'corrected' ones.
-    parameters: what the model counts with the published widths.
-  """
-
-  strides: tuple[int, ...]
-  positions: str
-  norm: str
-  decode: str
-  read: str
-  parameters: int
-
-
-VARIANTS = {
-  # The published training code.
-  'A': Variant(
-    strides=(1, 1, 1, 2, 1, 2),
-    positions='add',
-    norm='corrected',
-    decode='predicted',
-    read='both',
-    parameters=34_726_787,
-  ),
-  # The published weights, and the notebook that runs them.
-  'B': Variant(
-    strides=(2, 1, 1, 2, 1, 1),
-    positions='concat',
-    norm='incoming',
-    decode='carried',
-    read='corrected',
-    parameters=35_193_811,
-  ),
+CHOICES = {
+  'variant': tuple(VARIANTS),
+  'positions': ('add', 'concat'),
+  'norm': ('corrected', 'incoming'),
+  'decode': ('predicted', 'carried'),
+  'read': ('both', 'corrected'),
+  'layout': ('free', 'grid', 'grid_recurrent'),
+  'dtype': ('float32', 'bfloat16'),
+  'remat': tuple(REMAT),
 }
 
 
@@ -78,6 +42,7 @@ def make(
   frames: int = 8,
   height: int = 128,
   width: int = 128,
+  layout: str = 'free',
   tokens: int = 1024,
   dim: int = 512,
   channels: Sequence[int] = (64, 128, 128, 256, 256, 512),
@@ -97,6 +62,10 @@ def make(
   encoder_bases: int = 20,
   decoder_bases: int = 16,
   start_std: float = 1e-4,
+  loss_gradient: bool = False,
+  stop_gradient: float = 0.0,
+  subsample: int = 8,
+  eval_subsample: int = 4,
   dtype: str = 'float32',
   remat: str = 'full',
   scan: bool = True,
@@ -110,13 +79,18 @@ def make(
     frames: of a training clip; features take any number.
     height: of a frame, pixels.
     width: of a frame, pixels.
-    tokens: latent tokens.
+    layout: 'free' tokens are MooG's. The other two are the paper's baselines,
+      whose details are not public (ours): 'grid' takes a frame's own tokens,
+      one for each place of the encoder's grid, for the state, and remembers
+      nothing; 'grid_recurrent' fuses them with the predicted state of the same
+      place. Both run the same blocks over them, with self-attention only.
+    tokens: latent tokens; on the grid as many as its places.
     dim: width of a token.
     channels: of the encoder's convolutions, 3 x 3.
-    strides: of each convolution, another than the variant's.
-    positions: another than the variant's, as are
-    norm:
-    decode: and
+    strides: of each convolution; None, here and below: the variant's.
+    positions: see `Variant`.
+    norm: see `Variant`.
+    decode: see `Variant`.
     read: see `Variant`.
     predictor_layers: blocks of self-attention.
     predictor_heads: attention heads.
@@ -129,6 +103,12 @@ def make(
     encoder_bases: wavelengths of a place, along each axis.
     decoder_bases: of the same.
     start_std: of the noise that tokens start as.
+    loss_gradient: tell the corrector the gradient of the frame's error by the
+      predicted state.
+    stop_gradient: probability that no gradient flows back from one frame to
+      the one before, for each example and frame.
+    subsample: in training, one of so many rows and columns is decoded.
+    eval_subsample: the same in evaluation.
     dtype: of the arithmetic, float32 or bfloat16; parameters, the carried
       state, softmax and statistics are float32 (ours).
     remat: what the backward pass recomputes of a time step: a name of
@@ -139,74 +119,65 @@ def make(
   Raises:
     ValueError: an unknown name, or numbers that do not fit together.
   """
-  if variant not in VARIANTS:
-    near = difflib.get_close_matches(variant, VARIANTS, n=1, cutoff=0)[0]
-    raise ValueError(
-      f'model.variant={variant!r} does not exist: expected one of '
-      f'{", ".join(VARIANTS)}; did you mean {near!r}?'
-    )
-  changes = {
-    'strides': None if strides is None else tuple(strides),
-    **{'positions': positions, 'norm': norm, 'decode': decode, 'read': read},
-  }
-  chosen = dataclasses.replace(
-    VARIANTS[variant], **{k: v for k, v in changes.items() if v is not None}
+  given = {'strides': strides and tuple(strides), 'positions': positions}
+  given |= {'norm': norm, 'decode': decode, 'read': read}
+  given = {k: v for k, v in given.items() if v is not None}
+  _choose(
+    variant=variant,
+    layout=layout,
+    dtype=dtype,
+    remat=remat,
+    **{k: v for k, v in given.items() if k != 'strides'},
   )
+  resolve(attention, tokens)
+  chosen = dataclasses.replace(VARIANTS[variant], **given)
   inner = {'head_dim': head_dim, 'mlp': mlp}
   inner |= {'dtype': dtype, 'attention': attention}
-  resolve(attention, tokens)
-  return MooG(
-    variant=chosen,
-    clip=(frames, height, width),
-    state=(tokens, dim),
-    start_std=start_std,
-    encoder=Encoder(
-      channels=tuple(channels),
-      strides=chosen.strides,
-      positions=chosen.positions,
-      bases=encoder_bases,
-      dim=dim,
-      dtype=dtype,
+  look = Transformer(
+    decoder_layers, decoder_heads, self_attention=False, **inner
+  )
+  objective = MooG(
+    cell=Cell(
+      variant=chosen,
+      layout=layout,
+      size=(height, width),
+      state=(tokens, dim),
+      start_std=start_std,
+      encoder=Encoder(
+        channels=tuple(channels),
+        strides=chosen.strides,
+        positions=chosen.positions,
+        bases=encoder_bases,
+        dim=dim,
+        dtype=dtype,
+      ),
+      predictor=Transformer(predictor_layers, predictor_heads, **inner),
+      corrector=Transformer(corrector_layers, corrector_heads, **inner),
+      decoder=Decoder(look, bases=decoder_bases, outputs=3),
+      loss_gradient=loss_gradient,
     ),
-    predictor=Transformer(predictor_layers, predictor_heads, **inner),
-    corrector=Transformer(corrector_layers, corrector_heads, **inner),
-    decoder=Decoder(
-      Transformer(decoder_layers, decoder_heads, self_attention=False, **inner),
-      bases=decoder_bases,
-      outputs=3,
-    ),
+    frames=frames,
+    stop_gradient=stop_gradient,
+    subsample=subsample,
+    eval_subsample=eval_subsample,
     remat=remat,
     scan=scan,
   )
-
-
-class Step(NamedTuple):
-  """The states of one frame."""
-
-  predicted: State  # before the frame is seen
-  corrected: State  # after: what is carried on
+  _check(objective)
+  return objective
 
 
 @dataclasses.dataclass(frozen=True)
 class MooG:
   """The objective `make` makes; its options are documented there."""
 
-  variant: Variant
-  clip: tuple[int, int, int]
-  state: tuple[int, int]
-  start_std: float
-  encoder: Encoder
-  predictor: Transformer
-  corrector: Transformer
-  decoder: Decoder
+  cell: Cell
+  frames: int
+  stop_gradient: float
+  subsample: int
+  eval_subsample: int
   remat: str
   scan: bool
-
-  @property
-  def _norm(self) -> LayerNorm:
-    # A state that starts as noise of 1e-4 is scaled up by 100 by this epsilon,
-    # and not to a deviation of 1.
-    return LayerNorm(epsilon=1e-4, use_bias=False)
 
   def init(self, rng: PRNGKeyArray, batch: Batch) -> dict[str, Any]:
     """New parameters, those of each part by its name.
@@ -214,49 +185,71 @@ class MooG:
     Raises:
       ValueError: the batch's clips are not of the configured shape.
     """
-    del batch
-    _, h, w = self.clip
-    frame, state = jnp.zeros((1, h, w, 3)), jnp.zeros((1, *self.state))
-    encoder, predictor, corrector, decoder = jax.random.split(rng, 4)
-    seen, encoder = self.encoder.init_with_output(encoder, frame)
-    place = jnp.zeros((1, 1), jnp.int32)
-    made = {
-      'encoder': encoder,
-      'predictor': self.predictor.init(predictor, state),
-      'corrector': self.corrector.init(corrector, state, seen),
-      'decoder': self.decoder.init(decoder, state, place, place, (h, w)),
-      'state_norm': self._norm.init(rng, state),
-    }
-    return {name: part['params'] for name, part in made.items()}
+    shape = batch['video'].shape
+    self.check(shape)
+    if shape[1] != self.frames:
+      raise ValueError(
+        f'video must have model.frames={self.frames} frames, got shape '
+        f"{tuple(shape)}. Set model.frames to the data's, or the data's to "
+        "the model's."
+      )
+    return self.cell.init(rng)
 
-  def start(self, params: Params, keys: Key[Array, 'b']) -> State:
-    """The tokens before the first frame: noise, one draw for every key."""
-    noise = jax.vmap(lambda key: jax.random.normal(key, self.state))(keys)
-    state = self.start_std * noise
-    return (
-      self._normalise(params, state)
-      if self.variant.norm == 'corrected'
-      else state
-    )
+  def loss(
+    self,
+    params: Params,
+    batch: Batch,
+    rng: PRNGKeyArray,
+    *,
+    ema=None,
+    train: bool = True,
+  ) -> tuple[Float[Array, ''], dict[str, Float[Array, '']]]:
+    """Mean squared error of the pixels decoded, of all frames of the batch.
 
-  def step(
-    self, params: Params, state: State, frame: Shaped[Array, 'b h w 3']
-  ) -> Step:
-    """Predicts, and corrects by what the frame shows.
+    The first frame is among them, as published, though nothing but noise is
+    known before it. `psnr` leaves it out: of the mean error of the other
+    frames, in dB. `psnr_copy` is that of the same pixels of the frame before.
 
     Args:
       params: as `init` makes them.
-      state: carried from the frame before.
-      frame: uint8 or in [0, 1].
+      batch: video [b t h w 3], uint8 or in [0, 1], and row [b].
+      rng: one key per step; draws of a row depend on it and the row's number.
+      ema: not read.
+      train: whether pixels are few, and drawn, see `subsample`.
     """
-    seen = self._apply(params, 'encoder', patches.to_unit(frame, jnp.float32))
-    if self.variant.norm == 'incoming':
-      state = self._normalise(params, state)
-    predicted = state + self._apply(params, 'predictor', state)
-    corrected = predicted + self._apply(params, 'corrector', predicted, seen)
-    if self.variant.norm == 'corrected':
-      corrected = self._normalise(params, corrected)
-    return Step(predicted, corrected)
+    del ema
+    cell, video = self.cell, batch['video']
+    b, t = video.shape[:2]
+    keys = jax.vmap(lambda key: jax.random.split(key, 3))(row_keys(rng, batch))
+    factor = self.subsample if train else self.eval_subsample
+    shifts = pixels.draw(keys[:, 0], t, factor if train else 1)
+    asked = self._pixels(video, shifts, factor)
+    stops = jnp.zeros((t, b), bool)
+    if train and self.stop_gradient:
+      stops = jax.vmap(
+        lambda key: jax.random.bernoulli(key, self.stop_gradient, (t,)),
+        out_axes=1,
+      )(keys[:, 1])
+
+    def body(state, xs):
+      frame, asked, stop = xs
+      step = cell.step(params, state, frame, asked)
+      state = step.corrected
+      if self.stop_gradient:
+        stop = stop[:, None, None]
+        state = jnp.where(stop, jax.lax.stop_gradient(state), state)
+      return state, step.error
+
+    start = cell.start(params, keys[:, 2])
+    frames = video.swapaxes(0, 1)
+    _, errors = self._over_time(body, start, (frames, asked, stops))
+    before = Pixels(frames[:-1], *(x[1:] for x in asked[1:]))
+    copied = patches.to_unit(jax.vmap(pixels.pick)(*before), jnp.float32)
+    copied -= patches.to_unit(asked.true[1:], jnp.float32)
+    return jnp.mean(errors), {
+      'psnr': _psnr(jnp.mean(errors[1:])),
+      'psnr_copy': _psnr(jnp.mean(jnp.square(copied))),
+    }
 
   def features(
     self,
@@ -268,7 +261,7 @@ class MooG:
     """Token states after each frame, and the state to go on with.
 
     Args:
-      params: as `init` makes them; the decoder's are not read.
+      params: as `init` makes them.
       video: uint8, or float in [0, 1]; any number of frames.
       state: what an earlier part of the same video left; None: it starts here,
         from noise that is always the same.
@@ -277,20 +270,87 @@ class MooG:
       ValueError: frames of another size.
     """
     self.check(video.shape)
-    if state is None:
-      start = self.start(params, jax.random.key(0)[None])
-      state = jnp.broadcast_to(start, (video.shape[0], *self.state))
 
-    def read(state, frame):
-      step = self.step(params, state, frame)
+    def body(state, step):
       tokens = step.corrected
-      if self.variant.read == 'both':
-        tokens = jnp.concatenate(step, axis=1)
-      return step.corrected, tokens
+      if self.cell.variant.read == 'both':
+        tokens = jnp.concatenate([step.predicted, tokens], axis=1)
+      return tokens
 
-    frames = rearrange(video, 'b t h w c -> t b h w c')
-    state, tokens = self._over_time(read, state, frames)
+    state, tokens = self._follow(params, video, state, body)
     return Features(rearrange(tokens, 't b n d -> b t n d'), state)
+
+  def decoded(
+    self, params: Params, video: Shaped[Array, 'b t h w 3']
+  ) -> Float[Array, 't b s d']:
+    """The states that each frame is decoded from, before it is seen."""
+    return self._follow(params, video, None, lambda _, step: step.decoded)[1]
+
+  def _follow(
+    self,
+    params: Params,
+    video: Shaped[Array, 'b t h w 3'],
+    state: State | None,
+    read: Callable[[State, Step], Any],
+  ) -> tuple[State, Any]:
+    """Runs the steps; the last state, and what is read of each, [t ...]."""
+    cell = self.cell
+    b, t = video.shape[:2]
+    if state is None:
+      start = cell.start(params, jax.random.key(0)[None])
+      state = jnp.broadcast_to(start, (b, *cell.state))
+    asked = None
+    if cell.loss_gradient:
+      shifts = jnp.zeros((b, t, 2), jnp.int32)
+      asked = self._pixels(video, shifts, self.eval_subsample)
+
+    def body(state, xs):
+      step = cell.step(params, state, *xs)
+      return step.corrected, read(state, step)
+
+    return self._over_time(body, state, (video.swapaxes(0, 1), asked))
+
+  def flops(self, batch: Batch) -> dict[str, float]:
+    """Of one step, by part: three times the forward pass.
+
+    The first convolution counts twice: pixels get no gradient. With the loss
+    gradient, the decoder counts four times. What comes after the last frame
+    was decoded does not count: no loss needs it.
+    """
+    cell, (h, w) = self.cell, self.cell.size
+    s, d = cell.state
+    b, t = batch['video'].shape[:2]
+    i, j = cell.encoder.grid(h, w)
+    first, rest = cell.encoder.flops(h, w)
+    seen = (i * j, cell.encoder.width) if cell.layout == 'free' else ()
+    query = d + 4 * cell.decoder.bases
+    asked = h * w // self.subsample**2
+    forward = {
+      'predictor': cell.predictor.flops(s, d),
+      'corrector': cell.corrector.flops(s, d, *seen),
+      'decoder': cell.decoder.transformer.flops(asked, query, s, d)
+      + 2.0 * asked * query * cell.decoder.outputs,
+    }
+    if cell.loss_gradient:
+      forward['corrector'] += 2.0 * s * 2 * d * d
+      forward['decoder'] *= 4 / 3
+    if cell.layout != 'free':
+      both = d * (cell.layout == 'grid_recurrent')
+      forward['corrector'] += 2.0 * s * (both + cell.encoder.width) * d
+    last = 0 if cell.variant.decode == 'predicted' else 1
+    frames = {'predictor': t - last, 'corrector': t - 1, 'decoder': t}
+    return {
+      'encoder': b * (t - 1) * (2.0 * first + 3.0 * rest),
+      **{part: 3.0 * b * frames[part] * forward[part] for part in frames},
+    }
+
+  def pictures(
+    self, params: Params, batch: Batch, rng: PRNGKeyArray
+  ) -> dict[str, Float[Array, 'b t h w 3']]:
+    """See `moog_pictures.draw`."""
+    del rng
+    states = self.decoded(params, batch['video'])
+    return moog_pictures.draw(self.cell, params, batch['video'], states)
 
   def check(self, shape: tuple[int, ...]) -> None:
     """Check.
@@ -298,30 +358,77 @@ class MooG:
     Raises:
       ValueError: `shape` is not that of a batch of this model's frames.
     """
-    if tuple(shape[2:]) != (*self.clip[1:], 3):
+    if tuple(shape[2:]) != (*self.cell.size, 3):
       raise ValueError(
-        f'video must be [b t h w 3] with (h, w)={self.clip[1:]}, got shape '
+        f'video must be [b t h w 3] with (h, w)={self.cell.size}, got shape '
         f"{tuple(shape)}. Set model.height and model.width to the data's, or "
         "the data's to the model's."
       )
 
-  def _apply(self, params: Params, part: str, *inputs):
-    return getattr(self, part).apply({'params': params[part]}, *inputs)
-
-  def _normalise(self, params: Params, state: State) -> State:
-    return self._norm.apply({'params': params['state_norm']}, state)
+  def _pixels(self, video, shifts, factor: int) -> Pixels:
+    """Which pixels are decoded, with an axis of time first."""
+    frames, shifts = video.swapaxes(0, 1), shifts.swapaxes(0, 1)
+    rows, columns = pixels.places(shifts, self.cell.size, factor)
+    true = jax.vmap(pixels.pick)(frames, rows, columns)
+    return Pixels(true, rows, columns)
 
   def _over_time(self, body: Callable, state: Any, xs: Any) -> tuple[Any, Any]:
     """`jax.lax.scan` of a rematerialised body, or the same unrolled."""
     if REMAT[self.remat] is not None:
+      # Inside a scan nothing can be moved out of the loop to undo the remat.
       body = jax.checkpoint(
         body, policy=REMAT[self.remat], prevent_cse=not self.scan
       )
     if self.scan:
       return jax.lax.scan(body, state, xs)
-    steps = jax.tree.leaves(xs)[0].shape[0]
     outputs = []
-    for i in range(steps):
+    for i in range(jax.tree.leaves(xs)[0].shape[0]):
       state, output = body(state, jax.tree.map(lambda x, i=i: x[i], xs))
       outputs.append(output)
     return state, jax.tree.map(lambda *x: jnp.stack(x), *outputs)
+
+
+def _psnr(error: Float[Array, '']) -> Float[Array, '']:
+  """In dB, of values in [0, 1]; finite where nothing moves."""
+  return -10 * jnp.log10(jnp.maximum(error, 1e-10))
+
+
+def _choose(**options: str) -> None:
+  """Check.
+
+  Raises:
+    ValueError: an option that is none of its choices.
+  """
+  for option, value in options.items():
+    choices = CHOICES[option]
+    if value not in choices:
+      near = difflib.get_close_matches(value, choices, n=1, cutoff=0)[0]
+      raise ValueError(
+        f'model.{option}={value!r} does not exist: expected one of '
+        f'{", ".join(choices)}; did you mean {near!r}?'
+      )
+
+
+def _check(objective: MooG) -> None:
+  """Check.
+
+  Raises:
+    ValueError: numbers that do not fit together.
+  """
+  h, w = objective.cell.size
+  if objective.frames < 2:
+    raise ValueError(
+      f'model.frames={objective.frames} must be at least 2: the frame after '
+      'the first is what is predicted.'
+    )
+  for option in ('subsample', 'eval_subsample'):
+    factor = getattr(objective, option)
+    if factor < 1 or h % factor or w % factor:
+      raise ValueError(
+        f'model.{option}={factor} must divide model.height={h} and '
+        f'model.width={w}.'
+      )
+  if not 0 <= objective.stop_gradient <= 1:
+    raise ValueError(
+      f'model.stop_gradient={objective.stop_gradient} must be a probability.'
+    )

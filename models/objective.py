@@ -31,9 +31,18 @@ class Objective(Protocol):
     """New parameters; only shapes and dtypes of `batch` are read."""
 
   def loss(
-    self, params: Params, batch: Batch, rng: PRNGKeyArray, *, ema=None
+    self,
+    params: Params,
+    batch: Batch,
+    rng: PRNGKeyArray,
+    *,
+    ema=None,
+    train: bool = True,
   ) -> tuple[Float[Array, ''], dict[str, Float[Array, '']]]:
     """Mean loss over the batch, and scalars to log.
+
+    `train` is False for the validation loss, which some methods take over
+    more pixels.
 
     Masks and noise are drawn here, on device. Draw them per row, from
     `row_keys(rng, batch)`: then a batch in micro-batches, or on any mesh,

@@ -67,7 +67,7 @@ def start_of(
 
 def resize(
   table: Float[Array, 't h w d'], grid: Triple
-) -> Float[Array, 't h w d']:
+) -> Float[Array, '_ _ _ d']:
   """Embeddings of another grid over the same extent of time and space.
 
   Keys' cubic, half-pixel centres; where the grid shrinks, smoothed first.

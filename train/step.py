@@ -129,7 +129,7 @@ def make_eval_step(
   def eval_step(params, batch, number):
     rng = jax.random.fold_in(jax.random.key(seed), number)
     batch = with_rows(batch)
-    loss, metrics = objective.loss(params, batch, rng)
+    loss, metrics = objective.loss(params, batch, rng, train=False)
     logged = {f'eval/{name}': value for name, value in metrics.items()}
     return {'eval/loss': loss, **logged}
 
@@ -143,8 +143,8 @@ def make_pictures(
 
   def pictures(params, batch):
     rng = jax.random.fold_in(jax.random.key(seed), 0)
-    drawn = objective.pictures(params, with_rows(batch), rng)
-    return {name: clip[:clips] for name, clip in drawn.items()}
+    first = jax.tree.map(lambda x: x[:clips], with_rows(batch))
+    return objective.pictures(params, first, rng)
 
   return pictures
 

@@ -49,7 +49,9 @@ def start(params: Params, places: Params, *, path: str, resize: bool) -> Params:
     for name, leaf in there.items()
     if resize and name in ours and _resizes(name, leaf.shape, ours[name].shape)
   }
-  _check(path, ours, {k: v for k, v in there.items() if k not in resized})
+  shapes = {name: leaf.shape for name, leaf in there.items()}
+  shapes |= {name: ours[name].shape for name in resized}
+  _check(path, {name: leaf.shape for name, leaf in ours.items()}, shapes)
   read = {name: leaf for name, leaf in there.items() if name in ours}
   whole = {
     name: NamedSharding(shardings[name].mesh, PartitionSpec())
@@ -129,16 +131,17 @@ def _fit(
   return made(table, shape[:3])
 
 
-def _check(path: str, ours: Params, there: Mapping[str, Any]) -> None:
+def _check(
+  path: str, ours: Mapping[str, Shape], there: Mapping[str, Shape]
+) -> None:
   """ValueError if parts that both have differ."""
   parts = {name.split('/')[0] for name in there}
   problems = [
-    f'{name} {leaf.shape} is missing'
-    if name not in there
-    else f'{name} is {there[name].shape} there, {leaf.shape} here'
-    for name, leaf in ours.items()
-    if name.split('/')[0] in parts
-    and (name not in there or there[name].shape != leaf.shape)
+    f'{name} is {there[name]} there, {shape} here'
+    if name in there
+    else f'{name} {shape} is missing'
+    for name, shape in ours.items()
+    if name.split('/')[0] in parts and there.get(name) != shape
   ]
   if not there.keys() & ours.keys():
     problems = [f'it has {names.some(sorted(there))}, this run none of them']

@@ -56,6 +56,11 @@ class Published:
   layout: Layout
   function: Callable[..., Any]
 
+  @property
+  def clip(self) -> Triple:
+    """Frames, height and width that a 4DS model sees."""
+    return backbone_of(self.layout.sizes['backbone']).clip
+
   def __call__(self, *args, **kwargs) -> Any:
     """See the class."""
     return self.function(self.params, *args, **kwargs)
@@ -120,11 +125,12 @@ def _moog(path: str, layout: Layout, output_patch: Triple):
   made = moog_of(layout)
 
   def run(params, video, state=None, rng=None):
-    model = dataclasses.replace(made, clip=video.shape[1:4])
+    cell = dataclasses.replace(made.cell, size=video.shape[2:4])
+    model = dataclasses.replace(made, cell=cell)
     params = params['backbone']
     if state is None:
       rng = jax.random.key(0) if rng is None else rng
-      state = model.start(params, jax.random.split(rng, video.shape[0]))
+      state = cell.start(params, jax.random.split(rng, video.shape[0]))
     features = model.features(params, video, state=state)
     return {'features': features.tokens, 'state': features.state}
 
@@ -144,8 +150,9 @@ def moog_of(layout: Layout) -> moog.MooG:
   made = moog.make(
     variant='B', dim=sizes['d'], remat='none', **moog_encoder(layout)
   )
-  encoder = dataclasses.replace(made.encoder, dim=sizes['hidden'])
-  return dataclasses.replace(made, encoder=encoder, **transformers)
+  encoder = dataclasses.replace(made.cell.encoder, dim=sizes['hidden'])
+  cell = dataclasses.replace(made.cell, encoder=encoder, **transformers)
+  return dataclasses.replace(made, cell=cell)
 
 
 def _depth(path: str, layout: Layout, output_patch: Triple):

@@ -85,7 +85,7 @@ def of_file(path: str, shapes: Shapes) -> Layout:
     )
   known = {key for every in keys.values() for key in every}
   extra = tuple(sorted(shapes.keys() - known))
-  return _layout(kind, found, sizes, extra)
+  return layout_of(kind, found, sizes, extra)
 
 
 def of_params(kind: str, shapes: Shapes) -> Layout:
@@ -117,7 +117,7 @@ def of_params(kind: str, shapes: Shapes) -> Layout:
         for name, row in zip(names, part.table)
       ],
     )
-  layout = _layout(kind, found, sizes, ())
+  layout = layout_of(kind, found, sizes, ())
   extra = tuple(sorted(shapes.keys() - layout.leaves.keys()))
   return layout._replace(extra=extra)
 
@@ -168,12 +168,13 @@ def _kind(path: str, shapes: Shapes) -> str:
   )
 
 
-def _layout(
+def layout_of(
   kind: str,
   found: Sequence[Part],
   sizes: dict[str, Sizes],
   extra: tuple[str, ...],
 ) -> Layout:
+  """The layout of a kind whose sizes are known."""
   leaves = {}
   for part in found:
     known = sizes[part.name]

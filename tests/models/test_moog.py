@@ -1,27 +1,30 @@
 """MooG: both published graphs, time, causality, draws and what it costs."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from models import moog
+from models import moog, pixels
+from models.objective import row_keys
 from tests.models import moog_reference as reference
 
 
 def make(**changes):
   """A tiny model, t != h != w, with few wavelengths: no rounding matters."""
   options = {
-    'frames': 5,
+    'frames': 4,
     'height': 8,
     'width': 12,
     'tokens': 7,
     'dim': 10,
     'channels': (4, 6),
     'strides': (2, 1),
-    'predictor_layers': 2,
+    'predictor_layers': 1,
     'predictor_heads': 1,
-    'corrector_layers': 2,
+    'corrector_layers': 1,
     'corrector_heads': 2,
     'decoder_layers': 2,
     'decoder_heads': 2,
@@ -30,14 +33,24 @@ def make(**changes):
     'encoder_bases': 3,
     'decoder_bases': 2,
     'start_std': 0.5,
+    'subsample': 4,
+    'eval_subsample': 2,
   }
   return moog.make(**(options | changes))
+
+
+@pytest.fixture(scope='module', autouse=True)
+def quick_to_compile():
+  """These programs run once: compiling them well takes longer than they do."""
+  jax.config.update('jax_disable_most_optimizations', True)
+  yield
+  jax.config.update('jax_disable_most_optimizations', False)
 
 
 @pytest.fixture(scope='module')
 def batch():
   video = np.random.default_rng(0).integers(
-    0, 256, (3, 5, 8, 12, 3), dtype=np.uint8
+    0, 256, (3, 4, 8, 12, 3), dtype=np.uint8
   )
   rows = np.arange(3, dtype=np.uint32)
   return {'video': jnp.asarray(video), 'row': jnp.asarray(rows)}
@@ -52,12 +65,15 @@ def params_of(objective, batch):
   return tree.unflatten([jnp.asarray(v, jnp.float32) for v in values])
 
 
-def reference_run(objective, params, clip, state):
-  """Per frame: the state decoded from, and what readouts see; and the last."""
-  variant, encoder = objective.variant, objective.encoder
+def reference_run(objective, params, clip, state, slope=None):
+  """Per frame: the state decoded from, and what readouts see; and the last.
+
+  `slope` gives the gradient of a frame's error by a state.
+  """
+  variant, encoder = objective.cell.variant, objective.cell.encoder
   params = jax.tree.map(lambda x: np.asarray(x, np.float64), params)
   state, decoded, read = np.asarray(state, np.float64), [], []
-  for frame in np.asarray(clip) / 255:
+  for frame in np.asarray(clip):
     seen = reference.encode(
       frame, params['encoder'], encoder.strides, encoder.bases
     )
@@ -65,7 +81,11 @@ def reference_run(objective, params, clip, state):
     if variant.norm == 'incoming':
       state = reference.norm(state, scale, 1e-4)
     ahead = state + reference.transformer(state, params['predictor'])
-    state = ahead + reference.transformer(ahead, params['corrector'], seen)
+    query = ahead
+    if slope is not None:
+      pair = np.concatenate([ahead, slope(ahead)], -1)
+      query = reference.linear(pair, params['gradient'])
+    state = ahead + reference.transformer(query, params['corrector'], seen)
     if variant.norm == 'corrected':
       state = reference.norm(state, scale, 1e-4)
     decoded.append(ahead if variant.decode == 'predicted' else before)
@@ -75,6 +95,42 @@ def reference_run(objective, params, clip, state):
   return np.stack(decoded), np.stack(read), state
 
 
+def reference_errors(objective, params, clip, state, true, place):
+  """Mean square error of the pixels at `place` of every frame, in float64."""
+  numbers = jax.tree.map(lambda x: np.asarray(x, np.float64), params)
+  bases, errors = objective.cell.decoder.bases, []
+
+  def error(state, t):
+    guess = reference.decode(
+      state, numbers['decoder'], place[t].reshape(-1, 2), bases
+    )
+    return np.mean((guess - true[t].reshape(-1, 3)) ** 2)
+
+  for t in range(len(clip)):
+    slope = None
+    if objective.cell.loss_gradient:
+      slope = functools.partial(numeric_gradient, lambda x, t=t: error(x, t))
+    decoded, _, state = reference_run(
+      objective, params, clip[t : t + 1], state, slope
+    )
+    errors.append(error(decoded[0], t))
+  return errors
+
+
+def numeric_gradient(function, x, size=1e-6):
+  slope = np.zeros_like(x)
+  for place in np.ndindex(x.shape):
+    step = np.zeros_like(x)
+    step[place] = size
+    slope[place] = (function(x + step) - function(x - step)) / (2 * size)
+  return slope
+
+
+@functools.cache
+def loss_of(objective):
+  return jax.jit(objective.loss)
+
+
 @pytest.mark.parametrize('variant', ['A', 'B'])
 def test_features_are_the_published_graph(variant, batch):
   objective = make(variant=variant)
@@ -82,15 +138,70 @@ def test_features_are_the_published_graph(variant, batch):
   state = np.random.default_rng(2).normal(size=(3, 7, 10)).astype(np.float32)
   got = jax.jit(objective.features)(params, batch['video'], state=state)
   for clip, start, tokens, end in zip(batch['video'], state, *got):
-    _, want, last = reference_run(objective, params, clip, start)
+    _, want, last = reference_run(objective, params, clip / 255, start)
     np.testing.assert_allclose(tokens, want, rtol=1e-4, atol=2e-4)
     np.testing.assert_allclose(end, last, rtol=1e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize(
+  'options',
+  [{'variant': 'A'}, {'variant': 'B'}, {'loss_gradient': True}],
+  ids=str,
+)
+def test_the_loss_is_the_published_graph(options, batch):
+  objective = make(**options)
+  params, rng = params_of(objective, batch), jax.random.key(3)
+  loss, metrics = loss_of(objective)(params, batch, rng)
+  errors, copies = [], []
+  keys = jax.vmap(lambda key: jax.random.split(key, 3))(row_keys(rng, batch))
+  starts = objective.cell.start(params, keys[:, 2])
+  shifts = np.asarray(pixels.draw(keys[:, 0], 4, 4))
+  for clip, start, shift in zip(batch['video'], starts, shifts):
+    clip = np.asarray(clip) / 255
+    # As published: roll, then resize to a quarter.
+    rolled = [np.roll(x, s, (0, 1))[2::4, 2::4] for x, s in zip(clip, shift)]
+    place = reference.places(8, 12)
+    place = [np.roll(place, s, (0, 1))[2::4, 2::4] for s in shift]
+    error = reference_errors(objective, params, clip, start, rolled, place)
+    errors.append(error)
+    for t in range(1, 4):
+      before = np.roll(clip[t - 1], shift[t], (0, 1))[2::4, 2::4]
+      copies.append(np.mean((before - rolled[t]) ** 2))
+  np.testing.assert_allclose(loss, np.mean(errors), rtol=1e-4)
+  psnr = -10 * np.log10(np.mean(np.array(errors)[:, 1:]))
+  np.testing.assert_allclose(metrics['psnr'], psnr, rtol=1e-4)
+  psnr = -10 * np.log10(np.mean(copies))
+  np.testing.assert_allclose(metrics['psnr_copy'], psnr, rtol=1e-4)
+
+
+def test_evaluation_takes_more_pixels_and_does_not_shift_them(batch):
+  objective = make()
+  params = params_of(objective, batch)
+  run = jax.jit(functools.partial(objective.loss, train=False))
+  loss, _ = run(params, batch, jax.random.key(3))
+  keys = jax.vmap(lambda key: jax.random.split(key, 3))(
+    row_keys(jax.random.key(3), batch)
+  )
+  starts = objective.cell.start(params, keys[:, 2])
+  errors = []
+  for clip, start in zip(batch['video'], starts):
+    clip = np.asarray(clip) / 255
+    place = reference.places(8, 12)[1::2, 1::2]
+    errors.append(
+      reference_errors(
+        *(objective, params, clip, start),
+        clip[:, 1::2, 1::2],
+        [place] * 4,
+      )
+    )
+  np.testing.assert_allclose(loss, np.mean(errors), rtol=1e-4)
 
 
 @pytest.mark.parametrize(
   ('options', 'count'),
   [
     ({'variant': 'A'}, 34_726_787),
+    ({'variant': 'A', 'loss_gradient': True}, 35_251_587),
     ({'variant': 'B'}, 35_193_811),
   ],
   ids=str,
@@ -106,9 +217,254 @@ def test_parameter_counts_are_the_published_ones(options, count):
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 19_337_680
 
 
+@pytest.mark.parametrize(
+  'options',
+  [
+    {'loss_gradient': True, 'stop_gradient': 0.5},
+    {'variant': 'B', 'remat': 'none'},
+    {'layout': 'grid_recurrent', 'tokens': 24},
+  ],
+  ids=str,
+)
+def test_scanned_equals_unrolled_in_value_and_gradient(options, batch):
+  options = options | {'decoder_layers': 1, 'frames': 3}
+  batch = batch | {'video': batch['video'][:, :3]}
+  params = params_of(make(**options), batch)
+  results = []
+  for scan in (True, False):
+    run = jax.value_and_grad(make(scan=scan, **options).loss, has_aux=True)
+    results.append(jax.jit(run)(params, batch, jax.random.key(2)))
+  for got, want in zip(*map(jax.tree.leaves, results)):
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_reach_every_parameter(batch):
+  objective = make(loss_gradient=True)
+  params = params_of(objective, batch)
+  gradient = jax.jit(jax.grad(lambda *x: objective.loss(*x)[0]))(
+    params, batch, jax.random.key(2)
+  )
+  for path, leaf in jax.tree_util.tree_leaves_with_path(gradient):
+    assert abs(leaf).max() > 1e-7, jax.tree_util.keystr(path)
+
+
+@pytest.mark.parametrize(
+  'options',
+  [{'variant': 'A'}, {'variant': 'B'}, {'loss_gradient': True}],
+  ids=str,
+)
+def test_chunks_with_carried_state_equal_the_whole(options, batch):
+  objective = make(**options)
+  params = params_of(objective, batch)
+  run = jax.jit(objective.features)
+  whole = run(params, batch['video'])
+  state, tokens = None, []
+  for first, end in ((0, 1), (1, 3), (3, 4)):
+    part = run(params, batch['video'][:, first:end], state=state)
+    tokens.append(part.tokens)
+    state = part.state
+  tokens = np.concatenate(tokens, axis=1)
+  np.testing.assert_allclose(tokens, whole.tokens, rtol=1e-4, atol=1e-5)
+  np.testing.assert_allclose(state, whole.state, rtol=1e-4, atol=1e-5)
+
+
+def jacobian(function, video):
+  """[t t]: how much output t [t ...] changes with frame t of the first clip."""
+  mixed = jax.random.normal(jax.random.key(9), function(video).shape)
+  mixed = mixed.reshape(len(mixed), -1)
+
+  def numbers(video):
+    return jnp.sum(function(video).reshape(mixed.shape) * mixed, axis=1)
+
+  slopes = jax.jit(jax.jacrev(numbers))(video)
+  return np.abs(slopes[:, 0]).max((2, 3, 4))
+
+
+def test_no_output_depends_on_later_frames(batch):
+  """And what a frame is decoded from not on the frame itself."""
+  objective = make()
+  params = params_of(objective, batch)
+  video = batch['video'][:1] / 255.0
+
+  def tokens(video):
+    return objective.features(params, video).tokens[0]
+
+  slopes = jacobian(tokens, video)
+  assert (slopes[np.triu_indices(4, 1)] == 0).all()
+  assert (slopes[np.tril_indices(4)] > 0).all()
+  slopes = jacobian(functools.partial(objective.decoded, params), video)
+  assert (slopes[np.triu_indices(4)] == 0).all()
+  assert (slopes[np.tril_indices(4, -1)] > 0).all()
+
+
+def test_the_grid_baselines_remember_as_they_say(batch):
+  video = batch['video'][:1] / 255.0
+  for layout in ('grid', 'grid_recurrent'):
+    objective = make(layout=layout, tokens=24, read='corrected')
+    params = params_of(objective, batch)
+
+    def tokens(video, objective=objective, params=params):
+      return objective.features(params, video).tokens[0]
+
+    slopes = jacobian(tokens, video)
+    assert (np.diagonal(slopes) > 0).all()
+    assert (slopes[np.triu_indices(4, 1)] == 0).all()
+    past = slopes[np.tril_indices(4, -1)]
+    assert (past > 0).all() if layout == 'grid_recurrent' else not past.any()
+
+
+def test_a_stopped_gradient_does_not_cross_frames(batch):
+  """In A a frame's tokens matter to later frames only."""
+  norms = []
+  for probability in (0.0, 1.0):
+    objective = make(stop_gradient=probability)
+    params = params_of(objective, batch)
+    gradient, _ = jax.jit(jax.grad(objective.loss, has_aux=True))(
+      params, batch, jax.random.key(2)
+    )
+    norms.append(
+      max(abs(x).max() for x in jax.tree.leaves(gradient['encoder']))
+    )
+    assert abs(gradient['predictor']['norm']['scale']).max() > 0
+  assert norms[0] > 0
+  assert norms[1] == 0
+
+
+def test_draws_of_a_row_depend_on_its_number_and_the_key(batch):
+  objective = make()
+  params, rng = params_of(objective, batch), jax.random.key(2)
+  loss = loss_of(objective)
+  whole = loss(params, batch, rng)[0]
+  parts = []
+  for i in range(3):
+    part = {name: value[i : i + 1] for name, value in batch.items()}
+    parts.append(loss(params, part, rng)[0])
+  np.testing.assert_allclose(np.mean(parts), whole, rtol=1e-5)
+  other = loss(params, batch, jax.random.key(4))[0]
+  assert abs(other - whole) > 1e-4
+  keys = jax.random.split(rng, 40)
+  shifts = np.asarray(pixels.draw(keys, 4, 4))
+  assert set(np.unique(shifts)) == {0, 1, 2, 3}
+  assert (shifts[:, 0] != shifts[:, 1]).any()
+  assert (shifts[0] != shifts[1]).any()
+
+
+@pytest.mark.parametrize('factor', [1, 2, 4, 3])
+def test_pixels_are_those_of_roll_and_resize(factor):
+  rng = np.random.default_rng(0)
+  frames = jnp.asarray(rng.normal(size=(2, 12, 24, 3)), jnp.float32)
+  shifts = jnp.asarray(rng.integers(0, factor, (2, 2)))
+  rows, columns = pixels.places(shifts, (12, 24), factor)
+  got = pixels.pick(frames, rows, columns)
+  for frame, shift, part in zip(frames, shifts, got):
+    rolled = jnp.roll(frame, shift, (0, 1))
+    shape = (12 // factor, 24 // factor, 3)
+    want = jax.image.resize(rolled, shape, 'nearest')
+    np.testing.assert_array_equal(part, want)
+
+
+@pytest.mark.parametrize(
+  'options',
+  [
+    {'variant': 'A'},
+    {'variant': 'B'},
+    {'loss_gradient': True},
+    {'layout': 'grid_recurrent', 'tokens': 24},
+  ],
+  ids=str,
+)
+def test_flops_are_the_compilers(options, batch):
+  """The formula against XLA's count, on a model of matrix products mostly."""
+  batch = batch | {'video': batch['video'][:, :2]}
+  objective = make(
+    **{
+      'decoder_layers': 1,
+      'dim': 32,
+      'mlp': 256,
+      'head_dim': 64,
+      'channels': (64, 64),
+    }
+    | {'subsample': 1, 'remat': 'none', 'scan': False, 'frames': 2}
+    | options
+  )
+  params = jax.eval_shape(objective.init, jax.random.key(0), batch)
+  step = jax.jit(jax.grad(lambda *x: objective.loss(*x)[0]))
+  compiled = step.lower(params, batch, jax.random.key(0)).compile()
+  formula = sum(objective.flops(batch).values())
+  assert compiled.cost_analysis()['flops'] == pytest.approx(formula, rel=0.15)
+
+
+def test_pictures_show_prediction_tokens_and_attention(batch):
+  objective = make()
+  params = params_of(objective, batch)
+  pictures = jax.jit(objective.pictures)(params, batch, jax.random.key(2))
+  shapes = {name: clip.shape for name, clip in pictures.items()}
+  assert shapes == {
+    'prediction': (3, 4, 16, 12, 3),
+    'tokens': (3, 4, 8, 12, 3),
+    'attention': (3, 4, 32, 12, 3),
+  }
+  for clip in pictures.values():
+    assert clip.min() >= 0
+    assert clip.max() <= 1
+    assert clip.std() > 0.01
+  predicted, truth = np.split(np.asarray(pictures['prediction']), 2, axis=2)
+  np.testing.assert_allclose(truth, batch['video'] / 255.0, atol=1e-6)
+  states = objective.decoded(params, batch['video'])
+  place = reference.places(8, 12).reshape(-1, 2)
+  numbers = jax.tree.map(lambda x: np.asarray(x, np.float64), params)
+  want = reference.decode(states[2, 1], numbers['decoder'], place, 2)
+  want = np.clip(want.reshape(8, 12, 3), 0, 1)
+  np.testing.assert_allclose(predicted[1, 2], want, atol=1e-4)
+
+
+def test_bfloat16_stays_close(batch):
+  objective = make()
+  params = params_of(objective, batch)
+  params = jax.tree.map(lambda x: 0.3 * x, params)
+  want = objective.features(params, batch['video']).tokens
+  half = make(dtype='bfloat16').features(params, batch['video'])
+  assert half.tokens.dtype == half.state.dtype == jnp.float32
+  np.testing.assert_allclose(half.tokens, want, atol=0.05)
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    (
+      {'variant': 'C'},
+      "model.variant='C' does not exist: expected one of A, B",
+    ),
+    ({'layout': 'girds'}, "did you mean 'grid'"),
+    ({'norm': 'both'}, 'expected one of corrected, incoming'),
+    ({'strides': (2, 1, 1)}, r'model.strides=\(2, 1, 1\) must have one'),
+    ({'subsample': 8}, 'model.subsample=8 must divide model.height=8 and'),
+    ({'eval_subsample': 0}, 'model.eval_subsample=0 must divide'),
+    ({'frames': 1}, 'model.frames=1 must be at least 2'),
+    ({'layout': 'grid'}, r'the 4 x 6 places .* set it to 24'),
+    ({'loss_gradient': True, 'variant': 'B'}, 'model.decode=predicted, got'),
+    ({'stop_gradient': 1.5}, 'must be a probability'),
+    ({'attention': 'flash'}, 'expected auto, plain, per_head'),
+  ],
+  ids=str,
+)
+def test_bad_options_say_what_to_do(options, message):
+  with pytest.raises(ValueError, match=message):
+    make(**options)
+
+
+def test_bad_clips_are_refused_before_the_first_step(batch):
+  narrow = {'video': batch['video'][:, :, :, :8]}
+  with pytest.raises(ValueError, match=r'got shape \(3, 4, 8, 8, 3\)'):
+    make().init(jax.random.key(0), narrow)
+  short = {'video': batch['video'][:, :3]}
+  with pytest.raises(ValueError, match=r'must have model.frames=4'):
+    make().init(jax.random.key(0), short)
+
+
 def test_the_places_of_pixels_are_those_of_a_compiled_linspace():
   """At the shortest wavelengths a rounding of the place is a tenth."""
-  from models.moog_layers import grid_fourier
+  from models.moog_frames import grid_fourier
 
   @jax.jit
   def published():

@@ -1,0 +1,92 @@
+r"""Points and boxes followed through a video by MooG.
+
+    python -m docs.demos.tracks --video=in.mp4 --out=tracks.mp4 [--weights=...]
+
+`--weights` is the folder of the three published files (here, by default), or
+that of a finished readout job of a model of ours, of points and boxes.
+"""
+
+import os
+
+import numpy as np
+from absl import app, flags
+
+BACKBONE = 'moog_ego4d_backbone_ckpt_164335139.npz'
+HEADS = {
+  'points': 'moog_ego4d_point_track_head_ckpt_164335139.npz',
+  'boxes': 'moog_ego4d_box_track_head_ckpt_164335139.npz',
+}
+SIZE = 256, 256  # pixels, of the published model
+OURS = 'runs/quickstart/readouts/tracks'
+
+
+def draw(
+  weights: str, video: str, out: str, *, size: tuple[int, int] = SIZE
+) -> None:
+  """Writes `out`, an mp4: a grid of points and boxes, with their trails.
+
+  The state of the model goes from one window to the next; so do the queries:
+  where one was last is where it is looked for next.
+
+  Args:
+    weights: a folder, see above.
+    video: a file of any length.
+    out: an mp4.
+    size: height and width that the published model sees, pixels.
+  """
+  from evals import predict_draw, predict_queries, predict_run, predict_video
+  from evals.tasks.points import Tracks
+  from models import published
+
+  if os.path.exists(os.path.join(weights, 'config.json')):
+    predict_run.predict(readout=weights, video=video, out=out)
+    return
+  backbone = published.load(os.path.join(weights, BACKBONE))
+  heads = {
+    task: published.load(os.path.join(weights, name))
+    for task, name in HEADS.items()
+  }
+  frames = heads['points'].layout.sizes['head']['frames']
+  asked = predict_queries.grid()
+  views = {
+    task: predict_draw.make(task, asked, predict_video.zoom_of(*size))
+    for task in HEADS
+  }
+  state = None
+  with (
+    predict_video.opened(video, stride=1, crop=True) as film,
+    predict_video.Writer(out, film.rate) as writer,
+  ):
+    for window in film.windows(frames, *size):
+      seen = backbone(window.clip[None], state=state)
+      state, picture = seen['state'], window.picture
+      for task, view in views.items():
+        (query, _) = view.asked(frames).values()
+        answer = heads[task](seen['features'], query[None, :, 0])
+        answer = {
+          key: np.asarray(x)[0].swapaxes(0, 1)
+          for key, x in answer.items()
+          if x is not None
+        }
+        if task == 'points':
+          logits = (answer[f'logits_{x}'] for x in ('visible', 'certainty'))
+          said = Tracks(answer['values'], *(x[..., 0] for x in logits))
+        else:
+          said = answer['values']
+        picture = view.draw(said, picture, window.count).picture
+      writer.add(picture[: window.count])
+
+
+def main(argv: list[str]) -> None:
+  """Draws."""
+  del argv
+  weights = WEIGHTS.value or ('.' if os.path.exists(BACKBONE) else OURS)
+  draw(weights, VIDEO.value, OUT.value)
+
+
+if __name__ == '__main__':
+  WEIGHTS = flags.DEFINE_string('weights', '', 'A folder.')
+  VIDEO = flags.DEFINE_string('video', None, 'Any file that FFmpeg reads.')
+  OUT = flags.DEFINE_string('out', 'tracks.mp4', 'The mp4 to write.')
+  flags.mark_flags_as_required(['video'])
+  app.run(main)
