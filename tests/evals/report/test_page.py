@@ -42,7 +42,7 @@ def test_no_asset_is_missing_and_none_is_from_the_network(report):
 
 
 def test_every_figure_is_a_picture_as_wide_as_the_page(report):
-  names = ['scaling', 'depth-world', 'classify-world', 'small-run--steps']
+  names = ['scaling', 'depth-world', 'boxes-world', 'small-run--steps']
   for name in (*names, 'small-run--loss', 'large-loss'):
     assert cv2.imread(str(report / f'{name}.png')).shape[1] > 1500, name
 
@@ -55,8 +55,8 @@ def test_numbers_are_means_over_seeds_and_csv_has_each(report):
     if (line['metric'], line['task']) == ('abs_rel', 'depth')
     and line['model'] == 'small <run>'
   ]
-  # Two seeds at three checkpoints, two of random init, one fine-tuned.
-  assert len(depth) == 6 + 2 + 1
+  # Two seeds at three checkpoints, two of random init, two fine-tuned.
+  assert len(depth) == 6 + 2 + 2
   assert {line['unit'] for line in depth} == {''}
   assert {line['better'] for line in depth} == {'lower'}
   frozen = [
@@ -89,7 +89,7 @@ def test_pretrained_is_compared_with_random_init_in_words(report):
     line
     for line in _csv(report / 'differences.csv')
     if (line['model'], line['metric']) == ('small <run>', 'abs_rel')
-    and line['checkpoint'] == '20'
+    and (line['backbone'], line['checkpoint']) == ('pretrained, frozen', '20')
   ]
   assert (line['seeds'], line['seeds_better']) == ('2', '2')
   value, low, high = (float(line[x]) for x in ('difference', 'low', 'high'))
@@ -100,10 +100,10 @@ def test_pretrained_is_compared_with_random_init_in_words(report):
     f'<b>{says[0]} [{says[1]}, {says[2]}]</b>'
   ) in text
   assert 'wins 1 of 1 seed<' in text  # of the larger one, whose tiles they are
-  # No random init was fine-tuned, and that is said.
-  assert 'compare with: small &lt;run&gt; (pretrained, fine-tuned)' in text
+  # No random init of the larger one was fine-tuned, and that is said.
+  assert 'compare with: large (pretrained, fine-tuned)' in text
   # Only the last checkpoint is in the tables.
-  assert text.count('2 of 2') == 2  # a task each
+  assert text.count('<b>2 of 2</b>') == 5  # a task each
 
 
 def test_all_learning_rates_are_told(report):
@@ -120,8 +120,8 @@ def test_all_learning_rates_are_told(report):
     ('0.1', 'test', 'False'),
   ]
   text = (report / 'index.html').read_text()
-  assert text.count('All learning rates') == 2
-  assert text.count('<summary>All scores') == 2
+  assert text.count('All learning rates') == 5
+  assert text.count('<summary>All scores') == 5
 
 
 def test_published_results_are_labelled_as_such(report):
