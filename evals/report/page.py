@@ -29,12 +29,9 @@ def write(paths: Sequence[str], out: str) -> tuple[str, str]:
     The path of index.html, and `tables.summary`.
 
   Raises:
-    ValueError: one of `paths` is not a run, or two have the same name.
+    ValueError: one of `paths` is not a pretraining run, or is there twice.
   """
-  runs = [reading.run(path) for path in paths]
-  names = [run.slug for run in runs]
-  if len(set(names)) < len(names):
-    raise ValueError(f'runs must have different names, got {names}')
+  runs = reading.runs(paths)
   os.makedirs(out, exist_ok=True)
   models = grouping.models(runs)
   rows = grouping.rows(models)

@@ -42,7 +42,7 @@ class Maker:
   def run(self, name, *, seed=0, **model):
     """A pretraining run with a loss and two steps of pictures."""
     path = self.folder / name
-    path.mkdir()
+    path.mkdir(parents=True)
     config = {
       'seed': seed,
       'steps': 20,
@@ -100,6 +100,7 @@ class Maker:
         'sources': {source: {'name': source, 'frames': 4}},
       },
       'optim': {'lr': max(lrs)},
+      'backbone': {'run': str(run), 'random_init': random_init},
     }
     config |= changes
     sums = {name: _sums(name, error, clips) for name in tasks}

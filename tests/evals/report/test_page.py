@@ -3,12 +3,13 @@
 import csv
 import html.parser
 import json
+import os
 
 import cv2
 import numpy as np
 import pytest
 
-from evals.report import page, pictures, sections
+from evals.report import page, pictures, reading, sections
 
 
 def _csv(path):
@@ -233,9 +234,48 @@ def test_a_run_without_readouts_or_pictures_has_a_page_too(tmp_path):
   assert 'None is finished yet' in text
 
 
+def test_runs_of_the_same_name_are_told_apart_by_their_parents(make, tmp_path):
+  runs = [
+    make.run(x, dim=8 * (1 + k)) for k, x in enumerate(('a/run', 'b/run'))
+  ]
+  for run, error in zip(runs, (0.2, 0.3)):
+    make.job(run, 'all', tasks=('depth',), error=error)
+  page.write([str(run) for run in runs], str(tmp_path / 'out'))
+  lines = _csv(tmp_path / 'out' / 'means.csv')
+  assert {line['model'] for line in lines} == {'a/run', 'b/run'}
+  losses = {path.name for path in (tmp_path / 'out').glob('*-loss.csv')}
+  assert losses == {'a-run-loss.csv', 'b-run-loss.csv'}
+  text = (tmp_path / 'out' / 'index.html').read_text()
+  for line in (
+    'Pretraining of a/run',
+    'Pretraining of b/run',
+    'b-run-loss.png',
+  ):
+    assert line in text
+
+
+def test_only_names_that_clash_get_longer(make):
+  names = ('1/x/run', '2/x/run', 'y/run', 'other')
+  paths = [str(make.run(name)) for name in names]
+  assert [run.name for run in reading.runs(paths)] == list(names)
+  # A trailing slash and the way to a folder change nothing.
+  (run,) = reading.runs([f'{make.folder}/other/../y/run/'])
+  assert run.name == 'run'
+
+
 def test_clear_errors(make, tmp_path):
-  run = make.run('run')
+  run, out = make.run('run'), str(tmp_path / 'out')
   with pytest.raises(ValueError, match='is not a run: it has no config'):
-    page.write([str(tmp_path)], str(tmp_path / 'out'))
-  with pytest.raises(ValueError, match='must have different names'):
-    page.write([str(run), str(run)], str(tmp_path / 'out'))
+    page.write([str(tmp_path)], out)
+  with pytest.raises(ValueError, match='are the same run: give it once'):
+    page.write([str(run), f'{run}/'], out)
+  for begun in (False, True):
+    job = make.job(run, f'job-{begun}')
+    if begun:
+      (job / 'result.json').unlink()
+    with pytest.raises(ValueError, match=f'is a readout job.*Give {run}, '):
+      page.write([str(job)], out)
+  paths = [str(make.run(name)) for name in ('a b', 'a-b')]
+  with pytest.raises(ValueError, match='differ in letters or digits'):
+    page.write(paths, out)  # their files would have the same names
+  assert not os.path.exists(out)
