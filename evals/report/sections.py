@@ -12,9 +12,22 @@ from evals.report import (
   reading,
   tables,
 )
+from evals.report import overview as overview_lib
 from evals.report.grouping import Model, Row
 from evals.report.pairing import Pair
 from evals.report.tables import escape
+
+
+def overview(rows: Sequence[Row], pairs: Sequence[Pair]) -> str:
+  """One table of all tasks; '' where none was run."""
+  if not rows:
+    return ''
+  return f"""
+<h2>Pretrained, random, trivial</h2>
+<p>The main score of each task at the last checkpoint, mean over seeds; and the
+difference between pretrained and random init, of the same seeds on the same
+clips. Arrows say which way is better.</p>
+{overview_lib.table(rows, pairs)}"""
 
 
 def sizes(rows: Sequence[Row], out: str) -> str:

@@ -4,6 +4,7 @@ import csv
 import html.parser
 import json
 import os
+import re
 
 import cv2
 import numpy as np
@@ -105,6 +106,67 @@ def test_pretrained_is_compared_with_random_init_in_words(report):
   assert 'compare with: large (pretrained, fine-tuned)' in text
   # Only the last checkpoint is in the tables.
   assert text.count('<b>2 of 2</b>') == 5  # a task each
+
+
+def _overview(out):
+  """The lines of the first table of the page, as cells of text."""
+  text = (out / 'index.html').read_text().split('</table>')[0]
+  cells = [re.findall(r'<td>(.*?)</td>', x) for x in text.split('<tr>')[2:]]
+  return [
+    [re.sub('<small>', ' ', re.sub('</.*?>', '', x)) for x in line]
+    for line in cells
+  ]
+
+
+def test_one_table_has_all_tasks_beside_their_baselines(report):
+  lines = _overview(report)
+  # Small and large, frozen and fine-tuned.
+  assert len(lines) == 5 * 4
+  means = {
+    (x['model'], x['backbone']): f'{float(x["value"]):.4f}'
+    for x in _csv(report / 'means.csv')
+    if x['metric'] == 'abs_rel' and x['checkpoint'] in ('20', '')
+  }
+  (found,) = [
+    x
+    for x in _csv(report / 'differences.csv')
+    if (x['model'], x['metric']) == ('large', 'abs_rel')
+  ]
+  ends = [
+    f'&minus;{-float(found[x]):.4f}' for x in ('difference', 'low', 'high')
+  ]
+  says = f'{ends[0]} [{ends[1]}, {ends[2]}] better'
+  depth = [x[1:] for x in lines if x[0] == 'Depth on world AbsRel ↓']
+  assert depth[2] == [
+    *('large frozen', means['large', 'pretrained, frozen']),
+    *(means['large', 'random init, frozen'], '0.5000', says, '1 of 1'),
+  ]
+  assert depth[3] == [
+    'large fine-tuned &times; 0.1',
+    *(means['large', 'pretrained, fine-tuned'], 'not run', '0.5000', '', ''),
+  ]
+
+
+def test_the_table_tells_what_was_not_run_or_cannot_be_compared(make, tmp_path):
+  run, out = make.run('run'), tmp_path / 'out'
+  make.job(run, 'a', tasks=('depth', 'boxes'), error=0.2)
+  make.job(run, 'b', tasks=('depth',), error=0.4, random_init=True, seed=1)
+  make.job(run, 'c', tasks=('pose',), error=0.4, random_init=True)
+  _, summary = page.write([str(run)], str(out))
+  lines = {line[0]: line[2:] for line in _overview(out)}
+  depth, pose, boxes, *rest = lines
+  assert depth == 'Depth on world AbsRel ↓'
+  assert rest == ['Action', 'Point tracks']
+  assert lines[depth][3:] == ['not the same seeds and clips', '']
+  assert lines[pose][0] == lines[boxes][1] == 'not run'
+  assert lines['Action'] == ['not run', 'not run', 'not run', '', '']
+  assert summary == ''
+
+
+def test_the_terminal_has_the_last_checkpoint_only(family, tmp_path):
+  _, summary = page.write([str(family[0])], str(tmp_path))
+  main = [x for x in summary.splitlines() if ' AbsRel ' in x]
+  assert len(main) == 2  # frozen, fine-tuned
 
 
 def test_all_learning_rates_are_told(report):
