@@ -163,10 +163,16 @@ def test_the_table_tells_what_was_not_run_or_cannot_be_compared(make, tmp_path):
   assert summary == ''
 
 
-def test_the_terminal_has_the_last_checkpoint_only(family, tmp_path):
-  _, summary = page.write([str(family[0])], str(tmp_path))
-  main = [x for x in summary.splitlines() if ' AbsRel ' in x]
-  assert len(main) == 2  # frozen, fine-tuned
+def test_the_terminal_has_the_last_checkpoint_only(make, tmp_path):
+  run = make.run('run')
+  for step, error in ((5, 0.3), (20, 0.2)):
+    make.job(run, str(step), step=step, error=error, tasks=('boxes',))
+  make.job(run, 'random', error=0.4, tasks=('boxes',), random_init=True)
+  _, summary = page.write([str(run)], str(tmp_path / 'out'))
+  (line,) = [x for x in summary.splitlines() if ' Mean IoU (' in x]
+  means = _csv(tmp_path / 'out' / 'means.csv')
+  found = {x['checkpoint']: x['value'] for x in means if x['metric'] == 'iou'}
+  assert f' {float(found["20"]):.4f} ' in line
 
 
 def test_all_learning_rates_are_told(report):
