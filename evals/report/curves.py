@@ -8,44 +8,60 @@ from matplotlib.lines import Line2D
 
 from evals.report import grouping, naming
 from evals.report.grouping import Row
+from evals.report.naming import SIZES
 from evals.report.naming import metric as named
-from evals.report.plots import FAINT, KINDS, WIDTH, save, style
+from evals.report.plots import FAINT, FROZEN, KINDS, TUNED, WIDTH, save, style
 
 PUBLISHED = '#b4bdc8'
 _DOTS = (0, (1, 3))
+_Groups = dict[tuple[str, str], list[Row]]  # by task and source
 
 
-def scaling(rows: Sequence[Row], path: str) -> None:
-  """Main scores over the size of the backbone.
+def scaling(rows: Sequence[Row], path: str) -> Figure:
+  """Main scores over the size of the backbone, in the published panels.
 
-  Curves join models of different sizes; published ones of the same score
-  stand behind them in grey.
+  Each task of `naming.PUBLISHED` has a panel, evaluated or not; so has what
+  else was evaluated. Curves join models of different sizes; published ones of
+  the same score stand behind them in grey.
 
   Args:
     rows: of any models, sorted by size.
     path: of the PNG.
+
+  Returns:
+    What was drawn.
   """
+  groups = _with_published(rows)
+  sizes = [row.model.parameters for row in rows]
+  # A panel without rows has the same axis, so that panels can be compared.
+  shown = [*sizes, *naming.parameters()]
   with style():
-    figure, panels, corner = _panels(rows)
+    figure, panels, corner = _panels(groups)
     for axes, (task, source), mine in panels:
-      name = mine[0].headline[0]
-      _published(axes, task, name)
+      name = mine[0].headline[0] if mine else naming.PUBLISHED[task].metric
+      benchmark = _published(axes, task, name)
       for curve in _curves(mine):
         _line(axes, [row.model.parameters for row in curve], curve, name)
-      axes.set(xscale='log', xlabel='backbone parameters', xlim=(1e6, 5e10))
+      axes.set(xscale='log', xlim=(min(shown) / 2, max(shown) * 2))
+      axes.set_xlabel('backbone parameters')
+      axes.margins(y=0.12)  # room for the letters of sizes
       axes.xaxis.set_major_locator(ticker.LogLocator(numticks=6))
       axes.xaxis.set_major_formatter(ticker.FuncFormatter(_count))
       axes.xaxis.set_minor_locator(ticker.NullLocator())
-      _finish(axes, task, source, mine)
+      if mine:
+        _trivial(axes, mine)
+      else:
+        _not_run(axes, name)
+      title = naming.task(task)
+      notes = [benchmark and f'grey: published 4DS on {benchmark}']
+      _titles(axes, f'{title} on {source}' if source else title, name, notes)
     published = [
-      Line2D([], [], color=PUBLISHED, ls=dashes, label=label)
-      for dashes, label in (
-        ('-', 'published 4DS (other data), frozen'),
-        ('--', 'published 4DS (other data), fine-tuned'),
-      )
+      Line2D([], [], color=PUBLISHED, ls=dashes, label=f'published 4DS, {how}')
+      for dashes, how in ((FROZEN, 'frozen'), (TUNED, 'fine-tuned'))
     ]
     _legend(corner, rows, published)
     save(figure, path)
+  return figure
 
 
 def steps(rows: Sequence[Row], path: str) -> None:
@@ -56,7 +72,7 @@ def steps(rows: Sequence[Row], path: str) -> None:
     path: of the PNG.
   """
   with style():
-    figure, panels, corner = _panels(rows)
+    figure, panels, corner = _panels(grouping.by_task(rows))
     for axes, (task, source), mine in panels:
       name = mine[0].headline[0]
       for curve in _curves(mine):
@@ -68,18 +84,27 @@ def steps(rows: Sequence[Row], path: str) -> None:
           _line(axes, [row.step for row in curve], curve, name)
       axes.set(xlabel='pretraining steps')
       axes.xaxis.set_major_locator(ticker.MaxNLocator(4, integer=True))
-      _finish(axes, task, source, mine)
+      _trivial(axes, mine)
+      _titles(axes, f'{naming.task(task)} on {source}', name, [])
     _legend(corner, rows, [])
     save(figure, path)
 
 
-def _panels(rows: Sequence[Row]):
+def _with_published(rows: Sequence[Row]) -> _Groups:
+  """Rows by task and source; a published task without any has no source."""
+  found = grouping.by_task(rows)
+  run = {task for task, _ in found}
+  found |= {(task, ''): [] for task in naming.PUBLISHED if task not in run}
+  order = [*naming.TASKS, *(task for task, _ in found)]
+  return dict(sorted(found.items(), key=lambda item: order.index(item[0][0])))
+
+
+def _panels(groups: _Groups):
   """The figure; axes, key and rows of each panel; axes for the legend."""
-  groups = grouping.by_task(rows)
   cells = len(groups) + 1
   columns = 2 if cells in (2, 4) else 3
   lines = -(-cells // columns)
-  figure = Figure(figsize=(WIDTH, 3.1 * lines), layout='constrained')
+  figure = Figure(figsize=(WIDTH, 3.3 * lines), layout='constrained')
   figure.get_layout_engine().set(hspace=0.1, wspace=0.08)
   axes = list(figure.subplots(lines, columns, squeeze=False).flat)
   for rest in axes[len(groups) :]:
@@ -117,48 +142,56 @@ def _line(axes, x: Sequence[int], curve: Sequence[Row], name: str) -> None:
   )
 
 
-def _published(axes, task: str, name: str) -> None:
-  """The published curves, if they are of the same score."""
-  if task not in naming.PUBLISHED:
-    return
+def _published(axes, task: str, name: str) -> str:
+  """Draws published curves of the same score; their benchmark, '' of none."""
+  if task not in naming.PUBLISHED or naming.PUBLISHED[task].metric != name:
+    return ''
   found, x = naming.PUBLISHED[task], naming.parameters()
-  if found.metric != name:
-    return
-  axes.plot(x, found.frozen, color=PUBLISHED, lw=1.4, zorder=1)
-  axes.plot(x, found.finetuned, color=PUBLISHED, lw=1.4, ls='--', zorder=1)
-  for at, value, size in zip(x, found.frozen, naming.SIZES):
+  for values, dashes in ((found.frozen, FROZEN), (found.finetuned, TUNED)):
+    axes.plot(x, values, color=PUBLISHED, lw=1.4, ls=dashes, zorder=1)
+  # Above both curves.
+  for at, value, size in zip(x, map(max, found.frozen, found.finetuned), SIZES):
     axes.annotate(
       size,
       (at, value),
-      xytext=(0, 5),
+      xytext=(0, 4),
       textcoords='offset points',
       ha='center',
       fontsize=7,
       color=FAINT,
     )
-  # Scores rise or fall with size: a lower or an upper corner stays free.
+  return found.benchmark
+
+
+def _trivial(axes, rows: Sequence[Row]) -> None:
+  level = rows[0].trivial(rows[0].headline[0])
+  axes.axhline(level, color=FAINT, ls=_DOTS, lw=1.4, zorder=2)
+
+
+def _not_run(axes, name: str) -> None:
+  """Says so, in the corner that published curves leave free."""
   falls = named(name).better == 'lower'
   axes.text(
-    0.98,
-    0.86 if falls else 0.1,
-    f'grey: {found.benchmark}',
+    0.04,
+    0.06 if falls else 0.94,
+    'not run',
     transform=axes.transAxes,
-    ha='right',
-    fontsize=8,
+    va='bottom' if falls else 'top',
+    fontsize=11,
+    fontweight='bold',
     color=FAINT,
   )
 
 
-def _finish(axes, task: str, source: str, rows: Sequence[Row]) -> None:
-  """Titles, and the trivial predictor."""
-  name = rows[0].headline[0]
-  axes.axhline(rows[0].trivial(name), color=FAINT, ls=_DOTS, lw=1.4, zorder=2)
-  axes.set_title(f'{naming.task(task)} on {source}', pad=24)
+def _titles(axes, title: str, name: str, notes: Sequence[str]) -> None:
+  """The panel's title, and under it the score and notes."""
   metric = named(name)
+  lines = [f'{metric.label} {metric.arrow}', *filter(None, notes)]
+  axes.set_title(title, pad=8 + 12.5 * len(lines))
   axes.text(
     0,
-    1.05,
-    f'{metric.label} {metric.arrow}',
+    1.04,
+    '\n'.join(lines),
     transform=axes.transAxes,
     fontsize=9,
     color=FAINT,
@@ -183,10 +216,17 @@ def _legend(axes, rows: Sequence[Row], others: Sequence[Line2D]) -> None:
     )
   trivial = naming.KINDS['trivial']
   handles.append(Line2D([], [], color=FAINT, ls=_DOTS, label=trivial))
-  axes.legend(handles=[*handles, *others], loc='center left', fontsize=9)
+  axes.legend(
+    handles=[*handles, *others],
+    loc='center left',
+    fontsize=9,
+    handlelength=4,  # so that dashes are seen beside the marker
+  )
 
 
 def _count(value: float, _) -> str:
-  """As '3M' or '20B'."""
-  unit, letter = (1e9, 'B') if value >= 1e9 else (1e6, 'M')
-  return f'{value / unit:g}{letter}'
+  """As '300', '20K', '3M' or '20B'."""
+  for unit, letter in ((1e9, 'B'), (1e6, 'M'), (1e3, 'K')):
+    if value >= unit:
+      return f'{value / unit:g}{letter}'
+  return f'{value:g}'

@@ -26,15 +26,12 @@ def write(paths: Sequence[str], out: str) -> tuple[str, str]:
     out: folder of the page.
 
   Returns:
-    The path of index.html, and `tables.summary`.
+    The path of index.html, and `tables.summary` of the last checkpoints.
 
   Raises:
-    ValueError: one of `paths` is not a run, or two have the same name.
+    ValueError: one of `paths` is not a pretraining run, or is there twice.
   """
-  runs = [reading.run(path) for path in paths]
-  names = [run.slug for run in runs]
-  if len(set(names)) < len(names):
-    raise ValueError(f'runs must have different names, got {names}')
+  runs = reading.runs(paths)
   os.makedirs(out, exist_ok=True)
   models = grouping.models(runs)
   rows = grouping.rows(models)
@@ -42,7 +39,8 @@ def write(paths: Sequence[str], out: str) -> tuple[str, str]:
   pairs = pairing.pairs(rows)
   _write_numbers(rows, pairs, out)
   body = (
-    sections.sizes(latest, out)
+    sections.overview(latest, pairs)
+    + sections.sizes(latest, out)
     + sections.tasks(latest, pairs, out)
     + sections.steps(models, rows, out)
     + sections.pretraining(runs, out)
@@ -53,7 +51,7 @@ def write(paths: Sequence[str], out: str) -> tuple[str, str]:
   # Last, so that whatever the page shows is there.
   path = os.path.join(out, 'index.html')
   replace(path, _page(models, _tiles(latest, pairs), body, style))
-  return path, tables.summary(pairs)
+  return path, tables.summary(pair for pair in pairs if pair.ours in latest)
 
 
 def _write_numbers(

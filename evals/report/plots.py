@@ -15,12 +15,13 @@ from evals.report.pairing import Pair
 INK, FAINT, LINE = '#1f2933', '#7b8794', '#e4e7eb'
 PRETRAINED, RANDOM = '#2f6fde', '#9aa5b1'
 WIDTH = 9.3  # inches: a page's 890 pixels, so that 10 points look like 13 px
+FROZEN, TUNED = '-', '--'  # lines of curves, ours and published
 # Colour, marker and line of each kind of readout.
 KINDS = {
-  'frozen': (PRETRAINED, 'o', '-'),
-  'fine-tuned': ('#e2762b', 's', '-'),
-  'random': ('#7b8794', 'D', '--'),
-  'scratch': ('#c9a227', 'd', '--'),
+  'frozen': (PRETRAINED, 'o', FROZEN),
+  'fine-tuned': ('#e2762b', 's', TUNED),
+  'random': ('#7b8794', 'D', FROZEN),
+  'scratch': ('#c9a227', '^', TUNED),
 }
 _STYLE = {
   'font.size': 10,

@@ -1,9 +1,11 @@
 """What a report knows of runs: the files in their folders, nothing else."""
 
+import collections
 import dataclasses
 import json
 import os
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -59,26 +61,56 @@ def slug(name: str) -> str:
   return re.sub(r'[^\w.-]+', '-', name)
 
 
-def run(path: str) -> Run:
+def runs(paths: Sequence[str]) -> list[Run]:
+  """Reads runs; those of the same name are called by their parents too.
+
+  Raises:
+    ValueError: the same folder twice, names that differ in punctuation only,
+      or what `run` raises.
+  """
+  places: dict[str, str] = {}
+  for path in paths:
+    place = os.path.realpath(path)
+    if place in places:
+      raise ValueError(
+        f'{places[place]} and {path} are the same run: give it once'
+      )
+    places[place] = path
+  return [run(path, name) for path, name in zip(paths, _names(paths))]
+
+
+def run(path: str, name: str = '') -> Run:
   """Reads a run's folder; what is not there yet is left out.
 
   Jobs are folders with a result.json at any depth of its readouts/.
 
+  Args:
+    path: the folder.
+    name: what to call the run; as its folder if empty.
+
   Raises:
-    ValueError: no run there, or a result of an earlier version.
+    ValueError: no run there, a readout job, or a result of an earlier version.
   """
-  config = os.path.join(path, 'config.json')
-  if not os.path.exists(config):
+  file = os.path.join(path, 'config.json')
+  if not os.path.exists(file):
     raise ValueError(
       f'{path} is not a run: it has no config.json. Give the --workdir of a '
       'pretraining run; its readouts are looked for in its readouts/'
     )
-  name = os.path.basename(os.path.abspath(path))
+  config = _json(file)
+  if 'tasks' in config:
+    of = config['backbone']['run']
+    raise ValueError(
+      f'{path} is a readout job, and a report is of pretraining runs. Give '
+      f'{of}, whose readout it is: all jobs in its readouts/ are shown, with '
+      'what they are compared with'
+    )
+  name = name or _parts(path)[-1]
   folders = _folders(os.path.join(path, 'readouts'))
   return Run(
     name=name,
     path=path,
-    config=_json(config),
+    config=config,
     metrics=_lines(os.path.join(path, 'metrics.jsonl')),
     pictures=_last_pictures(os.path.join(path, 'pictures')),
     jobs=[_job(name, folder) for folder in folders['result.json']],
@@ -95,6 +127,30 @@ def curve(run: Run, name: str) -> tuple[list[int], list[float]]:
   """Steps and values of one metric."""
   lines = [line for line in run.metrics if name in line]
   return [int(line['step']) for line in lines], [line[name] for line in lines]
+
+
+def _names(paths: Sequence[str]) -> list[str]:
+  """The last part of each path; more of them where slugs would be the same."""
+  parts = [_parts(path) for path in paths]
+  counts = [1] * len(parts)
+  while True:
+    names = ['/'.join(x[-count:]) for x, count in zip(parts, counts)]
+    taken = collections.Counter(map(slug, names))
+    twins = [place for place, name in enumerate(names) if taken[slug(name)] > 1]
+    if not twins:
+      return names
+    longer = [place for place in twins if counts[place] < len(parts[place])]
+    if not longer:
+      raise ValueError(
+        'runs must have names that differ in letters or digits, got '
+        f'{[paths[place] for place in twins]}: rename one of the folders'
+      )
+    for place in longer:
+      counts[place] += 1
+
+
+def _parts(path: str) -> list[str]:
+  return os.path.abspath(path).strip(os.sep).split(os.sep)
 
 
 def _folders(root: str) -> dict[str, list[str]]:

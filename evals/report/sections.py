@@ -12,9 +12,22 @@ from evals.report import (
   reading,
   tables,
 )
+from evals.report import overview as overview_lib
 from evals.report.grouping import Model, Row
 from evals.report.pairing import Pair
 from evals.report.tables import escape
+
+
+def overview(rows: Sequence[Row], pairs: Sequence[Pair]) -> str:
+  """One table of all tasks; '' where none was run."""
+  if not rows:
+    return ''
+  return f"""
+<h2>Pretrained, random, trivial</h2>
+<p>The main score of each task at the last checkpoint, mean over seeds; and the
+difference between pretrained and random init, of the same seeds on the same
+clips. Arrows say which way is better.</p>
+{overview_lib.table(rows, pairs)}"""
 
 
 def sizes(rows: Sequence[Row], out: str) -> str:
@@ -29,9 +42,10 @@ def sizes(rows: Sequence[Row], out: str) -> str:
 <h2>Scores by size</h2>
 <p>The main score of each task over the parameters of the backbone; bars are
 95% intervals over test clips, arrows say which way is better. Grey is what 4DS
-published (arXiv 2412.15212), read off its figure: far more and other data, and
-in each panel another benchmark. It shows what curves look like, not what to
-beat.</p>
+published (arXiv 2412.15212), read off its figure, with the letters of its
+sizes: far more and other data, and in each panel another benchmark. It shows
+what curves look like, not what to beat. A task without a finished readout says
+&lsquo;not run&rsquo;.</p>
 {_wide('scaling.png', 'Scores over backbone parameters, a panel per task')}
 <p class="note">Numbers: <a href="means.csv">means.csv</a>,
 <a href="published.csv">published.csv</a>.</p>"""

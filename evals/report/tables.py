@@ -80,14 +80,14 @@ def head_lines(rows: Iterable[Row]) -> list[Line]:
       **_of(row),
       'seed': job.result['seed'],
       'lr': head['lr'],
-      'chosen': number == found['head'],
+      'chosen': place == found['head'],
       'split': split,
       **_written(name),
       'value': value,
     }
     for row in rows
     for job, found in zip(row.jobs, row.found)
-    for number, head in enumerate(found['heads'])
+    for place, head in enumerate(found['heads'])
     for split in ('validation', 'test')
     for name, value in (head[split] or {}).items()
   ]
@@ -112,7 +112,7 @@ def difference_lines(pairs: Iterable[Pair]) -> list[Line]:
 
 
 def summary(pairs: Iterable[Pair]) -> str:
-  """For a terminal: each task's main scores, and what pretraining changed."""
+  """For a terminal: each task's headline, and what pretraining changed."""
   lines = []
   for pair in pairs:
     for name in pair.ours.headline:
@@ -185,13 +185,13 @@ def headline(rows: Sequence[Row]) -> str:
     columns.append('checkpoint')
   head = ''.join(f'<th>{_heading(column)}' for column in columns)
   lines = [_line(row, names, has_steps) for row in rows]
-  scores = ''.join(f'<td>{_number(rows[0].trivial(x))}</td>' for x in names)
+  scores = ''.join(f'<td>{number(rows[0].trivial(x))}</td>' for x in names)
   rest = '<td></td>' * (len(columns) - len(names) - 2)
   lines.append(
     '<tr class="trivial"><td><i></i>none</td>'
     f'<td>{naming.KINDS["trivial"]}</td>{scores}{rest}</tr>'
   )
-  return _table(head, lines)
+  return html_table(head, lines)
 
 
 def _heading(column: str) -> str:
@@ -221,8 +221,8 @@ def _line(row: Row, names: Sequence[str], has_steps: bool) -> str:
 def _score(row: Row, name: str) -> str:
   score = row.score(name)
   spread = f' &plusmn; {score["std"]:.4f}' if len(row.jobs) > 1 else ''
-  ends = f'[{_number(score["low"])}, {_number(score["high"])}]'
-  return f'{_number(score["value"])}{spread}<small>{ends}</small>'
+  ends = f'[{number(score["low"])}, {number(score["high"])}]'
+  return f'{number(score["value"])}{spread}<small>{ends}</small>'
 
 
 def every_score(rows: Sequence[Row]) -> str:
@@ -235,9 +235,9 @@ def every_score(rows: Sequence[Row]) -> str:
     metric = named(name)
     cells = [escape(metric.title), metric.unit, metric.better]
     cells += [_score(row, name) for row in rows]
-    cells.append(_number(rows[0].trivial(name)))
+    cells.append(number(rows[0].trivial(name)))
     lines.append(f'<tr>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>')
-  return _table(f'{head}<th>{naming.KINDS["trivial"]}', lines)
+  return html_table(f'{head}<th>{naming.KINDS["trivial"]}', lines)
 
 
 def rates(rows: Sequence[Row]) -> str:
@@ -246,7 +246,7 @@ def rates(rows: Sequence[Row]) -> str:
   lines = []
   for row in rows:
     for job, found in zip(row.jobs, row.found):
-      for number, head in enumerate(found['heads']):
+      for place, head in enumerate(found['heads']):
         if len(found['heads']) == 1:
           continue
         cells = [
@@ -254,9 +254,9 @@ def rates(rows: Sequence[Row]) -> str:
           naming.KINDS[row.kind],
           str(job.result['seed']),
           f'{head["lr"]:g}',
-          _number(head['validation'][name]),
-          _number(head['test'][name]),
-          'chosen' if number == found['head'] else '',
+          number(head['validation'][name]),
+          number(head['test'][name]),
+          'chosen' if place == found['head'] else '',
         ]
         text = ''.join(f'<td>{cell}</td>' for cell in cells)
         lines.append(f'<tr>{text}</tr>')
@@ -265,7 +265,7 @@ def rates(rows: Sequence[Row]) -> str:
     '<th>run<th>readout<th>seed<th>learning rate'
     f'<th>{title}, validation<th>{title}, test<th>'
   )
-  return _table(head, lines) if lines else ''
+  return html_table(head, lines) if lines else ''
 
 
 def difference(pair: Pair) -> str:
@@ -273,12 +273,9 @@ def difference(pair: Pair) -> str:
   name = pair.ours.headline[0]
   metric, found = named(name), pair.differences[name]
   count = len(found.seeds)
-  kind, says = 'worse', ': worse'
-  if found.low <= 0 <= found.high:
-    kind, says = 'open', ': the interval includes 0'
-  elif metric.wins([found.value]):
-    kind, says = 'better', ''
-  ends = f'[{_signed(found.low)}, {_signed(found.high)}]'
+  kind = verdict(pair)
+  says = {'open': ': the interval includes 0', 'worse': ': worse', 'better': ''}
+  ends = f'[{signed(found.low)}, {signed(found.high)}]'
   lost = len(pair.left_out)
   note = (
     f' Not counted: {lost} without a random init of the same seed and clips.'
@@ -290,9 +287,18 @@ def difference(pair: Pair) -> str:
     f'{naming.KINDS[pair.ours.kind]}</b>: better than random init on '
     f'<b>{metric.wins(found.seeds)} of {count}</b> '
     f'{"seed" if count == 1 else "seeds"}, difference in '
-    f'{escape(metric.title)} <b>{_signed(found.value)} {ends}</b>'
-    f'{says}.{note}</li>'
+    f'{escape(metric.title)} <b>{signed(found.value)} {ends}</b>'
+    f'{says[kind]}.{note}</li>'
   )
+
+
+def verdict(pair: Pair) -> str:
+  """'better' or 'worse' than random init by the main score, or 'open'."""
+  name = pair.ours.headline[0]
+  found = pair.differences[name]
+  if found.low <= 0 <= found.high:
+    return 'open'
+  return 'better' if named(name).wins([found.value]) else 'worse'
 
 
 def escape(text: str) -> str:
@@ -300,15 +306,18 @@ def escape(text: str) -> str:
   return html.escape(str(text))
 
 
-def _table(head: str, lines: Sequence[str]) -> str:
+def html_table(head: str, lines: Sequence[str]) -> str:
+  """Rows under a heading; a narrow screen scrolls it."""
   rows = '\n'.join(lines)
   return f'<div class="scroll"><table>\n<tr>{head}</tr>\n{rows}\n</table></div>'
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+  """A score."""
   return f'{value:.4f}'
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
+  """A difference."""
   sign = '&minus;' if value < 0 else '+'
   return f'{sign}{abs(value):.4f}'

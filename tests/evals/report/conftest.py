@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from evals import metrics, task
+from evals.report import pictures
 
 CLIPS = 40
 MODEL = {
@@ -23,7 +24,13 @@ MODEL = {
   'output_patch': [4, 8, 8],
   'mask_ratio': 0.5,
 }
-TASKS = {'classify': {'classes': 16}, 'depth': {'loss': 'relative'}}
+TASKS = {
+  'classify': {'classes': 16},
+  'depth': {'loss': 'relative'},
+  'pose': {'start': 'identity'},
+  'points': {'residual': True},
+  'boxes': {'residual': True},
+}
 
 
 class Maker:
@@ -35,7 +42,7 @@ class Maker:
   def run(self, name, *, seed=0, **model):
     """A pretraining run with a loss and two steps of pictures."""
     path = self.folder / name
-    path.mkdir()
+    path.mkdir(parents=True)
     config = {
       'seed': seed,
       'steps': 20,
@@ -69,6 +76,7 @@ class Maker:
     tasks=('depth', 'classify'),
     lrs=(0.01,),
     clips=CLIPS,
+    source='world',
     **changes,
   ):
     """A finished readout job whose depth error and wrong classes are known.
@@ -89,15 +97,16 @@ class Maker:
       'data': {
         'batch_size': 4,
         'seed': seed,
-        'sources': {'world': {'name': 'world', 'frames': 4}},
+        'sources': {source: {'name': source, 'frames': 4}},
       },
       'optim': {'lr': max(lrs)},
+      'backbone': {'run': str(run), 'random_init': random_init},
     }
     config |= changes
     sums = {name: _sums(name, error, clips) for name in tasks}
     result = {
       'tasks': {name: _found(name, sums[name], lrs) for name in tasks},
-      **{'source': 'world', 'split': 'test', 'refused': [], 'steps': 50},
+      **{'source': source, 'split': 'test', 'refused': [], 'steps': 50},
       **{'seed': seed, 'finetune': finetune, 'random_init': random_init},
       'checkpoint': {
         **{'run': str(run), 'step': None if random_init else step},
@@ -109,8 +118,10 @@ class Maker:
     np.savez_compressed(path / 'clips.npz', **arrays)
     (path / 'config.json').write_text(json.dumps(config))
     (path / 'result.json').write_text(json.dumps(result))
-    self.picture(path / 'pictures' / 'depth.png', 3)
-    self.picture(path / 'pictures' / 'classify.png', 1, zoom=2)
+    for name in tasks:
+      panels = len(pictures.PANELS[name])
+      zoom = 2 if name == 'classify' else 1
+      self.picture(path / 'pictures' / f'{name}.png', panels, zoom)
     return path
 
   def picture(self, path, panels, zoom=1):
@@ -138,8 +149,22 @@ def _sums(name, error, clips):
       'square_log': count * wrong**2,
       **{f'delta{k}': count * np.clip(1 - wrong / k, 0, 1) for k in (1, 2, 3)},
     }
+  once, right = np.ones(clips), np.clip(1 - error * hard, 0, 1)
+  if name == 'pose':
+    angles = dict.fromkeys(('rotation_angle', 'translation_angle'), 30 * error)
+    shares = ('rra_5', 'rra_15', 'rra_30', 'rta_5', 'rta_15', 'rta_30')
+    shares = dict.fromkeys((*shares, 'auc_30'), right)
+    angles = {key: x * hard for key, x in angles.items()}
+    wrong = {'end_point_error': error * hard}
+    return {'count': once, 'moving': once} | wrong | angles | shares
+  if name == 'points':
+    found = ('average_jaccard', 'position_accuracy', 'occlusion_accuracy')
+    return {'count': once} | dict.fromkeys(found, right)
+  if name == 'boxes':
+    found = {'iou': right, 'videos': once, 'video_iou': right}
+    return {'count': once} | found
   top1 = (rng.random(clips) > error).astype(np.float32)
-  return {'count': np.ones(clips), 'top1': top1, 'top5': np.ones(clips)}
+  return {'count': once, 'top1': top1, 'top5': once}
 
 
 def _found(name, sums, lrs):
@@ -183,20 +208,27 @@ def make(tmp_path):
 
 @pytest.fixture(scope='package')
 def family(tmp_path_factory):
-  """Two sizes; of the small one two seeds, all kinds and three checkpoints."""
+  """Five tasks and two sizes, all kinds of both but one.
+
+  Of the small size two seeds and three checkpoints; the large one was not
+  fine-tuned from random initialisation.
+  """
   make = Maker(tmp_path_factory.mktemp('family'))
   small, large = make.run('small <run>'), make.run('large', dim=16)
+  every = {'tasks': tuple(TASKS)}
+  frozen = {'lrs': (0.01, 0.1), **every}
+  tuned = {'lrs': (0.003,), 'finetune': 0.1, **every}
   for seed, ours, base in ((0, 0.2, 0.4), (1, 0.3, 0.4)):
+    baseline = {'seed': seed, 'error': base, 'random_init': True}
     for step, worse in ((5, 0.06), (10, 0.03), (20, 0.0)):
-      make.job(
-        small, f'{step}/all-{seed}', seed=seed, step=step, error=ours + worse
-      )
-    make.job(small, f'random-{seed}', seed=seed, error=base, random_init=True)
-  make.job(small, 'tuned', error=0.15, finetune=0.1, lrs=(0.003,))
-  make.job(large, 'deep/er/all', error=0.1, lrs=(0.01, 0.1))
-  make.job(
-    large, 'deep/er/random', error=0.4, lrs=(0.01, 0.1), random_init=True
-  )
+      found = {'seed': seed, 'error': ours + worse, 'step': step}
+      make.job(small, f'{step}/all-{seed}', **found, **frozen)
+    make.job(small, f'random-{seed}', **baseline, **frozen)
+  make.job(small, 'tuned', error=0.15, **tuned)
+  make.job(small, 'scratch', error=0.35, random_init=True, **tuned)
+  make.job(large, 'deep/er/all', error=0.1, **frozen)
+  make.job(large, 'deep/er/random', error=0.4, random_init=True, **frozen)
+  make.job(large, 'deep/er/tuned', error=0.08, **tuned)
   return small, large
 
 

@@ -51,6 +51,7 @@ def test_the_last_checkpoint_is_shown_and_curves_have_all(family):
     ('frozen', 20, 2),
     ('fine-tuned', 20, 1),
     ('random', None, 2),
+    ('scratch', None, 1),
   ]
   curve = grouping.of_several_steps(depth)
   assert [row.step for row in curve] == [5, 10, 20, None]

@@ -3,12 +3,14 @@
 import csv
 import html.parser
 import json
+import os
+import re
 
 import cv2
 import numpy as np
 import pytest
 
-from evals.report import page, pictures, sections
+from evals.report import page, pictures, reading, sections
 
 
 def _csv(path):
@@ -42,7 +44,7 @@ def test_no_asset_is_missing_and_none_is_from_the_network(report):
 
 
 def test_every_figure_is_a_picture_as_wide_as_the_page(report):
-  names = ['scaling', 'depth-world', 'classify-world', 'small-run--steps']
+  names = ['scaling', 'depth-world', 'boxes-world', 'small-run--steps']
   for name in (*names, 'small-run--loss', 'large-loss'):
     assert cv2.imread(str(report / f'{name}.png')).shape[1] > 1500, name
 
@@ -55,8 +57,8 @@ def test_numbers_are_means_over_seeds_and_csv_has_each(report):
     if (line['metric'], line['task']) == ('abs_rel', 'depth')
     and line['model'] == 'small <run>'
   ]
-  # Two seeds at three checkpoints, two of random init, one fine-tuned.
-  assert len(depth) == 6 + 2 + 1
+  # Two seeds at three checkpoints, two of random init, two fine-tuned.
+  assert len(depth) == 6 + 2 + 2
   assert {line['unit'] for line in depth} == {''}
   assert {line['better'] for line in depth} == {'lower'}
   frozen = [
@@ -89,7 +91,7 @@ def test_pretrained_is_compared_with_random_init_in_words(report):
     line
     for line in _csv(report / 'differences.csv')
     if (line['model'], line['metric']) == ('small <run>', 'abs_rel')
-    and line['checkpoint'] == '20'
+    and (line['backbone'], line['checkpoint']) == ('pretrained, frozen', '20')
   ]
   assert (line['seeds'], line['seeds_better']) == ('2', '2')
   value, low, high = (float(line[x]) for x in ('difference', 'low', 'high'))
@@ -100,10 +102,77 @@ def test_pretrained_is_compared_with_random_init_in_words(report):
     f'<b>{says[0]} [{says[1]}, {says[2]}]</b>'
   ) in text
   assert 'wins 1 of 1 seed<' in text  # of the larger one, whose tiles they are
-  # No random init was fine-tuned, and that is said.
-  assert 'compare with: small &lt;run&gt; (pretrained, fine-tuned)' in text
+  # No random init of the larger one was fine-tuned, and that is said.
+  assert 'compare with: large (pretrained, fine-tuned)' in text
   # Only the last checkpoint is in the tables.
-  assert text.count('2 of 2') == 2  # a task each
+  assert text.count('<b>2 of 2</b>') == 5  # a task each
+
+
+def _overview(out):
+  """The lines of the first table of the page, as cells of text."""
+  text = (out / 'index.html').read_text().split('</table>')[0]
+  cells = [re.findall(r'<td>(.*?)</td>', x) for x in text.split('<tr>')[2:]]
+  return [
+    [re.sub('<small>', ' ', re.sub('</.*?>', '', x)) for x in line]
+    for line in cells
+  ]
+
+
+def test_one_table_has_all_tasks_beside_their_baselines(report):
+  lines = _overview(report)
+  # Small and large, frozen and fine-tuned.
+  assert len(lines) == 5 * 4
+  means = {
+    (x['model'], x['backbone']): f'{float(x["value"]):.4f}'
+    for x in _csv(report / 'means.csv')
+    if x['metric'] == 'abs_rel' and x['checkpoint'] in ('20', '')
+  }
+  (found,) = [
+    x
+    for x in _csv(report / 'differences.csv')
+    if (x['model'], x['metric']) == ('large', 'abs_rel')
+  ]
+  ends = [
+    f'&minus;{-float(found[x]):.4f}' for x in ('difference', 'low', 'high')
+  ]
+  says = f'{ends[0]} [{ends[1]}, {ends[2]}] better'
+  depth = [x[1:] for x in lines if x[0] == 'Depth on world AbsRel ↓']
+  assert depth[2] == [
+    *('large frozen', means['large', 'pretrained, frozen']),
+    *(means['large', 'random init, frozen'], '0.5000', says, '1 of 1'),
+  ]
+  assert depth[3] == [
+    'large fine-tuned &times; 0.1',
+    *(means['large', 'pretrained, fine-tuned'], 'not run', '0.5000', '', ''),
+  ]
+
+
+def test_the_table_tells_what_was_not_run_or_cannot_be_compared(make, tmp_path):
+  run, out = make.run('run'), tmp_path / 'out'
+  make.job(run, 'a', tasks=('depth', 'boxes'), error=0.2)
+  make.job(run, 'b', tasks=('depth',), error=0.4, random_init=True, seed=1)
+  make.job(run, 'c', tasks=('pose',), error=0.4, random_init=True)
+  _, summary = page.write([str(run)], str(out))
+  lines = {line[0]: line[2:] for line in _overview(out)}
+  depth, pose, boxes, *rest = lines
+  assert depth == 'Depth on world AbsRel ↓'
+  assert rest == ['Action', 'Point tracks']
+  assert lines[depth][3:] == ['not the same seeds and clips', '']
+  assert lines[pose][0] == lines[boxes][1] == 'not run'
+  assert lines['Action'] == ['not run', 'not run', 'not run', '', '']
+  assert summary == ''
+
+
+def test_the_terminal_has_the_last_checkpoint_only(make, tmp_path):
+  run = make.run('run')
+  for step, error in ((5, 0.3), (20, 0.2)):
+    make.job(run, str(step), step=step, error=error, tasks=('boxes',))
+  make.job(run, 'random', error=0.4, tasks=('boxes',), random_init=True)
+  _, summary = page.write([str(run)], str(tmp_path / 'out'))
+  (line,) = [x for x in summary.splitlines() if ' Mean IoU (' in x]
+  means = _csv(tmp_path / 'out' / 'means.csv')
+  found = {x['checkpoint']: x['value'] for x in means if x['metric'] == 'iou'}
+  assert f' {float(found["20"]):.4f} ' in line
 
 
 def test_all_learning_rates_are_told(report):
@@ -120,8 +189,8 @@ def test_all_learning_rates_are_told(report):
     ('0.1', 'test', 'False'),
   ]
   text = (report / 'index.html').read_text()
-  assert text.count('All learning rates') == 2
-  assert text.count('<summary>All scores') == 2
+  assert text.count('All learning rates') == 5
+  assert text.count('<summary>All scores') == 5
 
 
 def test_published_results_are_labelled_as_such(report):
@@ -233,9 +302,48 @@ def test_a_run_without_readouts_or_pictures_has_a_page_too(tmp_path):
   assert 'None is finished yet' in text
 
 
+def test_runs_of_the_same_name_are_told_apart_by_their_parents(make, tmp_path):
+  runs = [
+    make.run(x, dim=8 * (1 + k)) for k, x in enumerate(('a/run', 'b/run'))
+  ]
+  for run, error in zip(runs, (0.2, 0.3)):
+    make.job(run, 'all', tasks=('depth',), error=error)
+  page.write([str(run) for run in runs], str(tmp_path / 'out'))
+  lines = _csv(tmp_path / 'out' / 'means.csv')
+  assert {line['model'] for line in lines} == {'a/run', 'b/run'}
+  losses = {path.name for path in (tmp_path / 'out').glob('*-loss.csv')}
+  assert losses == {'a-run-loss.csv', 'b-run-loss.csv'}
+  text = (tmp_path / 'out' / 'index.html').read_text()
+  for line in (
+    'Pretraining of a/run',
+    'Pretraining of b/run',
+    'b-run-loss.png',
+  ):
+    assert line in text
+
+
+def test_only_names_that_clash_get_longer(make):
+  names = ('1/x/run', '2/x/run', 'y/run', 'other')
+  paths = [str(make.run(name)) for name in names]
+  assert [run.name for run in reading.runs(paths)] == list(names)
+  # A trailing slash and the way to a folder change nothing.
+  (run,) = reading.runs([f'{make.folder}/other/../y/run/'])
+  assert run.name == 'run'
+
+
 def test_clear_errors(make, tmp_path):
-  run = make.run('run')
+  run, out = make.run('run'), str(tmp_path / 'out')
   with pytest.raises(ValueError, match='is not a run: it has no config'):
-    page.write([str(tmp_path)], str(tmp_path / 'out'))
-  with pytest.raises(ValueError, match='must have different names'):
-    page.write([str(run), str(run)], str(tmp_path / 'out'))
+    page.write([str(tmp_path)], out)
+  with pytest.raises(ValueError, match='are the same run: give it once'):
+    page.write([str(run), f'{run}/'], out)
+  for begun in (False, True):
+    job = make.job(run, f'job-{begun}')
+    if begun:
+      (job / 'result.json').unlink()
+    with pytest.raises(ValueError, match=f'is a readout job.*Give {run}, '):
+      page.write([str(job)], out)
+  paths = [str(make.run(name)) for name in ('a b', 'a-b')]
+  with pytest.raises(ValueError, match='differ in letters or digits'):
+    page.write(paths, out)  # their files would have the same names
+  assert not os.path.exists(out)
