@@ -50,24 +50,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
       'data': {
         'batch_size': 8,
         'seed': args['seed'],
-        'sources': {
-          'world': {
-            'name': 'world',
-            'weight': 1.0,
-            'seed': args['seed'],
-            'frames': FRAMES,
-            'height': HEIGHT,
-            'width': WIDTH,
-            'clips': 4096,
-            'validation_clips': 256,
-            'test_clips': 256,
-            # Things move a third of a patch in a frame: less can be filled in
-            # without knowing the motion.
-            'fps': 3.0,
-            'points': 16,
-            'cache': 'runs/world',
-          }
-        },
+        'sources': {'world': {**world(args['seed']), 'weight': 1.0}},
         'keys': ('video',),
         'shuffle': True,
         'workers': 2,
@@ -82,3 +65,22 @@ def get_config(arg: str | None = None) -> ConfigDict:
       ),
     }
   )
+
+
+def world(seed: int) -> dict:
+  """The built-in world as all laptop recipes see it: one cache for them."""
+  return {
+    'name': 'world',
+    'seed': seed,
+    'frames': FRAMES,
+    'height': HEIGHT,
+    'width': WIDTH,
+    'clips': 4096,
+    'validation_clips': 256,
+    'test_clips': 256,
+    # Things move a third of a patch in a frame: less can be filled in without
+    # knowing the motion.
+    'fps': 3.0,
+    'points': 16,
+    'cache': 'runs/world',
+  }

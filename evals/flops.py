@@ -8,7 +8,9 @@ from jax.extend import core
 
 
 def forward_flops(function: Callable, *args) -> float:
-  """FLOPs of the matrix products of `function(*args)`; nothing is run.
+  """FLOPs of matrix products and convolutions of `function(*args)`.
+
+  Nothing is run.
 
   A multiply-add is 2; the body of a scan counts once per iteration. So the
   features of any backbone are counted, without a formula of its own.
@@ -26,6 +28,8 @@ def _count(jaxpr) -> int:
   for equation in jaxpr.eqns:
     if equation.primitive.name == 'dot_general':
       flops += _product(equation)
+    if equation.primitive.name == 'conv_general_dilated':
+      flops += _convolution(equation)
     is_scan = equation.primitive.name == 'scan'
     repeats = equation.params['length'] if is_scan else 1
     for inner in core.jaxprs_in_params(equation.params):
@@ -42,3 +46,11 @@ def _product(equation) -> int:
     * math.prod(equation.outvars[0].aval.shape)
     * math.prod(left[axis] for axis in contracted)
   )
+
+
+def _convolution(equation) -> int:
+  """2 x outputs x numbers of the kernel that each is made of."""
+  kernel = equation.invars[1].aval.shape
+  outputs = equation.params['dimension_numbers'].rhs_spec[0]
+  per_output = math.prod(kernel) // kernel[outputs]
+  return 2 * math.prod(equation.outvars[0].aval.shape) * per_output

@@ -196,9 +196,13 @@ class Readout:
     batch = self._whole(batch)
     return {name: task.facts(batch) for name, task in self.tasks.items()}
 
-  def features(self, params: Params, video, *, state=None) -> Features:
+  def features(
+    self, params: Params, video, *, state=None, depth: float = 0.95
+  ) -> Features:
     """The backbone's own features."""
-    return self.backbone.features(params['backbone'], video, state=state)
+    return self.backbone.features(
+      params['backbone'], video, state=state, depth=depth
+    )
 
   def flops(self, batch: Batch) -> dict[str, float]:
     """Of one step: the backbone, and heads forward and backward."""

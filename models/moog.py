@@ -257,6 +257,7 @@ class MooG:
     video: Shaped[Array, 'b t h w 3'],
     *,
     state: State | None = None,
+    depth: float = 0.95,
   ) -> Features:
     """Token states after each frame, and the state to go on with.
 
@@ -265,10 +266,12 @@ class MooG:
       video: uint8, or float in [0, 1]; any number of frames.
       state: what an earlier part of the same video left; None: it starts here,
         from noise that is always the same.
+      depth: not read: what readouts see of a state is `read`.
 
     Raises:
       ValueError: frames of another size.
     """
+    del depth
     self.check(video.shape)
 
     def body(state, step):

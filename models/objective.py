@@ -49,8 +49,14 @@ class Objective(Protocol):
     sees the same draws.
     """
 
-  def features(self, params: Params, video, *, state=None) -> Features:
-    """Features of `video` (uint8 or float in [0, 1]) [b t h w 3]."""
+  def features(
+    self, params: Params, video, *, state=None, depth: float = 0.95
+  ) -> Features:
+    """Features of `video` (uint8 or float in [0, 1]) [b t h w 3].
+
+    `state` is what an earlier part of the video left, if the backbone is
+    recurrent; `depth` chooses among features, if it has several.
+    """
 
   def flops(self, batch: Batch) -> dict[str, float]:
     """Model FLOPs of one training step (forward and backward), by part.

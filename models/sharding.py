@@ -59,6 +59,49 @@ MAE: Table = (
   ('head/bias', ('pixels',)),
 )
 
+_MOOG_BLOCK = r'(predictor|corrector|decoder/transformer)/layer_\d+'
+MOOG: Table = (
+  (r'encoder/conv_\d+/kernel', (None, None, None, 'embed')),
+  (r'encoder/conv_\d+/bias', ('vector',)),
+  ('encoder/(conv_norm|norm)/scale', ('vector',)),
+  # A token's width with its place's (592) is one that few meshes divide.
+  ('encoder/(positions|project)/kernel', (None, 'embed')),
+  ('encoder/output/kernel', ('embed', None)),
+  ('encoder/(positions|project|output)/bias', ('vector',)),
+  (
+    f'{_MOOG_BLOCK}/(self|cross)_attention/query/kernel',
+    ('embed', 'heads', 'head_dim'),
+  ),
+  (
+    f'{_MOOG_BLOCK}/self_attention/(key|value)/kernel',
+    ('embed', 'heads', 'head_dim'),
+  ),
+  (
+    f'{_MOOG_BLOCK}/cross_attention/(key|value)/kernel',
+    (None, 'heads', 'head_dim'),
+  ),
+  (
+    f'{_MOOG_BLOCK}/(self|cross)_attention/(query|key)_norm/scale',
+    ('vector',),
+  ),
+  (
+    f'{_MOOG_BLOCK}/(self|cross)_attention/out/kernel',
+    ('heads', 'head_dim', 'embed'),
+  ),
+  (f'{_MOOG_BLOCK}/(self|cross)_attention/out/bias', ('vector',)),
+  (f'{_MOOG_BLOCK}/(norm|mlp_norm)/scale', ('vector',)),
+  (f'{_MOOG_BLOCK}/mlp/dense_in/kernel', ('embed', 'mlp')),
+  (f'{_MOOG_BLOCK}/mlp/dense_in/bias', ('mlp',)),
+  (f'{_MOOG_BLOCK}/mlp/dense_out/kernel', ('mlp', 'embed')),
+  (f'{_MOOG_BLOCK}/mlp/dense_out/bias', ('vector',)),
+  ('(predictor|corrector|decoder/transformer)/norm/scale', ('vector',)),
+  ('decoder/output/kernel', ('embed', None)),
+  ('decoder/output/bias', (None,)),
+  ('state_norm/scale', ('vector',)),
+  ('(gradient|fuse)/kernel', (None, 'embed')),
+  ('(gradient|fuse)/bias', ('vector',)),
+)
+
 # One head per task, stacked over the learning rates that it is trained with.
 READOUT: Table = tuple(
   (rf'heads/\w+/{path}', (None, *axes))
@@ -85,7 +128,7 @@ READOUT: Table = tuple(
   )
 )
 
-TABLE: Table = (*VIT, *MAE, *READOUT)
+TABLE: Table = (*VIT, *MAE, *MOOG, *READOUT)
 
 Rules = Mapping[str, str | tuple[str, ...] | None]
 _RULES: contextvars.ContextVar[Rules | None] = contextvars.ContextVar(

@@ -16,6 +16,8 @@ HEADS = {
   'points': 'moog_ego4d_point_track_head_ckpt_164335139.npz',
   'boxes': 'moog_ego4d_box_track_head_ckpt_164335139.npz',
 }
+# The record key that a head's queries are in.
+KEYS = {'points': 'tracks', 'boxes': 'boxes'}
 SIZE = 256, 256  # pixels, of the published model
 OURS = 'runs/quickstart/readouts/tracks'
 
@@ -61,7 +63,7 @@ def draw(
       seen = backbone(window.clip[None], state=state)
       state, picture = seen['state'], window.picture
       for task, view in views.items():
-        (query, _) = view.asked(frames).values()
+        query = view.asked(frames)[KEYS[task]]
         answer = heads[task](seen['features'], query[None, :, 0])
         answer = {
           key: np.asarray(x)[0].swapaxes(0, 1)

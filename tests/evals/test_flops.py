@@ -23,3 +23,13 @@ def test_contracts_the_right_axes():
   b = jax.ShapeDtypeStruct((2, 7, 5), jnp.float32)
   flops = forward_flops(lambda a, b: jnp.einsum('bqe,bne->bqn', a, b), a, b)
   assert flops == 2 * 2 * 3 * 7 * 5
+
+
+def test_convolutions_count():
+  def run(x, kernel):
+    return jax.lax.conv_general_dilated(
+      *(x, kernel, (2, 2), 'SAME'), dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+    )
+
+  flops = forward_flops(run, jnp.zeros((5, 8, 12, 3)), jnp.zeros((3, 3, 3, 7)))
+  assert flops == 2 * (5 * 4 * 6 * 7) * (3 * 3 * 3)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, PartitionSpec
 
-from models import mae, sharding, sizes
+from models import mae, moog, sharding, sizes
 
 CLIPS = {'video': jax.ShapeDtypeStruct((2, 16, 224, 224, 3), np.uint8)}
 
@@ -26,6 +26,18 @@ def test_the_table_covers_every_size_and_no_row_is_idle():
     )
     idle -= {sharding.row_of(name) for name in names(params)}
   assert not idle
+
+
+def test_the_table_covers_moog_and_no_row_is_idle():
+  options = [{}, {'variant': 'B'}, {'loss_gradient': True}]
+  options += [{'layout': 'grid_recurrent'}]
+  clips = {'video': jax.ShapeDtypeStruct((2, 8, 128, 128, 3), np.uint8)}
+  used = set()
+  for each in options:
+    params = jax.eval_shape(moog.make(**each).init, jax.random.key(0), clips)
+    sharding.logical_axes(params)
+    used |= {sharding.TABLE[sharding.row_of(name)] for name in names(params)}
+  assert used == set(sharding.MOOG)
 
 
 def test_the_axes_that_matter():

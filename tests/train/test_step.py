@@ -115,6 +115,36 @@ def test_every_parameter_moves_alike_however_it_is_split(tiny_config):
   assert min(jax.tree.leaves(moved)) > 1e-5
 
 
+def moog_config(tiny_config, mesh):
+  """A tiny MooG in place of the masked autoencoder."""
+  config = tiny_config(**on(*mesh) | {'optim.decay': ('.*',)})
+  sizes = ('frames', 'height', 'width')
+  model = {key: config['model'][key] for key in sizes}
+  model |= {'name': 'moog', 'variant': 'B', 'tokens': 6, 'dim': 16}
+  model |= {'channels': (8, 16), 'strides': (2, 2), 'head_dim': 8, 'mlp': 32}
+  for part in ('predictor', 'corrector', 'decoder'):
+    model |= {f'{part}_layers': 1, f'{part}_heads': 2}
+  model |= {'encoder_bases': 2, 'decoder_bases': 2, 'start_std': 0.3}
+  return config | {'model': model | {'stop_gradient': 0.3, 'subsample': 4}}
+
+
+@pytest.fixture(scope='module')
+def expected_moog(tiny_config):
+  return Setup(moog_config(tiny_config, (1, 1, 1))).train()
+
+
+@pytest.mark.parametrize('mesh', [(1, 8, 1), (1, 4, 2), (2, 2, 2)])
+def test_sharded_moog_equals_unsharded(tiny_config, expected_moog, mesh):
+  state, logged = Setup(moog_config(tiny_config, mesh)).train()
+  assert_close(logged, expected_moog[1], 2e-4)
+  output, wanted = (
+    x.params['decoder']['output'] for x in (state, expected_moog[0])
+  )
+  assert_close(output, wanted, 1e-4)
+  kernel = state.params['predictor']['layer_0']['mlp']['dense_in']['kernel']
+  assert kernel.shape == (16, 32)
+
+
 def test_parameters_and_moments_are_split(tiny_config):
   state = Setup(tiny_config(**on(1, 4, 2))).state
   kernel = ('processor', 'layers', 'mlp', 'dense_in', 'kernel')
