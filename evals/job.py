@@ -79,7 +79,7 @@ def run(
   with mesh_lib.use(mesh):
     is_frozen = optim.matches(config['step']['freeze'], state.params)
     params = step_lib.averaged(state, is_frozen)
-    facts = score.facts_of(objective, label_pipeline(config), mesh)
+    facts, unknown = score.facts_of(objective, label_pipeline(config), mesh)
     validated = None
     if len(config['lrs']) > 1:
       data = {**config['data'], 'shuffle': False, 'max_bad': None}
@@ -89,7 +89,7 @@ def run(
       )
     tests = test_pipeline(config)
     tested = score.run(objective, params, facts, tests, mesh)
-  result = result_lib.summary(config, objective, validated, tested)
+  result = result_lib.summary(config, objective, unknown, validated, tested)
   if jax.process_index() == 0:
     result_lib.write_pictures(workdir, objective, result, tested)
     result_lib.write_clips(workdir, result, tested)

@@ -1,0 +1,76 @@
+"""Which clips have labels that count, and what of a split is left out."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Shaped
+
+from data.pipeline import Pipeline
+from evals.metrics import Sums
+from evals.readout import Readout
+from models.objective import Batch
+
+Report = dict[str, Any]  # of a record that was refused
+
+
+def count(sums: Sums) -> Shaped[Array | np.ndarray, 'b']:
+  """Labels of each clip that count; a clip of a video with several has one."""
+  return sums['count'] if 'count' in sums else sums['label'] >= 0
+
+
+def counts(objective: Readout, batch: Batch) -> dict[str, Shaped[Array, 'b']]:
+  """Labels of each clip that count, by task; the video is not looked at."""
+  facts = jax.tree.map(lambda x: jnp.sum(x, axis=0), objective.facts(batch))
+  sums = objective.trivial_sums(facts, batch)
+  return {name: count(each) for name, each in sums.items()}
+
+
+def refused(reports: Iterable[Report], examples: int) -> list[Report]:
+  """One report of each of the first examples that could not be read.
+
+  A pipeline reads ahead: what it refused past the end is no part of a pass.
+  A substitute that is bad too is refused in its own place.
+  """
+  first = {}
+  for report in reports:
+    if report['example'] < examples:
+      first.setdefault(report['example'], report)
+  return [first[example] for example in sorted(first)]
+
+
+def left_out(
+  data: Pipeline, reports: list[Report], counted: Mapping[str, np.ndarray]
+) -> dict[str, Any]:
+  """What of a split no score says anything about.
+
+  Args:
+    data: of one source.
+    reports: of `refused`.
+    counted: labels that count [n] of the examples that were read, by task.
+
+  Returns:
+    records, how many the split has; excluded, what the source's index leaves
+    out, {reason: count}; refused, the reports; and without_labels, {task:
+    records}.
+  """
+  (source,) = data.examples.sources
+  excluded = getattr(source, 'excluded', {})
+  replaced = {report['example'] for report in reports}
+  return {
+    'records': len(data),
+    'excluded': {key: int(n) for key, n in excluded.items() if n},
+    'refused': reports,
+    'without_labels': {
+      name: sorted(
+        {
+          data.examples.locate(int(example))[1]
+          for example in np.flatnonzero(values == 0)
+          if example not in replaced
+        }
+      )
+      for name, values in counted.items()
+    },
+  }
