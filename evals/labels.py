@@ -1,5 +1,6 @@
 """Which clips have labels that count, and what of a split is left out."""
 
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Shaped
 
-from data.pipeline import Pipeline
+from data import pipeline
 from evals.metrics import Sums
 from evals.readout import Readout
 from models.objective import Batch
@@ -28,6 +29,42 @@ def counts(objective: Readout, batch: Batch) -> dict[str, Shaped[Array, 'b']]:
   return {name: count(each) for name, each in sums.items()}
 
 
+def check(
+  objective: Readout, data: Mapping[str, Any], split: str, *, clips: int = 64
+) -> None:
+  """Looks for a label of every task; clip after clip, until all are found.
+
+  Args:
+    objective: whose tasks they are.
+    data: options of a pipeline of one source, with the keys of the tasks.
+    split: whose first clips are looked at.
+    clips: how many, at most.
+
+  Raises:
+    ValueError: none of the clips has one.
+  """
+  keys = [key for key in data['keys'] if key != 'video']
+  options = {'batch_size': 1, 'shuffle': False, 'max_bad': None, 'workers': 0}
+  read = pipeline.make(split=split, **{**data, 'keys': keys, **options})
+  clips = min(clips, len(read))
+  measure = jax.jit(functools.partial(counts, objective))
+  lacking = set(objective.tasks)
+  for clip in range(clips):
+    batch, _ = read.examples.part(clip, (0, 1))
+    found = jax.device_get(measure(batch))
+    lacking -= {name for name, values in found.items() if values.any()}
+    if not lacking:
+      return
+  name = min(lacking)
+  (label,) = read.examples.labels
+  raise ValueError(
+    f'task {name} finds nothing to score in the first {clips} clips of split '
+    f'{split!r} of source {label!r}: expected a label that counts in one of '
+    'them. Look at the data with `python -m data.inspect`, or change '
+    f'config.tasks.{name}'
+  )
+
+
 def refused(reports: Iterable[Report], examples: int) -> list[Report]:
   """One report of each of the first examples that could not be read.
 
@@ -42,7 +79,9 @@ def refused(reports: Iterable[Report], examples: int) -> list[Report]:
 
 
 def left_out(
-  data: Pipeline, reports: list[Report], counted: Mapping[str, np.ndarray]
+  data: pipeline.Pipeline,
+  reports: list[Report],
+  counted: Mapping[str, np.ndarray],
 ) -> dict[str, Any]:
   """What of a split no score says anything about.
 

@@ -7,6 +7,7 @@ import pytest
 from data import pipeline
 from data import source as source_lib
 from evals import job, labels, readout, score
+from evals.resolve import resolve
 from models import objective as objective_lib
 from train import loop
 from train import mesh as mesh_lib
@@ -138,3 +139,35 @@ def test_clips_are_named_before_those_of_a_video_are_joined(
   count = found.trivial['classify']['count']
   assert count.tolist() == [1, 1, 1, 1, 1, 0, 0]
   assert found.left_out['without_labels'] == {'classify': [10, 11, 12]}
+
+
+def test_splits_without_labels_are_found_before_training(
+  run, recipe, toy, tmp_path, monkeypatch
+):
+  monkeypatch.delattr(job.loop, 'run')
+
+  def fails(match, **changes):
+    out = tmp_path / 'out'
+    with pytest.raises(ValueError, match=match):
+      job.run({**recipe, **changes}, checkpoint=str(run), workdir=str(out))
+    assert not out.exists()
+
+  depth = {**recipe['tasks']['depth'], 'valid_range': (500.0, 600.0)}
+  fails(
+    "depth finds nothing to score in the first 13 clips of split 'test' of "
+    "source 'toy'.*config.tasks.depth",
+    tasks={'depth': depth},
+  )
+  read, blank = toy.read, {'validation': 16, 'test': 12}
+
+  def labelled_last(self, index, rng):
+    clip = dict(read(self, index, rng))
+    if 'depth' in clip and index < blank[self.split]:
+      clip['depth'] = np.zeros_like(clip['depth'])
+    return clip
+
+  monkeypatch.setattr(toy, 'read', labelled_last)
+  fails("16 clips of split 'validation'", lrs=(1e-2, 1e-3))
+  # One clip with labels is enough; where no rate is chosen, so is the test.
+  config = resolve(recipe, checkpoint=str(run), random_init=False)
+  job.check_labels(config, job.make_objective(config))
