@@ -1,12 +1,14 @@
 """Which clips have labels that count, and what of a split is left out."""
 
 import functools
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from jaxtyping import Array, Shaped
 
 from data import pipeline
@@ -68,14 +70,30 @@ def check(
 def refused(reports: Iterable[Report], examples: int) -> list[Report]:
   """One report of each of the first examples that could not be read.
 
+  Every process calls it with what it read itself, and gets those of all.
   A pipeline reads ahead: what it refused past the end is no part of a pass.
   A substitute that is bad too is refused in its own place.
   """
   first = {}
-  for report in reports:
+  for report in _of_all_processes(list(reports)):
     if report['example'] < examples:
       first.setdefault(report['example'], report)
   return [first[example] for example in sorted(first)]
+
+
+def _of_all_processes(reports: list[Report]) -> list[Report]:
+  """Joined, in the order of the processes; as JSON, padded to one length."""
+  if jax.process_count() == 1:
+    return reports
+  text = np.frombuffer(json.dumps(reports).encode(), np.uint8)
+  sizes = multihost_utils.process_allgather(np.int32(text.size))
+  padded = np.pad(text, (0, int(sizes.max()) - text.size))
+  rows = multihost_utils.process_allgather(padded)
+  return [
+    report
+    for row, size in zip(rows, sizes)
+    for report in json.loads(row[:size].tobytes())
+  ]
 
 
 def left_out(
