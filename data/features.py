@@ -36,6 +36,11 @@ class Features:
   def __len__(self) -> int:
     return self.count
 
+  @property
+  def excluded(self) -> Mapping[str, int]:
+    """What the source leaves out."""
+    return getattr(self.inner, 'excluded', {})
+
   def read(
     self, index: int, rng: np.random.Generator
   ) -> Mapping[str, np.ndarray]:

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 
 from data import pipeline
-from evals import features, readout, score
+from evals import features, labels, readout, score
 from evals import result as result_lib
 from evals.resolve import resolve
 from models import objective as objective_lib
@@ -79,7 +79,7 @@ def run(
   with mesh_lib.use(mesh):
     is_frozen = optim.matches(config['step']['freeze'], state.params)
     params = step_lib.averaged(state, is_frozen)
-    facts = score.facts_of(objective, label_pipeline(config), mesh)
+    facts, unknown = score.facts_of(objective, label_pipeline(config), mesh)
     validated = None
     if len(config['lrs']) > 1:
       data = {**config['data'], 'shuffle': False, 'max_bad': None}
@@ -89,7 +89,7 @@ def run(
       )
     tests = test_pipeline(config)
     tested = score.run(objective, params, facts, tests, mesh)
-  result = result_lib.summary(config, objective, validated, tested)
+  result = result_lib.summary(config, objective, unknown, validated, tested)
   if jax.process_index() == 0:
     result_lib.write_pictures(workdir, objective, result, tested)
     result_lib.write_clips(workdir, result, tested)
@@ -100,9 +100,9 @@ def run(
 
 def make_objective(config: Mapping[str, Any]) -> readout.Readout:
   """The readout objective of a resolved config."""
-  labels = ('',)
+  names = ('',)
   if len(config['lrs']) > 1:
-    labels = tuple(f'lr_{lr:g}' for lr in config['lrs'])
+    names = tuple(f'lr_{lr:g}' for lr in config['lrs'])
   (source,) = config['data']['sources'].values()
   return readout.make(
     backbone=objective_lib.make(**config['model']),
@@ -110,7 +110,7 @@ def make_objective(config: Mapping[str, Any]) -> readout.Readout:
     if config['feature_cache']
     else (),
     tasks=config['tasks'],
-    labels=labels,
+    labels=names,
     finetune=config['finetune'] > 0,
     **config['features'],
   )
@@ -174,14 +174,16 @@ def check_labels(
   """The first clip that is tested, with all labels.
 
   Raises:
-    ValueError: the source's records lack what a task needs.
+    ValueError: the source's records lack what a task needs, or no clip that
+      is looked at has anything to score.
   """
-  data = features.direct(config) | {'shuffle': False}
+  data = features.direct(config) | {'shuffle': False, 'max_bad': None}
+  splits = {'validation': data} if len(config['lrs']) > 1 else {}
   if config['test_sources']:
     data |= {'sources': config['test_sources']}
   tests = pipeline.make(split='test', **data)
   try:
-    return tests.example()
+    example = tests.example()
   except KeyError as error:
     (lacking,) = error.args
     names = [
@@ -192,3 +194,6 @@ def check_labels(
       f'{tests.examples.labels[0]!r} has none. Choose a source with these '
       'labels, such as data=world, or another task'
     ) from None
+  for split, options in {'test': data, **splits}.items():
+    labels.check(objective, options, split)
+  return example

@@ -17,6 +17,7 @@ Config = dict[str, Any]
 def summary(
   config: Config,
   objective: readout.Readout,
+  unknown: Config,
   validated: score.Scored | None,
   tested: score.Scored,
 ) -> Config:
@@ -25,6 +26,7 @@ def summary(
   Args:
     config: resolved.
     objective: whose tasks they are.
+    unknown: what was left out of the training split, see `score.facts_of`.
     validated: the validation split, by which the learning rate is chosen;
       None where there is one.
     tested: the test split.
@@ -36,6 +38,9 @@ def summary(
   (source,) = sources.values()
   if config['feature_cache']:
     source = source['source']
+  left_out = {'train': unknown, 'test': tested.left_out}
+  if validated is not None:
+    left_out['validation'] = validated.left_out
   return {
     'tasks': {
       name: _summary_of(config, task, name, validated, tested)
@@ -44,7 +49,8 @@ def summary(
     'source': source['name'],
     'split': 'test',
     'interval': '95%, bootstrap over test clips, 1000 draws',
-    'refused': tested.refused,
+    'refused': tested.left_out['refused'],
+    'left_out': left_out,
     'steps': config['steps'],
     'seed': config['seed'],
     'finetune': config['finetune'],

@@ -8,7 +8,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from data.pipeline import Pipeline
-from evals import metrics
+from evals import labels, metrics
 from evals.metrics import Sums
 from evals.readout import Readout
 from models.objective import Params
@@ -20,7 +20,7 @@ class Scored(NamedTuple):
 
   heads: dict[str, dict[str, np.ndarray]]  # sums [n heads] of each clip
   trivial: dict[str, dict[str, np.ndarray]]  # sums [n], without looking
-  refused: list[dict[str, Any]]  # clips that could not be read; not in sums
+  left_out: dict[str, Any]  # see `labels.left_out`; of clips, not of videos
   first: tuple[dict[str, Any], dict[str, np.ndarray]]  # answers and clips
 
 
@@ -61,31 +61,28 @@ def run(
 
   measure = jax.jit(measure, out_shardings=whole)
   count, size = len(data), data.batch_size
-  sums, kept, refused = [], ({}, {}), []
-  with Feed(data, mesh, start=0, on_bad=refused.append) as feed:
+  sums, kept, reports = [], ({}, {}), []
+  with Feed(data, mesh, start=0, on_bad=reports.append) as feed:
     for number in range(-(-count // size)):
       batch = feed.next()
       sums.append(measure(params, facts, batch))
       if number == 0 and pictures:
         kept = jax.jit(first, out_shardings=whole)(params, batch)
         kept = jax.device_get(kept)
-  # The pipeline reads ahead: what it refused past the end is no clip of it.
-  # A substitute that is bad too is refused in its own place.
-  first_of = {}
-  for report in refused:
-    if report['example'] < count:
-      first_of.setdefault(report['example'], report)
-  rows = sorted(first_of)
-  refused = [first_of[row] for row in rows]
-  joined = jax.tree.map(
-    lambda *batches: np.delete(np.concatenate(batches)[:count], rows, axis=0),
-    *jax.device_get(sums),
+  sums = jax.tree.map(
+    lambda *batches: np.concatenate(batches)[:count], *jax.device_get(sums)
   )
+  reports = labels.refused(reports, count)
+  # Before the clips of a video are joined: it is clips that are named.
+  counted = {name: labels.count(x) for name, x in sums['trivial'].items()}
+  left_out = labels.left_out(data, reports, counted)
+  rows = [report['example'] for report in reports]
+  sums = jax.tree.map(lambda x: np.delete(x, rows, axis=0), sums)
   joined = {
     kind: {name: metrics.join_videos(sums) for name, sums in tasks.items()}
-    for kind, tasks in joined.items()
+    for kind, tasks in sums.items()
   }
-  return Scored(joined['heads'], joined['trivial'], refused, kept)
+  return Scored(joined['heads'], joined['trivial'], left_out, kept)
 
 
 def of_head(sums: Sums, head: int) -> dict[str, np.ndarray]:
@@ -95,7 +92,7 @@ def of_head(sums: Sums, head: int) -> dict[str, np.ndarray]:
 
 def facts_of(
   objective: Readout, data: Pipeline, mesh: Mesh, *, clips: int = 1024
-) -> dict[str, Sums]:
+) -> tuple[dict[str, Sums], dict[str, Any]]:
   """What the trivial predictors may know, added over training clips.
 
   Args:
@@ -104,14 +101,27 @@ def facts_of(
       a sorted list are of few classes.
     mesh: where it runs.
     clips: how many are read, at most; whole batches.
+
+  Returns:
+    The sums by task, and what was left out: see `labels.left_out`, with
+    clips, how many were read.
   """
   whole = NamedSharding(mesh, PartitionSpec())
-  measure = jax.jit(objective.facts, out_shardings=whole)
-  total = None
+
+  def measure(batch):
+    return objective.facts(batch), labels.counts(objective, batch)
+
+  measure = jax.jit(measure, out_shardings=whole)
+  total, counted, reports = None, [], []
   batches = max(1, min(clips, len(data)) // data.batch_size)
-  with Feed(data, mesh, start=0, on_bad=print) as feed:
+  with Feed(data, mesh, start=0, on_bad=reports.append) as feed:
     for _ in range(batches):
-      sums = jax.device_get(measure(feed.next()))
+      sums, counts = jax.device_get(measure(feed.next()))
+      counted.append(counts)
       sums = jax.tree.map(lambda x: np.sum(x, axis=0, dtype=np.float64), sums)
       total = sums if total is None else jax.tree.map(np.add, total, sums)
-  return jax.tree.map(np.float32, total)
+  clips = batches * data.batch_size
+  counted = jax.tree.map(lambda *x: np.concatenate(x), *counted)
+  reports = labels.refused(reports, clips)
+  left_out = labels.left_out(data, reports, counted)
+  return jax.tree.map(np.float32, total), {'clips': clips, **left_out}

@@ -137,7 +137,7 @@ def test_facts_are_of_the_whole_list_though_it_is_sorted(run, tmp_path):
   config['data'] |= {'batch_size': 512, 'workers': 0}
   mesh = mesh_lib.make(replica=8, fsdp=1)
   with mesh_lib.use(mesh):
-    facts = score.facts_of(
+    facts, _ = score.facts_of(
       job.make_objective(config), job.label_pipeline(config), mesh
     )
   first, second = facts['classify']['labels'][:2]
