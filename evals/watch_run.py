@@ -96,8 +96,9 @@ def evaluate(config: Config, *, run: str, workdir: str, step: int) -> None:
     ValueError: the recipe cannot work, whatever the task.
   """
   where = {'checkpoint': run, 'step': step}
-  tasks = resolve(config, **where, random_init=False)['tasks']
   folder = os.path.join(workdir, str(step))
+  resolved = resolve(config, **where, random_init=False, workdir=folder)
+  tasks = resolved['tasks']
 
   def attempt(config, workdir):
     try:

@@ -93,6 +93,14 @@ def check_finite(step: int, metrics: Mapping[str, Any]) -> None:
   )
 
 
+def has_begun(workdir: str) -> bool:
+  """Whether a run's folder holds what it computed: a checkpoint or a result."""
+  folder = os.path.join(workdir, 'checkpoints')
+  saved = os.listdir(folder) if os.path.isdir(folder) else []
+  result = os.path.join(workdir, 'result.json')
+  return any(name.isdigit() for name in saved) or os.path.exists(result)
+
+
 def claim_workdir(
   workdir: str, config: Mapping[str, Any], *, name: str = 'config.json'
 ) -> None:
