@@ -4,9 +4,10 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from data.pipeline import TooManyBadRecords
 from evals import job
 from evals.resolve import read_config, resolve
 from train import checkpoint, guard, pins
@@ -41,10 +42,8 @@ def watch(config: Config, *, run: str, workdir: str, poll: float) -> None:
   seen = set()
   while not is_done(workdir, last):
     taken, steps = False, to_do(run, workdir)
-    for step in sorted(seen.difference(steps)):
-      if not is_done(workdir, step):
-        say(f'step {step} was deleted before it was its turn')
-    seen = set(steps)
+    seen.update(steps)
+    note_lost(run, workdir, seen)
     for step in steps:
       with _turn(run, workdir, step) as mine:
         if not mine:
@@ -55,6 +54,7 @@ def watch(config: Config, *, run: str, workdir: str, poll: float) -> None:
         write_results(workdir)
     if not taken:
       idle.wait(f'no new checkpoint of {run}; its last will be step {last}')
+  note_lost(run, workdir, seen)
   say(f'{run} is evaluated to its end, step {last}')
 
 
@@ -104,7 +104,7 @@ def evaluate(config: Config, *, run: str, workdir: str, step: int) -> None:
     try:
       if job.run(config, **where, workdir=workdir) is None:
         raise Stopped
-    except (ValueError, FloatingPointError) as error:
+    except (ValueError, FloatingPointError, TooManyBadRecords) as error:
       say(f'step {step}, {", ".join(config["tasks"])}: {error}')
       return error
 
@@ -152,6 +152,22 @@ def is_done(workdir: str, step: int) -> bool:
   )
 
 
+def note_lost(run: str, workdir: str, seen: Collection[int]) -> None:
+  """Writes down which of the steps were deleted before they were evaluated."""
+  there, lost = checkpoint.steps(run), []
+  for step in sorted(set(seen).difference(there)):
+    folder = os.path.join(workdir, str(step))
+    # A job that has saved once has its own copy of the backbone.
+    if checkpoint.steps(folder) or is_done(workdir, step):
+      continue
+    if not os.path.exists(_lost_path(folder)):
+      say(f'step {step} was deleted before it was its turn')
+      lost.append(step)
+      replace(_lost_path(folder), json.dumps({'time': time.time()}))
+  if lost:
+    write_results(workdir)
+
+
 def failures(workdir: str) -> dict[str, dict[str, str]]:
   """{step: {task: error}} of all steps."""
   found = {}
@@ -165,12 +181,16 @@ def failures(workdir: str) -> dict[str, dict[str, str]]:
 def write_results(workdir: str) -> None:
   """WORKDIR/results.jsonl: a line per evaluated step and task.
 
+  Of a step that was deleted before, a line with an `error` in place of scores.
   Written anew from the jobs' results each time, so that no line can be
   missing, torn or there twice, whenever a process is killed.
   """
   lines = []
-  for step in _steps(workdir):
+  for step in sorted({*_steps(workdir), *_lost(workdir)}):
     folder = os.path.join(workdir, str(step))
+    if os.path.exists(_lost_path(folder)) and not is_done(workdir, step):
+      line = {'step': step, 'error': 'deleted before it was its turn'}
+      lines.append(json.dumps(line) + '\n')
     paths = [_result_path(folder)]
     if not os.path.exists(paths[0]):
       tasks = (_errors(folder) or {'tasks': []})['tasks']
@@ -191,6 +211,16 @@ def write_results(workdir: str) -> None:
 
 def _steps(workdir: str) -> list[int]:
   return sorted(int(name) for name in os.listdir(workdir) if name.isdigit())
+
+
+def _lost(workdir: str) -> list[int]:
+  """Steps that were deleted before they were evaluated."""
+  names = [os.path.splitext(name) for name in os.listdir(workdir)]
+  return [int(name) for name, end in names if end == '.deleted']
+
+
+def _lost_path(folder: str) -> str:
+  return f'{folder}.deleted'
 
 
 def _result_path(folder: str) -> str:
