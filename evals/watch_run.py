@@ -36,7 +36,8 @@ def watch(config: Config, *, run: str, workdir: str, poll: float) -> None:
   while not os.path.exists(os.path.join(run, 'config.json')):
     idle.wait(f'{run} has no config.json yet')
   last = read_config(run)['steps']
-  guard.claim_workdir(workdir, config, name='watch.json')
+  # What was computed is in the folders of the jobs.
+  guard.claim_workdir(workdir, config, name='watch.json', anew=False)
   pins.sweep(run)
   write_results(workdir)
   seen = set()

@@ -255,6 +255,20 @@ def test_clear_errors_before_the_first_step(run, recipe, tmp_path):
   fails('another architecture: .*mlp/dense_in', other)
 
 
+def test_a_wrong_option_leaves_the_folder_free(run, done, recipe, tmp_path):
+  folder, _ = run
+  _, result, _ = done
+
+  def go(optim):
+    recipe_ = {**recipe, 'optim': recipe['optim'] | optim}
+    return job.run(recipe_, checkpoint=str(folder), workdir=str(tmp_path))
+
+  with pytest.raises(ValueError, match='adma'):
+    go({'name': 'adma'})
+  assert (tmp_path / 'config.json').exists()
+  assert go({}) == result
+
+
 def test_a_readout_is_not_a_backbone(done, recipe, tmp_path):
   out, _, _ = done
   with pytest.raises(ValueError, match=r'is a readout of .*: give that run'):
