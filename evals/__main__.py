@@ -1,11 +1,12 @@
 r"""Trains and tests a readout: `python -m evals --config=... --checkpoint=RUN`.
 
     python -m evals --config=configs/readout.py:task=depth,data=world \
-      --checkpoint=RUN --workdir=OUT [--random_init]
+      --checkpoint=RUN --workdir=OUT [--step=N | --random_init]
 
-The same command goes on where a stopped job left off, and says so when it is
-done. Any value of the recipe can be overridden: `--config.optim.lr=1e-3`;
-options of a source are part of the argument: `data=movi,data.path=DIR`.
+The same command goes on where a stopped job left off, with the checkpoint that
+it began with, and says so when it is done. Any value of the recipe can be
+overridden: `--config.optim.lr=1e-3`; options of a source are part of the
+argument: `data=movi,data.path=DIR`.
 """
 
 import sys
@@ -18,6 +19,9 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _CHECKPOINT = flags.DEFINE_string(
   'checkpoint', None, "The pretraining run's folder (its --workdir)."
+)
+_STEP = flags.DEFINE_integer(
+  'step', -1, "Of the run's checkpoints; -1: the last when the job begins."
 )
 _WORKDIR = flags.DEFINE_string(
   'workdir', None, "This job's folder: result.json, pictures, logs."
@@ -47,6 +51,7 @@ def main(argv: list[str]) -> None:
     checkpoint=_CHECKPOINT.value,
     workdir=_WORKDIR.value,
     random_init=_RANDOM_INIT.value,
+    step=_STEP.value,
   )
   if result is None:
     sys.exit('stopped before the end: the same command goes on')

@@ -18,7 +18,6 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from data import features, pipeline
 from evals.readout import Readout
 from models.objective import Params
-from train.checkpoint import find
 from train.feed import Feed
 from train.output import say
 
@@ -80,14 +79,14 @@ def direct(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fingerprint(config: Mapping[str, Any]) -> str:
-  """Names what features depend on: the weights, the clips, the depth."""
+  """Names what features depend on: the weights, the clips, the depth.
+
+  `backbone` says when they were saved: another run in the same folder is
+  another.
+  """
   identity = dict(config['backbone'])
   if identity['random_init']:
     identity['seed'] = config['seed']
-  else:
-    folder, _ = find(identity['run'], identity['step'])
-    # Says when it was saved: another run in the same folder is another.
-    identity['saved'] = (Path(folder) / '_CHECKPOINT_METADATA').read_text()
   text = json.dumps(
     [
       identity,

@@ -5,10 +5,11 @@ the validation split -> the test split -> OUT/result.json, OUT/clips.npz,
 OUT/pictures/<task>.png
 """
 
+import contextlib
 import functools
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -19,7 +20,7 @@ from evals import result as result_lib
 from evals.resolve import resolve
 from models import objective as objective_lib
 from models.objective import Params
-from train import guard, loop, optim, start
+from train import guard, loop, optim, pins, start
 from train import mesh as mesh_lib
 from train import step as step_lib
 from train.checkpoint import start_from
@@ -44,7 +45,7 @@ def run(
     workdir: folder of this job.
     random_init: leave the backbone as it was at initialisation: the baseline
       of the same shape.
-    step: of the checkpoint; -1: the last.
+    step: of the checkpoint; -1: the last, or that which the job began with.
 
   Returns:
     The result, as in result.json; None if it was told to stop before.
@@ -53,8 +54,33 @@ def run(
     ValueError: something cannot work; nothing was trained.
   """
   config = resolve(
-    config, checkpoint=checkpoint, random_init=random_init, step=step
+    config,
+    checkpoint=checkpoint,
+    random_init=random_init,
+    step=step,
+    workdir=workdir,
   )
+  with _pinned(config['backbone'], workdir):
+    return _run(config, workdir)
+
+
+@contextlib.contextmanager
+def _pinned(backbone: Mapping[str, Any], workdir: str) -> Iterator[None]:
+  """Inside, the pretraining run does not delete the job's checkpoint."""
+  if backbone['random_init']:
+    yield
+    return
+  run, step = backbone['run'], backbone['step']
+  with pins.hold(run, step) as there:
+    if not there and not guard.has_begun(workdir):
+      raise ValueError(
+        f'{run} is deleting its checkpoint of step {step}: choose a later '
+        '--step'
+      )
+    yield
+
+
+def _run(config: Config, workdir: str) -> Config | None:
   objective = make_objective(config)
   example = check_labels(config, objective)
   guard.claim_workdir(workdir, config)

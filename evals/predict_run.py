@@ -18,6 +18,7 @@ from evals.predict_model import Answers, Views, clip_shape
 from evals.predict_video import Film, Window
 from evals.resolve import read_config
 from train import guard
+from train.checkpoint import find, saved_at, steps
 from train.output import replace, say
 
 _EVERY = 5.0  # seconds between lines of progress
@@ -136,10 +137,11 @@ def finished(readout: str) -> tuple[dict[str, Any], dict[str, int]]:
 def check_backbone(
   config: Mapping[str, Any], readout: str, checkpoint: str
 ) -> None:
-  """Check.
+  """Whether the job's backbone is from this run, or a copy of it.
 
   Raises:
-    ValueError: `checkpoint` is no run, or its model is not the job's.
+    ValueError: `checkpoint` is no run, or its model or its parameters are not
+      the job's.
   """
   theirs = guard.flatten(read_config(checkpoint)['model'])
   ours = guard.flatten(config['model'])
@@ -148,12 +150,33 @@ def check_backbone(
     for key in sorted(theirs.keys() | ours.keys())
     if theirs.get(key) != ours.get(key)
   ]
+  other = other or _other_weights(config['backbone'], checkpoint)
   if other:
     raise ValueError(
       f'--checkpoint={checkpoint} is of another backbone than '
       f'--readout={readout} ({"; ".join(other[:5])}): its own is that of '
       f'{config["backbone"]["run"]}'
     )
+
+
+def _other_weights(backbone: Mapping[str, Any], checkpoint: str) -> list[str]:
+  """In what a run's parameters are not the job's, as far as can be told."""
+  step, there = backbone['step'], steps(checkpoint)
+  # A job of before `saved` was written down has none.
+  if 'saved' in backbone and step in there:
+    saved = saved_at(find(checkpoint, step)[0])
+    if saved == backbone['saved']:
+      return []
+    return [
+      f'step {step} was saved at {saved} ns there, {backbone["saved"]} ns here'
+    ]
+  run = os.path.realpath(checkpoint)
+  if run != os.path.realpath(backbone['run']):
+    return [f'run: {run} there, {backbone["run"]} here']
+  # The run may have deleted it, but not have stopped before it.
+  if step is not None and step > max(there, default=step):
+    return [f'step: at most {max(there)} there, {step} here']
+  return []
 
 
 def _draw(

@@ -8,7 +8,8 @@ from typing import Any
 from data import source as source_lib
 from evals import features
 from evals import task as task_lib
-from train.checkpoint import find
+from train import guard
+from train.checkpoint import find, saved_at, steps
 from train.output import say
 
 Config = dict[str, Any]
@@ -20,6 +21,7 @@ def resolve(
   checkpoint: str,
   random_init: bool,
   step: int = -1,
+  workdir: str = '',
 ) -> Config:
   """The recipe, with what only the pretraining run and the source know.
 
@@ -28,6 +30,13 @@ def resolve(
   and width; the parameters come from the run's checkpoint. Of all tasks those
   stay whose labels the source has; names of classes are the source's.
 
+  Args:
+    config: a readout recipe's values, see `configs/readout.py`.
+    checkpoint: folder of the pretraining run.
+    random_init: leave the backbone as it was at initialisation.
+    step: of the checkpoint; -1: the one that the job began with, or the last.
+    workdir: folder of the job, which may have begun.
+
   Raises:
     ValueError: no run, no checkpoint, not a pretraining run, several
       sources, an unknown one or an unknown option of one, more classes than
@@ -35,11 +44,9 @@ def resolve(
   """
   config = json.loads(json.dumps(dict(config)))
   pretraining = read_config(checkpoint)
-  if random_init:
-    step = None
-  elif step == -1:
-    # One that is named may be gone where the job holds its own copy.
-    step = find(checkpoint)[1]
+  backbone = _backbone(
+    checkpoint, random_init=random_init, step=step, workdir=workdir
+  )
   for sources in (config['data']['sources'], config['test_sources'] or [0]):
     if len(sources) != 1:
       raise ValueError(
@@ -78,15 +85,50 @@ def resolve(
     config['test_sources'] = complete(config['test_sources'])
   if 'classify' in config['tasks']:
     _match_classes(config)
-  path = os.path.abspath(checkpoint)
   if not random_init:
+    path, step = backbone['run'], backbone['step']
     config['init_from'] |= {'path': path, 'step': step, 'at': 'backbone'}
   _set_rates(config)
-  config |= {
-    'model': model,
-    'backbone': {'run': path, 'step': step, 'random_init': random_init},
-  }
+  config |= {'model': model, 'backbone': backbone}
   return features.redirect(config) if config['feature_cache'] else config
+
+
+def _backbone(
+  checkpoint: str, *, random_init: bool, step: int, workdir: str
+) -> Config:
+  """Which parameters a job starts from: its `backbone`.
+
+  The run may save on while a job is stopped: it goes on with what it began
+  with, also where that is deleted and the job has its own copy.
+  """
+  path = os.path.abspath(checkpoint)
+  if random_init:
+    if step != -1:
+      raise ValueError(
+        f'--step={step} is of a checkpoint, and --random_init loads none: '
+        'leave one of them out'
+      )
+    return {'run': path, 'step': None, 'random_init': True}
+  began = _began_with(workdir)
+  same = {'run': path, 'random_init': False}
+  if began and same.items() <= began.items() and step in (-1, began['step']):
+    if began['step'] in steps(checkpoint):
+      step = began['step']
+    elif guard.has_begun(workdir):
+      return began
+  folder, step = find(checkpoint, step)
+  return {**same, 'step': step, 'saved': saved_at(folder)}
+
+
+def _began_with(workdir: str) -> Config | None:
+  """The `backbone` of a job's own config.json, if it has one."""
+  path = os.path.join(workdir, 'config.json')
+  if not workdir or not os.path.exists(path):
+    return None
+  with open(path) as file:
+    config = json.load(file)
+  # A pretraining run has none: its folder is refused when it is claimed.
+  return config.get('backbone')
 
 
 def _answerable(tasks: Config, source: str) -> Config:

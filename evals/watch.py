@@ -11,7 +11,8 @@ the run's last checkpoint is evaluated.
 A task that fails does not take the others with it: then each runs by itself,
 in RUN/readouts/STEP-TASK/, and RUN/readouts/STEP/errors.json says what failed
 and why; remove that file to try again. RUN/readouts/results.jsonl has a line
-per checkpoint and task.
+per checkpoint and task, and one with an `error` per checkpoint that was deleted
+before it was its turn.
 
 Several of these may share the checkpoints of a run: each takes those that no
 other is at (between machines, where the file system has locks).

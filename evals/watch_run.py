@@ -4,9 +4,10 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from data.pipeline import TooManyBadRecords
 from evals import job
 from evals.resolve import read_config, resolve
 from train import checkpoint, guard, pins
@@ -35,16 +36,15 @@ def watch(config: Config, *, run: str, workdir: str, poll: float) -> None:
   while not os.path.exists(os.path.join(run, 'config.json')):
     idle.wait(f'{run} has no config.json yet')
   last = read_config(run)['steps']
-  guard.claim_workdir(workdir, config, name='watch.json')
+  # What was computed is in the folders of the jobs.
+  guard.claim_workdir(workdir, config, name='watch.json', anew=False)
   pins.sweep(run)
   write_results(workdir)
   seen = set()
   while not is_done(workdir, last):
     taken, steps = False, to_do(run, workdir)
-    for step in sorted(seen.difference(steps)):
-      if not is_done(workdir, step):
-        say(f'step {step} was deleted before it was its turn')
-    seen = set(steps)
+    seen.update(steps)
+    note_lost(run, workdir, seen)
     for step in steps:
       with _turn(run, workdir, step) as mine:
         if not mine:
@@ -55,6 +55,7 @@ def watch(config: Config, *, run: str, workdir: str, poll: float) -> None:
         write_results(workdir)
     if not taken:
       idle.wait(f'no new checkpoint of {run}; its last will be step {last}')
+  note_lost(run, workdir, seen)
   say(f'{run} is evaluated to its end, step {last}')
 
 
@@ -96,14 +97,15 @@ def evaluate(config: Config, *, run: str, workdir: str, step: int) -> None:
     ValueError: the recipe cannot work, whatever the task.
   """
   where = {'checkpoint': run, 'step': step}
-  tasks = resolve(config, **where, random_init=False)['tasks']
   folder = os.path.join(workdir, str(step))
+  resolved = resolve(config, **where, random_init=False, workdir=folder)
+  tasks = resolved['tasks']
 
   def attempt(config, workdir):
     try:
       if job.run(config, **where, workdir=workdir) is None:
         raise Stopped
-    except (ValueError, FloatingPointError) as error:
+    except (ValueError, FloatingPointError, TooManyBadRecords) as error:
       say(f'step {step}, {", ".join(config["tasks"])}: {error}')
       return error
 
@@ -151,6 +153,22 @@ def is_done(workdir: str, step: int) -> bool:
   )
 
 
+def note_lost(run: str, workdir: str, seen: Collection[int]) -> None:
+  """Writes down which of the steps were deleted before they were evaluated."""
+  there, lost = checkpoint.steps(run), []
+  for step in sorted(set(seen).difference(there)):
+    folder = os.path.join(workdir, str(step))
+    # A job that has saved once has its own copy of the backbone.
+    if checkpoint.steps(folder) or is_done(workdir, step):
+      continue
+    if not os.path.exists(_lost_path(folder)):
+      say(f'step {step} was deleted before it was its turn')
+      lost.append(step)
+      replace(_lost_path(folder), json.dumps({'time': time.time()}))
+  if lost:
+    write_results(workdir)
+
+
 def failures(workdir: str) -> dict[str, dict[str, str]]:
   """{step: {task: error}} of all steps."""
   found = {}
@@ -164,12 +182,16 @@ def failures(workdir: str) -> dict[str, dict[str, str]]:
 def write_results(workdir: str) -> None:
   """WORKDIR/results.jsonl: a line per evaluated step and task.
 
+  Of a step that was deleted before, a line with an `error` in place of scores.
   Written anew from the jobs' results each time, so that no line can be
   missing, torn or there twice, whenever a process is killed.
   """
   lines = []
-  for step in _steps(workdir):
+  for step in sorted({*_steps(workdir), *_lost(workdir)}):
     folder = os.path.join(workdir, str(step))
+    if os.path.exists(_lost_path(folder)) and not is_done(workdir, step):
+      line = {'step': step, 'error': 'deleted before it was its turn'}
+      lines.append(json.dumps(line) + '\n')
     paths = [_result_path(folder)]
     if not os.path.exists(paths[0]):
       tasks = (_errors(folder) or {'tasks': []})['tasks']
@@ -190,6 +212,16 @@ def write_results(workdir: str) -> None:
 
 def _steps(workdir: str) -> list[int]:
   return sorted(int(name) for name in os.listdir(workdir) if name.isdigit())
+
+
+def _lost(workdir: str) -> list[int]:
+  """Steps that were deleted before they were evaluated."""
+  names = [os.path.splitext(name) for name in os.listdir(workdir)]
+  return [int(name) for name, end in names if end == '.deleted']
+
+
+def _lost_path(folder: str) -> str:
+  return f'{folder}.deleted'
 
 
 def _result_path(folder: str) -> str:

@@ -4,6 +4,7 @@ Orbax writes the state (parameters, optimizer, step); nothing else is needed
 to go on, since data and draws are functions of the step.
 """
 
+import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -269,6 +270,16 @@ def find(path: str, step: int = -1) -> tuple[str, int]:
   if step not in there:
     raise ValueError(f'{path} has no checkpoint of step {step}, but {there}')
   return os.path.join(folder, str(step)), step
+
+
+def saved_at(folder: str) -> int:
+  """When a checkpoint was complete, in ns since 1970; a copy says the same.
+
+  Args:
+    folder: of the checkpoint, as `find` has it.
+  """
+  with open(os.path.join(folder, '_CHECKPOINT_METADATA')) as file:
+    return json.load(file)['commit_timestamp_nsecs']
 
 
 def steps(path: str) -> list[int]:

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from train.output import replace
+from train.output import replace, say
 
 # Config keys that may change between the starts of one run: they decide where,
 # how it is watched and what it survives, not what it computes.
@@ -20,6 +20,8 @@ NEUTRAL = (
   *('checkpoint', 'eval', 'log', 'mesh'),
   *('data.workers', 'data.max_bad'),
 )
+# {folder: open lock} of what this process claimed last.
+_LOCKED: dict[str, int] = {}
 
 
 class StopRequest:
@@ -93,15 +95,35 @@ def check_finite(step: int, metrics: Mapping[str, Any]) -> None:
   )
 
 
+def has_begun(workdir: str) -> bool:
+  """Whether a run's folder holds what it computed: a checkpoint or a result."""
+  folder = os.path.join(workdir, 'checkpoints')
+  saved = os.listdir(folder) if os.path.isdir(folder) else []
+  result = os.path.join(workdir, 'result.json')
+  return any(name.isdigit() for name in saved) or os.path.exists(result)
+
+
 def claim_workdir(
-  workdir: str, config: Mapping[str, Any], *, name: str = 'config.json'
+  workdir: str,
+  config: Mapping[str, Any],
+  *,
+  name: str = 'config.json',
+  anew: bool = True,
 ) -> None:
   """Writes the resolved config into a new run's folder, as its file `name`.
+
+  Args:
+    workdir: the folder.
+    config: resolved.
+    name: of the file.
+    anew: whether another config may take the folder where nothing was computed
+      yet, such as after an option that cannot work.
 
   Raises:
     ValueError: the folder belongs to a run of another config.
   """
   os.makedirs(workdir, exist_ok=True)
+  alone = _lock(workdir)
   path = os.path.join(workdir, name)
   if os.path.exists(path):
     with open(path) as file:
@@ -113,14 +135,50 @@ def claim_workdir(
       if before.get(key) != now.get(key)
       and not any(f'{key}.'.startswith(f'{free}.') for free in NEUTRAL)
     ]
-    if changed:
+    differs = '; '.join(changed[:5])
+    if changed and not alone:
       raise ValueError(
-        f'--workdir={workdir} holds a run of another config ('
-        f'{"; ".join(changed[:5])}): choose another --workdir, or set these '
-        'back. To train on from its parameters, set config.init_from.path.'
+        f'--workdir={workdir} is in use by a run of another config ({differs})'
+        ': choose another --workdir, or stop that process'
+      )
+    if changed and (not anew or has_begun(workdir)):
+      raise ValueError(
+        f'--workdir={workdir} holds a run of another config ({differs}): '
+        'choose another --workdir, or set these back. To train on from its '
+        'parameters, set config.init_from.path.'
+      )
+    if changed:
+      say(
+        f'{workdir} was claimed by another config ({differs}), which saved '
+        'nothing there: it begins anew'
       )
   if jax.process_index() == 0:
     replace(path, json.dumps(config, indent=2))
+
+
+def _lock(workdir: str) -> bool:
+  """Whether no other process is at the folder that it claimed last.
+
+  So that a run which has not saved yet does not lose its folder to another
+  config. The lock is this process's until it claims another folder, or ends.
+  """
+  if jax.process_index():
+    return True  # the first process claims for all
+  path = os.path.realpath(workdir)
+  if path in _LOCKED:
+    return True
+  handle = os.open(os.path.join(path, 'claim'), os.O_CREAT | os.O_WRONLY)
+  try:
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except OSError as error:
+    os.close(handle)
+    # Others: the file system has no locks.
+    return not isinstance(error, BlockingIOError)
+  for other in _LOCKED.values():
+    os.close(other)
+  _LOCKED.clear()
+  _LOCKED[path] = handle
+  return True
 
 
 @contextlib.contextmanager

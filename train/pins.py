@@ -1,13 +1,15 @@
 """Pins: a checkpoint that another process reads is not deleted under it.
 
-A reader writes RUN/pins/<step>.<host>.<pid>.json and renews it for as long as
-it reads; the run asks here before it deletes. Each writes before it looks: the
-reader its pin before RUN/pins/doomed.json, the run that list before the pins.
-So one of them sees the other, whoever comes first and however long the run
-takes from the decision to the deletion.
+A reader writes RUN/pins/<step>.<host>.<pid>.<n>.json, where n counts what its
+process has pinned, and renews it for as long as it reads; the run asks here
+before it deletes. Each writes before it looks: the reader its pin before
+RUN/pins/doomed.json, the run that list before the pins. So one of them sees the
+other, whoever comes first and however long the run takes from the decision to
+the deletion.
 """
 
 import contextlib
+import itertools
 import json
 import os
 import socket
@@ -22,21 +24,23 @@ import orbax.checkpoint as ocp
 from train.output import replace, say
 
 STALE = 300.0  # seconds without renewal after which a pin's owner is dead
+_NUMBERS = itertools.count()  # a process may hold a step twice
 
 
 @contextlib.contextmanager
 def hold(run: str, step: int, *, every: float = 30.0) -> Iterator[bool]:
   """Pins the checkpoint of `step`; yields whether it is there to stay.
 
+  Where nothing can be written, in another user's run, it says so and does
+  without.
+
   Args:
     run: folder of the run.
     step: of the checkpoint.
     every: seconds between renewals.
   """
-  path = os.path.join(
-    _folder(run), f'{step}.{socket.gethostname()}.{os.getpid()}.json'
-  )
-  os.makedirs(_folder(run), exist_ok=True)
+  owner = f'{socket.gethostname()}.{os.getpid()}.{next(_NUMBERS)}'
+  path = os.path.join(_folder(run), f'{step}.{owner}.json')
   stop = threading.Event()
 
   def renew():
@@ -46,8 +50,13 @@ def hold(run: str, step: int, *, every: float = 30.0) -> Iterator[bool]:
       except OSError as error:
         say(f'cannot renew {path}: {error}')
 
-  _write(path)
   thread = threading.Thread(target=renew, name='pin', daemon=True)
+  try:
+    os.makedirs(_folder(run), exist_ok=True)
+    _write(path)
+  except OSError as error:
+    say(f'cannot pin step {step} of {run}, which may delete it: {error}')
+    stop.set()
   thread.start()
   try:
     folder = os.path.join(run, 'checkpoints', str(step))
@@ -55,7 +64,8 @@ def hold(run: str, step: int, *, every: float = 30.0) -> Iterator[bool]:
   finally:
     stop.set()
     thread.join()
-    os.remove(path)
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+      os.remove(path)
 
 
 def pinned(run: str) -> set[int]:

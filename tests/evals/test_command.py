@@ -151,3 +151,6 @@ def test_mistakes_end_before_the_first_step(run, tmp_path):
   assert done.returncode != 0
   assert "'scannet' needs the option path" in done.stderr
   assert not out.exists()
+  done = evals(run, out, 'task=depth,data=world', '--step=3')
+  assert done.returncode != 0
+  assert '--step=3 is of a checkpoint, and --random_init' in done.stderr

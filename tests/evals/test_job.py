@@ -2,6 +2,9 @@
 
 import copy
 import json
+import os
+import shutil
+import types
 
 import jax
 import numpy as np
@@ -12,7 +15,7 @@ from data import source as source_lib
 from evals import job, metrics
 from evals.resolve import resolve
 from models import objective as objective_lib
-from train import loop
+from train import guard, loop, pins
 
 
 @pytest.fixture(scope='module')
@@ -105,6 +108,75 @@ def test_a_stopped_job_goes_on_to_the_same_numbers(
   assert second == result
 
 
+def test_a_stopped_job_goes_on_while_its_run_does(
+  run, done, recipe, tmp_path, monkeypatch
+):
+  """The run saves another checkpoint meanwhile, and deletes the job's."""
+  folder, out = tmp_path / 'run', tmp_path / 'out'
+  shutil.copytree(run[0], folder)
+  _, result, _ = done
+
+  def go(**options):
+    return job.run(recipe, checkpoint=str(folder), workdir=str(out), **options)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(guard.StopRequest, 'requested', lambda self, step: step == 2)
+    assert go() is None
+  shutil.copytree(folder / 'checkpoints/1', folder / 'checkpoints/2')
+  with pytest.raises(ValueError, match=r'backbone\.step: 1 there, 2 now'):
+    go(step=2)
+  shutil.rmtree(folder / 'checkpoints/1')
+  again = go()
+  assert again['checkpoint'] == {**result['checkpoint'], 'run': str(folder)}
+  assert again['tasks'] == result['tasks']
+
+
+def test_a_job_that_saved_nothing_keeps_its_step_while_it_is_there(
+  run, recipe, tmp_path
+):
+  folder, out = tmp_path / 'run', tmp_path / 'out'
+  shutil.copytree(run[0], folder)
+
+  def began(**options):
+    config = resolve(
+      recipe,
+      checkpoint=str(folder),
+      random_init=False,
+      workdir=str(out),
+      **options,
+    )
+    return config['backbone']
+
+  first = began()
+  guard.claim_workdir(str(out), {'backbone': first})
+  shutil.copytree(folder / 'checkpoints/1', folder / 'checkpoints/2')
+  assert began() == first
+  assert began(step=2)['step'] == 2
+  shutil.rmtree(folder / 'checkpoints/1')
+  assert began()['step'] == 2
+
+
+def test_the_checkpoint_is_pinned_while_the_job_runs(
+  run, recipe, tmp_path, monkeypatch
+):
+  folder = str(run[0])
+  asked = {'checkpoint': folder, 'workdir': str(tmp_path / 'out')}
+
+  def stopped(config, objective, workdir):
+    assert pins.pinned(folder) == {1}
+    with open(f'{folder}/pins/doomed.json', 'w') as file:
+      json.dump([1], file)
+    return types.SimpleNamespace(step=0)
+
+  monkeypatch.setattr(job.loop, 'run', stopped)
+  assert job.run(recipe, **asked) is None
+  assert pins.pinned(folder) == set()
+  # The run decided to delete it while it was not pinned.
+  with pytest.raises(ValueError, match='is deleting its checkpoint of step 1'):
+    job.run(recipe, **asked)
+  os.remove(f'{folder}/pins/doomed.json')
+
+
 def test_random_init_loads_nothing(run, recipe):
   folder, _ = run
   pretrained, random = (
@@ -181,6 +253,20 @@ def test_clear_errors_before_the_first_step(run, recipe, tmp_path):
   config['model']['mlp'] = 64
   (other / 'config.json').write_text(json.dumps(config))
   fails('another architecture: .*mlp/dense_in', other)
+
+
+def test_a_wrong_option_leaves_the_folder_free(run, done, recipe, tmp_path):
+  folder, _ = run
+  _, result, _ = done
+
+  def go(optim):
+    recipe_ = {**recipe, 'optim': recipe['optim'] | optim}
+    return job.run(recipe_, checkpoint=str(folder), workdir=str(tmp_path))
+
+  with pytest.raises(ValueError, match='adma'):
+    go({'name': 'adma'})
+  assert (tmp_path / 'config.json').exists()
+  assert go({}) == result
 
 
 def test_a_readout_is_not_a_backbone(done, recipe, tmp_path):

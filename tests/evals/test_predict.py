@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import json
+import shutil
 from fractions import Fraction
 
 import av
@@ -428,6 +429,54 @@ def test_clear_errors_leave_nothing_behind(done, movie, config, tmp_path):
   (other / 'config.json').write_text(json.dumps(run))
   fails('another backbone than .*dim: 32 there, 16 here', checkpoint=str(other))
   fails('is a readout of RUN: give that run', checkpoint=done)
+
+
+def test_the_run_of_another_seed_is_refused(done, movie, config, tmp_path):
+  def saved(name, step):
+    """A run of this model, whose parameters are its name's."""
+    folder = tmp_path / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    run = {key: config[key] for key in ('model', 'data', 'steps')}
+    (folder / 'config.json').write_text(json.dumps(run))
+    with checkpoint.Checkpoints(str(folder), every=1) as checkpoints:
+      checkpoints.save(State(jnp.asarray(step), {'a': jnp.ones(1)}, ()), step)
+    return str(folder)
+
+  first, second = saved('first', 7), saved('second', 7)
+  time = checkpoint.saved_at(checkpoint.find(first, 7)[0])
+  backbone = {'run': first, 'step': 7, 'random_init': False}
+
+  def check(run, **found):
+    job = {**config, 'backbone': {**backbone, **found}}
+    predict_run.check_backbone(job, 'JOB', run)
+
+  check(first, saved=time)
+  check(first)
+  copy_ = shutil.copytree(first, tmp_path / 'copy')
+  check(str(copy_), saved=time)
+  with pytest.raises(ValueError, match=r'another backbone .*step 7 was saved'):
+    check(second, saved=time)
+  with pytest.raises(ValueError, match=r'another backbone .*run: .*second'):
+    check(second)
+  with pytest.raises(ValueError, match=r'another backbone .*run: .*first'):
+    predict_run.predict(
+      readout=done,
+      video=movie,
+      out=str(tmp_path / 'out.mp4'),
+      checkpoint=first,
+    )
+  # Gone on, trained anew in the same folder, or not as far.
+  saved('first', 9)
+  check(first, saved=time)
+  with pytest.raises(ValueError, match=r'another backbone .*run: .*second'):
+    check(saved('second', 9), saved=time)
+  saved('first', 7)
+  with pytest.raises(ValueError, match=r'another backbone .*step 7 was saved'):
+    check(first, saved=time)
+  saved('first', 5)
+  with pytest.raises(ValueError, match=r'another backbone .*at most 5 there'):
+    check(first, saved=time)
 
 
 def test_half_a_film_is_not_left_behind(done, movie, tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from configs import quickstart
+from data import source as source_lib
 from evals import job, watch_run
 from evals import task as task_lib
 from evals.tasks import depth
@@ -192,6 +193,32 @@ def test_a_task_that_cannot_take_the_clips_is_isolated(
   assert 'task.patch=(2, 5, 8) must divide' in failed['other']
 
 
+def test_too_many_bad_records_do_not_end_the_watch(run, recipe, monkeypatch):
+  """With a real job: every training clip is bad, of the first checkpoint."""
+  (toy,) = {type(source_lib.make('toy', 'train', keys=('video',)))}
+  read, attempts = toy.read, []
+
+  def broken(self, index, rng):
+    # The first of a split is looked at before a job begins.
+    if self.split == 'train' and index and len(attempts) == 1:
+      raise source_lib.BadRecord('is broken')
+    return read(self, index, rng)
+
+  def counted(*args, **options):
+    attempts.append(options)
+    return job_run(*args, **options)
+
+  job_run = job.run
+  monkeypatch.setattr(job, 'run', counted)
+  monkeypatch.setattr(toy, 'read', broken)
+  data = {**recipe['data'], 'max_bad': 0.01}
+  watch({**recipe, 'data': data}, run)
+  assert [(x['step'], x['task']) for x in results(run)] == [(2, 'depth')]
+  failed = watch_run.failures(str(run / 'readouts'))
+  assert list(failed) == ['1']
+  assert 'is broken' in failed['1']['depth']
+
+
 def test_what_fails_for_every_task_is_the_recipes(run, two_tasks, quick):
   _, fail = quick
   fail |= dict.fromkeys(('depth', 'other'), ValueError('steps must be above 0'))
@@ -227,7 +254,34 @@ def test_what_is_being_deleted_is_not_begun(
   watch(recipe, run)
   assert [step for step, _ in quick[0]] == [2]
   assert not (run / 'readouts/1').exists()
-  assert 'step 1 was deleted before' in capsys.readouterr().out
+  assert capsys.readouterr().out.count('step 1 was deleted before') == 1
+  lost, found = results(run)
+  assert lost == {'step': 1, 'error': 'deleted before it was its turn'}
+  assert (found['step'], found['task']) == (2, 'depth')
+
+
+def test_what_is_deleted_during_the_last_job_is_written_down(
+  run, finished, recipe, monkeypatch
+):
+  """And forgotten where it is saved again and evaluated after all."""
+  shutil.copytree(finished / 'checkpoints/2', run / 'checkpoints/2')
+  (run / 'pins').mkdir()
+  (run / 'pins/doomed.json').write_text('[1]')
+
+  def evaluate(config, *, run, workdir, step):
+    shutil.rmtree(f'{run}/checkpoints/1', ignore_errors=True)
+    guard.claim_workdir(f'{workdir}/{step}', config)
+    with open(f'{workdir}/{step}/result.json', 'w') as file:
+      json.dump({'tasks': {}}, file)
+
+  monkeypatch.setattr(watch_run, 'evaluate', evaluate)
+  watch(recipe, run)
+  assert [line['step'] for line in results(run)] == [1]
+  shutil.rmtree(run / 'readouts/2')
+  (run / 'pins/doomed.json').unlink()
+  shutil.copytree(finished / 'checkpoints/1', run / 'checkpoints/1')
+  watch(recipe, run)
+  assert not results(run)
 
 
 def test_it_waits_for_the_run_to_begin(run, recipe, quick, monkeypatch, capsys):

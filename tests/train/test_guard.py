@@ -1,4 +1,6 @@
 import collections
+import fcntl
+import json
 import shutil
 
 import jax
@@ -96,6 +98,41 @@ def test_retention_keeps_the_last_and_the_milestones(tmp_path):
       checkpoints.save(state(), step)
   kept = sorted(int(p.name) for p in (tmp_path / 'checkpoints').iterdir())
   assert kept == [4, 6, 7]
+
+
+def test_a_folder_with_nothing_in_it_is_claimed_anew(tmp_path, capsys):
+  guard.claim_workdir(str(tmp_path), {'a': 1})
+  guard.claim_workdir(str(tmp_path), {'a': 2})
+  assert json.loads((tmp_path / 'config.json').read_text()) == {'a': 2}
+  assert 'a: 1 there, 2 now), which saved nothing' in capsys.readouterr().out
+  # An unfinished write is no checkpoint.
+  (tmp_path / 'checkpoints/3.orbax-checkpoint-tmp').mkdir(parents=True)
+  guard.claim_workdir(str(tmp_path), {'a': 3})
+  with pytest.raises(ValueError, match=r'another config .a: 3 there, 4 now'):
+    guard.claim_workdir(str(tmp_path), {'a': 4}, anew=False)
+  (tmp_path / 'result.json').touch()
+  with pytest.raises(ValueError, match=r'another config .a: 3 there, 4 now'):
+    guard.claim_workdir(str(tmp_path), {'a': 4})
+  (tmp_path / 'result.json').unlink()
+  (tmp_path / 'checkpoints/3').mkdir()
+  with pytest.raises(ValueError, match=r'another config .a: 3 there, 4 now'):
+    guard.claim_workdir(str(tmp_path), {'a': 4})
+  guard.claim_workdir(str(tmp_path), {'a': 3})
+
+
+def test_a_run_that_goes_on_keeps_its_folder(tmp_path):
+  """Another process claimed it, and has not saved yet."""
+  (tmp_path / 'config.json').write_text('{"a": 1}')
+  with open(tmp_path / 'claim', 'w') as other:
+    fcntl.flock(other, fcntl.LOCK_EX)
+    with pytest.raises(ValueError, match='in use by a run of another config'):
+      guard.claim_workdir(str(tmp_path), {'a': 2})
+  guard.claim_workdir(str(tmp_path), {'a': 2})
+  with open(tmp_path / 'claim') as other:
+    with pytest.raises(BlockingIOError):
+      fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    guard.claim_workdir(str(tmp_path / 'next'), {'a': 2})
+    fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_profile_steps_are_two_numbers():

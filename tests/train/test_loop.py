@@ -210,6 +210,15 @@ def test_what_cannot_work_fails_before_the_first_step(
   assert not list(tmp_path.glob('checkpoints/*'))
 
 
+def test_a_wrong_option_leaves_the_folder_free(tiny_config, tmp_path, capsys):
+  """It is seen where the logs are opened, after the folder is claimed."""
+  with pytest.raises(ValueError, match=r'log\.every=0 must be'):
+    run(tiny_config(**{'log.every': 0, 'steps': 7}), tmp_path)
+  assert int(run(tiny_config(), tmp_path).step) == 6
+  assert 'steps: 7 there, 6 now' in capsys.readouterr().out
+  assert sorted(curve(tmp_path)) == [1, 2, 3, 4, 5, 6]
+
+
 def test_another_config_is_refused_and_nothing_is_lost(tiny_config, tmp_path):
   run(tiny_config(), tmp_path)
   with pytest.raises(ValueError, match=r'optim\.lr: 0\.003 there, 0\.1 now'):

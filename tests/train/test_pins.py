@@ -33,13 +33,29 @@ def test_a_pinned_checkpoint_stays_until_it_is_let_go(saved, tmp_path):
   with pins.hold(str(tmp_path), 1) as there:
     assert there
     (pin,) = tmp_path.glob('pins/1.*.json')
-    assert pin.name.endswith(f'.{os.getpid()}.json')
+    assert f'.{os.getpid()}.' in pin.name
     saved(2)
     saved(3)
     assert steps(tmp_path) == [1, 3]
   saved(4)
   assert steps(tmp_path) == [4]
   assert not list(tmp_path.glob('pins/1.*'))
+
+
+def test_each_holder_has_a_pin_of_its_own(tmp_path):
+  with pins.hold(str(tmp_path), 1):
+    with pins.hold(str(tmp_path), 1):
+      assert len(list(tmp_path.glob('pins/1.*'))) == 2
+    assert pins.pinned(str(tmp_path)) == {1}
+  assert pins.pinned(str(tmp_path)) == set()
+
+
+def test_a_run_that_cannot_be_written_to_can_be_read(tmp_path, capsys):
+  (tmp_path / 'checkpoints/1').mkdir(parents=True)
+  (tmp_path / 'pins').touch()  # in the way of the folder
+  with pins.hold(str(tmp_path), 1) as there:
+    assert there
+  assert 'cannot pin step 1' in capsys.readouterr().out
 
 
 def test_a_pin_that_is_not_renewed_counts_no_more(saved, tmp_path):
