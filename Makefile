@@ -20,7 +20,7 @@ quickstart: $(VENV)/.installed
 	$(PY) -m evals.report $(RUN) --out=$(REPORT)
 
 # The quickstart with three seeds, learning rates of readouts chosen on
-# validation clips: the figures of README.md.
+# validation clips.
 seeds: $(VENV)/.installed
 	$(MAKE) quickstart LR=1e-3+3e-3+1e-2 SEED=0 RUN=runs/seed-0
 	$(MAKE) quickstart LR=1e-3+3e-3+1e-2 SEED=1 RUN=runs/seed-1

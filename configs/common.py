@@ -5,12 +5,8 @@ from collections.abc import Collection
 
 from ml_collections import config_dict
 
-_OURS = (
-  'name',
-  'weight',
-  'keys',
-  'split',
-)  # of a source; no option of its make()
+# Keys of a source that are no option of its make().
+_OURS = ('name', 'weight', 'keys', 'split')
 
 
 def parse(arg: str | None, *, sources: Collection[str] = (), **defaults):
