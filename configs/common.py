@@ -124,6 +124,7 @@ def training(
       'ema': False,
       'resize': False,
     },
+    'init_parts': {},
     'checkpoint': {
       'every': every,
       'keep': 3,

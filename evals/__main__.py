@@ -11,8 +11,10 @@ argument: `data=movi,data.path=DIR`.
 
 import sys
 
-from absl import app, flags, logging
+from absl import flags
 from ml_collections import config_flags
+
+from train import command
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'A recipe: configs/readout.py:task=...,data=...'
@@ -29,19 +31,11 @@ _WORKDIR = flags.DEFINE_string(
 _RANDOM_INIT = flags.DEFINE_bool(
   'random_init', False, 'Do not load the checkpoint: the baseline.'
 )
-_CACHE = flags.DEFINE_string(
-  'compilation_cache',
-  '~/.cache/scale4d/xla',
-  "Folder of compiled programs, shared by runs; '' for none.",
-)
+_CACHE = command.compilation_cache()
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
   """Runs the job; heavy imports wait until flags are right."""
-  if len(argv) > 1:
-    raise app.UsageError(f'unexpected arguments {argv[1:]}')
-  if not flags.FLAGS['verbosity'].present:
-    logging.set_verbosity(logging.WARNING)  # Orbax tells a lot
   from evals import job
   from train import start
 
@@ -58,5 +52,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == '__main__':
-  flags.mark_flags_as_required(['config', 'checkpoint', 'workdir'])
-  app.run(main)
+  command.run(main, required=['config', 'checkpoint', 'workdir'])

@@ -19,8 +19,13 @@ from train import mesh as mesh_lib
 from train.output import replace, say
 
 Config = Mapping[str, Any]
-# Module of models/ -> the kind of file that its backbone is published as.
-_BACKBONES = {'mae': 'backbone', 'moog': 'moog'}
+# Module of models/ -> the kind of file that its backbone is published as, and
+# which part of its parameters that is; '': no part by itself.
+_BACKBONES = {
+  'mae': ('backbone', ''),
+  'distill': ('backbone', 'student'),
+  'moog': ('moog', ''),
+}
 
 
 def convert(
@@ -152,8 +157,8 @@ def export(run: str, out: str, *, task: str = '', ema: bool = False) -> None:
         f'{run} is a run of {name!r}, and --task={task!r}: expected a run of '
         f'{", ".join(_BACKBONES)}, or a readout job with --task'
       )
-    kind = _BACKBONES[name]
-    params = {'backbone': checkpoint.read(run, ema=ema)}
+    kind, at = _BACKBONES[name]
+    params = {'backbone': checkpoint.read(run, ema=ema, at=at)}
   shapes = {key: x.shape for key, x in place.flat(params).items()}
   layout = names.of_params(kind, shapes)
   files.write(out, place.arrays(layout.leaves, params))
@@ -187,4 +192,6 @@ def _head(run: str, config: Config, task: str) -> tuple[str, Params]:
   if made.start:
     # The published head has no constant beside its bias.
     head['output']['bias'] = head['output']['bias'] + np.float32(made.start)
-  return task, {'backbone': params['backbone'], 'head': head}
+  at = _BACKBONES[config['model']['name']][1]
+  backbone = params['backbone'][at] if at else params['backbone']
+  return task, {'backbone': backbone, 'head': head}

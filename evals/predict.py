@@ -13,7 +13,9 @@ in [0, 1] of the picture that the model sees, or on a grid; where one was last
 in a window is where it is looked for in the next. out.json holds the numbers.
 """
 
-from absl import app, flags, logging
+from absl import flags
+
+from train import command
 
 _CHECKPOINT = flags.DEFINE_string(
   'checkpoint', '', "A run's folder, to be sure that the readout is of it."
@@ -33,19 +35,11 @@ _STRIDE = flags.DEFINE_integer('stride', 1, 'Every how many-th frame is seen.')
 _CROP = flags.DEFINE_bool(
   'crop', True, 'See the middle of the picture; --nocrop squeezes it instead.'
 )
-_CACHE = flags.DEFINE_string(
-  'compilation_cache',
-  '~/.cache/scale4d/xla',
-  "Folder of compiled programs, shared by runs; '' for none.",
-)
+_CACHE = command.compilation_cache()
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
   """Predicts; heavy imports wait until flags are right."""
-  if len(argv) > 1:
-    raise app.UsageError(f'unexpected arguments {argv[1:]}')
-  if not flags.FLAGS['verbosity'].present:
-    logging.set_verbosity(logging.WARNING)  # Orbax tells a lot
   from evals import predict_run
   from train import start
 
@@ -64,5 +58,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == '__main__':
-  flags.mark_flags_as_required(['readout', 'video', 'out'])
-  app.run(main)
+  command.run(main, required=['readout', 'video', 'out'])

@@ -17,6 +17,7 @@ from evals import task as task_lib
 from evals.predict_model import Answers, Views, clip_shape
 from evals.predict_video import Film, Window
 from evals.resolve import read_config
+from models import objective as objective_lib
 from train import guard
 from train.checkpoint import find, saved_at, steps
 from train.output import replace, say
@@ -143,7 +144,8 @@ def check_backbone(
     ValueError: `checkpoint` is no run, or its model or its parameters are not
       the job's.
   """
-  theirs = guard.flatten(read_config(checkpoint)['model'])
+  model = objective_lib.for_readouts(**read_config(checkpoint)['model'])
+  theirs = guard.flatten(model)
   ours = guard.flatten(config['model'])
   other = [
     f'{key}: {theirs.get(key, "absent")} there, {ours.get(key, "absent")} here'

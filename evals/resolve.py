@@ -8,6 +8,7 @@ from typing import Any
 from data import source as source_lib
 from evals import features
 from evals import task as task_lib
+from models import objective as objective_lib
 from train import guard
 from train.checkpoint import find, saved_at, steps
 from train.output import say
@@ -53,7 +54,7 @@ def resolve(
         'a readout is trained on one source and tested on one, the config '
         f'names {sorted(sources)}: leave one'
       )
-  model = pretraining['model']
+  model = objective_lib.for_readouts(**pretraining['model'])
 
   def complete(sources):
     ((label, source),) = sources.items()

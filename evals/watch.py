@@ -22,8 +22,10 @@ import json
 import os
 import sys
 
-from absl import app, flags, logging
+from absl import flags
 from ml_collections import config_flags
+
+from train import command
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'A recipe: configs/readout.py:task=...,data=...'
@@ -35,19 +37,11 @@ _WORKDIR = flags.DEFINE_string(
   'workdir', '', 'Folder of the jobs; RUN/readouts if empty.'
 )
 _POLL = flags.DEFINE_float('poll', 30.0, 'Seconds between looks at the run.')
-_CACHE = flags.DEFINE_string(
-  'compilation_cache',
-  '~/.cache/scale4d/xla',
-  "Folder of compiled programs, shared by runs; '' for none.",
-)
+_CACHE = command.compilation_cache()
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
   """Watches; heavy imports wait until flags are right."""
-  if len(argv) > 1:
-    raise app.UsageError(f'unexpected arguments {argv[1:]}')
-  if not flags.FLAGS['verbosity'].present:
-    logging.set_verbosity(logging.WARNING)  # Orbax tells a lot
   import jax
 
   from evals import watch_run
@@ -72,5 +66,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == '__main__':
-  flags.mark_flags_as_required(['config', 'run'])
-  app.run(main)
+  command.run(main, required=['config', 'run'])

@@ -8,8 +8,10 @@ import functools
 import statistics
 import time
 
-from absl import app, flags
+from absl import flags
 from ml_collections import config_flags
+
+from train import command
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'A pretraining recipe: configs/FILE.py:KEY=VALUE,...'
@@ -17,10 +19,8 @@ _CONFIG = config_flags.DEFINE_config_file(
 _STEPS = flags.DEFINE_integer('steps', 20, 'Timed steps.')
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
   """Prints one line: median step, clips/s, model FLOP/s, MFU."""
-  if len(argv) > 1:
-    raise app.UsageError(f'unexpected arguments {argv[1:]}')
   import jax
   import jax.numpy as jnp
 
@@ -79,5 +79,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == '__main__':
-  flags.mark_flags_as_required(['config'])
-  app.run(main)
+  command.run(main, required=['config'])

@@ -15,7 +15,8 @@ import jax.numpy as jnp
 from einops import rearrange, repeat
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, Shaped
 
-from models import patches, sizes, vit
+from models import patches, vit
+from models.choices import choose
 from models.layers import Affine, affine, lecun
 from models.objective import Batch, Features, Params, row_keys
 from models.patches import Triple
@@ -23,7 +24,6 @@ from models.positions import Learned, start_of
 
 MASKS = ('random', 'tube')
 LOSS_ON = ('all', 'masked')
-DTYPES = ('float32', 'bfloat16')
 
 
 def make(
@@ -82,27 +82,22 @@ def make(
   Raises:
     ValueError: an unknown name, or numbers that do not fit together.
   """
-  _choose('mask', mask, MASKS)
-  _choose('loss_on', loss_on, LOSS_ON)
-  _choose('dtype', dtype, DTYPES)
-  shape = sizes.get(size, width=dim, depth=depth, mlp=mlp, heads=heads)
-  if not 1 <= decoder_blocks <= shape.depth:
-    raise ValueError(
-      f'model.decoder_blocks must be 1 to {shape.depth} (the depth), got '
-      f'{decoder_blocks}.'
-    )
+  choose('mask', mask, MASKS)
+  choose('loss_on', loss_on, LOSS_ON)
   clip = (frames, height, width)
+  backbone = vit.make(
+    clip,
+    **{'size': size, 'dim': dim, 'depth': depth, 'mlp': mlp, 'heads': heads},
+    **{'patch': patch, 'dtype': dtype, 'remat': remat, 'scan': scan},
+    **{'attention': attention, 'positions': positions},
+  )
+  if not 1 <= decoder_blocks <= backbone.size.depth:
+    raise ValueError(
+      f'model.decoder_blocks must be 1 to {backbone.size.depth} (the depth), '
+      f'got {decoder_blocks}.'
+    )
   objective = MAE(
-    backbone=vit.Backbone(
-      size=shape,
-      clip=clip,
-      patch=tuple(patch),
-      dtype=dtype,
-      remat=remat,
-      scan=scan,
-      attention=attention,
-      positions=positions,
-    ),
+    backbone=backbone,
     output_patch=tuple(output_patch),
     output_grid=patches.grid(clip, tuple(output_patch), 'output_patch'),
     mask=mask,
@@ -307,14 +302,6 @@ def _moments(
   """Mean and standard deviation of each patch; that of a flat one is not 0."""
   variance = pixels.var(-1, keepdims=True)
   return pixels.mean(-1, keepdims=True), jnp.sqrt(variance + 1e-6)
-
-
-def _choose(option: str, value: str, choices: Sequence[str]) -> None:
-  if value not in choices:
-    raise ValueError(
-      f'model.{option}={value!r} does not exist: expected one of '
-      f'{", ".join(choices)}.'
-    )
 
 
 def _check_visible(objective: MAE) -> None:

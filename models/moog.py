@@ -7,7 +7,6 @@ a frame before they have seen it.
 """
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from models import moog_pictures, patches, pixels
 from models.attention import resolve
+from models.choices import choose
 from models.moog_cell import VARIANTS, Cell, Pixels, State, Step
 from models.moog_frames import Decoder, Encoder
 from models.moog_layers import Transformer
@@ -122,13 +122,10 @@ def make(
   given = {'strides': strides and tuple(strides), 'positions': positions}
   given |= {'norm': norm, 'decode': decode, 'read': read}
   given = {k: v for k, v in given.items() if v is not None}
-  _choose(
-    variant=variant,
-    layout=layout,
-    dtype=dtype,
-    remat=remat,
-    **{k: v for k, v in given.items() if k != 'strides'},
-  )
+  named = {'variant': variant, 'layout': layout, 'dtype': dtype, 'remat': remat}
+  for option, name in {**named, **given}.items():
+    if option in CHOICES:
+      choose(option, name, CHOICES[option])
   resolve(attention, tokens)
   chosen = dataclasses.replace(VARIANTS[variant], **given)
   inner = {'head_dim': head_dim, 'mlp': mlp}
@@ -394,22 +391,6 @@ class MooG:
 def _psnr(error: Float[Array, '']) -> Float[Array, '']:
   """In dB, of values in [0, 1]; finite where nothing moves."""
   return -10 * jnp.log10(jnp.maximum(error, 1e-10))
-
-
-def _choose(**options: str) -> None:
-  """Check.
-
-  Raises:
-    ValueError: an option that is none of its choices.
-  """
-  for option, value in options.items():
-    choices = CHOICES[option]
-    if value not in choices:
-      near = difflib.get_close_matches(value, choices, n=1, cutoff=0)[0]
-      raise ValueError(
-        f'model.{option}={value!r} does not exist: expected one of '
-        f'{", ".join(choices)}; did you mean {near!r}?'
-      )
 
 
 def _check(objective: MooG) -> None:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from einops import rearrange
 from jaxtyping import Array, Float, Shaped
 
-from models import patches
+from models import components, patches
 from models.moog_cell import Cell
 from models.objective import Params
 
@@ -35,7 +35,9 @@ def draw(
     states: that frames are decoded from.
   """
   h, w = cell.size
-  colours = components(states)
+  flat = rearrange(states, 't b s d -> b (t s) d')
+  flat = components.colours(flat, components.basis(flat))
+  colours = rearrange(flat, 'b (t s) c -> t b s c', t=states.shape[0])
   rows = jnp.broadcast_to(jnp.arange(h), (video.shape[0], h))
   columns = jnp.broadcast_to(jnp.arange(w), (video.shape[0], w))
   last = looks(cell, params, states[-1], rows, columns)[1]
@@ -59,21 +61,6 @@ def draw(
     'tokens': rearrange(splat, 't b (h w) c -> b t h w c', h=h),
     'attention': jnp.repeat(chosen, 3, axis=-1),
   }
-
-
-def components(states: Float[Array, 't b s d']) -> Float[Array, 't b s 3']:
-  """The first three principal components of each clip's tokens, in [0, 1].
-
-  A component runs from 0 to 1 over two standard deviations either way.
-  """
-  x = rearrange(states, 't b s d -> b (t s) d')
-  x = x - x.mean(1, keepdims=True)
-  covariance = jnp.einsum('bnd,bne->bde', x, x) / x.shape[1]
-  values, vectors = jnp.linalg.eigh(covariance)
-  deviation = jnp.sqrt(jnp.maximum(values[:, None, -3:], 1e-12))
-  scores = jnp.einsum('bnd,bdc->bnc', x, vectors[..., -3:]) / deviation
-  scores = jnp.clip(0.5 + scores / 4, 0, 1)[..., ::-1]
-  return rearrange(scores, 'b (t s) c -> t b s c', t=states.shape[0])
 
 
 def looks(

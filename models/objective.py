@@ -77,8 +77,25 @@ def make(name: str, **options) -> Objective:
   Raises:
     ValueError: no such module, or a bad option.
   """
+  return _module(name).make(**options)
+
+
+def for_readouts(name: str, **options) -> dict[str, Any]:
+  """A `config.model` for those who want features only.
+
+  The same, unless the module has a function of this name, which leaves out
+  what features do not need.
+
+  Raises:
+    ValueError: no such module.
+  """
+  reduce = getattr(_module(name), 'for_readouts', dict)
+  return {'name': name, **reduce(**options)}
+
+
+def _module(name: str):
   try:
-    module = importlib.import_module(f'models.{name}')
+    return importlib.import_module(f'models.{name}')
   except ModuleNotFoundError as error:
     if error.name != f'models.{name}':
       raise
@@ -86,7 +103,6 @@ def make(name: str, **options) -> Objective:
       f'model.name={name!r} does not exist: models/{name}.py is missing. '
       "Choose a module of models/ with a make(), such as 'mae'."
     ) from None
-  return module.make(**options)
 
 
 def row_keys(rng: PRNGKeyArray, batch: Batch) -> Key[Array, 'b']:

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from models.choices import choose
 from models.patches import Triple
 
 STARTS = ('normal', 'waves')
@@ -50,11 +51,7 @@ def start_of(
   Raises:
     ValueError: no such name.
   """
-  if name not in STARTS:
-    raise ValueError(
-      f'model.positions={name!r} does not exist: expected one of '
-      f'{", ".join(STARTS)}.'
-    )
+  choose('positions', name, STARTS)
   if name == 'normal':
     return nn.initializers.normal(0.02)
 

@@ -7,7 +7,8 @@ ours, for laptops and tests.
 """
 
 import dataclasses
-import difflib
+
+from models.choices import choose
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,12 +72,7 @@ def get(name: str, **changes: int | None) -> Size:
   Raises:
     ValueError: no such size, or dimensions that do not fit together.
   """
-  if name not in SIZES:
-    near = difflib.get_close_matches(name, SIZES, n=1, cutoff=0.0)[0]
-    raise ValueError(
-      f'model.size={name!r} does not exist: expected one of '
-      f'{", ".join(SIZES)}. Did you mean {near!r}?'
-    )
+  choose('size', name, SIZES)
   changes = {k: v for k, v in changes.items() if v is not None}
   if not changes:
     return SIZES[name]

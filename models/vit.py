@@ -8,6 +8,7 @@ an array is simpler than a slice of a lifted module.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -15,8 +16,9 @@ import jax.numpy as jnp
 from einops import rearrange
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from models import patches
+from models import patches, sizes
 from models.attention import resolve
+from models.choices import choose
 from models.layers import Affine, Block, affine, lecun
 from models.objective import Features, Params
 from models.patches import Triple
@@ -24,6 +26,7 @@ from models.positions import Learned, start_of
 from models.sharding import constrain
 from models.sizes import Size
 
+DTYPES = ('float32', 'bfloat16')
 SAVED = jax.checkpoint_policies
 REMAT = {
   'none': None,  # keep everything the backward pass reads
@@ -31,6 +34,52 @@ REMAT = {
   'dots': SAVED.dots_with_no_batch_dims_saveable,
   'full': SAVED.nothing_saveable,  # keep the inputs of blocks only
 }
+
+
+def make(
+  clip: Triple,
+  *,
+  size: str = 'S',
+  dim: int | None = None,
+  depth: int | None = None,
+  mlp: int | None = None,
+  heads: int | None = None,
+  patch: Sequence[int] = (2, 16, 16),
+  dtype: str = 'bfloat16',
+  remat: str = 'none',
+  scan: bool = True,
+  attention: str = 'auto',
+  positions: str = 'normal',
+) -> 'Backbone':
+  """A backbone of a named size, see `mae.make` for the options.
+
+  Args:
+    clip: frames, height and width.
+    size: a name of `models.sizes.SIZES`.
+    dim: another width of the residual stream than the size's.
+    depth: another number of blocks.
+    mlp: another hidden width.
+    heads: another number of attention heads.
+    patch: see `Backbone`, as all below.
+    dtype: of the arithmetic.
+    remat: what the backward pass recomputes.
+    scan: over the layers.
+    attention: its implementation.
+    positions: how their embeddings start.
+
+  Raises:
+    ValueError: an unknown name, or numbers that do not fit together.
+  """
+  return Backbone(
+    size=sizes.get(size, width=dim, depth=depth, mlp=mlp, heads=heads),
+    clip=clip,
+    patch=tuple(patch),
+    dtype=dtype,
+    remat=remat,
+    scan=scan,
+    attention=attention,
+    positions=positions,
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,14 +110,11 @@ class Backbone:
     """Check.
 
     Raises:
-      ValueError: no such `remat`, `attention` or `positions`, or the patch
-        does not divide the clip.
+      ValueError: no such `dtype`, `remat`, `attention` or `positions`, or the
+        patch does not divide the clip.
     """
-    if self.remat not in REMAT:
-      raise ValueError(
-        f'model.remat={self.remat!r} does not exist: expected one of '
-        f'{", ".join(REMAT)}.'
-      )
+    choose('dtype', self.dtype, DTYPES)
+    choose('remat', self.remat, REMAT)
     patches.grid(self.clip, self.patch)
     start_of(self.positions, self.grid)
     resolve(self.attention, self.tokens)

@@ -7,8 +7,10 @@ is complete. Any value of the recipe can be overridden:
 
 import time
 
-from absl import app, flags, logging
+from absl import flags
 from ml_collections import config_flags
+
+from train import command
 
 _STARTED = time.perf_counter()
 _CONFIG = config_flags.DEFINE_config_file(
@@ -20,19 +22,11 @@ _WORKDIR = flags.DEFINE_string(
 _PROFILE = flags.DEFINE_list(
   'profile_steps', [], 'FIRST,LAST step of a trace in WORKDIR/profile.'
 )
-_CACHE = flags.DEFINE_string(
-  'compilation_cache',
-  '~/.cache/scale4d/xla',
-  "Folder of compiled programs, shared by runs; '' for none.",
-)
+_CACHE = command.compilation_cache()
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
   """Composes objective and loop; heavy imports wait until flags are right."""
-  if len(argv) > 1:
-    raise app.UsageError(f'unexpected arguments {argv[1:]}')
-  if not flags.FLAGS['verbosity'].present:
-    logging.set_verbosity(logging.WARNING)  # Orbax tells a lot
   from models import objective
   from train import loop, start
   from train.clock import Clock
@@ -49,5 +43,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == '__main__':
-  flags.mark_flags_as_required(['config', 'workdir'])
-  app.run(main)
+  command.run(main, required=['config', 'workdir'])

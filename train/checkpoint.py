@@ -217,13 +217,16 @@ def create(workdir: str, config: Mapping[str, Any], params: Params) -> None:
     checkpoints.save(state, 0)
 
 
-def read(path: str, *, step: int = -1, ema: bool = False) -> Params:
+def read(
+  path: str, *, step: int = -1, ema: bool = False, at: str = ''
+) -> Params:
   """The parameters of a checkpoint in the host's memory, as they are there.
 
   Args:
     path: a run's folder.
     step: of the checkpoint; -1: the last.
     ema: take the moving average, which lacks what was frozen.
+    at: a top-level entry of the parameters; '': all of them.
 
   Raises:
     ValueError: no such checkpoint.
@@ -234,13 +237,12 @@ def read(path: str, *, step: int = -1, ema: bool = False) -> Params:
   stored = ocp.PyTreeCheckpointHandler().metadata(item).tree
   if part not in stored:
     raise ValueError(f'{folder} holds no {part!r}')
-  wanted = {
-    part: jax.tree.map(
-      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), stored[part]
-    )
-  }
+  stored = {part: {at: stored[part][at]} if at else stored[part]}
+  wanted = jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), stored
+  )
   with ocp.PyTreeCheckpointer() as reader:
-    return reader.restore(
+    loaded = reader.restore(
       item,
       args=ocp.args.PyTreeRestore(
         item=wanted,
@@ -250,6 +252,7 @@ def read(path: str, *, step: int = -1, ema: bool = False) -> Params:
         partial_restore=True,
       ),
     )[part]
+  return loaded[at] if at else loaded
 
 
 def find(path: str, step: int = -1) -> tuple[str, int]:

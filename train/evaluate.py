@@ -59,7 +59,10 @@ class Evaluation:
     needed = -(-clips // self._data.batch_size)
     if batches > needed:
       self._batches = needed
-      say(f'eval.batches={batches} is more than the {clips} validation clips')
+      say(
+        f'eval.batches={batches}: the {clips} validation clips fill {needed}, '
+        'and are all evaluated'
+      )
 
   def due(self, step: int, steps: int) -> bool:
     """Whether to evaluate after `step` of `steps`."""
@@ -99,7 +102,15 @@ class Evaluation:
     writer.scalars(step, means)
     if pictures:
       writer.pictures(step, pictures)
-    say(
-      f'step {step}  validation:',
-      *(f'{name.removeprefix("eval/")} {means[name]:.4f}' for name in means),
-    )
+    say(f'step {step}  validation:', *line(means))
+
+
+def line(means: Mapping[str, float], limit: int = 12) -> list[str]:
+  """What fits in a line: of many scalars the losses only."""
+  shown = list(means)
+  if len(shown) > limit:
+    shown = [name for name in means if name.split('/')[-1] == 'loss']
+  line = [f'{name.removeprefix("eval/")} {means[name]:.4f}' for name in shown]
+  if len(shown) < len(means):
+    line.append(f'({len(means) - len(shown)} more in metrics.jsonl)')
+  return line

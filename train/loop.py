@@ -41,7 +41,8 @@ def run(
   Args:
     config: plain values: `seed`, `steps`, and the sections `mesh`, `data`,
       `optim`, `step`, `init_from`, `checkpoint`, `log` and `eval`, each the
-      keyword arguments of the function that it is passed to.
+      keyword arguments of the function that it is passed to; `init_parts` has
+      sections like `init_from` by name.
     objective: what is trained.
     workdir: the run's folder.
     profile_steps: first and last step of a trace in WORKDIR/profile.
@@ -118,8 +119,9 @@ def _run(config, objective, workdir, mesh, profile_steps, clock):
         jax.jit, compiler_options=start_lib.options_of_programs_run_once()
       )
       params = once(init, out_shardings=places.params)(jax.random.key(seed))
-      if config['init_from']['path']:
-        params = start_from(params, places.params, **config['init_from'])
+      for part in (config['init_from'], *config['init_parts'].values()):
+        if part['path']:
+          params = start_from(params, places.params, **part)
       state = once(new_state, donate_argnums=0, out_shardings=places)(params)
 
   writer = metrics.Writer(workdir, start=start, config=config, **config['log'])

@@ -20,14 +20,16 @@ def up(compilation_cache: str) -> None:
   if compilation_cache:
     folder = os.path.expanduser(compilation_cache)
     jax.config.update('jax_compilation_cache_dir', folder)
+  # Before the backend starts: its threads would take heaps of their own.
+  heap.keep()
   hosts = os.environ.get('TPU_WORKER_HOSTNAMES', '')
   if ',' in hosts or 'JAX_COORDINATOR_ADDRESS' in os.environ:
     jax.distributed.initialize(
       num_processes=_environment_int('JAX_NUM_PROCESSES'),
       process_id=_environment_int('JAX_PROCESS_ID'),
     )
-  if jax.default_backend() == 'cpu':
-    heap.keep()
+  if jax.default_backend() != 'cpu':
+    heap.give_back()
 
 
 def _environment_int(name: str) -> int | None:

@@ -202,7 +202,7 @@ def test_pictures_show_input_output_and_truth(normalise, small, params, batch):
 @pytest.mark.parametrize(
   ('options', 'message'),
   [
-    ({'size': 'XL'}, 'Did you mean'),
+    ({'size': 'XL'}, 'did you mean'),
     ({'mask': 'tubes'}, "mask='tubes' does not exist: expected one of random"),
     ({'loss_on': 'seen'}, 'expected one of all, masked'),
     ({'dtype': 'float16'}, 'expected one of float32, bfloat16'),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, PartitionSpec
 
-from models import mae, moog, sharding, sizes
+from models import distill, mae, moog, sharding, sizes
 
 CLIPS = {'video': jax.ShapeDtypeStruct((2, 16, 224, 224, 3), np.uint8)}
 
@@ -26,6 +26,13 @@ def test_the_table_covers_every_size_and_no_row_is_idle():
     )
     idle -= {sharding.row_of(name) for name in names(params)}
   assert not idle
+
+
+def test_the_table_covers_distillation():
+  backbone = {'size': 'S'}
+  made = distill.make(student=backbone, teacher=backbone)
+  params = jax.eval_shape(made.init, jax.random.key(0), CLIPS)
+  sharding.logical_axes(params)
 
 
 def test_the_table_covers_moog_and_no_row_is_idle():

@@ -45,7 +45,7 @@ def test_changes_drop_the_count():
 @pytest.mark.parametrize(
   ('name', 'changes', 'message'),
   [
-    ('tinny', {}, "Did you mean 'tiny'"),
+    ('tinny', {}, "did you mean 'tiny'"),
     ('b', {}, 'expected one of tiny, S, B'),
     ('S', {'heads': 5}, 'heads must divide width, got width=384'),
     ('S', {'depth': 0}, 'depth must be at least 1, got 0'),

@@ -19,8 +19,8 @@ def test_help_imports_nothing_heavy():
   )
   assert python('-c', code).stdout.strip() == 'set()'
   shown = python('-m', 'train', '--help')
-  assert '--config' in shown.stdout
-  assert '--profile_steps' in shown.stdout
+  for flag in ('--config', '--profile_steps', '--compilation_cache'):
+    assert flag in shown.stdout
 
 
 @pytest.mark.parametrize(
