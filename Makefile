@@ -22,9 +22,9 @@ quickstart: $(VENV)/.installed
 # The quickstart with three seeds, learning rates of readouts chosen on
 # validation clips.
 seeds: $(VENV)/.installed
-	$(MAKE) quickstart LR=1e-3+3e-3+1e-2 SEED=0 RUN=runs/seed-0
-	$(MAKE) quickstart LR=1e-3+3e-3+1e-2 SEED=1 RUN=runs/seed-1
-	$(MAKE) quickstart LR=1e-3+3e-3+1e-2 SEED=2 RUN=runs/seed-2
+	$(MAKE) quickstart LR=3e-3+1e-2 SEED=0 RUN=runs/seed-0
+	$(MAKE) quickstart LR=3e-3+1e-2 SEED=1 RUN=runs/seed-1
+	$(MAKE) quickstart LR=3e-3+1e-2 SEED=2 RUN=runs/seed-2
 	$(PY) -m evals.report runs/seed-0 runs/seed-1 runs/seed-2 --out=$(REPORT)
 
 test: lint
