@@ -1,8 +1,8 @@
 """A video masked autoencoder on the built-in world, in minutes on a laptop.
 
 The published method (SimpleMAE, arXiv 2412.15212) at a size that two cores
-train in a few minutes; sizes, masking and schedule are ours. `make quickstart` runs it,
-then trains a depth readout on the frozen features.
+train in a few minutes; sizes, masking and schedule are ours. `make quickstart`
+runs it, then trains readouts of five tasks on the frozen features.
 
     python -m train --config=configs/quickstart.py --workdir=runs/quickstart
 """

@@ -33,17 +33,30 @@ from configs import common
 
 # Options of the tasks that recipes leave as they are.
 TASKS = {
-  'depth': {'loss': 'l2', 'patch': (2, 8, 8), 'start': 0.0},
+  'depth': {
+    'loss': 'l2',
+    'patch': (2, 8, 8),
+    'start': 0.0,
+    'readout': 'attention',
+  },
   'pose': {'start': 'zero', 'scale': 1.0, 'bins': 31, 'fold': False},
   'points': {
     'residual': False,
     'certain_within': 6.0,
     'query_frames': False,
     'mode': 'first',
+    'readout': 'attention',
   },
-  'boxes': {'loss': 'smooth_l1', 'giou_weight': 0.5, 'residual': False},
+  'boxes': {
+    'loss': 'smooth_l1',
+    'giou_weight': 0.5,
+    'residual': False,
+    'readout': 'attention',
+  },
   'classify': {'several': False, 'names': ()},
 }
+# MooG's own heads. Pose and class have none: head=moog leaves theirs.
+MOOG = {'depth': 'dense', 'points': 'recurrent', 'boxes': 'recurrent'}
 # Of the sources that have classes; another one is told with
 # --config.tasks.classify.classes=N.
 CLASSES = {'world': 16, 'ssv2': 174, 'kinetics': 700}
@@ -67,6 +80,13 @@ RECIPES = {
       'classify': {'classes': 174, 'width': 768, 'heads': 12},
     },
     'head': {'width': 1024, 'heads': 16, 'query_std': 0.02},
+    'moog': {
+      'width': 512,
+      'layers': 3,
+      'heads': 8,
+      'head_dim': 64,
+      'mlp': 2048,
+    },
     # What differs by source: its options, and those of tasks trained on it.
     'sources': {'ssv2': VIEWS, 'kinetics': VIEWS},
     'tasks_of': {
@@ -90,6 +110,7 @@ RECIPES = {
       'classify': {'classes': 16},
     },
     'head': {'width': 128, 'heads': 4, 'query_std': 1.0},
+    'moog': {'width': 128, 'layers': 2, 'heads': 4, 'head_dim': 32, 'mlp': 256},
     'sources': {},
     'tasks_of': {},
   },
@@ -97,18 +118,23 @@ RECIPES = {
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-  """Arguments: task, data, test, recipe, seed, steps, lr, finetune, cache.
+  """Arguments.
+
+  task, data, test, recipe, seed, steps, lr, finetune, cache, head.
 
   `data` and `test` are modules of data/, data.OPTION and test.OPTION options of
   theirs. The recipe is laptop for the built-in world and paper for any other
-  data, unless it is given; so are its steps and learning rates.
+  data, unless it is given; so are its steps and learning rates. head=moog takes
+  MooG's own heads: recurrent for points and boxes, dense for depth.
   """
   args = common.parse(
     arg,
     sources=('data', 'test'),
     **{'task': 'depth', 'data': 'world', 'test': '', 'recipe': ''},
     **{'seed': 0, 'steps': 0, 'lr': '', 'finetune': 0.0, 'cache': ''},
+    head='attention',
   )
+  common.choose('head', args['head'], ('attention', 'moog'))
   if args['test.'] and not args['test']:
     raise ValueError(
       f'config arguments test.{", test.".join(args["test."])} are of no '
@@ -147,7 +173,10 @@ def get_config(arg: str | None = None) -> ConfigDict:
       'steps': steps,
       'lrs': lrs,
       'finetune': args['finetune'],
-      'tasks': {task: options_of(task, args['data'], recipe) for task in tasks},
+      'tasks': {
+        task: options_of(task, args['data'], recipe, args['head'])
+        for task in tasks
+      },
       'features': {'depth': 0.95, 'feature_dtype': 'float32'},
       'feature_cache': args['cache'],
       'data': {
@@ -180,7 +209,7 @@ def source(args: dict, key: str, options: dict) -> dict:
   return {name: made | args[f'{key}.']}
 
 
-def options_of(task: str, data: str, recipe: dict) -> dict:
+def options_of(task: str, data: str, recipe: dict, head: str) -> dict:
   """All options of a task that is trained on source `data`."""
   common.choose('task', task, TASKS)
   options = {
@@ -189,6 +218,11 @@ def options_of(task: str, data: str, recipe: dict) -> dict:
     **recipe['head'],
     **recipe['tasks'][task],
   }
+  if head == 'moog' and task in MOOG:
+    del options['query_std']
+    options |= {**recipe['moog'], 'readout': MOOG[task]}
+    if task == 'depth':
+      del options['width']  # a pixel's is that of tokens and of its place
   if task == 'classify' and data in CLASSES:
     options['classes'] = CLASSES[data]
   of_source = recipe['tasks_of']

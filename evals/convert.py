@@ -176,6 +176,11 @@ def _head(run: str, config: Config, task: str) -> tuple[str, Params]:
       f'--task={task!r}: {run} has {has or "no head"} with a published form'
     )
   made = task_lib.make(task, **config['tasks'][task])
+  if getattr(made, 'readout', 'attention') != 'attention':
+    raise ValueError(
+      f'{run}: a {made.readout} readout has no published form; train it with '
+      f'--config.tasks.{task}.readout=attention'
+    )
   if getattr(made, 'residual', False):
     raise ValueError(
       f'{run}: task {task} predicts offsets, which no published head does: '

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 from evals import tasks
 from evals.metrics import Scores, Sums
 from models.objective import Batch
-from models.readout import AttentionReadout
+from models.readout import Head
 
 
 @runtime_checkable
@@ -30,7 +30,7 @@ class Task(Protocol):
   headline: tuple[str, ...]  # the scores that a table shows, the main one first
   lower_is_better: bool  # of the main score, by which a learning rate is chosen
 
-  def head(self, clip: tuple[int, int, int]) -> AttentionReadout:
+  def head(self, clip: tuple[int, int, int]) -> Head:
     """The head for clips of so many frames, rows and columns.
 
     Raises:

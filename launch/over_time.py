@@ -7,8 +7,10 @@ the compiled program needs besides its inputs and outputs. Nothing is run.
 
 import time
 
-from absl import app, flags
+from absl import flags
 from ml_collections import config_flags
+
+from train import command
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'A recipe of a recurrent model: configs/FILE.py:KEY=VALUE'
@@ -44,10 +46,8 @@ def compile_gradient(model, clips: int) -> tuple[float, int]:
   return seconds, compiled.memory_analysis().temp_size_in_bytes
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
   """Prints one line for each number of frames."""
-  if len(argv) > 1:
-    raise app.UsageError(f'unexpected arguments {argv[1:]}')
   model = _CONFIG.value.to_dict()['model']
   print(f'{"frames":>6}{"scanned":>20}{"unrolled":>20}')
   for frames in map(int, _FRAMES.value):
@@ -60,5 +60,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == '__main__':
-  flags.mark_flags_as_required(['config'])
-  app.run(main)
+  command.run(main, required=['config'])

@@ -12,7 +12,9 @@ import subprocess
 import sys
 import time
 
-from absl import app, flags
+from absl import flags
+
+from train import command
 
 _ROUNDS = flags.DEFINE_integer('rounds', 11, 'Timed steps of each.')
 _CLIPS = flags.DEFINE_integer('clips', 2, 'Clips per step.')
@@ -133,10 +135,8 @@ def table(
   return '\n'.join(lines)
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
   """Prints the table."""
-  if len(argv) > 1:
-    raise app.UsageError(f'unexpected arguments {argv[1:]}')
   from models import mae
   from train import heap
 
@@ -160,4 +160,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == '__main__':
-  app.run(main)
+  command.run(main, required=[])

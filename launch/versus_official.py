@@ -12,9 +12,10 @@ import statistics
 import subprocess
 import tempfile
 
-from absl import app, flags
+from absl import flags
 
 from launch import versus
+from train import command
 
 _PYTHON = flags.DEFINE_string(
   'official', None, 'Interpreter with the official code.'
@@ -55,10 +56,8 @@ def zeros(path: str) -> None:
   )
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
   """Prints seconds of both, and their ratio."""
-  if len(argv) > 1:
-    raise app.UsageError(f'unexpected arguments {argv[1:]}')
   import jax
   import numpy as np
 
@@ -95,5 +94,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == '__main__':
-  flags.mark_flags_as_required(['official'])
-  app.run(main)
+  command.run(main, required=['official'])

@@ -8,7 +8,7 @@ def choose(option: str, value: str, choices: Collection[str]) -> None:
   """Check.
 
   Args:
-    option: whose value it is, without its section.
+    option: whose value it is, as 'model.size'.
     value: given.
     choices: that there are.
 
@@ -19,6 +19,6 @@ def choose(option: str, value: str, choices: Collection[str]) -> None:
     return
   near = difflib.get_close_matches(value, choices, n=1, cutoff=0)[0]
   raise ValueError(
-    f'model.{option}={value!r} does not exist: expected one of '
+    f'{option}={value!r} does not exist: expected one of '
     f'{", ".join(choices)}; did you mean {near!r}?'
   )

@@ -82,8 +82,8 @@ def make(
   Raises:
     ValueError: an unknown name, or numbers that do not fit together.
   """
-  choose('mask', mask, MASKS)
-  choose('loss_on', loss_on, LOSS_ON)
+  choose('model.mask', mask, MASKS)
+  choose('model.loss_on', loss_on, LOSS_ON)
   clip = (frames, height, width)
   backbone = vit.make(
     clip,

@@ -125,7 +125,7 @@ def make(
   named = {'variant': variant, 'layout': layout, 'dtype': dtype, 'remat': remat}
   for option, name in {**named, **given}.items():
     if option in CHOICES:
-      choose(option, name, CHOICES[option])
+      choose(f'model.{option}', name, CHOICES[option])
   resolve(attention, tokens)
   chosen = dataclasses.replace(VARIANTS[variant], **given)
   inner = {'head_dim': head_dim, 'mlp': mlp}

@@ -6,17 +6,19 @@ one, which decodes each frame from its tokens as the model decodes pixels.
 Graphs and parameter counts are the published ones.
 """
 
-from typing import NamedTuple
+import dataclasses
+from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from einops import rearrange
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from models.layers import MLP, LayerNorm, lecun
 from models.moog_frames import Decoder
 from models.moog_layers import Transformer
-from models.readout import fourier
+from models.readout import fourier, resize_time
 
 
 class Answers(NamedTuple):
@@ -186,3 +188,105 @@ class DenseReadout(nn.Module):
     )
     answer = decoder(*inputs, size)
     return rearrange(answer, '(b t) ... -> b t ...', t=features.shape[1])
+
+
+@dataclasses.dataclass(frozen=True)
+class RecurrentHead:
+  """A `ConditionalAutoregressiveReadout` as a `models.readout.Head`.
+
+  Its answers come in the order of an `AttentionReadout`: of each query one copy
+  after another, each with all numbers of a few frames.
+
+  Attributes:
+    reader: the readout.
+    frames: of a clip, to which features are resized.
+    copies: of a query.
+    timed: whether the last number that is asked for is when: the middle of the
+      query's frame, from 0 to 1.
+  """
+
+  reader: ConditionalAutoregressiveReadout
+  frames: int
+  copies: int = 1
+  timed: bool = False
+
+  def init(
+    self,
+    rng: PRNGKeyArray,
+    features: Float[Array, 'b s n d'],
+    asked: Float[Array, 'b q c'],
+  ) -> dict[str, Any]:
+    """{'params': new parameters}, those of the reader."""
+    return self.reader.init(rng, *self._inputs(features, asked))
+
+  def apply(
+    self,
+    variables: dict[str, Any],
+    features: Float[Array, 'b s n d'],
+    asked: Float[Array, 'b q c'],
+  ) -> Float[Array, 'b p outputs']:
+    """What each copy of a query predicts, float32."""
+    found = self.reader.apply(variables, *self._inputs(features, asked))
+    numbers = [found.values] + [found.logits] * (found.logits is not None)
+    return rearrange(
+      jnp.concatenate(numbers, axis=-1),
+      'b (k t) q c -> b (q k) (t c)',
+      k=self.copies,
+    )
+
+  def _inputs(self, features, asked):
+    features, frames = resize_time(features, self.frames), None
+    if self.timed:
+      frames = jnp.floor(asked[..., -1] * self.frames).astype(jnp.int32)
+      asked = asked[..., :-1]
+    return features, asked, frames
+
+
+@dataclasses.dataclass(frozen=True)
+class DenseHead:
+  """A `DenseReadout` of all pixels as a `models.readout.Head`.
+
+  Attributes:
+    reader: the readout.
+    clip: frames, height and width.
+    patch: the same of what counts as one query.
+    bias: added to every number.
+  """
+
+  reader: DenseReadout
+  clip: tuple[int, int, int]
+  patch: tuple[int, int, int]
+  bias: float = 0.0
+
+  def init(
+    self, rng: PRNGKeyArray, features: Float[Array, 'b s n d'], asked: None
+  ) -> dict[str, Any]:
+    """{'params': new parameters}, those of the reader."""
+    del asked
+    some = jnp.zeros((1, 1, 1), jnp.int32)
+    return self.reader.init(rng, features[:1, :1], some, some, self.clip[1:])
+
+  def apply(
+    self,
+    variables: dict[str, Any],
+    features: Float[Array, 'b s n d'],
+    asked: None,
+  ) -> Float[Array, 'b p outputs']:
+    """The numbers of each patch, float32; frame after frame, to save memory."""
+    del asked
+    t, h, w = self.clip
+    features = resize_time(features, t)
+    rows, columns = (
+      jnp.broadcast_to(jnp.arange(size), (features.shape[0], 1, size))
+      for size in (h, w)
+    )
+
+    def frame(tokens):
+      return self.reader.apply(
+        variables, tokens[:, None], rows, columns, (h, w)
+      )[:, 0]
+
+    found = jax.lax.map(jax.checkpoint(frame), features.swapaxes(0, 1))
+    pt, ph, pw = self.patch
+    pattern = '(t pt) b (h ph) (w pw) c -> b (t h w) (pt ph pw c)'
+    return rearrange(found, pattern, pt=pt, ph=ph, pw=pw) + self.bias

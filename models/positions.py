@@ -51,7 +51,7 @@ def start_of(
   Raises:
     ValueError: no such name.
   """
-  choose('positions', name, STARTS)
+  choose('model.positions', name, STARTS)
   if name == 'normal':
     return nn.initializers.normal(0.02)
 

@@ -7,17 +7,39 @@ public, and is ours.
 """
 
 import math
+from typing import Any, Protocol, runtime_checkable
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from einops import rearrange, repeat
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from models.attention import attend
 from models.layers import MLP, Affine, LayerNorm, affine, lecun
 from models.positions import Learned
 from models.sharding import constrain
+
+
+@runtime_checkable
+class Head(Protocol):
+  """What answers a task: a Linen module, or what has its two methods."""
+
+  def init(
+    self,
+    rng: PRNGKeyArray,
+    features: Float[Array, 'b s n d'],
+    asked: Float[Array, 'b q c'] | None = None,
+  ) -> dict[str, Any]:
+    """{'params': new parameters}."""
+
+  def apply(
+    self,
+    variables: dict[str, Any],
+    features: Float[Array, 'b s n d'],
+    asked: Float[Array, 'b q c'] | None = None,
+  ) -> Float[Array, 'b p outputs']:
+    """What each query, or copy of one, predicts of each clip."""
 
 
 class AttentionReadout(nn.Module):

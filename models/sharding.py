@@ -128,7 +128,42 @@ READOUT: Table = tuple(
   )
 )
 
-TABLE: Table = (*VIT, *MAE, *MOOG, *READOUT)
+# MooG's own heads, see `models/moog_readout.py`.
+_READER = r'reader/(transformer/)?'
+_LAYER = rf'{_READER}layer_\d+'
+MOOG_READOUT: Table = tuple(
+  (rf'heads/\w+/{path}', (None, *axes))
+  for path, axes in (
+    (f'{_READER}project/kernel', (None, 'embed')),
+    (f'{_READER}(project|output)/bias', (None,)),
+    (f'{_READER}output/kernel', ('embed', None)),
+    (f'{_READER}norm/scale', ('vector',)),
+    (f'{_LAYER}/(norm|mlp_norm)/scale', ('vector',)),
+    (
+      f'{_LAYER}/cross_attention/query/kernel',
+      (None, 'heads', 'head_dim'),
+    ),
+    (
+      f'{_LAYER}/cross_attention/(key|value)/kernel',
+      (None, 'heads', 'head_dim'),
+    ),
+    (f'{_LAYER}/cross_attention/(query|key)_norm/scale', ('vector',)),
+    (f'{_LAYER}/cross_attention/out/kernel', ('heads', 'head_dim', None)),
+    (f'{_LAYER}/cross_attention/out/bias', ('vector',)),
+    (f'{_LAYER}/mlp/dense_in/kernel', (None, 'mlp')),
+    (f'{_LAYER}/mlp/dense_in/bias', ('mlp',)),
+    (f'{_LAYER}/mlp/dense_out/kernel', ('mlp', None)),
+    (f'{_LAYER}/mlp/dense_out/bias', ('vector',)),
+    ('(predictor|values|logits)/dense_in/kernel', ('embed', 'mlp')),
+    ('(predictor|values|logits)/dense_in/bias', ('mlp',)),
+    ('predictor/dense_out/kernel', ('mlp', 'embed')),
+    ('predictor/dense_out/bias', ('vector',)),
+    ('(values|logits)/dense_out/kernel', ('mlp', None)),
+    ('(values|logits)/dense_out/bias', (None,)),
+  )
+)
+
+TABLE: Table = (*VIT, *MAE, *MOOG, *READOUT, *MOOG_READOUT)
 
 Rules = Mapping[str, str | tuple[str, ...] | None]
 _RULES: contextvars.ContextVar[Rules | None] = contextvars.ContextVar(

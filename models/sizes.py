@@ -72,7 +72,7 @@ def get(name: str, **changes: int | None) -> Size:
   Raises:
     ValueError: no such size, or dimensions that do not fit together.
   """
-  choose('size', name, SIZES)
+  choose('model.size', name, SIZES)
   changes = {k: v for k, v in changes.items() if v is not None}
   if not changes:
     return SIZES[name]

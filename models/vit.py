@@ -113,8 +113,8 @@ class Backbone:
       ValueError: no such `dtype`, `remat`, `attention` or `positions`, or the
         patch does not divide the clip.
     """
-    choose('dtype', self.dtype, DTYPES)
-    choose('remat', self.remat, REMAT)
+    choose('model.dtype', self.dtype, DTYPES)
+    choose('model.remat', self.remat, REMAT)
     patches.grid(self.clip, self.patch)
     start_of(self.positions, self.grid)
     resolve(self.attention, self.tokens)

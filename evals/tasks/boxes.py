@@ -16,10 +16,16 @@ from jaxtyping import Array, Bool, Float
 from data import draw
 from evals import metrics
 from evals.metrics.boxes import giou
+from models.choices import choose
+from models.moog_readout import (
+  ConditionalAutoregressiveReadout,
+  RecurrentHead,
+)
 from models.objective import Batch
-from models.readout import AttentionReadout
+from models.readout import AttentionReadout, Head
 
 _Boxes = Float[Array, 'b o t 4']
+READOUTS = ('attention', 'recurrent')
 _OFFSET = 0.1  # unit of a residual: a head that is not trained gives about 1
 
 # Of the error of a coordinate, in the unit of the picture.
@@ -37,6 +43,7 @@ def make(
   loss: str = 'smooth_l1',
   giou_weight: float = 0.5,
   residual: bool = False,
+  readout: str = 'attention',
   width: int = 1024,
   heads: int = 4,
   **head,
@@ -51,19 +58,21 @@ def make(
     residual: predict the offset from the query box, in tenths of the picture,
       so that training starts near boxes that stand still (ours, for short
       runs). The published head predicts the coordinates themselves.
+    readout: the head: 'attention' is that of 4DS and of the published MooG
+      weights; 'recurrent' MooG's conditional autoregressive one (512 wide),
+      here without logits: what it says of boxes beside them is not public.
     width: of the head.
     heads: attention heads of the head.
-    **head: query_std, dtype and attention of `AttentionReadout`.
+    **head: query_std, dtype and attention of `AttentionReadout`; or layers,
+      head_dim, mlp, dtype and attention of `ConditionalAutoregressiveReadout`.
 
   Raises:
-    ValueError: an unknown loss.
+    ValueError: an unknown loss or head.
   """
-  if loss not in LOSSES:
-    raise ValueError(
-      f'task.loss={loss!r} does not exist: expected one of {", ".join(LOSSES)}.'
-    )
+  choose('task.loss', loss, LOSSES)
+  choose('task.readout', readout, READOUTS)
   options = dict(head, width=width, heads=heads)
-  return Boxes(loss, giou_weight, residual, options)
+  return Boxes(loss, giou_weight, residual, readout, options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,13 +82,14 @@ class Boxes:
   loss_name: str
   giou_weight: float
   residual: bool
+  readout: str
   options: Mapping[str, Any]  # of the head
   name = 'boxes'
   keys = ('boxes', 'boxes_visible')
   headline = ('iou', 'video_iou')
   lower_is_better = False
 
-  def head(self, clip: tuple[int, int, int]) -> AttentionReadout:
+  def head(self, clip: tuple[int, int, int]) -> Head:
     """One query per box, four outputs per frame.
 
     Raises:
@@ -89,6 +99,11 @@ class Boxes:
       raise ValueError(
         'task boxes needs clips of two frames or more, got 1: the first one '
         'is given'
+      )
+    if self.readout == 'recurrent':
+      return RecurrentHead(
+        ConditionalAutoregressiveReadout(values=4, logits=0, **self.options),
+        frames=clip[0],
       )
     return AttentionReadout(
       frames=clip[0], outputs=clip[0] * 4, conditioning=4, **self.options

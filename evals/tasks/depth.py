@@ -15,9 +15,12 @@ from jaxtyping import Array, Bool, Float
 
 from data import draw
 from evals import metrics
+from models.choices import choose
+from models.moog_readout import DenseHead, DenseReadout
 from models.objective import Batch
-from models.readout import AttentionReadout
+from models.readout import AttentionReadout, Head
 
+READOUTS = ('attention', 'dense')
 _Depth = Float[Array, 'b t h w 1']
 
 
@@ -41,6 +44,7 @@ def make(
   valid_range: Sequence[float] = (1e-3, 10.0),
   patch: Sequence[int] = (2, 8, 8),
   start: float = 0.0,
+  readout: str = 'attention',
   **head,
 ) -> 'Depth':
   """The task. Defaults are published, unless marked (ours).
@@ -53,22 +57,23 @@ def make(
     patch: frames, height and width that one query predicts.
     start: metres; what an untrained head predicts. 0 is as published; the
       middle of the range (ours, for short runs) saves the steps to get there.
+    readout: the head: 'attention' is that of 4DS; 'dense' MooG's, which decodes
+      each pixel of each frame (here all of them, in training too).
     **head: width, heads, query_std, dtype and attention of `AttentionReadout`,
-      whose defaults are the published 1024 and 16.
+      whose defaults are the published 1024 and 16; or layers, heads, head_dim,
+      mlp, dtype and attention of `DenseReadout`.
 
   Raises:
-    ValueError: an unknown loss, or an empty range.
+    ValueError: an unknown loss or head, or an empty range.
   """
-  if loss not in LOSSES:
-    raise ValueError(
-      f'task.loss={loss!r} does not exist: expected one of {", ".join(LOSSES)}.'
-    )
+  choose('task.loss', loss, LOSSES)
   low, high = valid_range
   if not 0 < low < high:
     raise ValueError(
       f'task.valid_range must be 0 < low < high, in metres, got {low}, {high}.'
     )
-  return Depth(loss, (low, high), tuple(patch), start, head)
+  choose('task.readout', readout, READOUTS)
+  return Depth(loss, (low, high), tuple(patch), start, readout, head)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,13 +84,14 @@ class Depth:
   valid_range: tuple[float, float]
   patch: tuple[int, int, int]
   start: float
+  readout: str
   options: Mapping[str, Any]  # of the head
   name = 'depth'
   keys = ('depth',)
   headline = ('abs_rel', 'delta1')
   lower_is_better = True
 
-  def head(self, clip: tuple[int, int, int]) -> AttentionReadout:
+  def head(self, clip: tuple[int, int, int]) -> Head:
     """One query per patch; one output per pixel of it.
 
     Raises:
@@ -95,6 +101,10 @@ class Depth:
       raise ValueError(
         f'task.patch={self.patch} must divide the clip (frames, height, '
         f'width)={tuple(clip)}.'
+      )
+    if self.readout == 'dense':
+      return DenseHead(
+        DenseReadout(**self.options), tuple(clip), self.patch, self.start
       )
     return AttentionReadout(
       frames=clip[0],

@@ -23,13 +23,19 @@ from jaxtyping import Array, Bool, Float, Int
 from data import draw
 from evals import metrics
 from evals.metrics.tracks import MODES
+from models.choices import choose
+from models.moog_readout import (
+  ConditionalAutoregressiveReadout,
+  RecurrentHead,
+)
 from models.objective import Batch
-from models.readout import AttentionReadout
+from models.readout import AttentionReadout, Head
 
 FRAMES = 2  # that one copy of a query predicts
 # Of the distance, of `visible` and of `certain`: those of SciVid, which trains
 # the published head on MOVi-E.
 WEIGHTS = 100.0, 0.1, 0.1
+READOUTS = ('attention', 'recurrent')
 _OFFSET = 0.1  # unit of a residual: a head that is not trained gives about 1
 
 
@@ -52,6 +58,7 @@ def make(
   certain_within: float = 6.0,
   query_frames: bool = False,
   mode: str = 'first',
+  readout: str = 'attention',
   width: int = 1024,
   heads: int = 8,
   **head,
@@ -70,23 +77,24 @@ def make(
     mode: of `metrics.track_sums`: which frames are judged. Of queries in frame
       0 both modes are one. Official numbers of Perception Test are made by code
       whose 'first' is in fact 'strided'.
+    readout: the head: 'attention' is that of 4DS and of the published MooG
+      weights; 'recurrent' MooG's conditional autoregressive one (512 wide).
     width: of the head.
     heads: attention heads of the head.
-    **head: query_std, dtype and attention of `AttentionReadout`.
+    **head: query_std, dtype and attention of `AttentionReadout`; or layers,
+      head_dim, mlp, dtype and attention of `ConditionalAutoregressiveReadout`.
 
   Raises:
-    ValueError: no distance to be certain within, or an unknown mode.
+    ValueError: no distance to be certain within, or an unknown mode or head.
   """
   if certain_within <= 0:
     raise ValueError(
       f'task.certain_within={certain_within} must be above 0, in pixels'
     )
-  if mode not in MODES:
-    raise ValueError(
-      f'task.mode={mode!r} does not exist: expected one of {", ".join(MODES)}'
-    )
+  choose('task.mode', mode, MODES)
+  choose('task.readout', readout, READOUTS)
   options = dict(head, width=width, heads=heads)
-  return Points(residual, certain_within, query_frames, mode, options)
+  return Points(residual, certain_within, query_frames, mode, readout, options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +105,7 @@ class Points:
   certain_within: float
   query_frames: bool
   mode: str
+  readout: str
   options: Mapping[str, Any]  # of the head
   name = 'points'
   headline = ('average_jaccard', 'position_accuracy', 'occlusion_accuracy')
@@ -108,7 +117,7 @@ class Points:
     asked = ('query_frames',) if self.query_frames else ()
     return ('tracks', 'tracks_visible', *asked)
 
-  def head(self, clip: tuple[int, int, int]) -> AttentionReadout:
+  def head(self, clip: tuple[int, int, int]) -> Head:
     """One query per point, in as many copies as the clip has pairs of frames.
 
     Raises:
@@ -118,6 +127,13 @@ class Points:
       raise ValueError(
         f'task points needs clips of an even number of frames, got {clip[0]}: '
         f'each copy of a query predicts {FRAMES}'
+      )
+    if self.readout == 'recurrent':
+      return RecurrentHead(
+        ConditionalAutoregressiveReadout(values=2, logits=2, **self.options),
+        frames=clip[0],
+        copies=clip[0] // FRAMES,
+        timed=self.query_frames,
       )
     return AttentionReadout(
       frames=clip[0],

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 from data import draw
 from evals import metrics
 from evals.metrics.pose import nearest_rotation, rotation_angle
+from models.choices import choose
 from models.objective import Batch
 from models.readout import AttentionReadout
 
@@ -50,11 +51,7 @@ def make(
   Raises:
     ValueError: an unknown start, a scale that is not positive, or no bin.
   """
-  if start not in STARTS:
-    raise ValueError(
-      f'task.start={start!r} does not exist: expected one of '
-      f'{", ".join(STARTS)}.'
-    )
+  choose('task.start', start, STARTS)
   if scale <= 0:
     raise ValueError(f'task.scale={scale} must be above 0')
   if bins < 1:

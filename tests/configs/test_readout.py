@@ -2,10 +2,13 @@
 
 import inspect
 
+import jax
+import numpy as np
 import pytest
 
 from configs import readout as recipe
 from evals import readout, task
+from evals import task as task_lib
 from train import optim
 
 
@@ -61,11 +64,35 @@ def test_learning_rates_are_joined_by_plus_signs():
   assert len(recipe.get_config('recipe=paper,finetune=0.1').lrs) == 1
 
 
+def test_moogs_own_heads_have_their_published_sizes():
+  config = recipe.get_config(
+    'task=all,data=movi,data.path=x,head=moog'
+  ).to_dict()
+  tokens = jax.ShapeDtypeStruct((1, 8, 5, 512), np.float32)
+  counts = {}
+  for name in ('points', 'boxes', 'depth'):
+    task = task_lib.make(name, **config['tasks'][name])
+    head = task.head((8, 128, 128))
+    asked = {'points': 2, 'boxes': 4}.get(name)
+    asked = asked and jax.ShapeDtypeStruct((1, 3, asked), np.float32)
+    made = jax.eval_shape(head.init, jax.random.key(0), tokens, asked)
+    counts[name] = sum(x.size for x in jax.tree.leaves(made))
+  assert counts['points'] == 11_324_804
+  assert counts['depth'] == 10_434_817
+  # The values of two more coordinates, a wider query, and no logits.
+  fewer = 512 * 512 + 512 + 512 * 2 + 2
+  more = 2 * 513 + 2 * 32 * 512
+  assert counts['boxes'] == 11_324_804 - fewer + more
+  assert config['tasks']['pose']['width'] == 1024
+
+
 def test_clear_errors():
   with pytest.raises(ValueError, match="did you mean 'depth'"):
     recipe.get_config('task=depht')
   with pytest.raises(ValueError, match='expected one of paper, laptop'):
     recipe.get_config('recipe=desktop')
+  with pytest.raises(ValueError, match='expected one of attention, moog'):
+    recipe.get_config('head=mog')
   with pytest.raises(ValueError, match="did you mean 'task'"):
     recipe.get_config('tsk=depth')
   with pytest.raises(ValueError, match="lr='fast' must be of type float"):

@@ -75,9 +75,11 @@ def test_a_job_of_it_answers_as_the_file_does(run, paths):
   np.testing.assert_allclose(got, model(video), atol=1e-5)
 
 
-def test_predict_draws_its_depth(run, tmp_path):
-  film, out = tmp_path / 'in.mp4', tmp_path / 'out.mp4'
-  with av.open(str(film), 'w') as file:
+@pytest.fixture(scope='module')
+def film(tmp_path_factory):
+  """Eight frames, 40 x 100: a window of six, and two."""
+  path = str(tmp_path_factory.mktemp('film') / 'in.mp4')
+  with av.open(path, 'w') as file:
     stream = file.add_stream('libx264', rate=12)
     stream.height, stream.width, stream.pix_fmt = 40, 100, 'yuv420p'
     for level in range(0, 160, 20):
@@ -85,10 +87,15 @@ def test_predict_draws_its_depth(run, tmp_path):
       frame = av.VideoFrame.from_ndarray(picture, 'rgb24')
       file.mux(stream.encode(frame))
     file.mux(stream.encode(None))
+  return path
+
+
+def test_predict_draws_its_depth(run, film, tmp_path):
+  out = tmp_path / 'out.mp4'
   found = predict_run.predict(
     readout=f'{run}/heads/depth',
     checkpoint=run,
-    video=str(film),
+    video=film,
     out=str(out),
   )
   assert found['frames'] == 8
@@ -109,7 +116,9 @@ def test_a_readout_of_it_is_trained(run, tmp_path):
   assert result['tasks']['depth']['clips'] == 8
 
 
-def test_moog_and_its_heads_are_converted_and_exported(paths, tmp_path):
+def test_moog_and_its_heads_are_converted_run_and_exported(
+  paths, film, tmp_path
+):
   path = layouts.save(tmp_path / 'moog.npz', layouts.moog(decoder=True))
   out, heads = str(tmp_path / 'run'), [paths['points'], paths['boxes']]
   convert.convert(path, out, heads=heads, **recipes())
@@ -118,6 +127,15 @@ def test_moog_and_its_heads_are_converted_and_exported(paths, tmp_path):
   for task in ('points', 'boxes'):
     convert.export(f'{out}/heads/{task}', str(tmp_path / f'{task}.npz'))
     same(tmp_path / f'{task}.npz', paths[task])
+    found = predict_run.predict(
+      readout=f'{out}/heads/{task}',
+      checkpoint=out,
+      video=film,
+      out=str(tmp_path / f'{task}.mp4'),
+    )
+    assert found['frames'] == 8
+    assert len(found['windows']) == 2
+    assert task in found['windows'][0]
   config, _ = predict_run.finished(f'{out}/heads/points')
   assert job.make_objective(config).backbone.frames == layouts.T
 

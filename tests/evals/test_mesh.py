@@ -16,18 +16,21 @@ from train import mesh as mesh_lib
 SMALL = {'width': 16, 'heads': 2}
 
 
-@pytest.fixture(scope='module')
-def scored(tiny_config, tmp_path_factory):
+@pytest.fixture(scope='module', params=['attention', 'moog'])
+def scored(request, tiny_config, tmp_path_factory):
   """(facts, sums) of all tasks, by mesh, with the same parameters."""
   folder = tmp_path_factory.mktemp('run')
   config = tiny_config()
   (folder / 'config.json').write_text(json.dumps(config))
-  recipe = recipes.get_config('task=all,data=world').to_dict()
+  tasks = 'all' if request.param == 'attention' else 'depth+points+boxes'
+  recipe = recipes.get_config(
+    f'task={tasks},data=world,head={request.param}'
+  ).to_dict()
   recipe['data'] |= {'batch_size': 8, 'workers': 0}
   # The last batch holds three clips, and five that are read again.
   recipe['data']['sources']['world'] |= {'test_clips': 11}
   for options in recipe['tasks'].values():
-    options |= SMALL
+    options |= {key: x for key, x in SMALL.items() if key in options}
   config = resolve(recipe, checkpoint=str(folder), random_init=True)
   objective = job.make_objective(config)
   data = {**config['data'], 'shuffle': False}
@@ -56,6 +59,8 @@ def scored(tiny_config, tmp_path_factory):
 def test_sums_of_each_clip_are_those_of_one_device(scored, task):
   """Within 1e-4 of each sum, and of 1 where it is smaller."""
   (facts, one), (other_facts, other) = scored['one'], scored['eight']
+  if task not in facts:
+    pytest.skip('MooG has no head of its own for this task')
 
   def check(got, want):
     assert len(want) > 1

@@ -5,7 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from models.moog_readout import ConditionalAutoregressiveReadout, DenseReadout
+from models.moog_readout import (
+  ConditionalAutoregressiveReadout,
+  DenseHead,
+  DenseReadout,
+  RecurrentHead,
+)
 from models.readout import fourier
 from tests.models import moog_reference as reference
 
@@ -133,3 +138,48 @@ def test_the_dense_readout_decodes_each_frame_from_its_tokens():
     np.asarray(features[1, 3], np.float64), numbers['reader'], place, 2
   )
   np.testing.assert_allclose(got[1, 3].reshape(-1, 1), want, atol=2e-4)
+
+
+def test_a_head_gives_the_answers_copy_by_copy():
+  """Two copies of a query, of three frames each; the frame may be asked for."""
+  features, asked = inputs(t=6)
+  head = RecurrentHead(small(), frames=6, copies=2)
+  params = {'params': params_of(small(), features, asked)}
+  want = small().apply(params, features, asked)
+  got = np.asarray(head.apply(params, features, asked))
+  numbers = np.concatenate([want.values, want.logits], axis=-1)
+  assert got.shape == (2, 3 * 2, 3 * 6)
+  for t in range(6):
+    for query in range(3):
+      copy, place = divmod(t, 3)
+      np.testing.assert_allclose(
+        got[:, 2 * query + copy, 6 * place : 6 * place + 6],
+        numbers[:, t, query],
+        atol=1e-5,
+      )
+  frames = jnp.asarray([[0, 2, 5], [1, 4, 3]])
+  timed = RecurrentHead(small(), frames=6, timed=True)
+  when = (frames[..., None] + 0.5) / 6
+  got = timed.apply(
+    params, features, jnp.concatenate([asked, when], axis=-1)
+  ).reshape(2, 3, 6, 6)
+  want = small().apply(params, features, asked, frames)
+  np.testing.assert_allclose(
+    got[..., :4], np.swapaxes(want.values, 1, 2), atol=1e-5
+  )
+
+
+def test_a_dense_head_gives_all_pixels_patch_by_patch():
+  features, _ = inputs(t=2)
+  reader = DenseReadout(outputs=1, layers=1, heads=2, head_dim=4, mlp=8)
+  head = DenseHead(reader, (2, 4, 6), (2, 2, 3), bias=3.0)
+  params = head.init(jax.random.key(0), features, None)
+  got = np.asarray(head.apply(params, features, None))
+  rows = jnp.broadcast_to(jnp.arange(4), (2, 2, 4))
+  columns = jnp.broadcast_to(jnp.arange(6), (2, 2, 6))
+  want = reader.apply(params, features, rows, columns, (4, 6))
+  assert got.shape == (2, 4, 12)
+  # The last patch: rows 2 and 3, columns 3 to 5, of both frames.
+  np.testing.assert_allclose(
+    got[:, 3].reshape(2, 2, 2, 3), 3 + want[:, :, 2:, 3:, 0], atol=1e-5
+  )

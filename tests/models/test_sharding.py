@@ -7,6 +7,12 @@ import pytest
 from jax.sharding import AxisType, PartitionSpec
 
 from models import distill, mae, moog, sharding, sizes
+from models.moog_readout import (
+  ConditionalAutoregressiveReadout,
+  DenseHead,
+  DenseReadout,
+  RecurrentHead,
+)
 
 CLIPS = {'video': jax.ShapeDtypeStruct((2, 16, 224, 224, 3), np.uint8)}
 
@@ -45,6 +51,25 @@ def test_the_table_covers_moog_and_no_row_is_idle():
     sharding.logical_axes(params)
     used |= {sharding.TABLE[sharding.row_of(name)] for name in names(params)}
   assert used == set(sharding.MOOG)
+
+
+def test_the_table_covers_moogs_heads_and_no_row_is_idle():
+  inner = {'layers': 1, 'heads': 2, 'head_dim': 4, 'mlp': 8}
+  recurrent = ConditionalAutoregressiveReadout(values=2, width=16, **inner)
+  heads = {
+    'points': RecurrentHead(recurrent, frames=4),
+    'depth': DenseHead(DenseReadout(**inner), (4, 16, 16), (2, 8, 8)),
+  }
+  tokens = jnp.zeros((1, 4, 3, 6))
+  asked = {'points': jnp.zeros((1, 2, 2)), 'depth': None}
+  made = {
+    name: head.init(jax.random.key(0), tokens, asked[name])['params']
+    for name, head in heads.items()
+  }
+  params = {'heads': jax.tree.map(lambda x: x[None], made)}
+  sharding.logical_axes(params)
+  used = {sharding.TABLE[sharding.row_of(name)] for name in names(params)}
+  assert used >= set(sharding.MOOG_READOUT)
 
 
 def test_the_axes_that_matter():

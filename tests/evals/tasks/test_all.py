@@ -13,8 +13,17 @@ OPTIONS = {'width': 32, 'heads': 2}
 OWN = {'classify': {'classes': 16}}
 
 
-def _make(name):
-  return task_lib.make(name, **OPTIONS, **OWN.get(name, {}))
+READER = {'layers': 1, 'heads': 2, 'head_dim': 8, 'mlp': 16}
+# MooG's own heads.
+MOOG = {
+  'boxes': {**READER, 'width': 16, 'readout': 'recurrent'},
+  'depth': {**READER, 'readout': 'dense'},
+  'points': {**READER, 'width': 16, 'readout': 'recurrent'},
+}
+
+
+def _make(name, options=OPTIONS):
+  return task_lib.make(name, **options, **OWN.get(name, {}))
 
 
 @pytest.fixture(scope='module')
@@ -35,9 +44,12 @@ def batch():
   }
 
 
-@pytest.mark.parametrize('name', task_lib.names())
-def test_every_task_trains_scores_and_draws_the_world(name, batch):
-  task = _make(name)
+@pytest.mark.parametrize(
+  ('name', 'options'),
+  [*((name, OPTIONS) for name in task_lib.names()), *MOOG.items()],
+)
+def test_every_task_trains_scores_and_draws_the_world(name, options, batch):
+  task = _make(name, options)
   assert isinstance(task, task_lib.Task)
   assert task.name == name
   head, asked = task.head(CLIP), task.queries(batch)
