@@ -5,8 +5,9 @@ SEED ?= 0
 RUN ?= runs/quickstart
 REPORT ?= report
 LR ?= 3e-3
+STEPS ?= 400
 PY := $(VENV)/bin/python
-READOUTS := --config=configs/readout.py:task=all,data=world,seed=$(SEED),lr=$(LR),cache=runs/features
+READOUTS := --config=configs/readout.py:task=all,data=world,seed=$(SEED),lr=$(LR),steps=$(STEPS),cache=runs/features
 
 .PHONY: quickstart seeds test test-slow lint
 
@@ -19,12 +20,12 @@ quickstart: $(VENV)/.installed
 	$(PY) -m evals $(READOUTS) --checkpoint=$(RUN) --workdir=$(RUN)/readouts/all-random --random_init
 	$(PY) -m evals.report $(RUN) --out=$(REPORT)
 
-# The quickstart with three seeds, learning rates of readouts chosen on
-# validation clips.
+# The quickstart with three seeds, and readouts of its recipe's whole length, with
+# a learning rate chosen on validation clips.
 seeds: $(VENV)/.installed
-	$(MAKE) quickstart LR=3e-3+1e-2 SEED=0 RUN=runs/seed-0
-	$(MAKE) quickstart LR=3e-3+1e-2 SEED=1 RUN=runs/seed-1
-	$(MAKE) quickstart LR=3e-3+1e-2 SEED=2 RUN=runs/seed-2
+	$(MAKE) quickstart LR=3e-3+1e-2 STEPS=600 SEED=0 RUN=runs/seed-0
+	$(MAKE) quickstart LR=3e-3+1e-2 STEPS=600 SEED=1 RUN=runs/seed-1
+	$(MAKE) quickstart LR=3e-3+1e-2 STEPS=600 SEED=2 RUN=runs/seed-2
 	$(PY) -m evals.report runs/seed-0 runs/seed-1 runs/seed-2 --out=$(REPORT)
 
 test: lint

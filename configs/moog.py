@@ -46,6 +46,7 @@ PUBLISHED = {
   'mlp': 2048,
   'encoder_bases': 20,
   'decoder_bases': 16,
+  'start': 'noise',
   'start_std': 1e-4,
   'loss_gradient': False,
   'stop_gradient': 0.0,

@@ -35,7 +35,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
         'width': WIDTH,
         # Large patches, half of them seen: motion is then within a patch, and
         # near every hidden patch something of its past or future is seen. With
-        # patches of 8 and 75% hidden it takes twice as long to be learned.
+        # patches of 8 and 75% hidden, motion is learned late, if at all.
         'patch': (2, 12, 12),
         'output_patch': (4, 12, 12),
         'mask': 'random',

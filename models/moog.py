@@ -31,6 +31,7 @@ CHOICES = {
   'decode': ('predicted', 'carried'),
   'read': ('both', 'corrected'),
   'layout': ('free', 'grid', 'grid_recurrent'),
+  'start': ('noise', 'learned'),
   'dtype': ('float32', 'bfloat16'),
   'remat': tuple(REMAT),
 }
@@ -61,6 +62,7 @@ def make(
   mlp: int = 2048,
   encoder_bases: int = 20,
   decoder_bases: int = 16,
+  start: str = 'noise',
   start_std: float = 1e-4,
   loss_gradient: bool = False,
   stop_gradient: float = 0.0,
@@ -102,7 +104,11 @@ def make(
     mlp: hidden width of every MLP.
     encoder_bases: wavelengths of a place, along each axis.
     decoder_bases: of the same.
-    start_std: of the noise that tokens start as.
+    start: what tokens are before the first frame: 'noise', drawn anew for each
+      clip, so that a token learns at each clip anew what it stands for; or
+      'learned' embeddings, so that it may know beforehand (ours: short runs do
+      not learn the former).
+    start_std: of the noise, or of the embeddings before they are trained.
     loss_gradient: tell the corrector the gradient of the frame's error by the
       predicted state.
     stop_gradient: probability that no gradient flows back from one frame to
@@ -122,7 +128,8 @@ def make(
   given = {'strides': strides and tuple(strides), 'positions': positions}
   given |= {'norm': norm, 'decode': decode, 'read': read}
   given = {k: v for k, v in given.items() if v is not None}
-  named = {'variant': variant, 'layout': layout, 'dtype': dtype, 'remat': remat}
+  named = {'variant': variant, 'layout': layout, 'start': start}
+  named |= {'dtype': dtype, 'remat': remat}
   for option, name in {**named, **given}.items():
     if option in CHOICES:
       choose(f'model.{option}', name, CHOICES[option])
@@ -139,6 +146,7 @@ def make(
       layout=layout,
       size=(height, width),
       state=(tokens, dim),
+      learned_start=start == 'learned',
       start_std=start_std,
       encoder=Encoder(
         channels=tuple(channels),

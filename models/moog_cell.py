@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.nn import initializers
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, Shaped
 
 from models import patches
@@ -17,6 +18,7 @@ from models.layers import LayerNorm
 from models.moog_frames import Decoder, Encoder
 from models.moog_layers import Linear, Transformer
 from models.objective import Params
+from models.positions import Learned
 
 State = Float[Array, 'b s d']
 
@@ -91,7 +93,8 @@ class Cell:
     layout: 'free' tokens; or 'grid' and 'grid_recurrent', see `moog.make`.
     size: height and width of a frame, pixels.
     state: tokens, and their width.
-    start_std: of the noise that tokens start as.
+    learned_start: whether tokens start as learned embeddings, or as noise.
+    start_std: of either, before training.
     encoder: of frames.
     predictor: of the next state.
     corrector: of the predicted state.
@@ -104,6 +107,7 @@ class Cell:
   layout: str
   size: tuple[int, int]
   state: tuple[int, int]
+  learned_start: bool
   start_std: float
   encoder: Encoder
   predictor: Transformer
@@ -146,6 +150,11 @@ class Cell:
     return LayerNorm(epsilon=1e-4, use_bias=False)
 
   @property
+  def _start(self) -> Learned:
+    tokens, width = self.state
+    return Learned((tokens,), width, initializers.normal(self.start_std))
+
+  @property
   def _gradient(self) -> Linear:
     return Linear((self.state[1],))
 
@@ -159,7 +168,7 @@ class Cell:
     state = jnp.zeros((1, *self.state))
     pair = jnp.concatenate([state, state], axis=-1)
     place = jnp.zeros((1, 1), jnp.int32)
-    keys = iter(jax.random.split(rng, 7))
+    keys = iter(jax.random.split(rng, 8))
     seen, encoder = self.encoder.init_with_output(next(keys), frame)
     made = {
       'encoder': encoder,
@@ -170,6 +179,8 @@ class Cell:
       'decoder': self.decoder.init(next(keys), state, place, place, self.size),
       'state_norm': self._norm.init(next(keys), state),
     }
+    if self.learned_start:
+      made['start'] = self._start.init(next(keys))
     if self.loss_gradient:
       made['gradient'] = self._gradient.init(next(keys), pair)
     if self.layout != 'free':
@@ -180,9 +191,13 @@ class Cell:
     return {name: part['params'] for name, part in made.items()}
 
   def start(self, params: Params, keys: Key[Array, 'b']) -> State:
-    """The tokens before the first frame: noise, one draw for every key."""
-    noise = jax.vmap(lambda key: jax.random.normal(key, self.state))(keys)
-    state = self.start_std * noise
+    """The tokens before the first frame, for every key: a draw, if of noise."""
+    if self.learned_start:
+      table = self._start.apply({'params': params['start']})
+      state = jnp.broadcast_to(table, (*keys.shape, *self.state))
+    else:
+      noise = jax.vmap(lambda key: jax.random.normal(key, self.state))(keys)
+      state = self.start_std * noise
     if self.variant.norm == 'corrected':
       return self._normalise(params, state)
     return state

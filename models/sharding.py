@@ -98,6 +98,7 @@ MOOG: Table = (
   ('decoder/output/kernel', ('embed', None)),
   ('decoder/output/bias', (None,)),
   ('state_norm/scale', ('vector',)),
+  ('start/embeddings', (None, 'embed')),
   ('(gradient|fuse)/kernel', (None, 'embed')),
   ('(gradient|fuse)/bias', ('vector',)),
 )

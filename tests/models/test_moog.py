@@ -474,3 +474,23 @@ def test_the_places_of_pixels_are_those_of_a_compiled_linspace():
     return jnp.sin(jnp.concatenate([angle, angle + jnp.pi / 2], -1))
 
   np.testing.assert_allclose(published(), grid_fourier(12, 20, 20), atol=1e-6)
+
+
+def test_tokens_may_start_as_learned_embeddings(batch):
+  """Alike for every clip, and trained; then all is as with such noise."""
+  learned, noise = small(start='learned'), small()
+  params = params_of(learned, batch)
+  tokens = params['start']['embeddings']
+  assert tokens.shape == (7, 10)
+  keys = jax.random.split(jax.random.key(3), 2)
+  start = learned.cell.start(params, keys)
+  np.testing.assert_array_equal(start[0], start[1])
+  np.testing.assert_allclose(
+    learned.features(params, batch['video']).tokens,
+    noise.features(
+      params, batch['video'], state=jnp.repeat(start[:1], 3, axis=0)
+    ).tokens,
+    atol=1e-5,
+  )
+  slope = jax.grad(lambda p: learned.loss(p, batch, keys[0])[0])(params)
+  assert jnp.abs(slope['start']['embeddings']).max() > 0

@@ -43,7 +43,7 @@ def test_the_table_covers_distillation():
 
 def test_the_table_covers_moog_and_no_row_is_idle():
   options = [{}, {'variant': 'B'}, {'loss_gradient': True}]
-  options += [{'layout': 'grid_recurrent'}]
+  options += [{'layout': 'grid_recurrent'}, {'start': 'learned'}]
   clips = {'video': jax.ShapeDtypeStruct((2, 8, 128, 128, 3), np.uint8)}
   used = set()
   for each in options:
