@@ -5,7 +5,7 @@ SEED ?= 0
 RUN ?= runs/quickstart
 REPORT ?= report
 LR ?= 3e-3
-STEPS ?= 400
+STEPS ?= 300
 PY := $(VENV)/bin/python
 READOUTS := --config=configs/readout.py:task=all,data=world,seed=$(SEED),lr=$(LR),steps=$(STEPS),cache=runs/features
 

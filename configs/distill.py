@@ -10,8 +10,9 @@
 The teacher is a published file, or the folder of a run of `configs/mae.py` of
 `teacher_size`; the student may start from one as well
 (`--config.init_from.path=B.npz`). On the world it is what `make quickstart`
-left in runs/quickstart, and the student has a sixth of its parameters: five
-minutes on two cores. On videos a student B of a teacher e: not run.
+left in runs/quickstart, and the student has a fifth of its parameters. Expected
+numbers: not run, neither on the world nor a student B of a teacher e on videos.
+Readouts of the student: `python -m evals --checkpoint=RUN`.
 """
 
 from ml_collections import ConfigDict, config_dict

@@ -32,6 +32,7 @@ RowRange = tuple[int, int]
 # Up to so many records an order is listed: `index_shuffle` looks for one among
 # 65,536 positions, which takes it 2 ms where there are ten records.
 _LISTED = 4096
+_SHORT = 512  # records
 _SUBSTITUTES = 3  # records tried in place of a bad one before giving up
 # The same where any number may be bad: a test list may be half of them.
 _ALL_SUBSTITUTES = 64
@@ -106,6 +107,21 @@ def make(
     substitutes=_SUBSTITUTES if max_bad is not None else _ALL_SUBSTITUTES,
   )
   return Pipeline(examples, workers=workers, max_bad=max_bad)
+
+
+def once(*, workers: int = 0, **options) -> 'Pipeline':
+  """A split to be read through once, in order, whatever `shuffle` says.
+
+  A short one is read in this process: starting workers takes longer.
+
+  Args:
+    workers: see `make`.
+    **options: of `make`.
+  """
+  made = make(**{**options, 'shuffle': False}, workers=workers)
+  if len(made) <= _SHORT:
+    made.workers = 0
+  return made
 
 
 class Examples:

@@ -128,8 +128,8 @@ def fill(
   whole = NamedSharding(mesh, PartitionSpec())
   forward = jax.jit(objective.tokens, out_shardings=whole)
   for split in missing:
-    data = direct(config) | {'keys': ['video'], 'shuffle': False}
-    data = pipeline.make(split=split, **data)
+    data = direct(config) | {'keys': ['video']}
+    data = pipeline.once(split=split, **data)
     features.write(folder, split, _batches(forward, params, data, mesh, split))
 
 

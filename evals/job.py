@@ -108,8 +108,8 @@ def _run(config: Config, workdir: str) -> Config | None:
     facts, unknown = score.facts_of(objective, label_pipeline(config), mesh)
     validated = None
     if len(config['lrs']) > 1:
-      data = {**config['data'], 'shuffle': False, 'max_bad': None}
-      validation = pipeline.make(split='validation', **data)
+      data = {**config['data'], 'max_bad': None}
+      validation = pipeline.once(split='validation', **data)
       validated = score.run(
         objective, params, facts, validation, mesh, pictures=0
       )
@@ -178,10 +178,10 @@ def test_pipeline(config: Mapping[str, Any]) -> pipeline.Pipeline:
   sources = config['test_sources'] or config['data']['sources']
   # Pictures show the video, also where its features are cached.
   keys = dict.fromkeys(('video', *config['data']['keys']))
-  data = {'shuffle': False, 'sources': sources, 'keys': list(keys)}
+  data = {'sources': sources, 'keys': list(keys)}
   # `score.run` drops what cannot be read, and result.json lists it.
   data['max_bad'] = None
-  return pipeline.make(split='test', **{**config['data'], **data})
+  return pipeline.once(split='test', **{**config['data'], **data})
 
 
 def label_pipeline(config: Mapping[str, Any]) -> pipeline.Pipeline:

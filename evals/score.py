@@ -12,6 +12,7 @@ from evals import labels, metrics
 from evals.metrics import Sums
 from evals.readout import Readout
 from models.objective import Params
+from train import start
 from train.feed import Feed
 
 
@@ -59,6 +60,7 @@ def run(
     batch = {key: value[:pictures] for key, value in batch.items()}
     return objective.predict(params, batch), batch
 
+  options = start.options_of_programs_run_once()
   measure = jax.jit(measure, out_shardings=whole)
   count, size = len(data), data.batch_size
   sums, kept, reports = [], ({}, {}), []
@@ -67,8 +69,8 @@ def run(
       batch = feed.next()
       sums.append(measure(params, facts, batch))
       if number == 0 and pictures:
-        kept = jax.jit(first, out_shardings=whole)(params, batch)
-        kept = jax.device_get(kept)
+        draw = jax.jit(first, out_shardings=whole, compiler_options=options)
+        kept = jax.device_get(draw(params, batch))
   sums = jax.tree.map(
     lambda *batches: np.concatenate(batches)[:count], *jax.device_get(sums)
   )
@@ -111,7 +113,8 @@ def facts_of(
   def measure(batch):
     return objective.facts(batch), labels.counts(objective, batch)
 
-  measure = jax.jit(measure, out_shardings=whole)
+  options = start.options_of_programs_run_once()
+  measure = jax.jit(measure, out_shardings=whole, compiler_options=options)
   total, counted, reports = None, [], []
   batches = max(1, min(clips, len(data)) // data.batch_size)
   with Feed(data, mesh, start=0, on_bad=reports.append) as feed:
