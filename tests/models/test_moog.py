@@ -478,7 +478,7 @@ def test_the_places_of_pixels_are_those_of_a_compiled_linspace():
 
 def test_tokens_may_start_as_learned_embeddings(batch):
   """Alike for every clip, and trained; then all is as with such noise."""
-  learned, noise = small(start='learned'), small()
+  learned, noise = make(start='learned'), make()
   params = params_of(learned, batch)
   tokens = params['start']['embeddings']
   assert tokens.shape == (7, 10)
