@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+from train import start
+
 PROGRAM = """
 import resource
 import numpy as np
@@ -27,31 +29,14 @@ print(second, usage().ru_maxrss - peak)
 """
 
 
-STEPS = """
-import resource
-from train import start
-start.up('')
-import jax
-import jax.numpy as jnp
-x = jnp.ones((2048, 2048))
-@jax.jit
-def step(x):
-  y = jnp.concatenate([x * i for i in range(8)])  # a temporary of 128 MiB
-  return jax.lax.optimization_barrier(y)[::8] * 2
-for _ in range(6):
-  jax.block_until_ready(step(x))
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(10):
-  jax.block_until_ready(step(x))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-
-
-def test_the_temporaries_of_a_step_are_too():
-  run = [sys.executable, '-c', STEPS]
-  done = subprocess.run(run, capture_output=True, text=True, check=True)
-  # Of 10 x 32,768 and more; the heap may still grow once or twice.
-  assert int(done.stdout) < 100_000
+def test_the_heap_is_set_up_before_the_backend_starts_its_threads(monkeypatch):
+  order = []
+  monkeypatch.setattr(start.heap, 'keep', lambda: order.append('keep'))
+  monkeypatch.setattr(
+    start.jax, 'default_backend', lambda: order.append('backend') or 'cpu'
+  )
+  start.up('')
+  assert order == ['keep', 'backend']
 
 
 def test_freed_memory_is_used_again_without_page_faults():
