@@ -8,12 +8,11 @@ else runs slows both. Install the peer with `pip install --group peers`.
 
 import importlib.util
 import statistics
-import subprocess
 import sys
-import time
 
 from absl import flags
 
+from launch import turns
 from train import command
 
 _ROUNDS = flags.DEFINE_integer('rounds', 11, 'Timed steps of each.')
@@ -21,7 +20,6 @@ _CLIPS = flags.DEFINE_integer('clips', 2, 'Clips per step.')
 _PYTHON = flags.DEFINE_string(
   'python', sys.executable, 'Interpreter that has torch and transformers.'
 )
-_REST_SEC = 0.3  # threads that spin for work have stopped by then
 
 
 def peer_flops(clips: int, visible: int) -> dict[str, float]:
@@ -46,12 +44,8 @@ def peer_flops(clips: int, visible: int) -> dict[str, float]:
   return {'patchify': 4.0 * clips * tokens * width * pixels, **step}
 
 
-def start_peer(python: str, clips: int, visible: int) -> subprocess.Popen:
-  """The peer's process, warmed up.
-
-  Raises:
-    ValueError: the peer does not start; its own message is on stderr.
-  """
+def check_peer(python: str) -> None:
+  """Raises ValueError if this interpreter was named and has no peer."""
   if python == sys.executable and not (
     importlib.util.find_spec('torch')
     and importlib.util.find_spec('transformers')
@@ -60,22 +54,16 @@ def start_peer(python: str, clips: int, visible: int) -> subprocess.Popen:
       'launch.versus needs torch and transformers: `pip install --group '
       'peers`, or name an interpreter that has them with --python.'
     )
-  peer = subprocess.Popen(
-    [python, '-m', 'launch.versus_peer', str(clips), str(visible)],
-    stdin=subprocess.PIPE,
-    stdout=subprocess.PIPE,
-    text=True,
-  )
-  if peer.stdout.readline().strip() != 'ready':
-    raise ValueError(
-      f'{python} -m launch.versus_peer did not start (exit '
-      f'{peer.wait()}). Does it have torch and transformers?'
-    )
-  return peer
 
 
-def make_step(objective, clips: int):
-  """A function that makes one step of the trainer's own update."""
+def make_step(objective, shape, **optimizer):
+  """A function that makes one step of the trainer's own update.
+
+  Args:
+    objective: what is trained.
+    shape: of a batch of clips, [b t h w 3].
+    **optimizer: options of `train.optim.make`.
+  """
   import jax
   import numpy as np
 
@@ -83,11 +71,11 @@ def make_step(objective, clips: int):
   from train.step import init_state, make_train_step
 
   rng = np.random.default_rng(0)
-  video = rng.integers(0, 256, (clips, 16, 224, 224, 3), dtype=np.uint8)
+  video = rng.integers(0, 256, shape, dtype=np.uint8)
   batch = {'video': video}
   params = jax.jit(objective.init)(jax.random.key(0), batch)
   frozen = jax.tree.map(lambda _: False, params)
-  tx, _ = optim.make(steps=1000, lr=1e-4)
+  tx, _ = optim.make(steps=1000, lr=1e-4, **optimizer)
   update = make_train_step(objective, tx, frozen, seed=0)
   update = jax.jit(update, donate_argnums=0)
   state = init_state(params, tx, frozen, ema=0.0)
@@ -97,20 +85,6 @@ def make_step(objective, clips: int):
     state, _ = jax.block_until_ready(update(state, batch))
 
   return step
-
-
-def take_turns(step, peer: subprocess.Popen, rounds: int):
-  """Seconds of every timed step, (ours, the peer's)."""
-  ours, theirs = [], []
-  for _ in range(rounds):
-    time.sleep(_REST_SEC)
-    started = time.perf_counter()
-    step()
-    ours.append(time.perf_counter() - started)
-    time.sleep(_REST_SEC)
-    print(file=peer.stdin, flush=True)
-    theirs.append(float(peer.stdout.readline()))
-  return ours, theirs
 
 
 def table(
@@ -144,13 +118,14 @@ def main() -> None:
   import numpy as np
 
   clips, objective = _CLIPS.value, mae.make(size='S', dtype='float32')
-  visible = objective.visible
-  with start_peer(_PYTHON.value, clips, visible) as peer:
-    step = make_step(objective, clips)
+  visible, python = objective.visible, _PYTHON.value
+  check_peer(python)
+  peer = [python, '-m', 'launch.versus_peer', str(clips), str(visible)]
+  with turns.peer(peer, needs='torch and transformers') as process:
+    step = make_step(objective, (clips, 16, 224, 224, 3))
     step()
     step()
-    ours, theirs = take_turns(step, peer, _ROUNDS.value)
-    peer.stdin.close()
+    ours, theirs = turns.take(step, process, _ROUNDS.value)
   flops = objective.flops({'video': np.empty(clips)})
   peers = peer_flops(clips, visible)
   for name, parts in (('scale4d', flops), ('HF VideoMAE', peers)):

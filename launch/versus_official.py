@@ -9,12 +9,11 @@ they take turns, so that whatever else runs slows both.
 
 import os
 import statistics
-import subprocess
 import tempfile
 
 from absl import flags
 
-from launch import versus
+from launch import turns
 from train import command
 
 _PYTHON = flags.DEFINE_string(
@@ -70,21 +69,16 @@ def main() -> None:
     if not _WEIGHTS.value:
       zeros(path)
     model = published.load(path)
-    command = [_PYTHON.value, '-m', 'launch.versus_official_peer', path]
-    with subprocess.Popen(
-      command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as peer:
-      if peer.stdout.readline().strip() != 'ready':
-        raise ValueError(
-          f'{" ".join(command)} did not start: does it have kauldron and '
-          'representations4d?'
-        )
+    peer = [_PYTHON.value, '-m', 'launch.versus_official_peer', path]
+    needs = 'kauldron and representations4d'
+    with turns.peer(peer, needs=needs) as process:
       video = np.full((1, 16, 224, 224, 3), 0.5, np.float32)
-      jax.block_until_ready(model(video))
-      ours, theirs = versus.take_turns(
-        lambda: jax.block_until_ready(model(video)), peer, _TURNS.value
-      )
-      peer.stdin.close()
+
+      def step():
+        jax.block_until_ready(model(video))
+
+      step()
+      ours, theirs = turns.take(step, process, _TURNS.value)
   ratio = statistics.median(b / a for a, b in zip(ours, theirs))
   print(
     f'scale4d {statistics.median(ours):.2f} s, official '

@@ -4,7 +4,6 @@ For every line on stdin it runs one forward pass and prints its seconds.
 """
 
 import sys
-import time
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +12,8 @@ from kauldron.modules import pos_embeddings
 from representations4d.models import model as official
 from representations4d.models import readout
 from representations4d.utils import checkpoint_utils
+
+from launch import turns
 
 
 def make_forward(path: str):
@@ -57,11 +58,7 @@ def main() -> None:
   """Serves passes until stdin ends."""
   forward = make_forward(sys.argv[1])
   assert np.isfinite(forward()).all()
-  print('ready', flush=True)
-  for _ in sys.stdin:
-    started = time.perf_counter()
-    forward()
-    print(time.perf_counter() - started, flush=True)
+  turns.serve(forward)
 
 
 if __name__ == '__main__':

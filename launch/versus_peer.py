@@ -5,10 +5,11 @@ prints its seconds.
 """
 
 import sys
-import time
 
 import torch
 from transformers import VideoMAEConfig, VideoMAEForPreTraining
+
+from launch import turns
 
 
 def make_step(clips: int, visible: int):
@@ -46,11 +47,7 @@ def main() -> None:
   """Serves steps until stdin ends."""
   step = make_step(*map(int, sys.argv[1:]))
   step()
-  print('ready', flush=True)
-  for _ in sys.stdin:
-    started = time.perf_counter()
-    step()
-    print(time.perf_counter() - started, flush=True)
+  turns.serve(step)
 
 
 if __name__ == '__main__':

@@ -27,7 +27,7 @@ def teacher(pretraining, tmp_path_factory):
 def recipe_of(pretraining, teacher):
   """A distillation's config, for a mesh."""
 
-  def make(mesh):
+  def make(mesh, path=teacher[0]):
     model = {key: pretraining['model'][key] for key in OPTIONS}
     clip = {k: pretraining['model'][k] for k in ('frames', 'height', 'width')}
     return {
@@ -41,7 +41,7 @@ def recipe_of(pretraining, teacher):
       'init_from': pretraining['init_from'] | {'at': 'student'},
       'init_parts': {
         'teacher': pretraining['init_from']
-        | {'path': str(teacher[0]), 'at': 'teacher'}
+        | {'path': str(path), 'at': 'teacher'}
       },
       'mesh': mesh,
     }
@@ -72,6 +72,16 @@ def test_sharded_equals_unsharded(run, recipe_of, tmp_path):
       np.testing.assert_allclose(a, b, atol=2e-5)
 
   jax.tree_util.tree_map_with_path(check, sharded, run[1])
+
+
+def test_a_published_file_teaches_as_its_run_does(
+  run, recipe_of, teacher, tmp_path
+):
+  file = tmp_path / 'teacher.npz'
+  convert.export(str(teacher[0]), str(file), task='')
+  mesh = {'replica': 8, 'fsdp': 1, 'tensor': 1}
+  params = train(recipe_of(mesh, file), tmp_path / 'run')
+  jax.tree.map(np.testing.assert_array_equal, params, run[1])
 
 
 def test_readouts_are_of_the_student_and_read_no_teacher(
