@@ -1,0 +1,57 @@
+"""Times MooG's training step beside the published modules, variant A.
+
+    python -m launch.versus_moog --official=INTERPRETER
+
+INTERPRETER has kauldron and google-deepmind/representations4d (its package
+`moog`). Forward, backward and update in float32, 128 x 128, of the same
+34.7M parameters, each compiled, each in its own process; they take turns, so
+that whatever else runs slows both.
+"""
+
+import statistics
+
+from absl import flags
+
+from launch import turns, versus
+from train import command
+
+_PYTHON = flags.DEFINE_string(
+  'official', None, 'Interpreter with the published modules.'
+)
+_FRAMES = flags.DEFINE_integer('frames', 8, 'Of a clip.')
+_CLIPS = flags.DEFINE_integer('clips', 1, 'Clips per step.')
+_ROUNDS = flags.DEFINE_integer('rounds', 5, 'Timed steps of each.')
+_REMAT = flags.DEFINE_string(
+  'remat', 'none', 'What we recompute; the published step recomputes nothing.'
+)
+
+
+def main() -> None:
+  """Prints seconds of both, and their ratio."""
+  from models import moog
+  from train import heap
+
+  heap.keep()
+  clips, frames = _CLIPS.value, _FRAMES.value
+  peer = [_PYTHON.value, '-m', 'launch.versus_moog_peer']
+  peer += [str(clips), str(frames)]
+  needs = 'kauldron and representations4d'
+  with turns.peer(peer, needs=needs) as process:
+    objective = moog.make(frames=frames, remat=_REMAT.value)
+    recipe = {'b2': 0.95, 'clip_norm': 1.0}
+    recipe |= {'weight_decay': 1e-4, 'decay': ('.*',)}
+    shape = (clips, frames, 128, 128, 3)
+    step = versus.make_step(objective, shape, **recipe)
+    step()
+    step()
+    ours, theirs = turns.take(step, process, _ROUNDS.value)
+  ratio = statistics.median(b / a for a, b in zip(ours, theirs))
+  print(
+    f'{clips} clips of {frames} frames: scale4d {statistics.median(ours):.2f} '
+    f's, published {statistics.median(theirs):.2f} s, {ratio:.2f} times '
+    'faster (median of pairs)'
+  )
+
+
+if __name__ == '__main__':
+  command.run(main, required=['official'])
