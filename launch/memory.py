@@ -42,17 +42,21 @@ class Memory:
     return sum(dataclasses.asdict(self).values())
 
 
-def of_program(program: Program, config: Mapping[str, Any]) -> Memory:
+def of_program(
+  program: Program, config: Mapping[str, Any], saved: float | None = None
+) -> Memory:
   """What a step of the program holds at once.
 
   Args:
     program: on a mesh, which may be abstract.
     config: the recipe that it is of.
+    saved: `saved_per_clip` of the program, if it is known.
   """
   accumulate = config['step']['accumulate']
   mesh, (video,) = program.mesh, program.batch.values()
   rows = video.shape[0] / mesh_lib.num_data_shards(mesh) / accumulate
   parameters = on_chip(program.state.params)
+  saved = saved_per_clip(program) if saved is None else saved
   return Memory(
     parameters=parameters,
     optimizer=on_chip(program.state.opt_state),
@@ -60,7 +64,7 @@ def of_program(program: Program, config: Mapping[str, Any]) -> Memory:
     # Of a micro-batch, and their sum.
     gradients=parameters * (1 if accumulate == 1 else 2),
     batch=on_chip(program.batch),
-    activations=rows * saved_per_clip(program) / mesh.shape['tensor'],
+    activations=rows * saved / mesh.shape['tensor'],
   )
 
 
@@ -202,7 +206,7 @@ def _candidates(config, topology) -> Iterator[tuple[dict, dict, Topology]]:
     if rows % factor == 0
   ]
   for change in changes:
-    yield change, _with(config, change), topology
+    yield change, with_changes(config, change), topology
   shape = list(topology.shape)
   for _ in range(10):
     shape[shape.index(min(shape))] *= 2
@@ -218,9 +222,12 @@ def _text(change: Mapping[str, Any]) -> str:
   )
 
 
-def _with(config, change):
+def with_changes(
+  config: Mapping[str, Any], changes: Mapping[str, Any]
+) -> dict[str, Any]:
+  """The config with some values replaced: 'section.name' -> value."""
   changed = dict(config)
-  for key, value in change.items():
+  for key, value in changes.items():
     section, name = key.split('.')
     changed[section] = {**changed[section], name: value}
   return changed

@@ -9,6 +9,7 @@ long it would take. Without libtpu, or with --shapes_only, it says what shapes
 alone tell. docs/pods.md explains the estimates.
 """
 
+import functools
 import json
 import pathlib
 from collections.abc import Sequence
@@ -36,6 +37,11 @@ _JSON = flags.DEFINE_string(
 _BENCH = flags.DEFINE_string(
   'bench', None, 'File that `data.bench --json` wrote on a host of this kind.'
 )
+_SEARCH = flags.DEFINE_integer(
+  'search',
+  0,
+  'Try layouts, remat policies and micro-batches; compile so many of them.',
+)
 _OPTIONS = flags.DEFINE_list(
   'compiler_options', [], 'NAME=VALUE,... over those of train/chips.py.'
 )
@@ -62,15 +68,28 @@ def main() -> None:
 
   # The program is for chips that are not here; those that are stay free.
   jax.config.update('jax_platforms', 'cpu')
-  from launch import plan_text, planning, topology
+  from launch import plan_text, planning, search, topology
 
+  config = _CONFIG.value.to_dict()
   try:
+    slice_ = topology.parse(_TOPOLOGY.value)
+    options = compiler_options(_OPTIONS.value)
+    if _SEARCH.value:
+      ranked = search.search(
+        config,
+        slice_,
+        compiles=_SEARCH.value,
+        say=functools.partial(print, flush=True),
+        options=options,
+      )
+      print(search.ranking(ranked))
+      return
     found = planning.plan(
-      _CONFIG.value.to_dict(),
-      topology.parse(_TOPOLOGY.value),
+      config,
+      slice_,
       shapes_only=_SHAPES_ONLY.value,
       assumed_mfu=_ASSUMED_MFU.value,
-      options=compiler_options(_OPTIONS.value),
+      options=options,
     )
   except (ValueError, planning.DoesNotFitError) as error:
     raise SystemExit(str(error)) from error

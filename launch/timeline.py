@@ -120,6 +120,8 @@ class _Walk:
       self._update(instruction, computation, times)
     else:
       core = self.reader.core(instruction)
+      if core is None and opcode == 'async-start':
+        return  # a copy or a slice, ahead of its use
       if core is None or _goes_on(instruction):
         self._compute(instruction, computation, times)
       elif instruction.name.startswith('async-collective-done'):
