@@ -1,20 +1,17 @@
 """Compiles a step for a slice of TPUs that is not here, and says what it is."""
 
-import contextlib
 import dataclasses
-import os
 import pathlib
 import re
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 
 from launch.program import Program
-from launch.topology import Topology
+from launch.topology import Topology, stderr_lines
 
 _SPILL = 'nvoluntary full rematerialization'
 
@@ -83,7 +80,7 @@ def compile_step(
   """
   began = time.perf_counter()
   merged = {**topology.chip.compiler_options, **(options or {})}
-  with _stderr() as said:
+  with stderr_lines() as said:
     try:
       with tempfile.TemporaryDirectory() as folder:
         compiled = program.lower().compile(
@@ -122,20 +119,3 @@ def _final_text(folder: str) -> str:
   files = pathlib.Path(folder).glob('*.after_codegen.txt')
   # Programs of constants are compiled beside it.
   return max((file.read_text() for file in files), key=len)
-
-
-@contextlib.contextmanager
-def _stderr() -> Iterator[list[str]]:
-  """Inside, what C++ writes to stderr is kept; the lines, afterwards."""
-  lines: list[str] = []
-  sys.stderr.flush()
-  saved = os.dup(2)
-  with tempfile.TemporaryFile() as file:
-    os.dup2(file.fileno(), 2)
-    try:
-      yield lines
-    finally:
-      os.dup2(saved, 2)
-      os.close(saved)
-      file.seek(0)
-      lines += file.read().decode(errors='replace').splitlines()

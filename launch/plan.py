@@ -34,6 +34,7 @@ _ASSUMED_MFU = flags.DEFINE_float(
 _JSON = flags.DEFINE_string(
   'json', None, 'Also write the figures to this file.'
 )
+_HTML = flags.DEFINE_string('html', None, 'Also write them to this page.')
 _BENCH = flags.DEFINE_string(
   'bench', None, 'File that `data.bench --json` wrote on a host of this kind.'
 )
@@ -48,7 +49,9 @@ _OPTIONS = flags.DEFINE_list(
 
 
 def compiler_options(items: Sequence[str]) -> dict[str, bool | str]:
-  """Options of the compiler; true and false are booleans, the rest text.
+  """Options of the compiler: True and False are booleans, the rest is text.
+
+  Some options that look like booleans have a third value, and want 'true'.
 
   Raises:
     ValueError: an item is not NAME=VALUE.
@@ -58,7 +61,7 @@ def compiler_options(items: Sequence[str]) -> dict[str, bool | str]:
     name, equals, value = item.partition('=')
     if not (name and equals):
       raise ValueError(f'--compiler_options: {item!r} must be NAME=VALUE')
-    found[name] = {'true': True, 'false': False}.get(value, value)
+    found[name] = {'True': True, 'False': False}.get(value, value)
   return found
 
 
@@ -68,7 +71,7 @@ def main() -> None:
 
   # The program is for chips that are not here; those that are stay free.
   jax.config.update('jax_platforms', 'cpu')
-  from launch import plan_text, planning, search, topology
+  from launch import plan_page, plan_text, planning, search, topology
 
   config = _CONFIG.value.to_dict()
   try:
@@ -100,6 +103,8 @@ def main() -> None:
   if _JSON.value:
     text = json.dumps(found, indent=2) + '\n'
     pathlib.Path(_JSON.value).write_text(text)
+  if _HTML.value:
+    pathlib.Path(_HTML.value).write_text(plan_page.page(found))
 
 
 if __name__ == '__main__':

@@ -19,23 +19,27 @@ def report(found: Mapping[str, Any]) -> str:
     found: as `planning.plan` makes it.
   """
   lines = [
-    _title(found),
+    title(found),
     *_model(found),
     *_memory(found),
     *(_compiled(found) if 'collectives' in found else ()),
     *_time(found),
   ]
+  return '\n'.join([*lines, note(found)])
+
+
+def note(found: Mapping[str, Any]) -> str:
+  """How the figures came about."""
   if 'reduced' in found:
-    lines.append(
+    return (
       f'reduced plan, nothing was compiled ({found["reduced"]}): no '
       'temporaries, collectives or time of the real program'
     )
-  else:
-    lines.append(METHOD)
-  return '\n'.join(lines)
+  return METHOD
 
 
-def _title(found):
+def title(found: Mapping[str, Any]) -> str:
+  """Where and how it runs, in a line."""
   mesh = ' x '.join(f'{name} {n}' for name, n in found['mesh'].items())
   return (
     f'{found["topology"]}: {found["chips"]} chips, {found["hosts"]} hosts; '

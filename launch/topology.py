@@ -1,11 +1,14 @@
 """Slices of TPU pods, by name: 'v5p:8x8x8'. No chip need be there."""
 
+import contextlib
 import dataclasses
 import importlib.util
 import math
 import os
 import re
-from collections.abc import Sequence
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
 
 import jax
 import numpy as np
@@ -59,9 +62,10 @@ class Topology:
     # Nor does a process that compiles need the chips for itself.
     os.environ.setdefault('ALLOW_MULTIPLE_LIBTPU_LOAD', '1')
     try:
-      description = topologies.get_topology_desc(
-        self.name, 'tpu', **self.chip.topology_options
-      )
+      with stderr_lines():  # of what it found out about this machine
+        description = topologies.get_topology_desc(
+          self.name, 'tpu', **self.chip.topology_options
+        )
     except jax.errors.JaxRuntimeError as error:
       raise ValueError(
         f'--topology={self.name} is no slice that the compiler knows: {error}'
@@ -114,3 +118,20 @@ def directions(chip: Chip, coordinates: np.ndarray) -> float:
     if extent > 1:
       links += 1 + (extent % chip.wraps_at == 0)
   return max(links, 1)
+
+
+@contextlib.contextmanager
+def stderr_lines() -> Iterator[list[str]]:
+  """Inside, what C++ writes to stderr is kept; the lines, afterwards."""
+  lines: list[str] = []
+  sys.stderr.flush()
+  saved = os.dup(2)
+  with tempfile.TemporaryFile() as file:
+    os.dup2(file.fileno(), 2)
+    try:
+      yield lines
+    finally:
+      os.dup2(saved, 2)
+      os.close(saved)
+      file.seek(0)
+      lines += file.read().decode(errors='replace').splitlines()

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from configs import mae
-from launch import figures, plan_text, planning, topology
+from launch import figures, plan, plan_page, plan_text, planning, topology
 
 
 def config_of(**changes):
@@ -71,6 +71,16 @@ def test_the_text_says_that_a_plan_is_reduced(found):
   assert 'cores decode for a host' in plan_text.report(per_core)
 
 
+def test_the_page_holds_the_figures_and_needs_no_other_file(found):
+  page = plan_page.page({**found, 'topology': '<v5p>'})
+  assert '21.5B parameters on &lt;v5p&gt;' in page
+  assert 'MFU 0.5 assumed' in page
+  assert f'{found["bytes_by_formula"]["total"] / 2**30:.3f}' in page
+  assert 'nothing was compiled' in page
+  assert '.tiles {' in page
+  assert 'src=' not in page
+
+
 def test_what_cannot_fit_is_refused_with_three_changes():
   with pytest.raises(planning.DoesNotFitError) as caught:
     planning.plan(
@@ -98,6 +108,14 @@ def test_without_a_compiler_the_plan_is_reduced(monkeypatch):
     config_of(**{'mesh.replica': 8}), topology.parse('v5p:8x8x8')
   )
   assert 'pip install --group tpu' in found['reduced']
+
+
+def test_options_of_the_compiler():
+  items = ['xla_a=True', 'xla_b=true', 'xla_c=3']
+  found = plan.compiler_options(items)
+  assert found == {'xla_a': True, 'xla_b': 'true', 'xla_c': '3'}
+  with pytest.raises(ValueError, match="'xla_d' must be NAME=VALUE"):
+    plan.compiler_options(['xla_d'])
 
 
 def test_time_of_a_run():
