@@ -7,12 +7,14 @@ names to mesh axes. Everything that mirrors the parameters inherits.
 """
 
 import contextlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 import optax
+from jax.experimental import mesh_utils
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -48,13 +50,38 @@ def make(
   One of the three may be -1: what is left.
 
   Raises:
-    ValueError: the product is not the number of devices.
+    ValueError: the product is not the number of devices, or replicas are not
+      whole slices of a pod.
   """
   devices = jax.devices() if devices is None else devices
   shape = shape_of(len(devices), replica=replica, fsdp=fsdp, tensor=tensor)
-  # Explicit axes, the default of jax.make_mesh, are not for Linen layers.
-  return jax.make_mesh(
-    shape, AXES, axis_types=(AxisType.Auto,) * 3, devices=devices
+  # Explicit axes, which JAX is turning to, are not for Linen layers.
+  return Mesh(_arranged(shape, devices), AXES, axis_types=(AxisType.Auto,) * 3)
+
+
+def _arranged(
+  shape: tuple[int, int, int], devices: Sequence[jax.Device]
+) -> np.ndarray:
+  """Devices by their place in the network; replicas across slices of a pod.
+
+  `jax.make_mesh` does neither slices nor an axis shorter than the network's.
+  """
+  slices = len({getattr(device, 'slice_index', 0) for device in devices})
+  replica, fsdp, tensor = shape
+  if replica % slices:
+    raise ValueError(
+      f'config.mesh.replica={replica} must be a multiple of the {slices} '
+      'slices that the devices are in: between them only gradients are sent'
+    )
+  if slices == 1:
+    return mesh_utils.create_device_mesh(
+      shape, devices, allow_split_physical_axes=True
+    )
+  return mesh_utils.create_hybrid_device_mesh(
+    (replica // slices, fsdp, tensor),
+    (slices, 1, 1),
+    devices,
+    allow_split_physical_axes=True,
   )
 
 
@@ -82,13 +109,13 @@ def shape_of(
   got = f'mesh replica={replica}, fsdp={fsdp}, tensor={tensor}'
   if shape.count(-1) > 1 or any(size < 1 and size != -1 for size in shape):
     raise ValueError(f'{got}: sizes are at least 1, and at most one is -1')
+  given = abs(math.prod(shape))
   if -1 in shape:
-    rest = -int(np.prod(shape))
-    shape[shape.index(-1)] = max(1, devices // rest)
-  if np.prod(shape) != devices:
+    shape[shape.index(-1)] = max(1, devices // given)
+  if math.prod(shape) != devices:
     raise ValueError(
-      f'{got} needs a multiple of {abs(int(np.prod(shape)))} devices, got '
-      f'{devices}: change config.mesh'
+      f'{got} needs a multiple of {given} devices, got {devices}: change '
+      'config.mesh'
     )
   return tuple(shape)
 
