@@ -77,6 +77,7 @@ CHIPS = {
     chips_per_host=4,
     # Without it there is a device for each of the two cores of a chip.
     topology_options={'chip_config_name': 'megacore'},
+    compiler_options=_WHOLE_GATHERS,
   ),
   'v5e': Chip(
     kinds=('TPU v5 lite', 'TPU v5e'),

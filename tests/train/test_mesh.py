@@ -31,6 +31,7 @@ def devices(monkeypatch):
     pytest.skip('libtpu is not installed: pip install --group tpu')
   from jax.experimental import topologies
 
+  monkeypatch.delenv('XLA_FLAGS', raising=False)
   monkeypatch.setenv('TPU_SKIP_MDS_QUERY', '1')
   monkeypatch.setenv('TPU_WORKER_HOSTNAMES', 'localhost')
   monkeypatch.setenv('ALLOW_MULTIPLE_LIBTPU_LOAD', '1')
