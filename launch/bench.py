@@ -35,7 +35,10 @@ def main() -> None:
     shapes = program.batch['video']
     video = jax.random.bits(jax.random.key(1), shapes.shape, jnp.uint8)
     batch = {'video': jax.device_put(video, shapes.sharding)}
-    clips, step = video.shape[0], program.step
+    clips = video.shape[0]
+    step = program.lower().compile(
+      compiler_options=chips.compiler_options(jax.devices()[0])
+    )
     state = program.new_state(jax.random.key(0))
     seconds = []
     for _ in range(3 + _STEPS.value):

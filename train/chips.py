@@ -89,6 +89,7 @@ CHIPS = {
     torus_axes=2,
     wraps_at=16,
     chips_per_host=4,
+    compiler_options=_WHOLE_GATHERS,
   ),
   'v5p': Chip(
     kinds=('TPU v5', 'TPU v5p'),
@@ -114,6 +115,7 @@ CHIPS = {
     torus_axes=2,
     wraps_at=16,
     chips_per_host=4,
+    compiler_options={**_WHOLE_GATHERS, **_OFFLOADED},
   ),
   'H100': Chip(kinds=('NVIDIA H100 80GB HBM3',), tflops=989.0),
   'H200': Chip(kinds=('NVIDIA H200',), tflops=989.0),
@@ -126,6 +128,12 @@ def of_device(device: jax.Device) -> Chip | None:
     if device.device_kind in chip.kinds:
       return chip
   return None
+
+
+def compiler_options(device: jax.Device) -> dict[str, bool | str]:
+  """Of the training step on devices of this kind; empty where not known."""
+  chip = of_device(device)
+  return dict(chip.compiler_options) if chip else {}
 
 
 def peak_flops(device: jax.Device) -> float | None:

@@ -1,5 +1,8 @@
 """Slices of pods are read by name."""
 
+import dataclasses
+
+import jax
 import pytest
 
 from launch import topology
@@ -32,6 +35,16 @@ def test_what_is_no_slice_is_refused(name, message):
 def test_every_kind_of_device_is_of_one_generation():
   kinds = [kind for chip in chips.CHIPS.values() for kind in chip.kinds]
   assert len(kinds) == len(set(kinds))
+
+
+def test_options_of_the_step_are_those_of_the_device(monkeypatch):
+  here = jax.devices()[0]
+  assert chips.compiler_options(here) == {}
+  assert chips.peak_flops(here) is None
+  row = dataclasses.replace(chips.CHIPS['v5p'], kinds=(here.device_kind,))
+  monkeypatch.setitem(chips.CHIPS, 'this', row)
+  assert chips.compiler_options(here) == row.compiler_options != {}
+  assert chips.peak_flops(here) == 459e12
 
 
 def test_a_tpus_row_is_complete():
