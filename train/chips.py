@@ -15,8 +15,12 @@ _WHOLE_GATHERS = {
   'xla_tpu_enable_windowed_einsum_for_all_gather': False,
   'xla_tpu_enable_windowed_einsum_for_reduce_scatter': False,
 }
-# Collectives run on the sparse cores while the others compute. With the last
-# two options a gather along a minor axis is one, and no sum of padded shards.
+# A gather is begun before its use, and is no sum of padded shards.
+_ASYNC_GATHERS = {
+  'xla_enable_async_all_gather': 'true',
+  'xla_tpu_prefer_async_allgather_to_allreduce': True,
+}
+# Collectives run on the sparse cores while the others compute.
 _SPARSE_CORES = 'xla_tpu_enable_sparse_core_collective_offload_'
 _OFFLOADED = {
   _SPARSE_CORES + 'all_gather': 'true',
@@ -26,8 +30,7 @@ _OFFLOADED = {
   'xla_tpu_enable_sparse_core_reduce_scatter_v2': 'true',
   'xla_tpu_use_tc_device_shape_on_sc': 'true',
   'xla_sc_disable_megacore_partitioning': True,
-  'xla_enable_async_all_gather': 'true',
-  'xla_tpu_prefer_async_allgather_to_allreduce': True,
+  **_ASYNC_GATHERS,
 }
 
 
@@ -77,7 +80,8 @@ CHIPS = {
     chips_per_host=4,
     # Without it there is a device for each of the two cores of a chip.
     topology_options={'chip_config_name': 'megacore'},
-    compiler_options=_WHOLE_GATHERS,
+    # Two layers of a perceptron on v4:4x4x4: 10.4 ms exposed, 7.5 are left.
+    compiler_options={**_WHOLE_GATHERS, **_ASYNC_GATHERS},
   ),
   'v5e': Chip(
     kinds=('TPU v5 lite', 'TPU v5e'),
