@@ -158,6 +158,9 @@ def rough_seconds(
     (video,) = program.batch.values()
     rows = video.shape[0] / mesh_lib.num_data_shards(program.mesh)
     sent += 12 * rows * block_inputs
+  # Each micro-batch but the first adds its gradients to the sum.
+  added = 3 * held * (config['step']['accumulate'] - 1)
+  compute += added / (chip.hbm_gb_per_s * 1e9)
   return compute + _EXPOSED_SHARE * sent / (2 * chip.ici_gb_per_s * 1e9)
 
 

@@ -14,8 +14,9 @@ from typing import Any
 import jax
 from jax.sharding import PartitionSpec
 
-# batch: examples. embed: the width of a matrix, what FSDP splits. vector: a
-# width that is only added or scaled by, too small to be worth gathering.
+# batch: examples. embed: the width of a matrix, its first axis or its last,
+# what FSDP splits. vector: a width that is only added or scaled by, too small
+# to be worth gathering.
 # heads, head_dim: attention. mlp: hidden width. layers: the stack's axis.
 # pixels: the values of one patch.
 AXES = (
@@ -36,7 +37,7 @@ Table = tuple[tuple[str, tuple[str | None, ...]], ...]
 VIT: Table = (
   ('encoder/patch_embedding/kernel', (None, None, None, None, 'embed')),
   ('encoder/patch_embedding/bias', ('vector',)),
-  ('encoder/posenc/embeddings', (None, None, None, 'embed')),
+  ('encoder/posenc/embeddings', (None, None, None, 'vector')),
   ('layers/(attention|mlp)_norm/(scale|bias)', ('layers', 'vector')),
   (
     'layers/attention/(query|key|value)/kernel',
@@ -55,7 +56,7 @@ VIT: Table = (
 )
 
 MAE: Table = (
-  ('latents/embeddings', (None, 'embed')),
+  ('latents/embeddings', (None, 'vector')),
   ('head/kernel', ('embed', 'pixels')),
   ('head/bias', ('pixels',)),
 )
@@ -264,9 +265,9 @@ def gather(params: Mapping[str, Any], path: str, dtype) -> Mapping[str, Any]:
 
   FSDP keeps a matrix in shards along that axis, and collects it where it is
   used. Said here, since a compiler left alone may send activations instead,
-  or collect float32 and then cast. Kernels are cast first; gradients go back
-  to the shards that they belong to, in the same precision, which makes a
-  reduce-scatter of them: left alone, gradients of a collected matrix are
+  or collect float32 and then cast. What is collected is cast first; gradients
+  go back to the shards that they belong to, in the same precision, which makes
+  a reduce-scatter of them: left alone, gradients of a collected matrix are
   collected too.
 
   Identity outside `rules`, and where nothing is split along `embed`.
@@ -274,7 +275,7 @@ def gather(params: Mapping[str, Any], path: str, dtype) -> Mapping[str, Any]:
   Args:
     params: a nested dict; stacked ones may have lost their axis `layers`.
     path: where in the model it is, as 'processor/layers'.
-    dtype: of the arithmetic with kernels; what else there is keeps its own.
+    dtype: of the arithmetic.
   """
   table = _RULES.get()
   if table is None or not _is_split(table.get('embed')):
@@ -286,10 +287,14 @@ def gather(params: Mapping[str, Any], path: str, dtype) -> Mapping[str, Any]:
     axes = axes[len(axes) - leaf.ndim :]
     if 'embed' not in axes:
       return leaf
-    whole = tuple(None if axis == 'embed' else axis for axis in axes)
-    if keys[-1].key == 'kernel':
-      leaf = leaf.astype(dtype)
-    return _gather(leaf, spec(whole, table), spec(axes, table))
+    # As a matrix: TPUs do not scatter every gradient of three axes.
+    shape, names = (leaf.shape[0], -1), ('embed', axes[1])
+    if axes[-1] == 'embed':
+      shape, names = (-1, leaf.shape[-1]), (axes[0], 'embed')
+    whole = tuple(None if axis == 'embed' else axis for axis in names)
+    matrix = leaf.astype(dtype).reshape(shape)
+    collected = _gather(matrix, spec(whole, table), spec(names, table))
+    return collected.reshape(leaf.shape)
 
   return jax.tree_util.tree_map_with_path(one, params)
 
