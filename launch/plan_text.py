@@ -95,13 +95,13 @@ def _compiled(found):
     for i, name in enumerate(('count', 'bytes', 'seconds', 'exposed_sec')):
       total[i] += row[name]
   lines.append(
-    f'{"collectives":20}{"over":16}{"group":>6}{"count":>8}{"GiB":>9}'
+    f'{"collectives":28}{"over":16}{"group":>6}{"count":>8}{"GiB":>9}'
     f'{"ms":>9}{"exposed ms":>12}'
   )
   for (kind, axes, group, is_async), total in rows.items():
     count, size, seconds, exposed = total
     lines.append(
-      f'  {kind + (" async" if is_async else ""):18}{axes:16}{group:6}'
+      f'  {kind + (" async" if is_async else ""):26}{axes:16}{group:6}'
       f'{count:8.0f}{size / GIB:9.3f}{1e3 * seconds:9.2f}{1e3 * exposed:12.2f}'
     )
   lines.append('compute takes, ms by the roofline model')

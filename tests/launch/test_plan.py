@@ -6,10 +6,19 @@ import resource
 import subprocess
 import sys
 
+import jax
 import pytest
 
 from configs import mae
-from launch import figures, plan, plan_page, plan_text, planning, topology
+from launch import (
+  compiled,
+  figures,
+  plan,
+  plan_page,
+  plan_text,
+  planning,
+  topology,
+)
 
 
 def config_of(**changes):
@@ -98,6 +107,74 @@ def test_what_cannot_fit_is_refused_with_three_changes():
   for change in changes:
     assert change.strip().startswith('--')
     assert float(change.split()[-2]) <= 15.75
+
+
+def test_what_the_compiler_refuses_is_told_with_its_buffers(monkeypatch):
+  message = (
+    'RESOURCE_EXHAUSTED: Used 20.50G of 15.75G hbm.\n'
+    '  1. Size: 1.50G\n     Shape: f32[4096,98304]{1,0:T(8,128)}\n'
+  )
+
+  def refuse(*_):
+    raise compiled.OutOfMemoryError(message)
+
+  monkeypatch.setattr(topology, 'has_compiler', lambda: True)
+  monkeypatch.setattr(compiled, 'compile_step', refuse)
+  monkeypatch.setattr(topology.Topology, 'devices', lambda _: jax.devices())
+  config = mae.get_config('size=B,batch_size=512').to_dict()
+  with pytest.raises(planning.DoesNotFitError) as caught:
+    planning.plan(config, topology.parse('v5e:2x4'))
+  told = str(caught.value)
+  assert 'needs 20.50 GiB of a chip of v5e:2x4, which has 15.75 GiB' in told
+  assert 'says the compiler' in told
+  assert '1.50G f32[4096,98304]' in told
+  # What the formula misses is counted in its predictions.
+  changes = told.partition('fit, predicted by formula:')[2].split('\n')[1:]
+  assert len(changes) == 3
+  assert changes[0].strip().startswith('--config.step.accumulate=2: ')
+  predicted = float(changes[0].split()[-2])
+  assert 20.5 / 2 < predicted < 15.75
+
+
+@pytest.fixture
+def whole(found):
+  """A plan as of a program that was compiled."""
+  estimate = {'matmul_sec': 0.5, 'other_sec': 0.1, 'exposed_sec': 0.02}
+  estimate |= figures.of_time(found, 0.62, 459.0)
+  collective = {'kind': 'all-gather', 'axes': 'fsdp', 'group': 64}
+  collective |= {'async': True, 'count': 3.0, 'bytes': 2.0**30, 'source': ''}
+  collective |= {'shape': 'bf16[4]', 'seconds': 0.01, 'exposed_sec': 0.004}
+  buffer = {'bytes': 2.0**31, 'is': 'temporary', 'shape': 'f32[8]'}
+  return {
+    **{key: value for key, value in found.items() if key != 'reduced'},
+    'compile_sec': 70.0,
+    'compiled_bytes': {'peak': 5 * 2**30, 'temporaries': 2**30},
+    'warnings': ['a gradient is not scattered'],
+    'collectives': [collective, {**collective, 'shape': 'bf16[8]'}],
+    'largest_buffers': [{**buffer, 'what': 'attention/sub'}],
+    'largest_costs': [{'what': 'mlp/dot_general', 'seconds': 0.4}],
+    'estimates': {'roofline': estimate},
+  }
+
+
+def test_the_text_of_a_compiled_plan(whole):
+  text = plan_text.report(whole)
+  assert '5.00 by the compiler' in text
+  assert 'warning         a gradient is not scattered' in text
+  (line,) = [line for line in text.splitlines() if 'all-gather' in line]
+  # Two shapes are summed: runs, GiB, ms, exposed ms.
+  assert line.split()[2:] == ['fsdp', '64', '6', '2.000', '20.00', '8.00']
+  assert '2.000 GiB temporary f32[8] attention/sub' in text
+  assert '400.00 mlp/dot_general' in text
+  assert 'exposed 20.0 ms' in text
+  assert 'Estimates, not measurements' in text
+
+
+def test_the_page_of_a_compiled_plan(whole):
+  page = plan_page.page(whole)
+  for text in ('bf16[8]', 'attention/sub', 'mlp/dot_general', '620 ms'):
+    assert text in page
+  assert 'a gradient is not scattered' in page
 
 
 def test_a_layout_that_is_none_is_refused():
