@@ -195,5 +195,6 @@ class Block(nn.Module):
     x = x + SelfAttention(
       self.heads, self.dtype, self.attention, name='attention'
     )(y)
+    x = checkpoint_name(x, 'projected')
     y = LayerNorm(self.dtype, name='mlp_norm')(x)
     return x + MLP(self.mlp, self.dtype, name='mlp')(y)

@@ -21,6 +21,7 @@ from models.layers import Affine, affine, lecun
 from models.objective import Batch, Features, Params, row_keys
 from models.patches import Triple
 from models.positions import Learned, start_of
+from models.sharding import gather
 
 MASKS = ('random', 'tube')
 LOSS_ON = ('all', 'masked')
@@ -225,10 +226,12 @@ class MAE:
     # Taken before they are embedded: masked patches cost one copy of bytes.
     seen = patches.take(patches.patchify(video, backbone.patch), index)
     x = backbone.run(first, backbone.embed(params['encoder'], seen, index))
-    latents = self._latents.apply({'params': params['latents']})
+    own = {key: params[key] for key in ('latents', 'head')}
+    own = gather(own, '', x.dtype)
+    latents = self._latents.apply({'params': own['latents']})
     latents = repeat(latents.astype(x.dtype), 's d -> b s d', b=x.shape[0])
     x = backbone.run(last, jnp.concatenate([latents, x], axis=1))
-    kernel, bias = self._head.apply({'params': params['head']})
+    kernel, bias = self._head.apply({'params': own['head']})
     kernel, bias = kernel.astype(x.dtype), bias.astype(x.dtype)
     pixels = affine(x[:, : self.latents], kernel, bias)
     return pixels.astype(jnp.float32)

@@ -6,6 +6,7 @@ a layout is changed in one table and no model is touched.
 
 import contextlib
 import contextvars
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,8 +14,9 @@ from typing import Any
 import jax
 from jax.sharding import PartitionSpec
 
-# batch: examples. embed: the width of a matrix, what FSDP splits. vector: a
-# width that is only added or scaled by, too small to be worth gathering.
+# batch: examples. embed: the width of a matrix, its first axis or its last,
+# what FSDP splits. vector: a width that is only added or scaled by, too small
+# to be worth gathering.
 # heads, head_dim: attention. mlp: hidden width. layers: the stack's axis.
 # pixels: the values of one patch.
 AXES = (
@@ -35,7 +37,7 @@ Table = tuple[tuple[str, tuple[str | None, ...]], ...]
 VIT: Table = (
   ('encoder/patch_embedding/kernel', (None, None, None, None, 'embed')),
   ('encoder/patch_embedding/bias', ('vector',)),
-  ('encoder/posenc/embeddings', (None, None, None, 'embed')),
+  ('encoder/posenc/embeddings', (None, None, None, 'vector')),
   ('layers/(attention|mlp)_norm/(scale|bias)', ('layers', 'vector')),
   (
     'layers/attention/(query|key|value)/kernel',
@@ -54,7 +56,7 @@ VIT: Table = (
 )
 
 MAE: Table = (
-  ('latents/embeddings', (None, 'embed')),
+  ('latents/embeddings', (None, 'vector')),
   ('head/kernel', ('embed', 'pixels')),
   ('head/bias', ('pixels',)),
 )
@@ -256,6 +258,68 @@ def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
   if table is None:
     return x
   return jax.lax.with_sharding_constraint(x, spec(axes, table))
+
+
+def gather(params: Mapping[str, Any], path: str, dtype) -> Mapping[str, Any]:
+  """Parameters as the arithmetic reads them: whole along `embed`.
+
+  FSDP keeps a matrix in shards along that axis, and collects it where it is
+  used. Said here, since a compiler left alone may send activations instead,
+  or collect float32 and then cast. What is collected is cast first; gradients
+  go back to the shards that they belong to, in the same precision, which makes
+  a reduce-scatter of them: left alone, gradients of a collected matrix are
+  collected too.
+
+  Identity outside `rules`, and where nothing is split along `embed`.
+
+  Args:
+    params: a nested dict; stacked ones may have lost their axis `layers`.
+    path: where in the model it is, as 'processor/layers'.
+    dtype: of the arithmetic.
+  """
+  table = _RULES.get()
+  if table is None or not _is_split(table.get('embed')):
+    return params
+
+  def one(keys, leaf):
+    name = '/'.join(filter(None, [path, *(key.key for key in keys)]))
+    axes = TABLE[row_of(name)][1]
+    axes = axes[len(axes) - leaf.ndim :]
+    if 'embed' not in axes:
+      return leaf
+    # As a matrix: TPUs do not scatter every gradient of three axes.
+    shape, names = (leaf.shape[0], -1), ('embed', axes[1])
+    if axes[-1] == 'embed':
+      shape, names = (-1, leaf.shape[-1]), (axes[0], 'embed')
+    whole = tuple(None if axis == 'embed' else axis for axis in names)
+    matrix = leaf.astype(dtype).reshape(shape)
+    collected = _gather(matrix, spec(whole, table), spec(names, table))
+    return collected.reshape(leaf.shape)
+
+  return jax.tree_util.tree_map_with_path(one, params)
+
+
+def _is_split(axis: str | tuple[str, ...] | None) -> bool:
+  sizes = jax.sharding.get_abstract_mesh().shape
+  names = (axis,) if isinstance(axis, str) else axis or ()
+  return any(sizes.get(name, 1) > 1 for name in names)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _gather(x, whole, split):
+  """`x`, laid out as `whole`; its gradient, as `split`."""
+  return jax.lax.with_sharding_constraint(x, whole)
+
+
+def _gather_forward(x, whole, split):
+  return _gather(x, whole, split), None
+
+
+def _gather_backward(whole, split, _, gradient):
+  return (jax.lax.with_sharding_constraint(gradient, split),)
+
+
+_gather.defvjp(_gather_forward, _gather_backward)
 
 
 def platform() -> str:

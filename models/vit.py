@@ -23,14 +23,16 @@ from models.layers import Affine, Block, affine, lecun
 from models.objective import Features, Params
 from models.patches import Triple
 from models.positions import Learned, start_of
-from models.sharding import constrain
+from models.sharding import constrain, gather
 from models.sizes import Size
 
 DTYPES = ('float32', 'bfloat16')
 SAVED = jax.checkpoint_policies
 REMAT = {
   'none': None,  # keep everything the backward pass reads
-  'named': SAVED.save_only_these_names('qkv', 'attended', 'hidden'),
+  'named': SAVED.save_only_these_names(
+    *('qkv', 'attended', 'projected', 'hidden')
+  ),
   'dots': SAVED.dots_with_no_batch_dims_saveable,
   'full': SAVED.nothing_saveable,  # keep the inputs of blocks only
 }
@@ -169,6 +171,7 @@ class Backbone:
       pixels: patches in the order of `patches.patchify`, uint8 or in [0, 1].
       index: which positions of the grid they are; None: all, in order.
     """
+    encoder = gather(encoder, 'encoder', self.dtype)
     leaf = encoder['patch_embedding']
     kernel = leaf['kernel'].reshape(-1, self.size.width).astype(self.dtype)
     bias = leaf['bias'].astype(self.dtype)
@@ -190,6 +193,7 @@ class Backbone:
 
     def block(x, layer):
       x = constrain(x, 'batch', None, None)
+      layer = gather(layer, 'processor/layers', self.dtype)
       return self._block.apply({'params': layer}, x)
 
     if REMAT[self.remat] is not None:

@@ -1,23 +1,146 @@
-"""What is known of each chip: the peaks that utilisation is a share of.
+"""What is known of each generation of chips: one row of one table.
 
-bfloat16 TFLOP/s, dense, as the makers publish them (cloud.google.com/tpu/docs,
-nvidia.com data sheets). A new generation is one row.
+Peaks as the makers publish them (cloud.google.com/tpu/docs, nvidia.com data
+sheets); what a program may use of the memory as the TPU compiler says it when
+one does not fit; clocks as in docs/pods.md. A new generation is one row.
 """
+
+import dataclasses
+from collections.abc import Mapping
 
 import jax
 
-PEAK_TFLOPS = {
-  'TPU v4': 275.0,
-  'TPU v5 lite': 197.0,
-  'TPU v5': 459.0,
-  'TPU v5p': 459.0,
-  'TPU v6 lite': 918.0,
-  'NVIDIA H100 80GB HBM3': 989.0,
-  'NVIDIA H200': 989.0,
+# Collective matmul cuts what FSDP gathers into strips of a few rows each.
+_WHOLE_GATHERS = {
+  'xla_tpu_enable_windowed_einsum_for_all_gather': False,
+  'xla_tpu_enable_windowed_einsum_for_reduce_scatter': False,
 }
+# A gather is begun before its use, and is no sum of padded shards.
+_ASYNC_GATHERS = {
+  'xla_enable_async_all_gather': 'true',
+  'xla_tpu_prefer_async_allgather_to_allreduce': True,
+}
+# Collectives run on the sparse cores while the others compute.
+_SPARSE_CORES = 'xla_tpu_enable_sparse_core_collective_offload_'
+_OFFLOADED = {
+  _SPARSE_CORES + 'all_gather': 'true',
+  _SPARSE_CORES + '2d_all_gather': 'true',
+  _SPARSE_CORES + 'reduce_scatter': 'true',
+  _SPARSE_CORES + 'all_reduce': 'true',
+  'xla_tpu_enable_sparse_core_reduce_scatter_v2': 'true',
+  'xla_tpu_use_tc_device_shape_on_sc': 'true',
+  'xla_sc_disable_megacore_partitioning': True,
+  **_ASYNC_GATHERS,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+  """One generation. Numbers are of one chip; 0 where not known or needed.
+
+  Attributes:
+    kinds: `device_kind` of JAX's devices of this generation.
+    tflops: peak of dense bfloat16, 1e12 FLOP/s.
+    hbm_gib: memory that a program may use.
+    hbm_gb_per_s: bandwidth of the memory, 1e9 bytes/s.
+    ici_gb_per_s: bandwidth of one link between chips in one direction.
+    ghz: clock that the compiler's cycles are of.
+    torus_axes: dimensions of the network between chips.
+    wraps_at: an axis of a multiple of so many chips is a ring, else a line.
+    chips_per_host: of a slice of several hosts.
+    topology_options: of `get_topology_desc`, beside the name.
+    compiler_options: for the training step.
+  """
+
+  kinds: tuple[str, ...]
+  tflops: float
+  hbm_gib: float = 0.0
+  hbm_gb_per_s: float = 0.0
+  ici_gb_per_s: float = 0.0
+  ghz: float = 0.0
+  torus_axes: int = 0
+  wraps_at: int = 0
+  chips_per_host: int = 0
+  topology_options: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  compiler_options: Mapping[str, bool | str] = dataclasses.field(
+    default_factory=dict
+  )
+
+
+CHIPS = {
+  'v4': Chip(
+    kinds=('TPU v4',),
+    tflops=275.0,
+    hbm_gib=30.75,
+    hbm_gb_per_s=1228.0,
+    ici_gb_per_s=45.0,
+    ghz=1.05,
+    torus_axes=3,
+    wraps_at=4,
+    chips_per_host=4,
+    # Without it there is a device for each of the two cores of a chip.
+    topology_options={'chip_config_name': 'megacore'},
+    # j on v4:8x8x8: of 719 ms a step that compute waited, 542 are left.
+    compiler_options={**_WHOLE_GATHERS, **_ASYNC_GATHERS},
+  ),
+  'v5e': Chip(
+    kinds=('TPU v5 lite', 'TPU v5e'),
+    tflops=197.0,
+    hbm_gib=15.75,
+    hbm_gb_per_s=819.0,
+    ici_gb_per_s=45.0,
+    ghz=1.5,
+    torus_axes=2,
+    wraps_at=16,
+    chips_per_host=4,
+    compiler_options=_WHOLE_GATHERS,
+  ),
+  'v5p': Chip(
+    kinds=('TPU v5', 'TPU v5p'),
+    tflops=459.0,
+    hbm_gib=95.73,
+    hbm_gb_per_s=2765.0,
+    ici_gb_per_s=90.0,
+    ghz=1.75,
+    torus_axes=3,
+    wraps_at=4,
+    chips_per_host=4,
+    # e on v5p:4x4x4: of 65 ms a step that compute waited for collectives, 13
+    # are left (docs/pods.md).
+    compiler_options={**_WHOLE_GATHERS, **_OFFLOADED},
+  ),
+  'v6e': Chip(
+    kinds=('TPU v6 lite', 'TPU v6e'),
+    tflops=918.0,
+    hbm_gib=31.24,
+    hbm_gb_per_s=1640.0,
+    ici_gb_per_s=90.0,
+    ghz=1.75,
+    torus_axes=2,
+    wraps_at=16,
+    chips_per_host=4,
+    compiler_options={**_WHOLE_GATHERS, **_OFFLOADED},
+  ),
+  'H100': Chip(kinds=('NVIDIA H100 80GB HBM3',), tflops=989.0),
+  'H200': Chip(kinds=('NVIDIA H200',), tflops=989.0),
+}
+
+
+def of_device(device: jax.Device) -> Chip | None:
+  """The row of a device's kind; None where there is none."""
+  for chip in CHIPS.values():
+    if device.device_kind in chip.kinds:
+      return chip
+  return None
+
+
+def compiler_options(device: jax.Device) -> dict[str, bool | str]:
+  """Of the training step on devices of this kind; empty where not known."""
+  chip = of_device(device)
+  return dict(chip.compiler_options) if chip else {}
 
 
 def peak_flops(device: jax.Device) -> float | None:
   """Peak bfloat16 FLOP/s of the device's kind, None where not known."""
-  tflops = PEAK_TFLOPS.get(device.device_kind)
-  return tflops and tflops * 1e12
+  chip = of_device(device)
+  return chip and chip.tflops * 1e12

@@ -15,7 +15,7 @@ import jax
 
 from data import pipeline
 from models.objective import Objective
-from train import environment, guard, metrics, optim
+from train import chips, environment, guard, metrics, optim
 from train import mesh as mesh_lib
 from train import start as start_lib
 from train import step as step_lib
@@ -135,7 +135,9 @@ def _run(config, objective, workdir, mesh, profile_steps, clock):
       train_step = jax.jit(
         train_step, donate_argnums=0, out_shardings=(places, None)
       )
-      train_step = train_step.lower(state, batch_shapes).compile()
+      train_step = train_step.lower(state, batch_shapes).compile(
+        compiler_options=chips.compiler_options(jax.devices()[0])
+      )
 
     progress = Progress(
       writer,

@@ -7,13 +7,15 @@ names to mesh axes. Everything that mirrors the parameters inherits.
 """
 
 import contextlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 import optax
-from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.experimental import mesh_utils
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from models import sharding
@@ -48,28 +50,79 @@ def make(
   One of the three may be -1: what is left.
 
   Raises:
-    ValueError: the product is not the number of devices.
+    ValueError: the product is not the number of devices, or replicas are not
+      whole slices of a pod.
   """
   devices = jax.devices() if devices is None else devices
+  shape = shape_of(len(devices), replica=replica, fsdp=fsdp, tensor=tensor)
+  # Explicit axes, which JAX is turning to, are not for Linen layers.
+  return Mesh(_arranged(shape, devices), AXES, axis_types=(AxisType.Auto,) * 3)
+
+
+def _arranged(
+  shape: tuple[int, int, int], devices: Sequence[jax.Device]
+) -> np.ndarray:
+  """Devices by their place in the network; replicas across slices of a pod.
+
+  `jax.make_mesh` does neither slices nor an axis shorter than the network's.
+  """
+  slices = len({getattr(device, 'slice_index', 0) for device in devices})
+  replica, fsdp, tensor = shape
+  if replica % slices:
+    raise ValueError(
+      f'config.mesh.replica={replica} must be a multiple of the {slices} '
+      'slices that the devices are in: between them only gradients are sent'
+    )
+  if slices == 1:
+    return mesh_utils.create_device_mesh(
+      shape, devices, allow_split_physical_axes=True
+    )
+  return mesh_utils.create_hybrid_device_mesh(
+    (replica // slices, fsdp, tensor),
+    (slices, 1, 1),
+    devices,
+    allow_split_physical_axes=True,
+  )
+
+
+def make_abstract(
+  devices: int, *, replica: int = 1, fsdp: int = -1, tensor: int = 1
+) -> AbstractMesh:
+  """The same over a number of devices that are not there: for shapes only.
+
+  Raises:
+    ValueError: the product is not the number of devices.
+  """
+  shape = shape_of(devices, replica=replica, fsdp=fsdp, tensor=tensor)
+  return AbstractMesh(shape, AXES, axis_types=(AxisType.Auto,) * 3)
+
+
+def shape_of(
+  devices: int, *, replica: int, fsdp: int, tensor: int
+) -> tuple[int, int, int]:
+  """The sizes of a mesh's axes, -1 replaced by what is left.
+
+  Raises:
+    ValueError: the product is not the number of devices.
+  """
   shape = [replica, fsdp, tensor]
   got = f'mesh replica={replica}, fsdp={fsdp}, tensor={tensor}'
   if shape.count(-1) > 1 or any(size < 1 and size != -1 for size in shape):
     raise ValueError(f'{got}: sizes are at least 1, and at most one is -1')
+  given = abs(math.prod(shape))
   if -1 in shape:
-    rest = -int(np.prod(shape))
-    shape[shape.index(-1)] = max(1, len(devices) // rest)
-  if np.prod(shape) != len(devices):
+    shape[shape.index(-1)] = max(1, devices // given)
+  if math.prod(shape) != devices:
     raise ValueError(
-      f'{got} needs a multiple of {abs(int(np.prod(shape)))} devices, got '
-      f'{len(devices)}: change config.mesh'
+      f'{got} needs a multiple of {given} devices, got {devices}: change '
+      'config.mesh'
     )
-  # Explicit axes, the default of jax.make_mesh, are not for Linen layers.
-  return jax.make_mesh(
-    tuple(shape), AXES, axis_types=(AxisType.Auto,) * 3, devices=devices
-  )
+  return tuple(shape)
 
 
-def params_shardings(mesh: Mesh, params: Mapping[str, Any]) -> Any:
+def params_shardings(
+  mesh: Mesh | AbstractMesh, params: Mapping[str, Any]
+) -> Any:
   """A NamedSharding for each leaf of `params` (arrays or their shapes).
 
   Raises:
@@ -92,7 +145,9 @@ def params_shardings(mesh: Mesh, params: Mapping[str, Any]) -> Any:
   )
 
 
-def state_shardings(mesh: Mesh, tx, state: State, is_frozen: Any) -> State:
+def state_shardings(
+  mesh: Mesh | AbstractMesh, tx, state: State, is_frozen: Any
+) -> State:
   """Shardings of a whole state: moments and averages lie as parameters do.
 
   Args:
@@ -118,16 +173,18 @@ def state_shardings(mesh: Mesh, tx, state: State, is_frozen: Any) -> State:
   return State(whole, params, opt_state, average)
 
 
-def batch_sharding(mesh: Mesh) -> NamedSharding:
+def batch_sharding(mesh: Mesh | AbstractMesh) -> NamedSharding:
   """Rows over all data shards."""
   return NamedSharding(mesh, P(BATCH_AXES))
 
 
-def num_data_shards(mesh: Mesh) -> int:
+def num_data_shards(mesh: Mesh | AbstractMesh) -> int:
   return mesh.shape['replica'] * mesh.shape['fsdp']
 
 
-def check_batch(mesh: Mesh, *, batch_size: int, accumulate: int) -> None:
+def check_batch(
+  mesh: Mesh | AbstractMesh, *, batch_size: int, accumulate: int
+) -> None:
   """Raises ValueError if rows cannot be shared out evenly."""
   shards = num_data_shards(mesh)
   if batch_size % shards:

@@ -139,3 +139,38 @@ def test_platform_is_the_meshs():
   mesh = jax.make_mesh((8,), ('fsdp',), (AxisType.Auto,))
   with jax.set_mesh(mesh):
     assert jax.jit(lambda x: x if sharding.platform() == 'cpu' else -x)(1) == 1
+
+
+def test_gather_is_the_identity_where_nothing_is_split():
+  layer = {'mlp': {'dense_in': {'kernel': jnp.ones((4, 2))}}}
+  assert sharding.gather(layer, 'layers', 'bfloat16') is layer
+  mesh = jax.make_mesh((1, 8), ('fsdp', 'tensor'), (AxisType.Auto,) * 2)
+  with jax.set_mesh(mesh), sharding.rules({'embed': 'fsdp'}):
+    assert sharding.gather(layer, 'layers', 'bfloat16') is layer
+
+
+def test_gather_collects_kernels_and_scatters_their_gradients():
+  mesh = jax.make_mesh((4, 2), ('fsdp', 'tensor'), (AxisType.Auto,) * 2)
+  layer = {
+    'mlp': {'dense_in': {'kernel': jnp.ones((8, 6)), 'bias': jnp.ones(6)}}
+  }
+
+  @jax.jit
+  def step(layer):
+    return sharding.gather(layer, 'layers', 'bfloat16')
+
+  @jax.jit
+  def gradient(layer):
+    return jax.grad(lambda layer: jnp.sum(jax.tree.leaves(step(layer))[1]))(
+      layer
+    )
+
+  table = {'embed': 'fsdp', 'mlp': 'tensor'}
+  with jax.set_mesh(mesh), sharding.rules(table):
+    whole = step(layer)['mlp']['dense_in']
+    grads = gradient(layer)['mlp']['dense_in']
+  assert whole['kernel'].sharding.spec == PartitionSpec(None, 'tensor')
+  assert whole['kernel'].dtype == jnp.bfloat16
+  assert whole['bias'].dtype == jnp.float32
+  assert grads['kernel'].sharding.spec == PartitionSpec('fsdp', 'tensor')
+  assert grads['kernel'].dtype == jnp.float32

@@ -1,0 +1,111 @@
+"""What a run would be on a pod, known without one.
+
+  python -m launch.plan --config=configs/mae.py:size=j --topology=v5p:8x8x8
+
+compiles the recipe's own training step for the slice with the TPU's compiler
+(libtpu: `pip install --group tpu`), on this machine and without a chip, data or
+weights, and says what it holds in memory, what it sends between chips and how
+long it would take. Without libtpu, or with --shapes_only, it says what shapes
+alone tell. docs/pods.md explains the estimates.
+"""
+
+import functools
+import json
+import pathlib
+from collections.abc import Sequence
+
+from absl import flags
+from ml_collections import config_flags
+
+from train import command
+
+_CONFIG = config_flags.DEFINE_config_file(
+  'config', None, 'A pretraining recipe: configs/FILE.py:KEY=VALUE,...'
+)
+_TOPOLOGY = flags.DEFINE_string(
+  'topology', None, 'Slice of a pod: v4:4x4x4, v5e:8x8, v5p:8x8x8, v6e:16x16.'
+)
+_SHAPES_ONLY = flags.DEFINE_bool(
+  'shapes_only', False, 'Compile nothing: seconds in place of minutes.'
+)
+_ASSUMED_MFU = flags.DEFINE_float(
+  'assumed_mfu', 0.4, 'Of a plan that compiles nothing.', lower_bound=1e-3
+)
+_JSON = flags.DEFINE_string(
+  'json', None, 'Also write the figures to this file.'
+)
+_HTML = flags.DEFINE_string('html', None, 'Also write them to this page.')
+_BENCH = flags.DEFINE_string(
+  'bench', None, 'File that `data.bench --json` wrote on a host of this kind.'
+)
+_SEARCH = flags.DEFINE_integer(
+  'search',
+  0,
+  'Try layouts, remat policies and micro-batches; compile so many of them.',
+)
+_OPTIONS = flags.DEFINE_list(
+  'compiler_options', [], 'NAME=VALUE,... over those of train/chips.py.'
+)
+
+
+def compiler_options(items: Sequence[str]) -> dict[str, bool | str]:
+  """Options of the compiler: True and False are booleans, the rest is text.
+
+  Some options that look like booleans have a third value, and want 'true'.
+
+  Raises:
+    ValueError: an item is not NAME=VALUE.
+  """
+  found = {}
+  for item in items:
+    name, equals, value = item.partition('=')
+    if not (name and equals):
+      raise ValueError(f'--compiler_options: {item!r} must be NAME=VALUE')
+    found[name] = {'True': True, 'False': False}.get(value, value)
+  return found
+
+
+def main() -> None:
+  """Prints the plan."""
+  import jax
+
+  # The program is for chips that are not here; those that are stay free.
+  jax.config.update('jax_platforms', 'cpu')
+  from launch import plan_page, plan_text, planning, search, topology
+
+  config = _CONFIG.value.to_dict()
+  try:
+    slice_ = topology.parse(_TOPOLOGY.value)
+    options = compiler_options(_OPTIONS.value)
+    if _SEARCH.value:
+      ranked = search.search(
+        config,
+        slice_,
+        compiles=_SEARCH.value,
+        say=functools.partial(print, flush=True),
+        options=options,
+      )
+      print(search.ranking(ranked))
+      return
+    found = planning.plan(
+      config,
+      slice_,
+      shapes_only=_SHAPES_ONLY.value,
+      assumed_mfu=_ASSUMED_MFU.value,
+      options=options,
+    )
+  except (ValueError, planning.DoesNotFitError) as error:
+    raise SystemExit(str(error)) from error
+  if _BENCH.value:
+    measured = json.loads(pathlib.Path(_BENCH.value).read_text())
+    found['frames_per_sec_per_core'] = measured['frames_per_s_core']
+  print(plan_text.report(found))
+  if _JSON.value:
+    text = json.dumps(found, indent=2) + '\n'
+    pathlib.Path(_JSON.value).write_text(text)
+  if _HTML.value:
+    pathlib.Path(_HTML.value).write_text(plan_page.page(found))
+
+
+if __name__ == '__main__':
+  command.run(main, required=['config', 'topology'])

@@ -1,0 +1,97 @@
+"""The program that training runs, of a recipe on a mesh, without its data."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import AbstractMesh, Mesh
+
+from models import objective as objective_lib
+from models.objective import Objective
+from train import mesh as mesh_lib
+from train import optim
+from train import step as step_lib
+
+
+class Program(NamedTuple):
+  """A recipe's step, and the shapes that it is of.
+
+  Attributes:
+    objective: what is trained.
+    mesh: where.
+    new_state: key -> `train.step.State`, the state before the first update.
+    state: shapes of the state, with their places on the mesh.
+    batch: shapes of a batch, with theirs.
+    step: (state, batch) -> (state, metrics), jitted; the state is donated.
+  """
+
+  objective: Objective
+  mesh: Mesh | AbstractMesh
+  new_state: Any
+  state: step_lib.State
+  batch: dict[str, jax.ShapeDtypeStruct]
+  step: Any
+
+  def flops(self) -> dict[str, float]:
+    """Model FLOPs of a step, by part."""
+    return self.objective.flops(self.batch)
+
+  def lower(self):
+    """The step, traced and lowered for the mesh."""
+    with mesh_lib.use(self.mesh):
+      return self.step.lower(self.state, self.batch)
+
+
+def make(config: Mapping[str, Any], mesh: Mesh | AbstractMesh) -> Program:
+  """The program of a pretraining recipe.
+
+  Args:
+    config: plain values, as `train.loop.run` takes them. Of `data` only
+      `batch_size` is read: clips are of the model's shape.
+    mesh: of devices that are here, of a topology, or of none at all; then
+      nothing can be lowered.
+
+  Raises:
+    ValueError: the config cannot work on this mesh.
+  """
+  model, clips = config['model'], config['data']['batch_size']
+  options = dict(config['step'])
+  freeze = options.pop('freeze')
+  mesh_lib.check_batch(mesh, batch_size=clips, accumulate=options['accumulate'])
+  objective = objective_lib.make(**model)
+  batch = {
+    'video': jax.ShapeDtypeStruct(
+      (clips, model['frames'], model['height'], model['width'], 3),
+      jnp.uint8,
+      sharding=mesh_lib.batch_sharding(mesh),
+    )
+  }
+  tx, _ = optim.make(steps=config['steps'], **config['optim'])
+  init = functools.partial(objective.init, batch=batch)
+  # The key is made inside: a topology's devices can hold none.
+  shapes = jax.eval_shape(lambda: init(jax.random.key(0)))
+  is_frozen = optim.matches(freeze, shapes)
+  new = functools.partial(
+    step_lib.init_state, tx=tx, is_frozen=is_frozen, ema=options['ema']
+  )
+  state = jax.eval_shape(lambda: new(init(jax.random.key(0))))
+  places = mesh_lib.state_shardings(mesh, tx, state, is_frozen)
+  step = step_lib.make_train_step(
+    objective, tx, is_frozen, seed=config['seed'], **options
+  )
+  return Program(
+    objective=objective,
+    mesh=mesh,
+    new_state=jax.jit(lambda rng: new(init(rng)), out_shardings=places),
+    state=jax.tree.map(
+      lambda leaf, place: jax.ShapeDtypeStruct(
+        leaf.shape, leaf.dtype, sharding=place
+      ),
+      state,
+      places,
+    ),
+    batch=batch,
+    step=jax.jit(step, donate_argnums=0, out_shardings=(places, None)),
+  )

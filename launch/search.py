@@ -1,0 +1,224 @@
+"""Looks for the layout, remat policy and micro-batches of a recipe on a slice.
+
+What cannot fit is discarded by formula, the rest is put in order by a rough
+formula of its time, and the best few are compiled, one after the other. The
+order of what was compiled is by the roofline model.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+
+from launch import memory, planning
+from launch import program as program_lib
+from launch.memory import Memory
+from launch.topology import Topology
+from train import mesh as mesh_lib
+
+# Of the peak, what matrix products reach in programs that were compiled; of
+# communication, what is not hidden. They order candidates, and no more.
+_PEAK_SHARE = 0.8
+_EXPOSED_SHARE = 0.3
+# Of the memory, what the formula may fill: it counts no temporaries.
+_HBM_SHARE = 0.75
+_REMATS = ('full', 'named')
+_MOST_TENSOR = 8
+# Rows of a shard: of fewer the TPU's compiler makes sums of padded arrays.
+_ROWS = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+  """One way to run a recipe.
+
+  Attributes:
+    changes: overrides of the config: 'mesh.fsdp' -> 64.
+    config: the recipe with them.
+    memory: by formula.
+    seconds: of a step, by a rough formula.
+  """
+
+  changes: Mapping[str, Any]
+  config: Mapping[str, Any]
+  memory: Memory
+  seconds: float
+
+  def __str__(self) -> str:
+    return ' '.join(f'--config.{k}={v}' for k, v in self.changes.items())
+
+
+def candidates(
+  config: Mapping[str, Any], topology: Topology
+) -> tuple[list[Candidate], int]:
+  """Those that fit by formula, the most promising first, and how many do not.
+
+  Args:
+    config: the recipe.
+    topology: where.
+  """
+  fitting, discarded = [], 0
+  saved: dict[str, float] = {}
+  for layout in _layouts(topology):
+    changed = memory.with_changes(config, layout)
+    mesh = mesh_lib.make_abstract(topology.chips, **changed['mesh'])
+    try:
+      program = program_lib.make(changed, mesh)
+    except ValueError:
+      continue  # heads or rows that this mesh does not divide
+    if _rows(program) < _ROWS:
+      continue
+    for options in _options(config):
+      changes = layout | options
+      changed = memory.with_changes(config, changes)
+      try:
+        mesh_lib.check_batch(
+          mesh,
+          batch_size=changed['data']['batch_size'],
+          accumulate=changed['step']['accumulate'],
+        )
+      except ValueError:
+        continue
+      remat = changed['model'].get('remat', '')
+      if remat not in saved:
+        saved[remat] = memory.saved_per_clip(program_lib.make(changed, mesh))
+      held = memory.of_program(program, changed, saved[remat])
+      if held.total > _HBM_SHARE * topology.chip.hbm_gib * memory.GIB:
+        discarded += 1
+        continue
+      # Where all is recomputed, a block's input is all that is saved of it.
+      block_inputs = saved.get('full', saved[remat] / 4)
+      seconds = rough_seconds(program, changed, topology, block_inputs)
+      fitting.append(Candidate(changes, changed, held, seconds))
+  return sorted(fitting, key=lambda each: each.seconds), discarded
+
+
+def _layouts(topology) -> Iterator[dict[str, int]]:
+  powers = [2**i for i in range(topology.chips.bit_length())]
+  for replica, tensor in itertools.product(powers, powers):
+    if topology.chips % (replica * tensor) == 0 and tensor <= _MOST_TENSOR:
+      fsdp = topology.chips // replica // tensor
+      yield {'mesh.replica': replica, 'mesh.fsdp': fsdp, 'mesh.tensor': tensor}
+
+
+def _options(config) -> Iterator[dict[str, Any]]:
+  remats = _REMATS if 'remat' in config['model'] else (None,)
+  for remat, accumulate in itertools.product(remats, (1, 2, 4)):
+    changes = {'step.accumulate': accumulate}
+    yield changes | ({'model.remat': remat} if remat else {})
+
+
+def _rows(program: program_lib.Program) -> int:
+  """Of the smallest shard along FSDP's axis."""
+  found = [1 << 30]
+  for leaf in jax.tree.leaves(program.state.params):
+    for name, size in zip(
+      leaf.sharding.spec, leaf.sharding.shard_shape(leaf.shape)
+    ):
+      if name == 'fsdp':
+        found.append(size)
+  return min(found)
+
+
+def rough_seconds(
+  program: program_lib.Program,
+  config: Mapping[str, Any],
+  topology: Topology,
+  block_inputs: float,
+) -> float:
+  """Seconds of a step, to put candidates in order.
+
+  Products at a share of the peak, a third more where all is recomputed; FSDP
+  collects each kernel twice and scatters its gradient once in every
+  micro-batch, tensor shards exchange four activations of a block, and twice as
+  many in the backward pass; a share of that is not hidden.
+
+  Args:
+    program: on a mesh, which may be abstract.
+    config: the recipe that it is of.
+    topology: where.
+    block_inputs: bytes of the inputs of all blocks, of one clip.
+  """
+  chip, shape = topology.chip, program.mesh.shape
+  compute = sum(program.flops().values()) / (
+    topology.chips * chip.tflops * 1e12 * _PEAK_SHARE
+  )
+  if config['model'].get('remat') == 'full':
+    compute *= 4 / 3
+  held = memory.on_chip(program.state.params)
+  sent = 0.0
+  if shape['fsdp'] > 1:
+    whole = held / 2 * shape['fsdp']  # in bfloat16
+    sent += 3 * whole * config['step']['accumulate']
+  if shape['replica'] > 1:
+    sent += held / 2
+  if shape['tensor'] > 1:
+    (video,) = program.batch.values()
+    rows = video.shape[0] / mesh_lib.num_data_shards(program.mesh)
+    sent += 12 * rows * block_inputs
+  # Each micro-batch but the first adds its gradients to the sum.
+  added = 3 * held * (config['step']['accumulate'] - 1)
+  compute += added / (chip.hbm_gb_per_s * 1e9)
+  return compute + _EXPOSED_SHARE * sent / (2 * chip.ici_gb_per_s * 1e9)
+
+
+def search(
+  config: Mapping[str, Any],
+  topology: Topology,
+  *,
+  compiles: int,
+  say: Callable[[str], None],
+  options: Mapping[str, Any] | None = None,
+) -> list[tuple[Candidate, dict[str, Any]]]:
+  """Compiles the most promising candidates; the fastest first.
+
+  Args:
+    config: the recipe.
+    topology: where.
+    compiles: how many.
+    say: is given a line before and after each.
+    options: of the compiler, over those of the chips' table.
+
+  Raises:
+    ValueError: nothing fits.
+  """
+  fitting, discarded = candidates(config, topology)
+  say(f'{len(fitting)} layouts fit by formula, {discarded} do not')
+  if not fitting:
+    raise ValueError(
+      f'no layout of this recipe fits {topology.name}: choose more chips, or '
+      'another size'
+    )
+  found = []
+  chosen = fitting[:compiles]
+  for number, candidate in enumerate(chosen, 1):
+    say(f'compiling {number} of {len(chosen)}: {candidate}')
+    try:
+      plan = planning.plan(candidate.config, topology, options=options)
+    except planning.DoesNotFitError as error:
+      say(f'  does not fit: {str(error).splitlines()[0]}')
+      continue
+    mfu = plan['estimates']['roofline']['mfu']
+    say(f'  MFU {mfu:.3f} (roofline), compiled in {plan["compile_sec"]:.0f} s')
+    found.append((candidate, plan))
+  return sorted(
+    found, key=lambda pair: -pair[1]['estimates']['roofline']['mfu']
+  )
+
+
+def ranking(found: list[tuple[Candidate, dict[str, Any]]]) -> str:
+  """A table of what `search` found."""
+  lines = [
+    f'{"MFU":>6}{"cycles":>8}{"step ms":>9}{"exposed":>9}{"GiB":>7}  layout'
+  ]
+  for candidate, plan in found:
+    each = plan['estimates']['roofline']
+    peak = plan['compiled_bytes']['peak'] / memory.GIB
+    lines.append(
+      f'{each["mfu"]:6.3f}{plan["estimates"]["cycles"]["mfu"]:8.3f}'
+      f'{1e3 * each["step_sec"]:9.1f}{1e3 * each["exposed_sec"]:9.1f}'
+      f'{peak:7.2f}  {candidate}'
+    )
+  return '\n'.join(lines)

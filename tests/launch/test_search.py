@@ -1,0 +1,90 @@
+"""Layouts are discarded and put in order before any is compiled."""
+
+import pytest
+
+from configs import mae
+from launch import memory, planning, search, topology
+
+
+@pytest.fixture(scope='module')
+def config():
+  return mae.get_config('size=L,batch_size=4096').to_dict()
+
+
+@pytest.fixture(scope='module')
+def slice_():
+  return topology.parse('v5e:4x4')
+
+
+@pytest.fixture(scope='module')
+def found(config, slice_):
+  return search.candidates(config, slice_)
+
+
+def test_what_fits_is_in_order_and_what_does_not_is_counted(found, slice_):
+  fitting, discarded = found
+  limit = 0.75 * slice_.chip.hbm_gib * memory.GIB
+  assert discarded > 0
+  assert all(each.memory.total <= limit for each in fitting)
+  seconds = [each.seconds for each in fitting]
+  assert seconds == sorted(seconds)
+  assert len({str(each) for each in fitting}) == len(fitting)
+
+
+def test_candidates_are_whole_layouts(found):
+  for each in found[0]:
+    mesh = each.config['mesh']
+    assert mesh['replica'] * mesh['fsdp'] * mesh['tensor'] == 16
+    assert mesh['tensor'] <= 8
+    # 1024 columns over FSDP's shards, 16 in each at least.
+    assert 1024 / mesh['fsdp'] >= 16
+    rows = mesh['replica'] * mesh['fsdp'] * each.config['step']['accumulate']
+    assert 4096 % rows == 0
+
+
+def test_full_remat_is_thought_slower(found):
+  by_text = {str(each): each for each in found[0]}
+  pairs = [
+    (each, by_text[text.replace('remat=full', 'remat=named')])
+    for text, each in by_text.items()
+    if text.replace('remat=full', 'remat=named') in by_text
+    and 'remat=full' in text
+  ]
+  assert pairs
+  for full, named in pairs:
+    assert full.seconds > named.seconds
+    assert full.memory.total < named.memory.total
+
+
+def test_the_best_of_what_was_compiled_comes_first(config, slice_, monkeypatch):
+  mfus = iter([0.2, None, 0.4])
+  said = []
+
+  def plan(config, topology, *, options):
+    mfu = next(mfus)
+    if mfu is None:
+      raise planning.DoesNotFitError('too large\nmore')
+    each = {'mfu': mfu, 'step_sec': 1.0, 'exposed_sec': 0.1}
+    return {
+      'estimates': {'roofline': each, 'cycles': {'mfu': mfu}},
+      'compile_sec': 1.0,
+      'compiled_bytes': {'peak': 2**30},
+    }
+
+  monkeypatch.setattr(planning, 'plan', plan)
+  ranked = search.search(config, slice_, compiles=3, say=said.append)
+  assert [plan['estimates']['roofline']['mfu'] for _, plan in ranked] == [
+    0.4,
+    0.2,
+  ]
+  assert any('does not fit: too large' in line for line in said)
+  lines = search.ranking(ranked).splitlines()
+  assert len(lines) == 3
+  assert lines[1].split()[0] == '0.400'
+  assert '--config.mesh.fsdp=' in lines[1]
+
+
+def test_nothing_that_fits_is_an_error(slice_):
+  config = mae.get_config('size=j').to_dict()
+  with pytest.raises(ValueError, match='no layout of this recipe fits'):
+    search.search(config, slice_, compiles=1, say=lambda line: None)

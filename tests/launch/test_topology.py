@@ -1,0 +1,56 @@
+"""Slices of pods are read by name."""
+
+import dataclasses
+
+import jax
+import pytest
+
+from launch import topology
+from train import chips
+
+
+def test_a_slice():
+  found = topology.parse('v5p:8x8x16')
+  assert (found.name, found.chips, found.hosts) == ('v5p:8x8x16', 1024, 256)
+  assert found.chip is chips.CHIPS['v5p']
+  assert topology.parse('v5e:1x1').hosts == 1
+
+
+@pytest.mark.parametrize(
+  ('name', 'message'),
+  [
+    ('v9:4x4', "no chip 'v9'; expected one of v4, v5e, v5p, v6e"),
+    ('H100:2x2', 'no chip'),
+    ('v5p:4x4', 'expected v5p:4x4x4'),
+    ('v5e:4x', 'expected v5e:4x4'),
+    ('v5e:0x4', 'expected v5e:4x4'),
+    ('v5e', 'expected v5e:4x4'),
+  ],
+)
+def test_what_is_no_slice_is_refused(name, message):
+  with pytest.raises(ValueError, match=message):
+    topology.parse(name)
+
+
+def test_every_kind_of_device_is_of_one_generation():
+  kinds = [kind for chip in chips.CHIPS.values() for kind in chip.kinds]
+  assert len(kinds) == len(set(kinds))
+
+
+def test_options_of_the_step_are_those_of_the_device(monkeypatch):
+  here = jax.devices()[0]
+  assert chips.compiler_options(here) == {}
+  assert chips.peak_flops(here) is None
+  row = dataclasses.replace(chips.CHIPS['v5p'], kinds=(here.device_kind,))
+  monkeypatch.setitem(chips.CHIPS, 'this', row)
+  assert chips.compiler_options(here) == row.compiler_options != {}
+  assert chips.peak_flops(here) == 459e12
+
+
+def test_a_tpus_row_is_complete():
+  for name, chip in chips.CHIPS.items():
+    numbers = [
+      *(chip.hbm_gib, chip.hbm_gb_per_s, chip.ici_gb_per_s, chip.ghz),
+      *(chip.torus_axes, chip.wraps_at, chip.chips_per_host),
+    ]
+    assert all(numbers) == name.startswith('v'), name
