@@ -4,12 +4,16 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SEED ?= 0
 RUN ?= runs/quickstart
 REPORT ?= report
+LAYOUT ?= free
 LR ?= 3e-3
 STEPS ?= 300
 PY := $(VENV)/bin/python
 READOUTS := --config=configs/readout.py:task=all,data=world,seed=$(SEED),lr=$(LR),steps=$(STEPS),cache=runs/features
 
-.PHONY: quickstart seeds test test-slow lint
+TRACKS := --config=configs/readout.py:task=points+boxes,data=world,seed=$(SEED),lr=3e-3,steps=300,cache=runs/features
+MOOG = runs/moog-$(LAYOUT)-$(SEED)
+
+.PHONY: quickstart seeds moog test test-slow lint
 
 # Pretrain, read depth, pose, points, boxes and class from the frozen features
 # and from a backbone that was never trained, compare. Each line goes on where
@@ -27,6 +31,14 @@ seeds: $(VENV)/.installed
 	$(MAKE) quickstart LR=3e-3+1e-2 STEPS=600 SEED=1 RUN=runs/seed-1
 	$(MAKE) quickstart LR=3e-3+1e-2 STEPS=600 SEED=2 RUN=runs/seed-2
 	$(PY) -m evals.report runs/seed-0 runs/seed-1 runs/seed-2 --out=$(REPORT)
+
+# MooG, or one of its baselines on a grid: pretraining, then points and boxes from
+# frozen tokens, and from tokens that were never trained.
+moog: $(VENV)/.installed
+	$(PY) -m train --config=configs/moog.py:data=world,seed=$(SEED),layout=$(LAYOUT) --workdir=$(MOOG)
+	$(PY) -m evals $(TRACKS) --checkpoint=$(MOOG) --workdir=$(MOOG)/readouts/tracks
+	$(PY) -m evals $(TRACKS) --checkpoint=$(MOOG) --workdir=$(MOOG)/readouts/tracks-random --random_init
+	$(PY) -m evals.report $(MOOG) --out=$(REPORT)
 
 test: lint
 	$(PY) -m pytest --numprocesses 2

@@ -56,29 +56,25 @@ def check_peer(python: str) -> None:
     )
 
 
-def make_step(objective, shape, **optimizer):
-  """A function that makes one step of the trainer's own update.
+def make_step(config):
+  """A function that makes one step of a recipe's own program, on one device.
 
   Args:
-    objective: what is trained.
-    shape: of a batch of clips, [b t h w 3].
-    **optimizer: options of `train.optim.make`.
+    config: as `launch.program.make` takes it.
   """
   import jax
   import numpy as np
 
-  from train import optim
-  from train.step import init_state, make_train_step
+  from launch import program as program_lib
+  from train import mesh as mesh_lib
 
-  rng = np.random.default_rng(0)
-  video = rng.integers(0, 256, shape, dtype=np.uint8)
-  batch = {'video': video}
-  params = jax.jit(objective.init)(jax.random.key(0), batch)
-  frozen = jax.tree.map(lambda _: False, params)
-  tx, _ = optim.make(steps=1000, lr=1e-4, **optimizer)
-  update = make_train_step(objective, tx, frozen, seed=0)
-  update = jax.jit(update, donate_argnums=0)
-  state = init_state(params, tx, frozen, ema=0.0)
+  mesh = mesh_lib.make(devices=jax.devices()[:1], **config['mesh'])
+  program = program_lib.make(config, mesh)
+  rng, shapes = np.random.default_rng(0), program.batch['video']
+  video = rng.integers(0, 256, shapes.shape, dtype=np.uint8)
+  batch = {'video': jax.device_put(video, shapes.sharding)}
+  update = program.lower().compile()
+  state = program.new_state(jax.random.key(0))
 
   def step() -> None:
     nonlocal state
@@ -111,18 +107,23 @@ def table(
 
 def main() -> None:
   """Prints the table."""
-  from models import mae
+  from configs import mae
+  from models import objective as objective_lib
   from train import heap
 
   heap.keep()
   import numpy as np
 
-  clips, objective = _CLIPS.value, mae.make(size='S', dtype='float32')
-  visible, python = objective.visible, _PYTHON.value
+  clips, python = _CLIPS.value, _PYTHON.value
+  config = mae.get_config(f'size=S,batch_size={clips}').to_dict()
+  config['model'] |= {'dtype': 'float32', 'remat': 'none'}
+  config['optim']['clip_norm'] = 0.0  # nor does the peer clip
+  objective = objective_lib.make(**config['model'])
+  visible = objective.visible
   check_peer(python)
   peer = [python, '-m', 'launch.versus_peer', str(clips), str(visible)]
   with turns.peer(peer, needs='torch and transformers') as process:
-    step = make_step(objective, (clips, 16, 224, 224, 3))
+    step = make_step(config)
     step()
     step()
     ours, theirs = turns.take(step, process, _ROUNDS.value)

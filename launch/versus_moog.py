@@ -28,20 +28,19 @@ _REMAT = flags.DEFINE_string(
 
 def main() -> None:
   """Prints seconds of both, and their ratio."""
-  from models import moog
+  from configs import moog
   from train import heap
 
   heap.keep()
   clips, frames = _CLIPS.value, _FRAMES.value
+  config = moog.get_config(f'data=movi_e,path=-,batch_size={clips}').to_dict()
+  config['model'] |= {'dtype': 'float32', 'remat': _REMAT.value}
+  config['model'] |= {'frames': frames}
   peer = [_PYTHON.value, '-m', 'launch.versus_moog_peer']
   peer += [str(clips), str(frames)]
   needs = 'kauldron and representations4d'
   with turns.peer(peer, needs=needs) as process:
-    objective = moog.make(frames=frames, remat=_REMAT.value)
-    recipe = {'b2': 0.95, 'clip_norm': 1.0}
-    recipe |= {'weight_decay': 1e-4, 'decay': ('.*',)}
-    shape = (clips, frames, 128, 128, 3)
-    step = versus.make_step(objective, shape, **recipe)
+    step = versus.make_step(config)
     step()
     step()
     ours, theirs = turns.take(step, process, _ROUNDS.value)

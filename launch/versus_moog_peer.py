@@ -66,9 +66,7 @@ def make_step(clips: int, frames: int):
   model = make_model()
   video = jax.random.uniform(jax.random.key(0), (clips, frames, 128, 128, 3))
   options = {'batch': {}, 'is_training_property': True}
-  tx = optax.chain(
-    optax.clip_by_global_norm(1.0), optax.adamw(1e-4, b2=0.95)
-  )
+  tx = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(1e-4, b2=0.95))
 
   def loss(params, rng):
     rngs = {'default': rng, 'state_init': rng}

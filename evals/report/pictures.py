@@ -19,6 +19,9 @@ import numpy as np
 # top to bottom.
 PANELS = {
   'reconstruction': ('seen', 'reconstructed', 'truth'),
+  'prediction': ('decoded', 'truth'),
+  'tokens': ('tokens',),
+  'attention': ('one token', 'another', 'another', 'another'),
   'depth': ('video', 'predicted', 'truth'),
   'pose': ('video', 'way'),
   'points': ('predicted', 'truth'),
@@ -26,6 +29,15 @@ PANELS = {
   'classify': ('video',),
 }
 _NOTES = {
+  'reconstruction': 'From the patches of a clip that are seen, all of it is '
+  'reconstructed.',
+  'prediction': 'Each frame as it was decoded before it was seen; the first '
+  'one from nothing.',
+  'tokens': 'What the tokens hold that a pixel is decoded from: three '
+  'principal components as colours.',
+  'attention': 'How much each pixel takes of a token: of the four that some '
+  'pixel of the last frame takes most of. A token that follows what it stands '
+  'for moves with it.',
   'depth': 'Predicted and true depth are coloured over the range of the '
   "clip's true depth.",
   'pose': 'The way from the first to the last frame, seen from above: true '

@@ -180,6 +180,7 @@ def pretraining(runs: Iterable[reading.Run], out: str) -> str:
 def _pretraining(run: reading.Run, out: str) -> str:
   sheets = [
     pictures.figure(name, path, run.config['model'], run.slug, out)
+    + f'<p class="note">{pictures.note(name)}</p>'
     for name, path in run.pictures.items()
   ]
   lines = tables.loss_lines(run)
@@ -187,10 +188,7 @@ def _pretraining(run: reading.Run, out: str) -> str:
     return ''
   text = f'<h2>Pretraining of {escape(run.name)}</h2>'
   if sheets:
-    text += (
-      '<p>From the patches of a clip that are seen, all of it is '
-      f'reconstructed. Clips of the validation split.</p>{"".join(sheets)}'
-    )
+    text += f'<p>Clips of the validation split.</p>{"".join(sheets)}'
   if lines:
     png, csv = f'{run.slug}-loss.png', f'{run.slug}-loss.csv'
     plots.loss(run, os.path.join(out, png))

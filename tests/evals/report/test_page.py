@@ -206,7 +206,8 @@ def test_published_results_are_labelled_as_such(report):
 
 def test_clips_of_a_sheet_move_side_by_side(make, tmp_path):
   model = {'frames': 4, 'height': 16, 'width': 24}
-  for name, panels, zoom in (('depth', 3, 1), ('boxes', 2, 2)):
+  known = (('depth', 3, 1), ('boxes', 2, 2), ('attention', 4, 1))
+  for name, panels, zoom in known:
     sheet = tmp_path / f'{name}-sheet.png'
     make.picture(sheet, panels, zoom)
     text = pictures.figure(name, str(sheet), model, 'a', str(tmp_path))
