@@ -11,8 +11,8 @@ The teacher is a published file, or the folder of a run of `configs/mae.py` of
 `teacher_size`; the student may start from one as well
 (`--config.init_from.path=B.npz`). On the world it is what `make quickstart`
 left in runs/quickstart, and the student has a fifth of its parameters; what it
-then knows is in docs/training.md. A student B of a teacher e on videos: not run.
-Readouts of the student: `python -m evals --checkpoint=RUN`.
+then knows is in docs/training.md. A student B of a teacher e on videos: not
+run. Readouts of the student: `python -m evals --checkpoint=RUN`.
 """
 
 from ml_collections import ConfigDict, config_dict

@@ -72,8 +72,9 @@ def main() -> None:
     whole = jax.ShapeDtypeStruct((1, count, *size), np.uint8)
     memory = step.lower(params, whole, None).compile().memory_analysis()
     needs = memory.temp_size_in_bytes + memory.output_size_in_bytes
+    grew = most - before
     print(
-      f'{count:7}{most - before:30.1f} MiB{took:12.1f}{needs / 2**20:17.0f} MiB',
+      f'{count:7}{grew:30.1f} MiB{took:12.1f}{needs / 2**20:17.0f} MiB',
       flush=True,
     )
 

@@ -1,7 +1,7 @@
 """The program that training runs, of a recipe on a mesh, without its data."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -10,8 +10,8 @@ from jax.sharding import AbstractMesh, Mesh
 
 from models import objective as objective_lib
 from models.objective import Objective
+from train import chips, optim
 from train import mesh as mesh_lib
-from train import optim
 from train import step as step_lib
 
 
@@ -42,6 +42,25 @@ class Program(NamedTuple):
     """The step, traced and lowered for the mesh."""
     with mesh_lib.use(self.mesh):
       return self.step.lower(self.state, self.batch)
+
+  def running(self) -> Callable[[], None]:
+    """A function that makes one step, on random clips, and waits for its end.
+
+    The clips lie on the devices. The step is compiled here, and not yet run.
+    """
+    shapes = self.batch['video']
+    with mesh_lib.use(self.mesh):
+      video = jax.random.bits(jax.random.key(1), shapes.shape, jnp.uint8)
+      batch = {'video': jax.device_put(video, shapes.sharding)}
+      options = chips.compiler_options(self.mesh.devices.flat[0])
+      update = self.lower().compile(compiler_options=options)
+      state = self.new_state(jax.random.key(0))
+
+    def step() -> None:
+      nonlocal state
+      state, _ = jax.block_until_ready(update(state, batch))
+
+    return step
 
 
 def make(config: Mapping[str, Any], mesh: Mesh | AbstractMesh) -> Program:

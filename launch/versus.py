@@ -56,33 +56,6 @@ def check_peer(python: str) -> None:
     )
 
 
-def make_step(config):
-  """A function that makes one step of a recipe's own program, on one device.
-
-  Args:
-    config: as `launch.program.make` takes it.
-  """
-  import jax
-  import numpy as np
-
-  from launch import program as program_lib
-  from train import mesh as mesh_lib
-
-  mesh = mesh_lib.make(devices=jax.devices()[:1], **config['mesh'])
-  program = program_lib.make(config, mesh)
-  rng, shapes = np.random.default_rng(0), program.batch['video']
-  video = rng.integers(0, 256, shapes.shape, dtype=np.uint8)
-  batch = {'video': jax.device_put(video, shapes.sharding)}
-  update = program.lower().compile()
-  state = program.new_state(jax.random.key(0))
-
-  def step() -> None:
-    nonlocal state
-    state, _ = jax.block_until_ready(update(state, batch))
-
-  return step
-
-
 def table(
   ours: list[float], theirs: list[float], flops: float, peer: float
 ) -> str:
@@ -108,26 +81,25 @@ def table(
 def main() -> None:
   """Prints the table."""
   from configs import mae
-  from models import objective as objective_lib
+  from launch import program as program_lib
   from train import heap
+  from train import mesh as mesh_lib
 
   heap.keep()
-  import numpy as np
-
   clips, python = _CLIPS.value, _PYTHON.value
   config = mae.get_config(f'size=S,batch_size={clips}').to_dict()
   config['model'] |= {'dtype': 'float32', 'remat': 'none'}
   config['optim']['clip_norm'] = 0.0  # nor does the peer clip
-  objective = objective_lib.make(**config['model'])
-  visible = objective.visible
+  program = program_lib.make(config, mesh_lib.make())
+  visible = program.objective.visible
   check_peer(python)
   peer = [python, '-m', 'launch.versus_peer', str(clips), str(visible)]
   with turns.peer(peer, needs='torch and transformers') as process:
-    step = make_step(config)
+    step = program.running()
     step()
     step()
     ours, theirs = turns.take(step, process, _ROUNDS.value)
-  flops = objective.flops({'video': np.empty(clips)})
+  flops = program.flops()
   peers = peer_flops(clips, visible)
   for name, parts in (('scale4d', flops), ('HF VideoMAE', peers)):
     counts = ', '.join(f'{p} {count / 1e9:.1f}' for p, count in parts.items())

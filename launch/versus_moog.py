@@ -12,7 +12,7 @@ import statistics
 
 from absl import flags
 
-from launch import turns, versus
+from launch import turns
 from train import command
 
 _PYTHON = flags.DEFINE_string(
@@ -29,7 +29,8 @@ _REMAT = flags.DEFINE_string(
 def main() -> None:
   """Prints seconds of both, and their ratio."""
   from configs import moog
-  from train import heap
+  from launch import program
+  from train import heap, mesh
 
   heap.keep()
   clips, frames = _CLIPS.value, _FRAMES.value
@@ -40,7 +41,7 @@ def main() -> None:
   peer += [str(clips), str(frames)]
   needs = 'kauldron and representations4d'
   with turns.peer(peer, needs=needs) as process:
-    step = versus.make_step(config)
+    step = program.make(config, mesh.make()).running()
     step()
     step()
     ours, theirs = turns.take(step, process, _ROUNDS.value)

@@ -9,7 +9,6 @@ import sys
 import jax
 import jax.numpy as jnp
 import optax
-from flax import linen as nn
 from moog import attention, conv, initializers, modules, pos_embeddings
 
 from launch import turns
@@ -44,7 +43,7 @@ def make_model() -> modules.Moog:
     initializer=initializers.RandomStateInit(
       shape=(1024, 512), random_init_scale=1e-4
     ),
-    correction_layer_norm=nn.LayerNorm(
+    correction_layer_norm=modules.nn.LayerNorm(
       epsilon=1e-4, use_scale=True, use_bias=False
     ),
     corrector=transformer(8, 2),
