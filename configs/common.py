@@ -1,9 +1,16 @@
 """What recipes share: reading the argument behind the colon."""
 
 import difflib
-from collections.abc import Collection
+import json
+import pathlib
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from ml_collections import config_dict
+
+# Layouts on slices of pods, {recipe: {topology: {'section.option': value}}}.
+# `python -m launch.plan --search=N --save` writes them.
+LAYOUTS = pathlib.Path(__file__).with_name('layouts.json')
 
 # Keys of a source that are no option of its make().
 _OURS = ('name', 'weight', 'keys', 'split')
@@ -61,6 +68,35 @@ def choose(what: str, name: str, choices: Collection[str]) -> str:
     f'unknown {what} {name!r}: expected one of {", ".join(choices)}; did you '
     f'mean {near[0]!r}?'
   )
+
+
+def with_layout(
+  config: Mapping[str, Any], recipe: str, topology: str
+) -> dict[str, Any]:
+  """The config with the options that LAYOUTS has for a slice.
+
+  Args:
+    config: sections of plain values.
+    recipe: as 'mae.j'.
+    topology: as 'v5p:8x8x8'; '': the config as it is.
+
+  Raises:
+    ValueError: no layout of this recipe on this slice was saved.
+  """
+  if not topology:
+    return dict(config)
+  known = json.loads(LAYOUTS.read_text()).get(recipe, {})
+  if topology not in known:
+    raise ValueError(
+      f'no layout of {recipe} on {topology!r}: known are '
+      f'{", ".join(known) or "none"}. Look for one with `python -m launch.plan '
+      '--config=... --topology=... --search=4 --save`, or give config.mesh.'
+    )
+  changed = dict(config)
+  for key, value in known[topology].items():
+    section, name = key.split('.')
+    changed[section] = {**changed[section], name: value}
+  return changed
 
 
 def number(key: str, value: str, kind: type = float):

@@ -8,7 +8,9 @@ rate, batch, steps, stride and augmentation are not, and those here are ours.
     python -m train --config=configs/mae.py:size=S,data=DATA --workdir=RUN
 
 On a TPU the same line with another size, on every host of a pod at once;
-`config.mesh` shares it out. Expected numbers: not run, since no pod was here.
+`config.mesh` shares it out, and `topology=v5p:8x8x8` takes mesh, batch and
+rematerialisation from `configs/layouts.json`, which `launch.plan` writes.
+Expected numbers: not run, since no pod was here.
 """
 
 from ml_collections import ConfigDict, config_dict
@@ -36,13 +38,15 @@ def get_config(arg: str | None = None) -> ConfigDict:
   size: a key of RECIPES. data: a folder that `data.ingest` made, or 'world'
   for the built-in world; data.OPTION=VALUE: any option of `make` in
   `data/videos.py` or `data/world.py`, as data.window=middle. steps,
-  batch_size: 0 for the recipe's. seed.
+  batch_size: 0 for the recipe's. topology: a slice of a pod that
+  `configs/layouts.json` has a layout of this size for. seed.
   """
   args = common.parse(
     arg,
     sources=('data',),
     size='S',
     data='world',
+    topology='',
     steps=0,
     batch_size=0,
     seed=0,
@@ -55,7 +59,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     clip = {'frames': 16, 'height': 64, 'width': 64}
   steps = args['steps'] or (2_000 if laptop else 500_000)
   patch = (2, 8, 8) if laptop else (2, 16, 16)
-  return ConfigDict(
+  config = common.with_layout(
     {
       'seed': seed,
       'steps': steps,
@@ -82,7 +86,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
         'positions': 'normal',
       },
       'data': {
-        'batch_size': args['batch_size'] or recipe['batch_size'],
+        'batch_size': recipe['batch_size'],
         'seed': seed,
         'sources': {'train': source(args['data'], clip) | args['data.']},
         'keys': ('video',),
@@ -96,8 +100,13 @@ def get_config(arg: str | None = None) -> ConfigDict:
         every=max(1, min(1000, steps // 4)),
         log_every=10 if laptop else 50,
       ),
-    }
+    },
+    f'mae.{size}',
+    args['topology'],
   )
+  if args['batch_size']:
+    config['data']['batch_size'] = args['batch_size']
+  return ConfigDict(config)
 
 
 def source(data: str, clip: dict) -> dict:

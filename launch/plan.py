@@ -23,7 +23,10 @@ _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'A pretraining recipe: configs/FILE.py:KEY=VALUE,...'
 )
 _TOPOLOGY = flags.DEFINE_string(
-  'topology', None, 'Slice of a pod: v4:4x4x4, v5e:8x8, v5p:8x8x8, v6e:16x16.'
+  'topology',
+  None,
+  'Slice of a pod: v4:4x4x4, v5e:8x8, v5p:8x8x8, v6e:16x16; several, with '
+  'commas, are compared in a table.',
 )
 _SHAPES_ONLY = flags.DEFINE_bool(
   'shapes_only', False, 'Compile nothing: seconds in place of minutes.'
@@ -42,6 +45,12 @@ _SEARCH = flags.DEFINE_integer(
   'search',
   0,
   'Try layouts, remat policies and micro-batches; compile so many of them.',
+)
+_SAVE = flags.DEFINE_bool(
+  'save',
+  False,
+  'Write the best of --search to configs/layouts.json, from which '
+  'configs/mae.py:topology=... takes it.',
 )
 _OPTIONS = flags.DEFINE_list(
   'compiler_options', [], 'NAME=VALUE,... over those of train/chips.py.'
@@ -65,27 +74,70 @@ def compiler_options(items: Sequence[str]) -> dict[str, bool | str]:
   return found
 
 
+def check_flags() -> None:
+  """Check.
+
+  Raises:
+    ValueError: flags that do not go together.
+  """
+  several = ',' in _TOPOLOGY.value
+  if _SAVE.value and not _SEARCH.value:
+    raise ValueError('--save needs --search: it writes what was found')
+  if several and (_SEARCH.value or _HTML.value or _BENCH.value):
+    raise ValueError(
+      '--search, --html and --bench are of one --topology, got '
+      f'{_TOPOLOGY.value}'
+    )
+
+
 def main() -> None:
   """Prints the plan."""
   import jax
 
   # The program is for chips that are not here; those that are stay free.
   jax.config.update('jax_platforms', 'cpu')
-  from launch import plan_page, plan_text, planning, search, topology
+  from launch import (
+    layouts,
+    plan_page,
+    plan_table,
+    plan_text,
+    planning,
+    search,
+    topology,
+  )
 
   config = _CONFIG.value.to_dict()
+  say = functools.partial(print, flush=True)
   try:
-    slice_ = topology.parse(_TOPOLOGY.value)
+    check_flags()
+    slices = [topology.parse(name) for name in _TOPOLOGY.value.split(',')]
     options = compiler_options(_OPTIONS.value)
+    if len(slices) > 1:
+      plan = functools.partial(
+        planning.plan,
+        shapes_only=_SHAPES_ONLY.value,
+        assumed_mfu=_ASSUMED_MFU.value,
+        options=options,
+      )
+      rows = plan_table.rows(config, slices, plan, say=say)
+      say(plan_table.text(rows))
+      if _JSON.value:
+        pathlib.Path(_JSON.value).write_text(json.dumps(rows, indent=2) + '\n')
+      return
+    (slice_,) = slices
     if _SEARCH.value:
       ranked = search.search(
         config,
         slice_,
         compiles=_SEARCH.value,
-        say=functools.partial(print, flush=True),
+        say=say,
         options=options,
       )
-      print(search.ranking(ranked))
+      say(search.ranking(ranked))
+      if _SAVE.value:
+        name = layouts.recipe_of(config)
+        layouts.save(name, slice_.name, ranked[0][0])
+        say(f'saved: --config=configs/mae.py:...,topology={slice_.name}')
       return
     found = planning.plan(
       config,

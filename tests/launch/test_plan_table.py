@@ -1,0 +1,25 @@
+"""One recipe on several slices."""
+
+import functools
+
+from configs import mae
+from launch import plan_table, planning
+from launch.topology import parse
+
+
+def test_what_it_costs_where_and_where_it_cannot_be():
+  config = mae.get_config('size=L,batch_size=96').to_dict()
+  slices = [parse(name) for name in ('v5e:4x4', 'v5p:2x2x4', 'v5e:8x8')]
+  said = []
+  plan = functools.partial(planning.plan, shapes_only=True, assumed_mfu=0.5)
+  rows = plan_table.rows(config, slices, plan, say=said.append)
+  assert said == ['1 of 3: v5e:4x4', '2 of 3: v5p:2x2x4', '3 of 3: v5e:8x8']
+  # Both have 16 chips: at one share of the peak, days are as the peaks.
+  days = [row['estimates']['MFU 0.5 assumed']['days'] for row in rows[:2]]
+  assert abs(days[0] / days[1] - 459 / 197) < 1e-6
+  assert 'refused' not in rows[0]
+  assert 'data.batch_size=96' in rows[2]['refused']
+  lines = plan_table.text(rows).splitlines()
+  assert lines[1].startswith('v5e:4x4')
+  assert 'must be divisible by the 64 data shards' in lines[3]
+  assert 'nothing was compiled (--shapes_only)' in lines[4]
