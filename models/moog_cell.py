@@ -93,8 +93,9 @@ class Cell:
     layout: 'free' tokens; or 'grid' and 'grid_recurrent', see `moog.make`.
     size: height and width of a frame, pixels.
     state: tokens, and their width.
-    learned_start: whether tokens start as learned embeddings, or as noise.
-    start_std: of either, before training.
+    start_table: initializer of the learned embeddings that tokens start as;
+      None: they start as noise.
+    start_std: of the noise.
     encoder: of frames.
     predictor: of the next state.
     corrector: of the predicted state.
@@ -107,7 +108,7 @@ class Cell:
   layout: str
   size: tuple[int, int]
   state: tuple[int, int]
-  learned_start: bool
+  start_table: initializers.Initializer | None
   start_std: float
   encoder: Encoder
   predictor: Transformer
@@ -152,7 +153,7 @@ class Cell:
   @property
   def _start(self) -> Learned:
     tokens, width = self.state
-    return Learned((tokens,), width, initializers.normal(self.start_std))
+    return Learned((tokens,), width, self.start_table)
 
   @property
   def _gradient(self) -> Linear:
@@ -179,7 +180,7 @@ class Cell:
       'decoder': self.decoder.init(next(keys), state, place, place, self.size),
       'state_norm': self._norm.init(next(keys), state),
     }
-    if self.learned_start:
+    if self.start_table is not None:
       made['start'] = self._start.init(next(keys))
     if self.loss_gradient:
       made['gradient'] = self._gradient.init(next(keys), pair)
@@ -192,7 +193,7 @@ class Cell:
 
   def start(self, params: Params, keys: Key[Array, 'b']) -> State:
     """The tokens before the first frame, for every key: a draw, if of noise."""
-    if self.learned_start:
+    if self.start_table is not None:
       table = self._start.apply({'params': params['start']})
       state = jnp.broadcast_to(table, (*keys.shape, *self.state))
     else:
