@@ -77,8 +77,7 @@ LAPTOP = PUBLISHED | {
   'encoder_bases': 5,
   'decoder_bases': 5,
   # Short runs do not learn to bind noise to places.
-  'start': 'learned',
-  'start_std': 0.02,
+  'start': 'waves',
   'subsample': 4,
   'dtype': 'float32',
   'remat': 'none',
@@ -91,7 +90,7 @@ VIDEOS = PUBLISHED | {
   'strides': (2, 1, 1, 2, 1, 1),
 }
 RECIPES = {
-  'world': {'model': LAPTOP, 'steps': 1_200, 'batch_size': 8, 'lr': 1e-3},
+  'world': {'model': LAPTOP, 'steps': 2_400, 'batch_size': 4, 'lr': 1e-3},
   'movi_e': {
     'model': PUBLISHED,
     'steps': 1_000_000,

@@ -9,6 +9,7 @@ import pytest
 
 from models import moog, pixels
 from models.objective import row_keys
+from models.positions import waves
 from tests.models import moog_reference as reference
 
 
@@ -476,9 +477,10 @@ def test_the_places_of_pixels_are_those_of_a_compiled_linspace():
   np.testing.assert_allclose(published(), grid_fourier(12, 20, 20), atol=1e-6)
 
 
-def test_tokens_may_start_as_learned_embeddings(batch):
+@pytest.mark.parametrize('start', ['learned', 'waves'])
+def test_tokens_may_start_as_learned_embeddings(batch, start):
   """Alike for every clip, and trained; then all is as with such noise."""
-  learned, noise = make(start='learned'), make()
+  learned, noise = make(start=start), make()
   params = params_of(learned, batch)
   tokens = params['start']['embeddings']
   assert tokens.shape == (7, 10)
@@ -494,3 +496,14 @@ def test_tokens_may_start_as_learned_embeddings(batch):
   )
   slope = jax.grad(lambda p: learned.loss(p, batch, keys[0])[0])(params)
   assert jnp.abs(slope['start']['embeddings']).max() > 0
+
+
+def test_waves_are_spread_over_the_frame_as_evenly_as_may_be():
+  """8 tokens for 2 x 4 squares of a frame that is twice as wide as high."""
+  objective = make(start='waves', tokens=8, height=16, width=32, dim=12)
+  i, j = objective.cell.encoder.grid(16, 32)
+  video = np.zeros((1, objective.frames, 16, 32, 3), np.uint8)
+  table = params_of(objective, {'video': video})['start']['embeddings']
+  np.testing.assert_allclose(
+    table.reshape(1, 2, 4, 12), waves((1, 2, 4), (1.0, i / 2, j / 4), 12)
+  )
