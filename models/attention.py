@@ -139,8 +139,16 @@ def _chunked(query, key, value, chunk=256):
   return rearrange(out, 'p b c k e -> b (p c) k e')[:, :tokens]
 
 
+def _rows(query, key, value):
+  """The kernel for TPUs; elsewhere interpreted, for tests."""
+  from models import attention_tpu  # Pallas takes a while to import
+
+  return attention_tpu.attend(query, key, value)
+
+
 IMPLEMENTATIONS: dict[str, Callable] = {
   'plain': _plain,
   'per_head': _per_head,
   'chunked': _chunked,
+  'rows': _rows,
 }
