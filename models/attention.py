@@ -10,9 +10,13 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from einops import rearrange
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 from models.sharding import platform
+
+# Tokens from which a kernel saves more than it fills up with nothing.
+_SHORT = 128
 
 
 def attend(
@@ -24,7 +28,8 @@ def attend(
 ) -> Float[Array, 'b q k e']:
   """softmax(query key' / sqrt(e)) value, in every head k.
 
-  The softmax is in float32 whatever the inputs are.
+  The softmax is in float32 whatever the inputs are. For `jax.checkpoint` the
+  result is named 'attended'.
 
   Args:
     query: of q tokens.
@@ -36,8 +41,10 @@ def attend(
     ValueError: no such implementation.
   """
   query = query * query.shape[-1] ** -0.5
-  function = IMPLEMENTATIONS[resolve(implementation, key.shape[1])]
-  return function(query, key, value)
+  name = resolve(implementation, key.shape[1])
+  out = IMPLEMENTATIONS[name](query, key, value)
+  # The kernel has named it, and it need not be saved twice.
+  return out if name == 'rows' else checkpoint_name(out, 'attended')
 
 
 def resolve(implementation: str, tokens: int) -> str:
@@ -51,7 +58,9 @@ def resolve(implementation: str, tokens: int) -> str:
     ValueError: no such implementation.
   """
   if implementation == 'auto':
-    return 'per_head' if platform() == 'cpu' and tokens > 128 else 'plain'
+    if tokens <= _SHORT:
+      return 'plain'
+    return {'cpu': 'per_head', 'tpu': 'rows'}.get(platform(), 'plain')
   if implementation not in IMPLEMENTATIONS:
     raise ValueError(
       f'model.attention={implementation!r} does not exist: expected auto, '
