@@ -15,8 +15,9 @@ from jaxtyping import Array, Float
 
 from models.sharding import platform
 
-# Tokens from which a kernel saves more than it fills up with nothing.
-_SHORT = 128
+# Keys that the kernel of TPUs is made for: fewer do not fill a vector, the rows
+# of more do not fit the fast memory.
+_SHORT, _LONG = 128, 4096
 
 
 def attend(
@@ -40,11 +41,11 @@ def attend(
   Raises:
     ValueError: no such implementation.
   """
-  query = query * query.shape[-1] ** -0.5
   name = resolve(implementation, key.shape[1])
-  out = IMPLEMENTATIONS[name](query, key, value)
-  # The kernel has named it, and it need not be saved twice.
-  return out if name == 'rows' else checkpoint_name(out, 'attended')
+  if name == 'rows':  # it scales by itself, and names what it saves
+    return _rows(query, key, value)
+  query = query * query.shape[-1] ** -0.5
+  return checkpoint_name(IMPLEMENTATIONS[name](query, key, value), 'attended')
 
 
 def resolve(implementation: str, tokens: int) -> str:
@@ -60,7 +61,8 @@ def resolve(implementation: str, tokens: int) -> str:
   if implementation == 'auto':
     if tokens <= _SHORT:
       return 'plain'
-    return {'cpu': 'per_head', 'tpu': 'rows'}.get(platform(), 'plain')
+    kernel = 'rows' if tokens <= _LONG else 'plain'
+    return {'cpu': 'per_head', 'tpu': kernel}.get(platform(), 'plain')
   if implementation not in IMPLEMENTATIONS:
     raise ValueError(
       f'model.attention={implementation!r} does not exist: expected auto, '

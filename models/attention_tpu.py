@@ -24,7 +24,7 @@ from jaxtyping import Array, Float
 from models.sharding import per_shard, platform
 
 LANES = 128
-PIECE = 256  # queries whose logits are there at once
+LOGITS = 2**19  # as many are there at once, or a few more
 HIDDEN = -1e30  # logit of a key that is not there
 VMEM = 64 * 2**20
 
@@ -34,10 +34,10 @@ def attend(
   key: Float[Array, 'b n k e'],
   value: Float[Array, 'b n k e'],
 ) -> Float[Array, 'b q k e']:
-  """softmax(query key') value, in every head k of every shard of a mesh.
+  """softmax(query key' / sqrt(e)) value, in every head, shard by shard.
 
   Args:
-    query: scaled, of q tokens.
+    query: of q tokens.
     key: of n tokens.
     value: of the same n tokens.
   """
@@ -117,7 +117,7 @@ def _forward_kernel(q, n, query, key, value, out, log_total):
 
   def piece(start, size):
     at = pl.ds(start, size)
-    logits = _logits(keys, query[0, 0, :, at], n)
+    logits = _logits(keys, _scaled(query[0, 0, :, at]), n)
     largest = logits.max(0, keepdims=True)
     weights = jnp.exp(logits - largest)
     total = weights.sum(0, keepdims=True)
@@ -125,7 +125,7 @@ def _forward_kernel(q, n, query, key, value, out, log_total):
     out[0, 0, :, at] = (y / total).astype(out.dtype)
     log_total[0, 0, :, at] = largest + jnp.log(total)
 
-  _pieces(q, piece)
+  _pieces(q, n, piece)
 
 
 def _backward_kernel(
@@ -145,33 +145,35 @@ def _backward_kernel(
       _seen(each[0, 0, :, at], q, start)
       for each in (query, out, gradient, log_total)
     )
+    x = _scaled(x)
     weights = jnp.exp(_logits(keys, x, n) - log)
     mean = jnp.sum(
       g.astype(jnp.float32) * y.astype(jnp.float32), 0, keepdims=True
     )
     slope = (weights * (_dot(values, g) - mean)).astype(x.dtype)
-    to_query[0, 0, :, at] = _dot(transposed, slope).astype(to_query.dtype)
+    moved = _dot(transposed, slope) * x.shape[0] ** -0.5
+    to_query[0, 0, :, at] = moved.astype(to_query.dtype)
     key_sum[...] += _dot(slope, x.T)
     value_sum[...] += _dot(weights.astype(g.dtype), g.T)
 
-  _pieces(q, piece)
+  _pieces(q, n, piece)
   to_key[0, 0] = key_sum[...].T.astype(to_key.dtype)
   to_value[0, 0] = value_sum[...].T.astype(to_value.dtype)
 
 
-def _pieces(q, run):
-  """Runs on all queries, PIECE at a time; the last piece may be shorter."""
-  padded = _up(q)
-  whole, rest = divmod(padded, PIECE)
+def _pieces(q, n, run):
+  """Runs on all queries, some at a time; the last piece may be shorter."""
+  size = LANES if 2 * LANES * n > LOGITS else 2 * LANES
+  whole, rest = divmod(_up(q), size)
 
   if whole:
 
     @pl.loop(0, whole)
     def _(i):
-      run(pl.multiple_of(i * PIECE, PIECE), PIECE)
+      run(pl.multiple_of(i * size, size), size)
 
   if rest:
-    run(whole * PIECE, rest)
+    run(whole * size, rest)
 
 
 def _logits(keys, query, n):
@@ -189,6 +191,12 @@ def _seen(x, count, start):
     return x
   token = start + jax.lax.broadcasted_iota(jnp.int32, x.shape, 1)
   return jnp.where(token < count, x, jnp.zeros_like(x))
+
+
+def _scaled(query):
+  """[e q] over sqrt(e): outside, it would be a copy of all queries."""
+  wide = query.astype(jnp.float32) * query.shape[0] ** -0.5
+  return wide.astype(query.dtype)
 
 
 def _dot(a, b):
