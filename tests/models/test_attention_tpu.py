@@ -79,10 +79,13 @@ def test_shards_are_the_whole():
 
 
 def calls(jaxpr):
-  """Names of the kernels that it runs."""
+  """Names of the kernels that it runs for a result that something reads."""
+  read = {id(each) for equation in jaxpr.eqns for each in equation.invars}
+  read |= {id(each) for each in jaxpr.outvars}
   for equation in jaxpr.eqns:
     if equation.primitive.name == 'pallas_call':
-      yield equation.params['name']
+      if any(id(each) in read for each in equation.outvars):
+        yield equation.params['name']
     else:
       for inner in jex.jaxprs_in_params(equation.params):
         yield from calls(inner)
