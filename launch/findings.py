@@ -45,6 +45,7 @@ def examine(
     'estimates': {
       name: {
         'matmul_sec': each.matmul,
+        'kernel_sec': each.kernel,
         'other_sec': each.other,
         'exposed_sec': each.exposed,
         'step_sec': each.seconds,

@@ -80,7 +80,7 @@ def _time(found):
       f'{1e3 * each["step_sec"]:.1f}',
       *(
         f'{1e3 * each[key]:.1f}' if key in each else '-'
-        for key in ('matmul_sec', 'other_sec', 'exposed_sec')
+        for key in ('matmul_sec', 'kernel_sec', 'other_sec', 'exposed_sec')
       ),
       f'{each["mfu"]:.3f}',
       f'{each["clips_per_sec"]:.0f}',
@@ -90,8 +90,8 @@ def _time(found):
   ]
   text = table(
     (
-      *('estimate', 'step ms', 'products', 'others', 'exposed', 'MFU'),
-      *('clips/s', 'frames/s per host'),
+      *('estimate', 'step ms', 'products', 'kernels', 'others', 'exposed'),
+      *('MFU', 'clips/s', 'frames/s per host'),
     ),
     rows,
   )

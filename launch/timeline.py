@@ -8,6 +8,9 @@ roofline: those of instructions with a matrix product; for the others, the
   bytes that they read and write in HBM at 85% of its bandwidth. Copies that
   the compiler starts ahead are taken as hidden.
 
+Kernels of our own take, in both models, what `launch/kernels.py` makes of their
+CostEstimate.
+
 Collectives run one after the other on a line of time of their own, and compute
 waits where it needs their result; what it waits is exposed. An axis of the
 network counts once for each direction that the group can receive from.
@@ -16,7 +19,7 @@ network counts once for each direction that the group can receive from.
 import dataclasses
 from collections import Counter
 
-from launch import hlo, traffic
+from launch import hlo, kernels, traffic
 from launch.collectives import Collective, Reader
 
 HBM_SHARE = 0.85  # of the bandwidth, what elementwise programs reach
@@ -53,6 +56,7 @@ class Estimate:
   Attributes:
     model: 'cycles' or 'roofline'.
     matmul: seconds of instructions with a matrix product.
+    kernel: seconds of kernels of our own.
     other: seconds of the others.
     uses: collectives.
     costs: seconds of compute by where in the model it comes from.
@@ -60,6 +64,7 @@ class Estimate:
 
   model: str
   matmul: float = 0.0
+  kernel: float = 0.0
   other: float = 0.0
   uses: list[Use] = dataclasses.field(default_factory=list)
   costs: Counter[str] = dataclasses.field(default_factory=Counter)
@@ -72,7 +77,7 @@ class Estimate:
   @property
   def seconds(self) -> float:
     """Of the step."""
-    return self.matmul + self.other + self.exposed
+    return self.matmul + self.kernel + self.other + self.exposed
 
 
 def estimate(reader: Reader, model: str) -> Estimate:
@@ -171,19 +176,19 @@ class _Walk:
   def _compute(self, instruction, computation, times):
     if instruction.opcode in _FREE or instruction.opcode in _AHEAD:
       return
-    cycles = instruction.cycles
-    by_cycles = (cycles or 0.0) / (self.chip.ghz * 1e9)
-    matmul = is_matmul(self.program, instruction)
-    seconds = by_cycles
-    if self.model == 'roofline' and not matmul:
+    kind, cost = 'other', kernels.cost(instruction)
+    seconds = (instruction.cycles or 0.0) / (self.chip.ghz * 1e9)
+    if cost:
+      kind, seconds = 'kernel', kernels.seconds(cost, self.chip)
+    elif is_matmul(self.program, instruction):
+      kind = 'matmul'
+    elif self.model == 'roofline':
       moved = traffic.moved(self.program, instruction, computation)
       seconds = moved / (HBM_SHARE * self.chip.hbm_gb_per_s * 1e9)
     self.now += seconds
     self.found.costs[instruction.source or instruction.name] += times * seconds
-    if matmul:
-      self.found.matmul += times * seconds
-    else:
-      self.found.other += times * seconds
+    total = getattr(self.found, kind) + times * seconds
+    setattr(self.found, kind, total)
 
 
 def _goes_on(fusion: hlo.Instruction) -> bool:

@@ -10,9 +10,14 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from einops import rearrange
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 from models.sharding import platform
+
+# Keys that the kernel of TPUs is made for: fewer do not fill a vector, the rows
+# of more do not fit the fast memory.
+_SHORT, _LONG = 128, 4096
 
 
 def attend(
@@ -24,7 +29,8 @@ def attend(
 ) -> Float[Array, 'b q k e']:
   """softmax(query key' / sqrt(e)) value, in every head k.
 
-  The softmax is in float32 whatever the inputs are.
+  The softmax is in float32 whatever the inputs are. For `jax.checkpoint` the
+  result is named 'attended'.
 
   Args:
     query: of q tokens.
@@ -35,9 +41,11 @@ def attend(
   Raises:
     ValueError: no such implementation.
   """
+  name = resolve(implementation, key.shape[1])
+  if name == 'rows':  # it scales by itself, and names what it saves
+    return _rows(query, key, value)
   query = query * query.shape[-1] ** -0.5
-  function = IMPLEMENTATIONS[resolve(implementation, key.shape[1])]
-  return function(query, key, value)
+  return checkpoint_name(IMPLEMENTATIONS[name](query, key, value), 'attended')
 
 
 def resolve(implementation: str, tokens: int) -> str:
@@ -51,7 +59,10 @@ def resolve(implementation: str, tokens: int) -> str:
     ValueError: no such implementation.
   """
   if implementation == 'auto':
-    return 'per_head' if platform() == 'cpu' and tokens > 128 else 'plain'
+    if tokens <= _SHORT:
+      return 'plain'
+    kernel = 'rows' if tokens <= _LONG else 'plain'
+    return {'cpu': 'per_head', 'tpu': kernel}.get(platform(), 'plain')
   if implementation not in IMPLEMENTATIONS:
     raise ValueError(
       f'model.attention={implementation!r} does not exist: expected auto, '
@@ -139,8 +150,16 @@ def _chunked(query, key, value, chunk=256):
   return rearrange(out, 'p b c k e -> b (p c) k e')[:, :tokens]
 
 
+def _rows(query, key, value):
+  """The kernel for TPUs; elsewhere interpreted, for tests."""
+  from models import attention_tpu  # Pallas takes a while to import
+
+  return attention_tpu.attend(query, key, value)
+
+
 IMPLEMENTATIONS: dict[str, Callable] = {
   'plain': _plain,
   'per_head': _per_head,
   'chunked': _chunked,
+  'rows': _rows,
 }

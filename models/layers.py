@@ -134,7 +134,6 @@ class SelfAttention(nn.Module):
       y = constrain(y, 'batch', None, 'heads', None)
       projected.append(checkpoint_name(y, 'qkv'))
     y = attend(*projected, implementation=self.implementation)
-    y = checkpoint_name(y, 'attended')
     kernel, bias = Affine(
       split, (width,), lecun(2, 1), self.dtype, name='out'
     )()

@@ -89,7 +89,6 @@ class Attention(nn.Module):
     key = RMSNorm(self.dtype, name='key_norm')(self._split('key', kv))
     value = self._split('value', kv)
     y = attend(query, key, value, implementation=self.implementation)
-    y = checkpoint_name(y, 'attended')
     return Linear((x.shape[-1],), 2, dtype=self.dtype, name='out')(y)
 
   def _split(self, name: str, x: Float[Array, 'b n d']):

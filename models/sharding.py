@@ -260,6 +260,27 @@ def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
   return jax.lax.with_sharding_constraint(x, spec(axes, table))
 
 
+def per_shard(function, ins, outs):
+  """`function` on what each device holds; itself outside `rules`.
+
+  For kernels, which the compiler cannot split.
+
+  Args:
+    function: of arrays, to several arrays.
+    ins: logical axes of each argument.
+    outs: logical axes of each result.
+  """
+  table = _RULES.get()
+  if table is None:
+    return function
+  return jax.shard_map(
+    function,
+    in_specs=tuple(spec(axes, table) for axes in ins),
+    out_specs=tuple(spec(axes, table) for axes in outs),
+    check_vma=False,  # kernels do not say over which axes results vary
+  )
+
+
 def gather(params: Mapping[str, Any], path: str, dtype) -> Mapping[str, Any]:
   """Parameters as the arithmetic reads them: whole along `embed`.
 

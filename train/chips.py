@@ -45,6 +45,7 @@ class Chip:
     hbm_gb_per_s: bandwidth of the memory, 1e9 bytes/s.
     ici_gb_per_s: bandwidth of one link between chips in one direction.
     ghz: clock that the compiler's cycles are of.
+    matrix_unit: rows and columns that it multiplies at once.
     torus_axes: dimensions of the network between chips.
     wraps_at: an axis of a multiple of so many chips is a ring, else a line.
     chips_per_host: of a slice of several hosts.
@@ -58,6 +59,7 @@ class Chip:
   hbm_gb_per_s: float = 0.0
   ici_gb_per_s: float = 0.0
   ghz: float = 0.0
+  matrix_unit: int = 128
   torus_axes: int = 0
   wraps_at: int = 0
   chips_per_host: int = 0
@@ -116,6 +118,7 @@ CHIPS = {
     hbm_gb_per_s=1640.0,
     ici_gb_per_s=90.0,
     ghz=1.75,
+    matrix_unit=256,
     torus_axes=2,
     wraps_at=16,
     chips_per_host=4,

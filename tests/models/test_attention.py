@@ -39,7 +39,7 @@ def test_value(implementation, shape):
   np.testing.assert_allclose(out, expected, atol=2e-6)
 
 
-@pytest.mark.parametrize('implementation', ['per_head', 'chunked'])
+@pytest.mark.parametrize('implementation', ['per_head', 'chunked', 'rows'])
 @pytest.mark.parametrize('shape', SHAPES)
 def test_gradient(implementation, shape):
   query, key, value, out = inputs(shape)
@@ -70,8 +70,14 @@ def test_unknown_implementation_lists_the_known():
     attention.resolve('flash', 10)
 
 
-def test_auto_is_plain_on_accelerators(monkeypatch):
-  monkeypatch.setattr(attention, 'platform', lambda: 'tpu')
-  assert attention.resolve('auto', 4096) == 'plain'
-  monkeypatch.setattr(attention, 'platform', lambda: 'cpu')
-  assert attention.resolve('auto', 4096) == 'per_head'
+@pytest.mark.parametrize(
+  ('platform', 'tokens', 'expected'),
+  [
+    *(('cpu', 78, 'plain'), ('cpu', 862, 'per_head')),
+    *(('tpu', 78, 'plain'), ('tpu', 862, 'rows'), ('tpu', 6272, 'plain')),
+    *(('gpu', 78, 'plain'), ('gpu', 862, 'plain')),
+  ],
+)
+def test_auto(monkeypatch, platform, tokens, expected):
+  monkeypatch.setattr(attention, 'platform', lambda: platform)
+  assert attention.resolve('auto', tokens) == expected
