@@ -9,7 +9,7 @@ STEPS ?= 300
 PY := $(VENV)/bin/python
 READOUTS := --config=configs/readout.py:task=all,data=world,seed=$(SEED),lr=$(LR),steps=$(STEPS),cache=runs/features
 
-.PHONY: quickstart seeds test test-slow lint
+.PHONY: quickstart seeds pods test test-slow lint
 
 # Pretrain, read depth, pose, points, boxes and class from the frozen features
 # and from a backbone that was never trained, compare. Each line goes on where
@@ -27,6 +27,11 @@ seeds: $(VENV)/.installed
 	$(MAKE) quickstart LR=3e-3+1e-2 STEPS=600 SEED=1 RUN=runs/seed-1
 	$(MAKE) quickstart LR=3e-3+1e-2 STEPS=600 SEED=2 RUN=runs/seed-2
 	$(PY) -m evals.report runs/seed-0 runs/seed-1 runs/seed-2 --out=$(REPORT)
+
+# Compiles every size for slices of TPU pods and writes the table of
+# docs/pods.md; hours, and it goes on where it was stopped.
+pods: $(VENV)/.installed-tpu
+	$(PY) -m launch.pods
 
 test: lint
 	$(PY) -m pytest --numprocesses 2
@@ -51,4 +56,8 @@ $(VENV)/.installed-dev: $(VENV)/.installed pyproject.toml
 # Without what they depend on, see pyproject.toml.
 $(VENV)/.installed-oracle: $(VENV)/.installed-dev
 	$(PY) -m pip install --quiet --no-deps --group oracle
+	touch $@
+
+$(VENV)/.installed-tpu: $(VENV)/.installed-dev
+	$(PY) -m pip install --quiet --group tpu
 	touch $@
