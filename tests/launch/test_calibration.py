@@ -1,0 +1,43 @@
+"""The estimates beside a published measurement of another program.
+
+MaxText, 32B on v5p-128 (64 chips): 71.47% MFU measured. Its script (MaxText/
+configs/v5p/32b.sh) has 7 sequences of 2048 tokens a chip, FSDP x tensor = 16 x
+4, flash attention, and keeps all products but those of attention. Ours has its
+model, with 4 sequences a chip, FSDP 64, and plain attention.
+"""
+
+import pytest
+
+from launch import compiled, hlo, timeline, topology
+from launch.collectives import Reader
+from tests.launch import language_model
+from train import mesh as mesh_lib
+
+PUBLISHED = 0.7147
+
+
+@pytest.mark.slow
+def test_the_estimates_are_near_a_published_measurement(monkeypatch, capsys):
+  if not topology.has_compiler():
+    pytest.skip('libtpu is not installed: pip install --group tpu')
+  # libtpu ends the process at options for CPUs that it does not know.
+  monkeypatch.delenv('XLA_FLAGS', raising=False)
+  slice_ = topology.parse('v5p:4x4x4')
+  mesh = mesh_lib.make(fsdp=64, devices=slice_.devices())
+  program = language_model.Program(mesh)
+  made = compiled.compile_step(program, slice_)
+  reader = Reader(hlo.parse(made.text), mesh, slice_.chip)
+  peak = slice_.chips * slice_.chip.tflops * 1e12
+  with capsys.disabled():
+    print(f'\n32B on {slice_.name}: published MFU {PUBLISHED}')
+    print(f'  {made.bytes["peak"] / 2**30:.1f} GiB, {made.seconds:.0f} s')
+    for model in ('cycles', 'roofline'):
+      found = timeline.estimate(reader, model)
+      mfu = program.flops() / peak / found.seconds
+      print(
+        f'  {model}: MFU {mfu:.3f}, {mfu / PUBLISHED - 1:+.1%}; matmul '
+        f'{found.matmul:.3f} other {found.other:.3f} exposed '
+        f'{found.exposed:.3f} s'
+      )
+      for where, seconds in found.costs.most_common(8):
+        print(f'    {seconds:.3f} {where}')
