@@ -4,7 +4,7 @@
   python -m launch.golden --only=sharding-S,program-B
 
 writes how each parameter of each size is laid out (shapes alone, seconds) and
-which collectives a few programs have (libtpu, a minute of one core each).
+which collectives two programs have (libtpu, a minute or two of one core each).
 tests/launch/test_golden.py compares.
 """
 
@@ -22,10 +22,9 @@ COMMAND = 'python -m launch.golden'
 # Specs name axes: any mesh whose sizes divide the parameters will do.
 _MESH = {'replica': 2, 'fsdp': 4, 'tensor': 1}
 SHARDINGS = {f'sharding-{row.size}': row for row in reversed(ladder.LADDER)}
-# Few layers: a loop's body is compiled once, however often it runs.
-PROGRAMS: dict[str, tuple[ladder.Row, Mapping[str, Any]]] = {
-  'program-B': (ladder.Row('B', 'v5e:4x4', 4, 256), {'model.depth': 6}),
-  'program-j': (ladder.Row('j', 'v5p:4x4x4', 8, 512), {'model.depth': 6}),
+PROGRAMS = {
+  'program-B': ladder.Row('B', 'v5e:4x4', 4, 512),
+  'program-j': ladder.Row('j', 'v5p:8x8x8', 8, 8192),
 }
 
 _FOLDER = flags.DEFINE_string(
@@ -38,11 +37,11 @@ def sharding(row: ladder.Row) -> str:
   """A line for each parameter: path, shape, axes of the mesh."""
   import jax
 
-  from launch import program
+  from launch import program as program_lib
   from train import mesh as mesh_lib
 
   mesh = mesh_lib.make_abstract(8, **_MESH)
-  params = program.make(row.config(), mesh).state.params
+  params = program_lib.make(row.config(), mesh).state.params
   lines = []
   for path, leaf in jax.tree_util.tree_leaves_with_path(params):
     name = jax.tree_util.keystr(path, simple=True, separator='/')
@@ -52,33 +51,33 @@ def sharding(row: ladder.Row) -> str:
   return '\n'.join(sorted(lines)) + '\n'
 
 
-def collectives(row: ladder.Row, changes: Mapping[str, Any]) -> str:
-  """The versions, then a line for each sort of collective and each warning.
-
-  Args:
-    row: the program.
-    changes: of its recipe: 'section.name' -> value.
+def program(row: ladder.Row) -> str:
+  """What `collectives` says of a row of the ladder, compiled now.
 
   Raises:
     ValueError: libtpu is not installed, or the program does not fit.
   """
-  from launch import memory, planning, topology
+  from launch import planning, topology
 
   if not topology.has_compiler():
     raise ValueError('libtpu is not installed: `pip install --group tpu`')
-  config = memory.with_changes(row.config(), changes)
-  found = planning.plan(config, topology.parse(row.topology))
+  plan = planning.plan(row.config(), topology.parse(row.topology))
+  return collectives(plan)
+
+
+def collectives(plan: Mapping[str, Any]) -> str:
+  """The versions, then a line for each sort of collective and each warning."""
   counts, sizes = Counter(), Counter()
-  for each in found['collectives']:
+  for each in plan['collectives']:
     how = 'ahead' if each['async'] else 'in place'
     what = f'{each["kind"]} over {each["axes"]} of {each["shape"]}, {how}'
     counts[what] += each['count']
     sizes[what] += each['bytes']
   lines = [
-    f'{count:g} x {what}, {sizes[what]:.0f} bytes'
+    f'{what}: {count:g} times, {sizes[what]:.0f} bytes'
     for what, count in counts.items()
   ]
-  warnings = [f'warning: {line}' for line in found['warnings']]
+  warnings = [f'warning: {line}' for line in plan['warnings']]
   return '\n'.join([versions(), *sorted(lines), *sorted(warnings)]) + '\n'
 
 
@@ -115,12 +114,12 @@ def make(name: str) -> str:
   """The text of a golden file.
 
   Raises:
-    ValueError: no such file, see also `collectives`.
+    ValueError: no such file, see also `program`.
   """
   if name in SHARDINGS:
     return sharding(SHARDINGS[name])
   if name in PROGRAMS:
-    return collectives(*PROGRAMS[name])
+    return program(PROGRAMS[name])
   raise ValueError(
     f'--only={name!r} is no golden file: expected some of '
     f'{", ".join([*SHARDINGS, *PROGRAMS])}, with commas between them'

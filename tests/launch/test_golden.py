@@ -48,6 +48,19 @@ def test_programs_send_what_they_did(name, tmp_path):
   assert not changed, changed
 
 
+def test_collectives_of_a_sort_are_one_line():
+  each = {'kind': 'all-gather', 'axes': 'fsdp', 'shape': 'bf16[8,4]'}
+  each |= {'async': True, 'count': 2.0, 'bytes': 128.0}
+  rows = [each, {**each, 'async': False}, {**each, 'count': 3}]
+  text = golden.collectives({'collectives': rows, 'warnings': ['bad']})
+  assert text.splitlines() == [
+    golden.versions(),
+    'all-gather over fsdp of bf16[8,4], ahead: 5 times, 256 bytes',
+    'all-gather over fsdp of bf16[8,4], in place: 2 times, 128 bytes',
+    'warning: bad',
+  ]
+
+
 def test_the_error_names_what_changed_and_the_command():
   before = 'a [2] [-]\nb [3,4] [fsdp,-]\nb [3,4] [fsdp,-]\n'
   assert golden.difference('sharding-S', before, before) == ''
