@@ -1,7 +1,7 @@
 """What pods run, as small files that a change must not alter unnoticed.
 
   python -m launch.golden
-  python -m launch.golden --only=sharding-S,program-B
+  python -m launch.golden --files=sharding-S,program-B
 
 writes how each parameter of each size is laid out (shapes alone, seconds) and
 which collectives two programs have (libtpu, a minute or two of one core each).
@@ -27,10 +27,12 @@ PROGRAMS = {
   'program-j': ladder.Row('j', 'v5p:8x8x8', 8, 8192),
 }
 
-_FOLDER = flags.DEFINE_string(
-  'folder', 'tests/launch/golden', 'Where the files are.'
+_INTO = flags.DEFINE_string(
+  'into', 'tests/launch/golden', 'Where the files are.'
 )
-_ONLY = flags.DEFINE_list('only', [], 'Names of files; all, if none is given.')
+_FILES = flags.DEFINE_list(
+  'files', [], 'Names of the files; all, if none is given.'
+)
 
 
 def sharding(row: ladder.Row) -> str:
@@ -105,7 +107,7 @@ def difference(name: str, expected: str, got: str) -> str:
       f'{name} has changed:',
       *(f'- {line}' for line in sorted(lost.elements())),
       *(f'+ {line}' for line in sorted(gained.elements())),
-      f'if pods shall run that, `{COMMAND} --only={name}` and commit it',
+      f'if pods shall run that, `{COMMAND} --files={name}` and commit it',
     ]
   )
 
@@ -121,7 +123,7 @@ def make(name: str) -> str:
   if name in PROGRAMS:
     return program(PROGRAMS[name])
   raise ValueError(
-    f'--only={name!r} is no golden file: expected some of '
+    f'--files={name!r} is no golden file: expected some of '
     f'{", ".join([*SHARDINGS, *PROGRAMS])}, with commas between them'
   )
 
@@ -136,9 +138,9 @@ def main() -> None:
   import jax
 
   jax.config.update('jax_platforms', 'cpu')
-  folder = pathlib.Path(_FOLDER.value)
+  folder = pathlib.Path(_INTO.value)
   folder.mkdir(parents=True, exist_ok=True)
-  for name in _ONLY.value or [*SHARDINGS, *PROGRAMS]:
+  for name in _FILES.value or [*SHARDINGS, *PROGRAMS]:
     path = path_of(folder, name)
     try:
       text = make(name)

@@ -26,7 +26,7 @@ def test_programs_send_what_they_did(name, tmp_path):
     pytest.skip('libtpu is not installed: pip install --group tpu')
   path = golden.path_of(FOLDER, name)
   if not path.exists():
-    pytest.skip(f'{name} was never made: {golden.COMMAND} --only={name}')
+    pytest.skip(f'{name} was never made: {golden.COMMAND} --files={name}')
   expected = path.read_text()
   compiler, _, _ = expected.partition('\n')
   if compiler != golden.versions():
@@ -36,7 +36,7 @@ def test_programs_send_what_they_did(name, tmp_path):
   done = subprocess.run(
     [
       *(sys.executable, '-m', 'launch.golden'),
-      *(f'--only={name}', f'--folder={tmp_path}'),
+      *(f'--files={name}', f'--into={tmp_path}'),
     ],
     capture_output=True,
     text=True,
@@ -69,7 +69,7 @@ def test_the_error_names_what_changed_and_the_command():
     'sharding-S has changed:',
     '- b [3,4] [fsdp,-]',
     '+ c [3,4] [-,fsdp]',
-    'if pods shall run that, `python -m launch.golden --only=sharding-S` and '
+    'if pods shall run that, `python -m launch.golden --files=sharding-S` and '
     'commit it',
   ]
 
