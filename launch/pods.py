@@ -120,12 +120,19 @@ def exposed_bytes(found: dict[str, Any]) -> float:
   )
 
 
-def table(folder: pathlib.Path) -> str:
-  """The ladder as Markdown, with what the folder has of it."""
-  return '\n'.join([*HEAD, *(_line(folder, row) for row in LADDER)])
+def table(folder: pathlib.Path, before: str = '') -> str:
+  """The ladder as Markdown, with what the folder has of it.
+
+  Args:
+    folder: of plans.
+    before: text with an earlier table. Its lines of rows that the folder does
+      not have, which are of other sources or another machine, stay.
+  """
+  lines = before.splitlines()
+  return '\n'.join([*HEAD, *(_line(folder, row, lines) for row in LADDER)])
 
 
-def _line(folder, row):
+def _line(folder, row, before):
   from launch import topology
 
   slice_ = topology.parse(row.topology)
@@ -133,7 +140,8 @@ def _line(folder, row):
   cells = [row.size, row.topology, layout, str(row.batch)]
   path = path_of(folder, row)
   if not path.exists():
-    return _joined([*cells, 'not run', *[''] * 5])
+    kept = [line for line in before if line.startswith(_joined(cells) + ' ')]
+    return kept[0] if kept else _joined([*cells, 'not run', *[''] * 5])
   found = json.loads(path.read_text())
   spent = f'{found["cpu_sec"]:.0f}'
   if 'does_not_fit' in found:
@@ -182,7 +190,8 @@ def main() -> None:
   folder, docs = pathlib.Path(_FOLDER.value), pathlib.Path(_DOCS.value)
 
   def write():
-    docs.write_text(replace(docs.read_text(), table(folder)))
+    text = docs.read_text()
+    docs.write_text(replace(text, table(folder, text)))
 
   try:
     rows = chosen(_ONLY.value)

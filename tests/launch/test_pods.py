@@ -98,6 +98,14 @@ def test_the_table(tmp_path):
   assert sum('not run' in line for line in lines) == len(LADDER) - 2
 
 
+def test_a_row_that_the_folder_does_not_have_stays(tmp_path):
+  run(tmp_path / 'full', Compiler())
+  before = pods.table(tmp_path / 'full')
+  assert pods.table(tmp_path / 'empty', before) == before
+  other = before.replace('| 123 |', '| 456 |')
+  assert pods.table(tmp_path / 'full', other) == before
+
+
 def test_only_some_sizes():
   assert {row.size for row in pods.chosen(['S', 'MooG'])} == {'S', 'MooG'}
   assert pods.chosen([]) == list(LADDER)
