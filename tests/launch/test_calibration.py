@@ -2,8 +2,9 @@
 
 MaxText, 32B on v5p-128 (64 chips): 71.47% MFU measured. Its script (MaxText/
 configs/v5p/32b.sh) has 7 sequences of 2048 tokens a chip, FSDP x tensor = 16 x
-4, flash attention and `remat_policy=minimal`. Ours has its model, with 4 sequences a chip, FSDP 64, and plain attention, whose logits go
-through HBM and which is recomputed in the backward pass.
+4, flash attention and `remat_policy=minimal`. Ours has its model, with 4
+sequences a chip, FSDP 64, and plain attention, whose logits go through HBM and
+which is recomputed in the backward pass.
 """
 
 import jax
