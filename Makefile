@@ -13,7 +13,7 @@ READOUTS := --config=configs/readout.py:task=all,data=world,seed=$(SEED),lr=$(LR
 TRACKS := --config=configs/readout.py:task=points+boxes,data=world,seed=$(SEED),lr=3e-3,steps=300,cache=runs/features
 MOOG = runs/moog-$(LAYOUT)-$(SEED)
 
-.PHONY: quickstart seeds moog test test-slow lint
+.PHONY: quickstart seeds moog pods test test-slow lint
 
 # Pretrain, read depth, pose, points, boxes and class from the frozen features
 # and from a backbone that was never trained, compare. Each line goes on where
@@ -40,6 +40,11 @@ moog: $(VENV)/.installed
 	$(PY) -m evals $(TRACKS) --checkpoint=$(MOOG) --workdir=$(MOOG)/readouts/tracks-random --random_init
 	$(PY) -m evals.report $(MOOG) --out=$(REPORT)
 
+# Compiles every size for slices of TPU pods and writes the table of
+# docs/pods.md; hours, and it goes on where it was stopped.
+pods: $(VENV)/.installed-tpu
+	$(PY) -m launch.pods
+
 test: lint
 	$(PY) -m pytest --numprocesses 2
 
@@ -63,4 +68,8 @@ $(VENV)/.installed-dev: $(VENV)/.installed pyproject.toml
 # Without what they depend on, see pyproject.toml.
 $(VENV)/.installed-oracle: $(VENV)/.installed-dev
 	$(PY) -m pip install --quiet --no-deps --group oracle
+	touch $@
+
+$(VENV)/.installed-tpu: $(VENV)/.installed-dev
+	$(PY) -m pip install --quiet --group tpu
 	touch $@

@@ -150,6 +150,7 @@ def training(
       'weight_decay': 0.05,
       'decay': (r'.*/kernel',),
       'clip_norm': 1.0,
+      'moment_dtype': 'float32',
     },
     'step': {'accumulate': 1, 'ema': 0.0, 'freeze': ()},
     'mesh': {'replica': 1, 'fsdp': -1, 'tensor': 1},

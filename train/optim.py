@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+_MOMENT_DTYPES = ('float32', 'bfloat16')
+
 
 def make(
   *,
@@ -23,6 +25,7 @@ def make(
   decay: Sequence[str] = (r'.*/kernel',),
   clip_norm: float = 0.0,
   multipliers: Sequence[Sequence[Any]] = (),
+  moment_dtype: str = 'float32',
 ) -> tuple[optax.GradientTransformation, Callable[[Any], Any]]:
   """The update rule, and its schedule step -> learning rate.
 
@@ -42,9 +45,12 @@ def make(
     multipliers: of the learning rate: (path regex, number). Several numbers
       are for the entries of the parameters' first axis. The first regex that
       matches holds.
+    moment_dtype: 'float32' or 'bfloat16', in which the first moment is kept
+      between steps; the second is float32 always. Adafactor has no first one.
 
   Raises:
-    ValueError: an unknown name or schedule, or a number out of range.
+    ValueError: an unknown name, schedule or dtype, a number out of range, or a
+      dtype for a moment that the rule does not have.
   """
   if not 0 <= warmup_steps < steps:
     raise ValueError(
@@ -52,13 +58,22 @@ def make(
       f'steps={steps}'
     )
   rules = {
-    'adamw': lambda: optax.scale_by_adam(b1=b1, b2=b2),
-    'lion': lambda: optax.scale_by_lion(b1=b1, b2=b2),
+    'adamw': lambda: optax.scale_by_adam(b1=b1, b2=b2, mu_dtype=moment_dtype),
+    'lion': lambda: optax.scale_by_lion(b1=b1, b2=b2, mu_dtype=moment_dtype),
     'adafactor': lambda: optax.scale_by_factored_rms(),
-    'sgd': lambda: optax.trace(decay=b1),
+    'sgd': lambda: optax.trace(decay=b1, accumulator_dtype=moment_dtype),
   }
   if name not in rules:
     raise ValueError(f'optim.name={name!r} must be one of {sorted(rules)}')
+  if moment_dtype not in _MOMENT_DTYPES:
+    raise ValueError(
+      f'optim.moment_dtype={moment_dtype!r} must be one of {_MOMENT_DTYPES}'
+    )
+  if name == 'adafactor' and moment_dtype != 'float32':
+    raise ValueError(
+      f'optim.moment_dtype={moment_dtype!r}: adafactor keeps no first moment; '
+      "leave 'float32', or choose another optim.name"
+    )
   rate = make_schedule(
     schedule, lr=lr, steps=steps, warmup_steps=warmup_steps, final_lr=final_lr
   )

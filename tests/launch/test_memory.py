@@ -36,6 +36,14 @@ def test_the_state_as_it_is_sharded(tiny_config):
   assert found.total == sum(dataclasses.asdict(found).values())
 
 
+def test_a_first_moment_in_bfloat16_takes_half(tiny_config):
+  config = tiny_config()
+  config['mesh'] = {'replica': 2, 'fsdp': 4, 'tensor': 1}
+  config['optim']['moment_dtype'] = 'bfloat16'
+  found = memory.of_program(planned(config), config)
+  assert found.optimizer == 1.5 * found.parameters + 2 * 4
+
+
 def saved(tiny_config, remat, **changes):
   changes |= {'model.remat': remat, 'model.dtype': 'bfloat16'}
   changes |= {'model.scan': True, 'model.decoder_blocks': 1}

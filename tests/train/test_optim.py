@@ -41,6 +41,34 @@ def test_every_optimizer_descends(name):
   assert jnp.sum(params**2) < 7
 
 
+@pytest.mark.parametrize('name', ['adamw', 'lion', 'sgd'])
+def test_the_first_moment_in_bfloat16(name):
+  grads = jax.tree.map(lambda p: 0.3 * p + 0.01, PARAMS)
+  updates = {}
+  for dtype in ('float32', 'bfloat16'):
+    tx, _ = optim.make(
+      name=name,
+      steps=9,
+      lr=0.1,
+      schedule='constant',
+      weight_decay=0.0,
+      moment_dtype=dtype,
+    )
+    state = tx.init(PARAMS)
+    moments = [leaf for leaf in jax.tree.leaves(state) if leaf.ndim]
+    # Its second moment stays in float32.
+    rounded = len(jax.tree.leaves(PARAMS)) if dtype == 'bfloat16' else 0
+    assert sum(leaf.dtype == 'bfloat16' for leaf in moments) == rounded
+    kinds = jax.tree.map(lambda leaf: leaf.dtype, state)
+    for _ in range(3):
+      updates[dtype], state = tx.update(grads, state, PARAMS)
+    # A step that is compiled once needs the state that it gives back.
+    assert jax.tree.map(lambda leaf: leaf.dtype, state) == kinds
+  for a, b in zip(*map(jax.tree.leaves, updates.values())):
+    assert a.dtype == b.dtype == 'float32'
+    np.testing.assert_allclose(a, b, rtol=1e-2)
+
+
 def test_clipping_bounds_the_global_norm():
   tx, _ = optim.make(
     name='sgd', steps=9, lr=1.0, b1=0.0, weight_decay=0.0, clip_norm=1.0
@@ -72,6 +100,10 @@ def test_wrong_options_are_errors():
     update(schedule='cos')
   with pytest.raises(ValueError, match='below steps=10'):
     update(warmup_steps=10)
+  with pytest.raises(ValueError, match=r"moment_dtype='float16' must be one"):
+    update(moment_dtype='float16')
+  with pytest.raises(ValueError, match='adafactor keeps no first moment'):
+    update(name='adafactor', moment_dtype='bfloat16')
 
 
 def test_multipliers_by_path_and_along_the_first_axis():

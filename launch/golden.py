@@ -1,0 +1,155 @@
+"""What pods run, as small files that a change must not alter unnoticed.
+
+  python -m launch.golden
+  python -m launch.golden --files=sharding-S,program-B
+
+writes how each parameter of each size is laid out (shapes alone, seconds) and
+which collectives two programs have (libtpu, a minute or two of one core each).
+tests/launch/test_golden.py compares.
+"""
+
+import pathlib
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from absl import flags
+
+from launch import ladder
+from train import command
+
+COMMAND = 'python -m launch.golden'
+# Specs name axes: any mesh whose sizes divide the parameters will do.
+_MESH = {'replica': 2, 'fsdp': 4, 'tensor': 1}
+SHARDINGS = {f'sharding-{row.size}': row for row in reversed(ladder.LADDER)}
+PROGRAMS = {
+  'program-B': ladder.Row('B', 'v5e:4x4', 4, 512),
+  'program-j': ladder.Row('j', 'v5p:8x8x8', 8, 8192),
+}
+
+_INTO = flags.DEFINE_string(
+  'into', 'tests/launch/golden', 'Where the files are.'
+)
+_FILES = flags.DEFINE_list(
+  'files', [], 'Names of the files; all, if none is given.'
+)
+
+
+def sharding(row: ladder.Row) -> str:
+  """A line for each parameter: path, shape, axes of the mesh."""
+  import jax
+
+  from launch import program as program_lib
+  from train import mesh as mesh_lib
+
+  mesh = mesh_lib.make_abstract(8, **_MESH)
+  params = program_lib.make(row.config(), mesh).state.params
+  lines = []
+  for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+    name = jax.tree_util.keystr(path, simple=True, separator='/')
+    shape = ','.join(map(str, leaf.shape))
+    axes = ','.join(axis or '-' for axis in leaf.sharding.spec)
+    lines.append(f'{name} [{shape}] [{axes}]')
+  return '\n'.join(sorted(lines)) + '\n'
+
+
+def program(row: ladder.Row) -> str:
+  """What `collectives` says of a row of the ladder, compiled now.
+
+  Raises:
+    ValueError: libtpu is not installed, or the program does not fit.
+  """
+  from launch import planning, topology
+
+  if not topology.has_compiler():
+    raise ValueError('libtpu is not installed: `pip install --group tpu`')
+  plan = planning.plan(row.config(), topology.parse(row.topology))
+  return collectives(plan)
+
+
+def collectives(plan: Mapping[str, Any]) -> str:
+  """The versions, then a line for each sort of collective and each warning."""
+  counts, sizes = Counter(), Counter()
+  for each in plan['collectives']:
+    how = 'ahead' if each['async'] else 'in place'
+    what = f'{each["kind"]} over {each["axes"]} of {each["shape"]}, {how}'
+    counts[what] += each['count']
+    sizes[what] += each['bytes']
+  lines = [
+    f'{what}: {count:g} times, {sizes[what]:.0f} bytes'
+    for what, count in counts.items()
+  ]
+  warnings = [f'warning: {line}' for line in plan['warnings']]
+  return '\n'.join([versions(), *sorted(lines), *sorted(warnings)]) + '\n'
+
+
+def versions() -> str:
+  """First line of a program's file: what compiled it."""
+  found = ladder.versions()
+  names = ('jax', 'jaxlib', 'libtpu')
+  return '# ' + ', '.join(f'{n} {found.get(n, "none")}' for n in names)
+
+
+def difference(name: str, expected: str, got: str) -> str:
+  """What changed in a golden file, and what to do; '' if nothing did.
+
+  Args:
+    name: of the file.
+    expected: what it holds.
+    got: what the code makes now.
+  """
+  before, after = Counter(expected.splitlines()), Counter(got.splitlines())
+  lost, gained = before - after, after - before
+  if not (lost or gained):
+    return ''
+  return '\n'.join(
+    [
+      f'{name} has changed:',
+      *(f'- {line}' for line in sorted(lost.elements())),
+      *(f'+ {line}' for line in sorted(gained.elements())),
+      f'if pods shall run that, `{COMMAND} --files={name}` and commit it',
+    ]
+  )
+
+
+def make(name: str) -> str:
+  """The text of a golden file.
+
+  Raises:
+    ValueError: no such file, see also `program`.
+  """
+  if name in SHARDINGS:
+    return sharding(SHARDINGS[name])
+  if name in PROGRAMS:
+    return program(PROGRAMS[name])
+  raise ValueError(
+    f'--files={name!r} is no golden file: expected some of '
+    f'{", ".join([*SHARDINGS, *PROGRAMS])}, with commas between them'
+  )
+
+
+def path_of(folder: pathlib.Path, name: str) -> pathlib.Path:
+  """Of a golden file."""
+  return folder / f'{name}.txt'
+
+
+def main() -> None:
+  """Writes the files, and says what changed in them."""
+  import jax
+
+  jax.config.update('jax_platforms', 'cpu')
+  folder = pathlib.Path(_INTO.value)
+  folder.mkdir(parents=True, exist_ok=True)
+  for name in _FILES.value or [*SHARDINGS, *PROGRAMS]:
+    path = path_of(folder, name)
+    try:
+      text = make(name)
+    except ValueError as error:
+      raise SystemExit(str(error)) from error
+    before = path.read_text() if path.exists() else ''
+    path.write_text(text)
+    print(difference(name, before, text) or f'{name}: as before', flush=True)
+
+
+if __name__ == '__main__':
+  command.run(main, required=[])

@@ -1,0 +1,84 @@
+"""What pods run is what the golden files say."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from launch import golden, topology
+
+FOLDER = pathlib.Path(__file__).parent / 'golden'
+
+
+@pytest.mark.parametrize('name', golden.SHARDINGS)
+def test_parameters_lie_as_they_did(name):
+  expected = golden.path_of(FOLDER, name).read_text()
+  changed = golden.difference(name, expected, golden.make(name))
+  assert not changed, changed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', golden.PROGRAMS)
+def test_programs_send_what_they_did(name, tmp_path):
+  if not topology.has_compiler():
+    pytest.skip('libtpu is not installed: pip install --group tpu')
+  path = golden.path_of(FOLDER, name)
+  if not path.exists():
+    pytest.skip(f'{name} was never made: {golden.COMMAND} --files={name}')
+  expected = path.read_text()
+  compiler, _, _ = expected.partition('\n')
+  if compiler != golden.versions():
+    pytest.skip(f'made with {compiler}, here is {golden.versions()}')
+  # libtpu ends the process at options for CPUs that it does not know.
+  environment = {k: v for k, v in os.environ.items() if k != 'XLA_FLAGS'}
+  done = subprocess.run(
+    [
+      *(sys.executable, '-m', 'launch.golden'),
+      *(f'--files={name}', f'--into={tmp_path}'),
+    ],
+    capture_output=True,
+    text=True,
+    env=environment,
+  )
+  assert not done.returncode, done.stderr
+  got = golden.path_of(tmp_path, name).read_text()
+  changed = golden.difference(name, expected, got)
+  assert not changed, changed
+
+
+def test_collectives_of_a_sort_are_one_line():
+  each = {'kind': 'all-gather', 'axes': 'fsdp', 'shape': 'bf16[8,4]'}
+  each |= {'async': True, 'count': 2.0, 'bytes': 128.0}
+  rows = [each, {**each, 'async': False}, {**each, 'count': 3}]
+  text = golden.collectives({'collectives': rows, 'warnings': ['bad']})
+  assert text.splitlines() == [
+    golden.versions(),
+    'all-gather over fsdp of bf16[8,4], ahead: 5 times, 256 bytes',
+    'all-gather over fsdp of bf16[8,4], in place: 2 times, 128 bytes',
+    'warning: bad',
+  ]
+
+
+def test_the_error_names_what_changed_and_the_command():
+  before = 'a [2] [-]\nb [3,4] [fsdp,-]\nb [3,4] [fsdp,-]\n'
+  assert golden.difference('sharding-S', before, before) == ''
+  after = 'a [2] [-]\nb [3,4] [fsdp,-]\nc [3,4] [-,fsdp]\n'
+  assert golden.difference('sharding-S', before, after).splitlines() == [
+    'sharding-S has changed:',
+    '- b [3,4] [fsdp,-]',
+    '+ c [3,4] [-,fsdp]',
+    'if pods shall run that, `python -m launch.golden --files=sharding-S` and '
+    'commit it',
+  ]
+
+
+def test_an_unknown_name_is_refused():
+  with pytest.raises(ValueError, match='is no golden file: expected some of'):
+    golden.make('sharding-s')
+
+
+def test_no_file_is_left_of_what_is_no_longer_made():
+  names = {path.stem for path in FOLDER.iterdir()}
+  assert names <= {*golden.SHARDINGS, *golden.PROGRAMS}
