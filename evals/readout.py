@@ -20,6 +20,7 @@ from evals import task as task_lib
 from evals.flops import forward_flops
 from evals.metrics import Sums
 from models.objective import Batch, Features, Objective, Params
+from models.readout import Recurrent
 
 
 def make(
@@ -148,27 +149,42 @@ class Readout:
 
   def predict(self, params: Params, batch: Batch) -> dict[str, Any]:
     """Each task's answers, with an axis over its heads before that of clips."""
+    return self.follow(params, batch)[0]
+
+  def follow(
+    self, params: Params, batch: Batch, states: Mapping[str, Any] | None = None
+  ) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What `predict` gives of one part of a video, and what heads go on with.
+
+    Args:
+      params: as `init` makes them.
+      batch: the part, with queries of the whole video.
+      states: of each task, what the part before left; None: this is the first.
+        Heads that are not `Recurrent` have none.
+    """
     batch = self._whole(batch)
     tokens = self.tokens(params['backbone'], batch)
     if not self.finetune:
       tokens = jax.lax.stop_gradient(tokens)
 
     def answer(task, head):
-      def apply(params):
-        asked = task.queries(batch)
-        return task.predict(
-          head.apply({'params': params}, tokens, asked), batch
-        )
+      def apply(given):
+        params, left = given
+        inputs = {'params': params}, tokens, task.queries(batch)
+        if isinstance(head, Recurrent):
+          outputs, left = head.carry(*inputs, left)
+        else:
+          outputs = head.apply(*inputs)
+        return task.predict(outputs, batch), left
 
       return apply
 
-    return {
-      name: self._each(
-        answer(task, task.head(batch['video'].shape[1:4])),
-        params['heads'][name],
-      )
-      for name, task in self.tasks.items()
-    }
+    answers, after = {}, {}
+    for name, task in self.tasks.items():
+      head = task.head(batch['video'].shape[1:4])
+      given = params['heads'][name], states and states[name]
+      answers[name], after[name] = self._each(answer(task, head), given)
+    return answers, after
 
   def sums(self, params: Params, batch: Batch) -> dict[str, Sums]:
     """Each task's sums [b heads ...] of each clip."""

@@ -192,7 +192,7 @@ class DenseReadout(nn.Module):
 
 @dataclasses.dataclass(frozen=True)
 class RecurrentHead:
-  """A `ConditionalAutoregressiveReadout` as a `models.readout.Head`.
+  """A `ConditionalAutoregressiveReadout` as a `models.readout.Recurrent`.
 
   Its answers come in the order of an `AttentionReadout`: of each query one copy
   after another, each with all numbers of a few frames.
@@ -226,13 +226,29 @@ class RecurrentHead:
     asked: Float[Array, 'b q c'],
   ) -> Float[Array, 'b p outputs']:
     """What each copy of a query predicts, float32."""
-    found = self.reader.apply(variables, *self._inputs(features, asked))
+    return self.carry(variables, features, asked)[0]
+
+  def carry(
+    self,
+    variables: dict[str, Any],
+    features: Float[Array, 'b s n d'],
+    asked: Float[Array, 'b q c'],
+    state: Float[Array, 'b q e'] | None = None,
+  ) -> tuple[Float[Array, 'b p outputs'], Float[Array, 'b q e']]:
+    """What each copy of a query predicts, and the state to go on with.
+
+    A query that is timed may be of another part of the video: its time is then
+    below 0 or above 1, and its state is not set anew here.
+    """
+    inputs = self._inputs(features, asked)
+    found = self.reader.apply(variables, *inputs, state=state)
     numbers = [found.values] + [found.logits] * (found.logits is not None)
-    return rearrange(
+    outputs = rearrange(
       jnp.concatenate(numbers, axis=-1),
       'b (k t) q c -> b (q k) (t c)',
       k=self.copies,
     )
+    return outputs, found.state
 
   def _inputs(self, features, asked):
     features, frames = resize_time(features, self.frames), None
