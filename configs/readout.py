@@ -55,7 +55,7 @@ TASKS = {
   },
   'classify': {'several': False, 'names': ()},
 }
-# MooG's own heads. Pose and class have none: head=moog leaves theirs.
+# MooG's own heads. Pose and class have none, and head=moog refuses them.
 MOOG = {'depth': 'dense', 'points': 'recurrent', 'boxes': 'recurrent'}
 # Of the sources that have classes; another one is told with
 # --config.tasks.classify.classes=N.
@@ -125,7 +125,11 @@ def get_config(arg: str | None = None) -> ConfigDict:
   `data` and `test` are modules of data/, data.OPTION and test.OPTION options of
   theirs. The recipe is laptop for the built-in world and paper for any other
   data, unless it is given; so are its steps and learning rates. head=moog takes
-  MooG's own heads: recurrent for points and boxes, dense for depth.
+  MooG's own heads: recurrent for points and boxes, dense for depth; it has none
+  for pose and classify.
+
+  Raises:
+    ValueError: an unknown argument or value, or a task without such a head.
   """
   args = common.parse(
     arg,
@@ -152,6 +156,13 @@ def get_config(arg: str | None = None) -> ConfigDict:
   tasks = args['task'].split('+')
   if tasks == ['all']:
     tasks = list(recipe['tasks'])
+  lacking = [task for task in tasks if task in TASKS and task not in MOOG]
+  if args['head'] == 'moog' and lacking:
+    raise ValueError(
+      f'head=moog has no head for {", ".join(lacking)} (task={args["task"]}): '
+      f'it has those of {", ".join(MOOG)}. Ask for task={"+".join(MOOG)} or '
+      'fewer, and for the others in a job with head=attention'
+    )
   config = common.training(
     lr=max(lrs),
     warmup_steps=min(recipe['warmup_steps'], steps // 10),
@@ -218,7 +229,7 @@ def options_of(task: str, data: str, recipe: dict, head: str) -> dict:
     **recipe['head'],
     **recipe['tasks'][task],
   }
-  if head == 'moog' and task in MOOG:
+  if head == 'moog':
     del options['query_std']
     options |= {**recipe['moog'], 'readout': MOOG[task]}
     if task == 'depth':
