@@ -87,6 +87,7 @@ RECIPES = {
       'head_dim': 64,
       'mlp': 2048,
     },
+    'moog_depth': {'subsample': 8, 'eval_subsample': 4},
     # What differs by source: its options, and those of tasks trained on it.
     'sources': {'ssv2': VIEWS, 'kinetics': VIEWS},
     'tasks_of': {
@@ -111,6 +112,8 @@ RECIPES = {
     },
     'head': {'width': 128, 'heads': 4, 'query_std': 1.0},
     'moog': {'width': 128, 'layers': 2, 'heads': 4, 'head_dim': 32, 'mlp': 256},
+    # Of frames of 48 x 48, which 8 would leave 6 x 6 of.
+    'moog_depth': {'subsample': 4, 'eval_subsample': 4},
     'sources': {},
     'tasks_of': {},
   },
@@ -233,6 +236,7 @@ def options_of(task: str, data: str, recipe: dict, head: str) -> dict:
     del options['query_std']
     options |= {**recipe['moog'], 'readout': MOOG[task]}
     if task == 'depth':
+      options |= recipe['moog_depth']
       del options['width']  # a pixel's is that of tokens and of its place
   if task == 'classify' and data in CLASSES:
     options['classes'] = CLASSES[data]

@@ -124,12 +124,12 @@ class Readout:
     Args:
       params: as `init` makes them.
       batch: the video, and the tasks' keys.
-      rng: not read: a readout draws nothing.
+      rng: of the labels that a `Drawing` task draws.
       ema: not read.
-      train: not read.
+      train: whether they are as few as in training.
     """
-    del rng, ema, train
-    batch = self._whole(batch)
+    del ema
+    batch = self._drawn(batch, rng, train)
     total, named = jnp.zeros([]), {}
 
     def judge(task, predicted):
@@ -223,6 +223,11 @@ class Readout:
   def flops(self, batch: Batch) -> dict[str, float]:
     """Of one step: the backbone, and heads forward and backward."""
     batch = jax.eval_shape(self._whole, batch)
+    rows = jax.ShapeDtypeStruct(batch['video'].shape[:1], jnp.uint32)
+    drawn = jax.eval_shape(
+      lambda batch: self._drawn(batch, jax.random.key(0), True),
+      {**batch, 'row': rows},
+    )
     shapes = jax.eval_shape(self.init, jax.random.key(0), batch)
     tokens = jax.eval_shape(self.tokens, shapes['backbone'], batch)
     passes = 3 if self.finetune else 1
@@ -231,7 +236,7 @@ class Readout:
     }
     for name, task in self.tasks.items():
       head = task.head(batch['video'].shape[1:4])
-      asked = jax.eval_shape(task.queries, batch)
+      asked = jax.eval_shape(task.queries, drawn)
       counted[name] = 3 * forward_flops(
         lambda params, *args, head=head: self._each(
           lambda p: head.apply({'params': p}, *args), params
@@ -269,6 +274,14 @@ class Readout:
       return jax.vmap(function, out_axes=axis)(stacked)
     given = function(jax.tree.map(lambda x: x[0], stacked))
     return jax.tree.map(lambda x: jnp.expand_dims(x, axis), given)
+
+  def _drawn(self, batch: Batch, rng: PRNGKeyArray, train: bool) -> Batch:
+    """The whole batch, with the labels that each task's loss is of."""
+    batch = self._whole(batch)
+    for task in self.tasks.values():
+      if isinstance(task, task_lib.Drawing):
+        batch = task.drawn(batch, rng, train)
+    return batch
 
   def _whole(self, batch: Batch) -> Batch:
     """The batch with a video of the right shape, which nothing looks at.

@@ -260,7 +260,9 @@ class RecurrentHead:
 
 @dataclasses.dataclass(frozen=True)
 class DenseHead:
-  """A `DenseReadout` of all pixels as a `models.readout.Head`.
+  """A `DenseReadout` as a `models.readout.Head`.
+
+  What it can be asked for is rows and columns of each frame; None: all pixels.
 
   Attributes:
     reader: the readout.
@@ -275,7 +277,7 @@ class DenseHead:
   bias: float = 0.0
 
   def init(
-    self, rng: PRNGKeyArray, features: Float[Array, 'b s n d'], asked: None
+    self, rng: PRNGKeyArray, features: Float[Array, 'b s n d'], asked: Any
   ) -> dict[str, Any]:
     """{'params': new parameters}, those of the reader."""
     del asked
@@ -286,23 +288,27 @@ class DenseHead:
     self,
     variables: dict[str, Any],
     features: Float[Array, 'b s n d'],
-    asked: None,
+    asked: tuple[Int[Array, 'b t i'], Int[Array, 'b t j']] | None,
   ) -> Float[Array, 'b p outputs']:
-    """The numbers of each patch, float32; frame after frame, to save memory."""
-    del asked
+    """The numbers of each patch, or of each pixel that is asked for, float32.
+
+    Frame after frame, to save memory.
+    """
     t, h, w = self.clip
     features = resize_time(features, t)
-    rows, columns = (
-      jnp.broadcast_to(jnp.arange(size), (features.shape[0], 1, size))
+    rows, columns = asked or (
+      jnp.broadcast_to(jnp.arange(size), (*features.shape[:2], size))
       for size in (h, w)
     )
 
-    def frame(tokens):
-      return self.reader.apply(
-        variables, tokens[:, None], rows, columns, (h, w)
-      )[:, 0]
+    def frame(inputs):
+      inputs = (x[:, None] for x in inputs)
+      return self.reader.apply(variables, *inputs, (h, w))[:, 0]
 
-    found = jax.lax.map(jax.checkpoint(frame), features.swapaxes(0, 1))
+    inputs = tuple(x.swapaxes(0, 1) for x in (features, rows, columns))
+    found = jax.lax.map(jax.checkpoint(frame), inputs)
+    if asked:
+      return rearrange(found, 't b i j c -> b (t i j) c') + self.bias
     pt, ph, pw = self.patch
     pattern = '(t pt) b (h ph) (w pw) c -> b (t h w) (pt ph pw c)'
     return rearrange(found, pattern, pt=pt, ph=ph, pw=pw) + self.bias
