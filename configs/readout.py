@@ -55,7 +55,7 @@ TASKS = {
   },
   'classify': {'several': False, 'names': ()},
 }
-# MooG's own heads. Pose and class have none: head=moog leaves theirs.
+# MooG's own heads. Pose and class have none, and head=moog refuses them.
 MOOG = {'depth': 'dense', 'points': 'recurrent', 'boxes': 'recurrent'}
 # Of the sources that have classes; another one is told with
 # --config.tasks.classify.classes=N.
@@ -87,6 +87,7 @@ RECIPES = {
       'head_dim': 64,
       'mlp': 2048,
     },
+    'moog_depth': {'subsample': 8, 'eval_subsample': 4},
     # What differs by source: its options, and those of tasks trained on it.
     'sources': {'ssv2': VIEWS, 'kinetics': VIEWS},
     'tasks_of': {
@@ -111,6 +112,8 @@ RECIPES = {
     },
     'head': {'width': 128, 'heads': 4, 'query_std': 1.0},
     'moog': {'width': 128, 'layers': 2, 'heads': 4, 'head_dim': 32, 'mlp': 256},
+    # Of frames of 48 x 48, which 8 would leave 6 x 6 of.
+    'moog_depth': {'subsample': 4, 'eval_subsample': 4},
     'sources': {},
     'tasks_of': {},
   },
@@ -125,7 +128,11 @@ def get_config(arg: str | None = None) -> ConfigDict:
   `data` and `test` are modules of data/, data.OPTION and test.OPTION options of
   theirs. The recipe is laptop for the built-in world and paper for any other
   data, unless it is given; so are its steps and learning rates. head=moog takes
-  MooG's own heads: recurrent for points and boxes, dense for depth.
+  MooG's own heads: recurrent for points and boxes, dense for depth; it has none
+  for pose and classify.
+
+  Raises:
+    ValueError: an unknown argument or value, or a task without such a head.
   """
   args = common.parse(
     arg,
@@ -152,6 +159,13 @@ def get_config(arg: str | None = None) -> ConfigDict:
   tasks = args['task'].split('+')
   if tasks == ['all']:
     tasks = list(recipe['tasks'])
+  lacking = [task for task in tasks if task in TASKS and task not in MOOG]
+  if args['head'] == 'moog' and lacking:
+    raise ValueError(
+      f'head=moog has no head for {", ".join(lacking)} (task={args["task"]}): '
+      f'it has those of {", ".join(MOOG)}. Ask for task={"+".join(MOOG)} or '
+      'fewer, and for the others in a job with head=attention'
+    )
   config = common.training(
     lr=max(lrs),
     warmup_steps=min(recipe['warmup_steps'], steps // 10),
@@ -218,10 +232,11 @@ def options_of(task: str, data: str, recipe: dict, head: str) -> dict:
     **recipe['head'],
     **recipe['tasks'][task],
   }
-  if head == 'moog' and task in MOOG:
+  if head == 'moog':
     del options['query_std']
     options |= {**recipe['moog'], 'readout': MOOG[task]}
     if task == 'depth':
+      options |= recipe['moog_depth']
       del options['width']  # a pixel's is that of tokens and of its place
   if task == 'classify' and data in CLASSES:
     options['classes'] = CLASSES[data]

@@ -9,8 +9,12 @@ without overlap. Points and boxes start where FILE.json says,
 
     {"points": [[x, y], ...], "boxes": [[ymin, xmin, ymax, xmax], ...]}
 
-in [0, 1] of the picture that the model sees, or on a grid; where one was last
-in a window is where it is looked for in the next. out.json holds the numbers.
+in [0, 1] of the picture that the model sees, or on a grid. A head that carries
+a state (head=moog) goes on with it, as a recurrent backbone does, so that the
+windows do not show; for the others, where one was last in a window is where it
+is looked for in the next. Where a readout of points is told frames
+(query_frames), points may be [x, y, frame], of the frames that are seen.
+out.json holds the numbers.
 """
 
 from absl import flags

@@ -45,6 +45,7 @@ def make(
   queries: Mapping[str, np.ndarray],
   zoom: int,
   names: Sequence[str] = (),
+  carried: bool = False,
 ) -> View:
   """The view of a task.
 
@@ -53,11 +54,12 @@ def make(
     queries: points and boxes that are asked for, see `predict_queries`.
     zoom: of pictures, over what the model sees.
     names: of classes; numbers stand for those that have none.
+    carried: whether the head carries a state from window to window.
   """
   if task == 'points':
-    return Points(queries['points'])
+    return Points(queries['points'], carried)
   if task == 'boxes':
-    return Boxes(queries['boxes'])
+    return Boxes(queries['boxes'], carried)
   if task == 'depth':
     return Depth(zoom)
   return Pose() if task == 'pose' else Classify(names)
@@ -98,24 +100,51 @@ class Depth:
 
 
 class Points:
-  """Dots with trails; where a point was last is where it is looked for next."""
+  """Dots with trails.
 
-  def __init__(self, start: Float[np.ndarray, 'q 2']):
-    self._now = start
+  Where a point was last is where it is looked for in the next window; if the
+  head carries a state, it is always asked for what it was at first.
+  """
+
+  def __init__(self, start: Float[np.ndarray, 'q c'], carried: bool = False):
+    """Starts.
+
+    Args:
+      start: (x, y), and where it is not frame 0 the frame, of the video.
+      carried: whether the head carries a state.
+    """
+    self._now, self._carried, self._first = start[:, :2], carried, 0
+    self._when = np.zeros(len(start), np.int32)
+    if start.shape[1] > 2:
+      self._when = start[:, 2].astype(np.int32)
     self._trail = _Trail(len(start))
 
   def asked(self, frames: int) -> dict[str, np.ndarray]:
-    """Points that stand still, asked for in frame 0."""
+    """Points that stand still, and the window's frame of each query.
+
+    That is outside the window for a head that carries a state, where the query
+    is of another window.
+    """
+    when = self._when - self._first
+    if not self._carried:
+      when = np.where((when >= 0) & (when < frames), when, 0)
     return {
       'tracks': _still(self._now, frames),
       'tracks_visible': np.ones((len(self._now), frames), bool),
-      'query_frames': np.zeros(len(self._now), np.int32),
+      'query_frames': when,
     }
 
   def draw(self, answer: Any, picture: Picture, count: int) -> Drawn:
-    """Of `evals.tasks.points.Tracks`. The record: [q t 2], (x, y); [q t]."""
-    place, seen = np.asarray(answer.place), np.asarray(answer.seen())
-    self._now = np.clip(place[:, count - 1], 0, 1)
+    """Of `evals.tasks.points.Tracks`. The record: [q t 2], (x, y); [q t].
+
+    Before the frame of its query a point is there, and not visible.
+    """
+    begun = np.arange(len(picture)) + self._first >= self._when[:, None]
+    place = np.where(begun[..., None], answer.place, self._now[:, None])
+    seen = np.asarray(answer.seen()) & begun
+    self._first += count
+    if not self._carried:
+      self._now = np.clip(place[:, count - 1], 0, 1)
     return Drawn(
       self._trail.draw(picture, place, seen),
       {
@@ -128,8 +157,8 @@ class Points:
 class Boxes:
   """Outlines with the trails of their middles; asked for as points are."""
 
-  def __init__(self, start: Float[np.ndarray, 'o 4']):
-    self._now = start
+  def __init__(self, start: Float[np.ndarray, 'o 4'], carried: bool = False):
+    self._now, self._carried = start, carried
     self._trail = _Trail(len(start))
 
   def asked(self, frames: int) -> dict[str, np.ndarray]:
@@ -143,7 +172,8 @@ class Boxes:
     self, answer: Float[np.ndarray, 'o t 4'], picture: Picture, count: int
   ) -> Drawn:
     """The record: [o t 4], (ymin, xmin, ymax, xmax)."""
-    self._now = np.clip(answer[:, count - 1], 0, 1)
+    if not self._carried:
+      self._now = np.clip(answer[:, count - 1], 0, 1)
     seen = np.ones(answer.shape[:2], bool)
     middle = (answer[..., [1, 0]] + answer[..., [3, 2]]) / 2
     picture = self._trail.draw(picture, middle, seen)

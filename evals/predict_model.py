@@ -12,6 +12,7 @@ from evals import job
 from evals.predict_draw import View
 from evals.readout import Readout
 from models.objective import Params
+from models.readout import Recurrent
 from train import mesh as mesh_lib
 from train import optim
 from train import step as step_lib
@@ -27,10 +28,17 @@ def clip_shape(config: Mapping[str, Any]) -> tuple[int, int, int]:
   return known['frames'], known['height'], known['width']
 
 
+def carrying(config: Mapping[str, Any]) -> set[str]:
+  """The tasks whose heads go on from window to window."""
+  tasks, shape = job.make_objective(config).tasks, clip_shape(config)
+  return {x for x in tasks if isinstance(tasks[x].head(shape), Recurrent)}
+
+
 class Answers:
   """What a job's heads answer, window after window of one video.
 
-  A recurrent backbone's state goes from window to window. On one device.
+  The states of a recurrent backbone and of recurrent heads go from window to
+  window. On one device.
   """
 
   def __init__(self, config: Mapping[str, Any], readout: str, views: Views):
@@ -52,7 +60,7 @@ class Answers:
       batch |= _batched(view.asked(frames))
     with mesh_lib.use(self._mesh):
       self._params = load(config, readout, self._objective, batch, self._mesh)
-    self._state = None
+    self._states = None
 
   def choose(self, heads: Mapping[str, int]) -> None:
     """Leaves these tasks, and this one of the heads of each."""
@@ -72,17 +80,18 @@ class Answers:
     """Each task's answer for a clip [t h w 3] and what is asked of it."""
     batch = _batched({'video': clip, **asked})
     with mesh_lib.use(self._mesh):
-      answers, self._state = self._run(self._params, batch, self._state)
+      answers, self._states = self._run(self._params, batch, self._states)
       return jax.device_get(answers)
 
-  def _answer(self, params, batch, state):
+  def _answer(self, params, batch, states):
     objective = self._objective
+    state, heads = states or (None, None)
     features = objective.backbone.features(
       params['backbone'], batch['video'], depth=objective.depth, state=state
     )
     batch = {**batch, 'features': features.tokens}
-    answers = objective.predict(params, batch)
-    return jax.tree.map(lambda x: x[0, 0], answers), features.state
+    answers, heads = objective.follow(params, batch, heads)
+    return jax.tree.map(lambda x: x[0, 0], answers), (features.state, heads)
 
 
 def load(

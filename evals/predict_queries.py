@@ -15,12 +15,16 @@ def grid() -> dict[str, np.ndarray]:
 
 
 def read(path: str, tasks: Collection[str]) -> dict[str, np.ndarray]:
-  """Points [q 2], (x, y), and boxes [o 4], (ymin, xmin, ymax, xmax).
+  """Points [q 2] or [q 3], (x, y) or (x, y, frame), and boxes [o 4].
+
+  Boxes are (ymin, xmin, ymax, xmax).
 
   Args:
     path: a JSON file, {"points": [[x, y], ...], "boxes": [[ymin, xmin, ymax,
       xmax], ...]}, either or both, in [0, 1] of the picture that the model
-      sees in the first frame: (0, 0) is its top left corner.
+      sees in the first frame: (0, 0) is its top left corner. Points may all
+      be [x, y, frame]: the number of the frame that they are in, of those that
+      are seen.
     tasks: that can be asked.
 
   Raises:
@@ -47,25 +51,43 @@ def read(path: str, tasks: Collection[str]) -> dict[str, np.ndarray]:
       f'--queries={path} asks for {", ".join(lacking)}; the readout has the '
       f'tasks {", ".join(tasks)}'
     )
+  if 'points' in found and _timed(found['points']):
+    sizes['points'] = 3
   return {
     name: _checked(f'{path}: {name}', rows, sizes[name])
     for name, rows in found.items()
   }
 
 
+def _timed(rows: Any) -> bool:
+  """Whether the first one is [x, y, frame]: then all have to be."""
+  return bool(
+    isinstance(rows, list)
+    and rows
+    and isinstance(rows[0], list)
+    and len(rows[0]) == 3
+  )
+
+
 def _checked(where: str, rows: Any, size: int) -> np.ndarray:
-  form = '[x, y]' if size == 2 else '[ymin, xmin, ymax, xmax]'
+  form = {2: '[x, y]', 3: '[x, y, frame]', 4: '[ymin, xmin, ymax, xmax]'}[size]
+  places = 4 if size == 4 else 2
   if not isinstance(rows, list) or not rows:
     raise ValueError(f'{where} must be a list of one {form} or more')
   for number, row in enumerate(rows):
     fits = (
       isinstance(row, list)
       and len(row) == size
-      and all(type(x) in (int, float) and 0 <= x <= 1 for x in row)
-      and (size == 2 or (row[0] < row[2] and row[1] < row[3]))
+      and all(type(x) in (int, float) and 0 <= x <= 1 for x in row[:places])
+      and (size != 3 or (type(row[2]) is int and row[2] >= 0))
+      and (size != 4 or (row[0] < row[2] and row[1] < row[3]))
     )
     if not fits:
-      order = '' if size == 2 else ', ymin < ymax and xmin < xmax'
+      order = {
+        2: '',
+        3: ', and the number of a frame from 0',
+        4: ', ymin < ymax and xmin < xmax',
+      }[size]
       raise ValueError(
         f'{where}[{number}]={row} must be {form}, numbers in [0, 1] of the '
         f'picture{order}'

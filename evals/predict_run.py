@@ -14,7 +14,7 @@ import numpy as np
 from data.source import BadRecord
 from evals import predict_draw, predict_queries, predict_video
 from evals import task as task_lib
-from evals.predict_model import Answers, Views, clip_shape
+from evals.predict_model import Answers, Views, carrying, clip_shape
 from evals.predict_video import Film, Window
 from evals.resolve import read_config
 from models import objective as objective_lib
@@ -80,8 +80,10 @@ def predict(
   names = ()
   if 'classify' in config['tasks']:
     names = task_lib.make('classify', **config['tasks']['classify']).names
+  check_times(config, asked)
+  carried = carrying(config)
   views = {
-    name: predict_draw.make(name, asked, zoom, names)
+    name: predict_draw.make(name, asked, zoom, names, name in carried)
     for name in config['tasks']
   }
   with predict_video.opened(video, stride=stride, crop=crop) as film:
@@ -133,6 +135,24 @@ def finished(readout: str) -> tuple[dict[str, Any], dict[str, int]]:
   with open(path) as file:
     found = json.load(file)['tasks']
   return config, {name: found[name]['head'] for name in found}
+
+
+def check_times(
+  config: Mapping[str, Any], asked: Mapping[str, np.ndarray]
+) -> None:
+  """Whether points that are asked for in later frames can be.
+
+  Raises:
+    ValueError: the readout of points is told places only.
+  """
+  if 'points' not in config['tasks'] or asked['points'].shape[1] == 2:
+    return
+  if not task_lib.make('points', **config['tasks']['points']).query_frames:
+    raise ValueError(
+      '--queries: points are [x, y, frame], but this readout of points is told '
+      'no frame. Ask for [x, y] in frame 0, or train one with '
+      'data.query_frame=-1 and --config.tasks.points.query_frames=true'
+    )
 
 
 def check_backbone(

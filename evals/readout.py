@@ -20,6 +20,7 @@ from evals import task as task_lib
 from evals.flops import forward_flops
 from evals.metrics import Sums
 from models.objective import Batch, Features, Objective, Params
+from models.readout import Recurrent
 
 
 def make(
@@ -123,12 +124,12 @@ class Readout:
     Args:
       params: as `init` makes them.
       batch: the video, and the tasks' keys.
-      rng: not read: a readout draws nothing.
+      rng: of the labels that a `Drawing` task draws.
       ema: not read.
-      train: not read.
+      train: whether they are as few as in training.
     """
-    del rng, ema, train
-    batch = self._whole(batch)
+    del ema
+    batch = self._drawn(batch, rng, train)
     total, named = jnp.zeros([]), {}
 
     def judge(task, predicted):
@@ -148,27 +149,42 @@ class Readout:
 
   def predict(self, params: Params, batch: Batch) -> dict[str, Any]:
     """Each task's answers, with an axis over its heads before that of clips."""
+    return self.follow(params, batch)[0]
+
+  def follow(
+    self, params: Params, batch: Batch, states: Mapping[str, Any] | None = None
+  ) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What `predict` gives of one part of a video, and what heads go on with.
+
+    Args:
+      params: as `init` makes them.
+      batch: the part, with queries of the whole video.
+      states: of each task, what the part before left; None: this is the first.
+        Heads that are not `Recurrent` have none.
+    """
     batch = self._whole(batch)
     tokens = self.tokens(params['backbone'], batch)
     if not self.finetune:
       tokens = jax.lax.stop_gradient(tokens)
 
     def answer(task, head):
-      def apply(params):
-        asked = task.queries(batch)
-        return task.predict(
-          head.apply({'params': params}, tokens, asked), batch
-        )
+      def apply(given):
+        params, left = given
+        inputs = {'params': params}, tokens, task.queries(batch)
+        if isinstance(head, Recurrent):
+          outputs, left = head.carry(*inputs, left)
+        else:
+          outputs = head.apply(*inputs)
+        return task.predict(outputs, batch), left
 
       return apply
 
-    return {
-      name: self._each(
-        answer(task, task.head(batch['video'].shape[1:4])),
-        params['heads'][name],
-      )
-      for name, task in self.tasks.items()
-    }
+    answers, after = {}, {}
+    for name, task in self.tasks.items():
+      head = task.head(batch['video'].shape[1:4])
+      given = params['heads'][name], states and states[name]
+      answers[name], after[name] = self._each(answer(task, head), given)
+    return answers, after
 
   def sums(self, params: Params, batch: Batch) -> dict[str, Sums]:
     """Each task's sums [b heads ...] of each clip."""
@@ -207,6 +223,11 @@ class Readout:
   def flops(self, batch: Batch) -> dict[str, float]:
     """Of one step: the backbone, and heads forward and backward."""
     batch = jax.eval_shape(self._whole, batch)
+    rows = jax.ShapeDtypeStruct(batch['video'].shape[:1], jnp.uint32)
+    drawn = jax.eval_shape(
+      lambda batch: self._drawn(batch, jax.random.key(0), True),
+      {**batch, 'row': rows},
+    )
     shapes = jax.eval_shape(self.init, jax.random.key(0), batch)
     tokens = jax.eval_shape(self.tokens, shapes['backbone'], batch)
     passes = 3 if self.finetune else 1
@@ -215,7 +236,7 @@ class Readout:
     }
     for name, task in self.tasks.items():
       head = task.head(batch['video'].shape[1:4])
-      asked = jax.eval_shape(task.queries, batch)
+      asked = jax.eval_shape(task.queries, drawn)
       counted[name] = 3 * forward_flops(
         lambda params, *args, head=head: self._each(
           lambda p: head.apply({'params': p}, *args), params
@@ -253,6 +274,14 @@ class Readout:
       return jax.vmap(function, out_axes=axis)(stacked)
     given = function(jax.tree.map(lambda x: x[0], stacked))
     return jax.tree.map(lambda x: jnp.expand_dims(x, axis), given)
+
+  def _drawn(self, batch: Batch, rng: PRNGKeyArray, train: bool) -> Batch:
+    """The whole batch, with the labels that each task's loss is of."""
+    batch = self._whole(batch)
+    for task in self.tasks.values():
+      if isinstance(task, task_lib.Drawing):
+        batch = task.drawn(batch, rng, train)
+    return batch
 
   def _whole(self, batch: Batch) -> Batch:
     """The batch with a video of the right shape, which nothing looks at.

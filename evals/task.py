@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from evals import tasks
 from evals.metrics import Scores, Sums
@@ -38,7 +38,7 @@ class Task(Protocol):
     """
 
   def queries(self, batch: Batch) -> Float[Array, 'b q c'] | None:
-    """What the head is asked for; None: its queries are learned."""
+    """What the head is asked for; None: nothing, such as learned queries."""
 
   def predict(self, outputs: Float[Array, 'b q o'], batch: Batch) -> Any:
     """The answer, in the units of the labels, from the head's outputs."""
@@ -70,6 +70,18 @@ class Task(Protocol):
     self, predicted: Any, batch: Mapping[str, np.ndarray]
   ) -> dict[str, np.ndarray]:
     """Clips uint8 [b t h w 3] that show answer and truth; on the host."""
+
+
+@runtime_checkable
+class Drawing(Task, Protocol):
+  """A task whose loss is of labels that are drawn anew in each step."""
+
+  def drawn(self, batch: Batch, rng: PRNGKeyArray, train: bool) -> Batch:
+    """The batch with these labels alone, and which of all they are.
+
+    `queries`, `predict`, `loss` and `sums` go by it. Metrics of a split are of
+    batches as they came: of all labels.
+    """
 
 
 def names() -> list[str]:

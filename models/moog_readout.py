@@ -192,7 +192,7 @@ class DenseReadout(nn.Module):
 
 @dataclasses.dataclass(frozen=True)
 class RecurrentHead:
-  """A `ConditionalAutoregressiveReadout` as a `models.readout.Head`.
+  """A `ConditionalAutoregressiveReadout` as a `models.readout.Recurrent`.
 
   Its answers come in the order of an `AttentionReadout`: of each query one copy
   after another, each with all numbers of a few frames.
@@ -226,13 +226,29 @@ class RecurrentHead:
     asked: Float[Array, 'b q c'],
   ) -> Float[Array, 'b p outputs']:
     """What each copy of a query predicts, float32."""
-    found = self.reader.apply(variables, *self._inputs(features, asked))
+    return self.carry(variables, features, asked)[0]
+
+  def carry(
+    self,
+    variables: dict[str, Any],
+    features: Float[Array, 'b s n d'],
+    asked: Float[Array, 'b q c'],
+    state: Float[Array, 'b q e'] | None = None,
+  ) -> tuple[Float[Array, 'b p outputs'], Float[Array, 'b q e']]:
+    """What each copy of a query predicts, and the state to go on with.
+
+    A query that is timed may be of another part of the video: its time is then
+    below 0 or above 1, and its state is not set anew here.
+    """
+    inputs = self._inputs(features, asked)
+    found = self.reader.apply(variables, *inputs, state=state)
     numbers = [found.values] + [found.logits] * (found.logits is not None)
-    return rearrange(
+    outputs = rearrange(
       jnp.concatenate(numbers, axis=-1),
       'b (k t) q c -> b (q k) (t c)',
       k=self.copies,
     )
+    return outputs, found.state
 
   def _inputs(self, features, asked):
     features, frames = resize_time(features, self.frames), None
@@ -244,7 +260,9 @@ class RecurrentHead:
 
 @dataclasses.dataclass(frozen=True)
 class DenseHead:
-  """A `DenseReadout` of all pixels as a `models.readout.Head`.
+  """A `DenseReadout` as a `models.readout.Head`.
+
+  What it can be asked for is rows and columns of each frame; None: all pixels.
 
   Attributes:
     reader: the readout.
@@ -259,7 +277,7 @@ class DenseHead:
   bias: float = 0.0
 
   def init(
-    self, rng: PRNGKeyArray, features: Float[Array, 'b s n d'], asked: None
+    self, rng: PRNGKeyArray, features: Float[Array, 'b s n d'], asked: Any
   ) -> dict[str, Any]:
     """{'params': new parameters}, those of the reader."""
     del asked
@@ -270,23 +288,27 @@ class DenseHead:
     self,
     variables: dict[str, Any],
     features: Float[Array, 'b s n d'],
-    asked: None,
+    asked: tuple[Int[Array, 'b t i'], Int[Array, 'b t j']] | None,
   ) -> Float[Array, 'b p outputs']:
-    """The numbers of each patch, float32; frame after frame, to save memory."""
-    del asked
+    """The numbers of each patch, or of each pixel that is asked for, float32.
+
+    Frame after frame, to save memory.
+    """
     t, h, w = self.clip
     features = resize_time(features, t)
-    rows, columns = (
-      jnp.broadcast_to(jnp.arange(size), (features.shape[0], 1, size))
+    rows, columns = asked or (
+      jnp.broadcast_to(jnp.arange(size), (*features.shape[:2], size))
       for size in (h, w)
     )
 
-    def frame(tokens):
-      return self.reader.apply(
-        variables, tokens[:, None], rows, columns, (h, w)
-      )[:, 0]
+    def frame(inputs):
+      inputs = (x[:, None] for x in inputs)
+      return self.reader.apply(variables, *inputs, (h, w))[:, 0]
 
-    found = jax.lax.map(jax.checkpoint(frame), features.swapaxes(0, 1))
+    inputs = tuple(x.swapaxes(0, 1) for x in (features, rows, columns))
+    found = jax.lax.map(jax.checkpoint(frame), inputs)
+    if asked:
+      return rearrange(found, 't b i j c -> b (t i j) c') + self.bias
     pt, ph, pw = self.patch
     pattern = '(t pt) b (h ph) (w pw) c -> b (t h w) (pt ph pw c)'
     return rearrange(found, pattern, pt=pt, ph=ph, pw=pw) + self.bias

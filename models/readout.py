@@ -42,6 +42,24 @@ class Head(Protocol):
     """What each query, or copy of one, predicts of each clip."""
 
 
+@runtime_checkable
+class Recurrent(Head, Protocol):
+  """A head that goes on in a video: it leaves a state of each query."""
+
+  def carry(
+    self,
+    variables: dict[str, Any],
+    features: Float[Array, 'b s n d'],
+    asked: Float[Array, 'b q c'],
+    state: Float[Array, 'b q e'] | None = None,
+  ) -> tuple[Float[Array, 'b p outputs'], Float[Array, 'b q e']]:
+    """What `apply` gives, and the state after the last frame.
+
+    `state` is what an earlier part of the same video left; None: this is the
+    first. The queries are those of the whole video, in the same order.
+    """
+
+
 class AttentionReadout(nn.Module):
   """One cross-attention from queries to the features of a clip.
 

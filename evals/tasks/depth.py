@@ -8,16 +8,18 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from data import draw
 from evals import metrics
+from models import pixels
 from models.choices import choose
 from models.moog_readout import DenseHead, DenseReadout
-from models.objective import Batch
+from models.objective import Batch, row_keys
 from models.readout import AttentionReadout, Head
 
 READOUTS = ('attention', 'dense')
@@ -45,6 +47,8 @@ def make(
   patch: Sequence[int] = (2, 8, 8),
   start: float = 0.0,
   readout: str = 'attention',
+  subsample: int = 1,
+  eval_subsample: int = 1,
   **head,
 ) -> 'Depth':
   """The task. Defaults are published, unless marked (ours).
@@ -58,13 +62,19 @@ def make(
     start: metres; what an untrained head predicts. 0 is as published; the
       middle of the range (ours, for short runs) saves the steps to get there.
     readout: the head: 'attention' is that of 4DS; 'dense' MooG's, which decodes
-      each pixel of each frame (here all of them, in training too).
+      each pixel by itself.
+    subsample: of the dense head: the loss is of one of so many rows and columns
+      of each frame, drawn anew in each step (`models.pixels`). MooG's is 8; 1:
+      all of them. Metrics and predictions are of every pixel all the same.
+    eval_subsample: the same of the loss in evaluation, where it is always the
+      same pixels. MooG's is 4.
     **head: width, heads, query_std, dtype and attention of `AttentionReadout`,
       whose defaults are the published 1024 and 16; or layers, heads, head_dim,
       mlp, dtype and attention of `DenseReadout`.
 
   Raises:
-    ValueError: an unknown loss or head, or an empty range.
+    ValueError: an unknown loss or head, an empty range, or pixels to be drawn
+      for a head that answers whole patches.
   """
   choose('task.loss', loss, LOSSES)
   low, high = valid_range
@@ -73,7 +83,14 @@ def make(
       f'task.valid_range must be 0 < low < high, in metres, got {low}, {high}.'
     )
   choose('task.readout', readout, READOUTS)
-  return Depth(loss, (low, high), tuple(patch), start, readout, head)
+  factors = subsample, eval_subsample
+  if min(factors) < 1 or (readout != 'dense' and max(factors) > 1):
+    raise ValueError(
+      f'task.subsample={subsample}, task.eval_subsample={eval_subsample} must '
+      f'be 1 or more, and 1 for readout={readout!r} unless that is dense: set '
+      'them to 1, or readout to dense'
+    )
+  return Depth(loss, (low, high), tuple(patch), start, readout, factors, head)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +102,7 @@ class Depth:
   patch: tuple[int, int, int]
   start: float
   readout: str
+  factors: tuple[int, int]  # `subsample` and `eval_subsample`
   options: Mapping[str, Any]  # of the head
   name = 'depth'
   keys = ('depth',)
@@ -95,8 +113,14 @@ class Depth:
     """One query per patch; one output per pixel of it.
 
     Raises:
-      ValueError: patches that do not tile the clip.
+      ValueError: patches that do not tile the clip, or rows and columns that
+        one of so many cannot be kept of.
     """
+    if any(size % factor for size in clip[1:] for factor in self.factors):
+      raise ValueError(
+        f'task.subsample={self.factors[0]} and task.eval_subsample='
+        f'{self.factors[1]} must divide height and width, {tuple(clip[1:])}'
+      )
     if any(size % step for size, step in zip(clip, self.patch)):
       raise ValueError(
         f'task.patch={self.patch} must divide the clip (frames, height, '
@@ -114,11 +138,32 @@ class Depth:
       **self.options,
     )
 
-  def queries(self, batch: Batch) -> None:
-    """They are learned."""
+  def drawn(
+    self, batch: Batch, rng: PRNGKeyArray, train: bool
+  ) -> dict[str, Any]:
+    """The batch with the depth of some pixels, and their rows and columns."""
+    factor = self.factors[0] if train else self.factors[1]
+    if factor == 1:
+      return dict(batch)
+    t, h, w = batch['depth'].shape[1:4]
+    shifts = pixels.draw(row_keys(rng, batch), t, factor if train else 1)
+    rows, columns = pixels.places(shifts, (h, w), factor)
+    depth = jax.vmap(pixels.pick)(jnp.asarray(batch['depth']), rows, columns)
+    return {**batch, 'depth': depth, 'depth_pixels': (rows, columns)}
+
+  def queries(
+    self, batch: Batch
+  ) -> tuple[Int[Array, 'b t i'], Int[Array, 'b t j']] | None:
+    """Rows and columns, if some were drawn; otherwise there is no choice."""
+    if 'depth_pixels' not in batch:
+      return None
+    return batch['depth_pixels']
 
   def predict(self, outputs: Float[Array, 'b q o'], batch: Batch) -> _Depth:
-    """Depth in metres; nothing keeps it positive."""
+    """Depth in metres, of the pixels drawn; nothing keeps it positive."""
+    if 'depth_pixels' in batch:
+      shape = (outputs.shape[0], *batch['depth'].shape[1:])
+      return outputs.reshape(shape)
     t, h, w = batch['video'].shape[1:4]
     pt, ph, pw = self.patch
     return rearrange(

@@ -149,15 +149,20 @@ class Points:
       return jnp.asarray(batch['query_frames'])
     return jnp.zeros(batch['tracks_visible'].shape[:2], jnp.int32)
 
+  def _here(self, batch: Batch) -> Int[Array, 'b q']:
+    # In one part of a long video a query may be of another part.
+    last = batch['tracks_visible'].shape[2] - 1
+    return jnp.clip(self.frames(batch), 0, last)
+
   def asked(self, batch: Batch) -> Bool[Array, 'b q']:
     """Which points are asked for: those visible in the frame of their query."""
-    frames = self.frames(batch)[..., None]
+    frames = self._here(batch)[..., None]
     visible = jnp.asarray(batch['tracks_visible'])
     return jnp.take_along_axis(visible, frames, axis=2)[..., 0]
 
   def start(self, batch: Batch) -> Float[Array, 'b q 2']:
     """(x, y) where a point is asked for; (0, 0) of those that are not."""
-    frames = self.frames(batch)[..., None, None]
+    frames = self._here(batch)[..., None, None]
     place = jnp.take_along_axis(batch['tracks'], frames, axis=2)[:, :, 0]
     return jnp.where(self.asked(batch)[..., None], place, 0)
 

@@ -66,7 +66,7 @@ def test_learning_rates_are_joined_by_plus_signs():
 
 def test_moogs_own_heads_have_their_published_sizes():
   config = recipe.get_config(
-    'task=all,data=movi,data.path=x,head=moog'
+    'task=depth+points+boxes,data=movi,data.path=x,head=moog'
   ).to_dict()
   tokens = jax.ShapeDtypeStruct((1, 8, 5, 512), np.float32)
   counts = {}
@@ -83,7 +83,19 @@ def test_moogs_own_heads_have_their_published_sizes():
   fewer = 512 * 512 + 512 + 512 * 2 + 2
   more = 2 * 513 + 2 * 32 * 512
   assert counts['boxes'] == 11_324_804 - fewer + more
-  assert config['tasks']['pose']['width'] == 1024
+
+
+@pytest.mark.parametrize(
+  ('task', 'lacking'),
+  [
+    ('all', 'pose, classify'),
+    ('points+pose', 'pose'),
+    ('classify', 'classify'),
+  ],
+)
+def test_tasks_without_a_head_of_moogs_are_named(task, lacking):
+  with pytest.raises(ValueError, match=rf'head for {lacking} \(task.*Ask for '):
+    recipe.get_config(f'task={task},head=moog')
 
 
 def test_clear_errors():

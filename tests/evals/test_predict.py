@@ -264,6 +264,97 @@ def test_a_recurrent_backbone_carries_its_state(
   assert (changes() > 5 * alone.max()).all()
 
 
+def recurrent(config, frames):
+  """A job of MooG and its recurrent heads, for windows of so many frames."""
+  head = {'readout': 'recurrent', 'width': 16, 'heads': 2, 'head_dim': 8}
+  head |= {'layers': 1, 'mlp': 16, 'residual': True}
+  model = {'name': 'moog', 'frames': frames, 'height': H, 'width': W}
+  model |= {'tokens': 6, 'dim': 16, 'head_dim': 8, 'mlp': 16}
+  model |= {'channels': (8, 8), 'strides': (2, 4), 'subsample': 8}
+  model |= {'predictor_layers': 1, 'corrector_layers': 1, 'decoder_layers': 1}
+  tasks = {'points': head | {'query_frames': True}, 'boxes': head}
+  config = {**config, 'model': model, 'tasks': tasks, 'lrs': (1e-2,)}
+  return json.loads(json.dumps(config))
+
+
+def test_windows_of_recurrent_heads_do_not_show(config, movie, tmp_path):
+  """Windows of 4 and 6 frames and one of 10; points of frames of all three."""
+  asked = {
+    'points': [[0.2, 0.3, 0], [0.7, 0.4, 0], [0.5, 0.5, 5], [0.1, 0.8, 9]],
+    'boxes': [[0.1, 0.2, 0.5, 0.7]],
+  }
+  (tmp_path / 'asked.json').write_text(json.dumps(asked))
+  start = {'points': np.float32(asked['points'])}
+  start['boxes'] = np.float32(asked['boxes'])
+  batch = {'video': np.zeros((1, T, H, W, 3), np.uint8)}
+  for name in ('points', 'boxes'):
+    view = predict_draw.make(name, start, ZOOM, (), True)
+    batch |= {key: value[None] for key, value in view.asked(T).items()}
+  objective = job.make_objective(recurrent(config, T))
+  params = jax.jit(objective.init)(jax.random.key(0), batch)
+  # Heads that have not learned hardly look.
+  params['heads'] = jax.tree.map(lambda x: 3 * x, params['heads'])
+
+  def predicted(frames):
+    folder = tmp_path / str(frames)
+    made = recurrent(config, frames)
+    save(folder, made, params)
+    result = {'tasks': {name: {'head': 0} for name in made['tasks']}}
+    (folder / 'result.json').write_text(json.dumps(result))
+    windows = predict_run.predict(
+      readout=str(folder),
+      video=movie,
+      out=str(tmp_path / 'out.mp4'),
+      queries=str(tmp_path / 'asked.json'),
+    )['windows']
+    parts = ('points', 'place'), ('points', 'visible'), ('boxes', 'boxes')
+    return len(windows), [
+      np.concatenate([window[task][part] for window in windows], axis=1)
+      for task, part in parts
+    ]
+
+  number, whole = predicted(10)
+  assert number == 1
+  place, visible, boxes = whole
+  assert np.abs(np.diff(place[0], axis=0)).min(axis=1).max() > 1e-3
+  np.testing.assert_allclose(place[3, :9], [[0.1, 0.8]] * 9, atol=1e-4)
+  assert np.abs(place[3, 9] - [0.1, 0.8]).max() > 1e-3
+  assert np.abs(np.diff(boxes[0], axis=0)).max() > 1e-3
+  assert not visible[2, :5].any()
+  for frames, windows in ((4, 3), (6, 2)):
+    number, parts = predicted(frames)
+    assert number == windows
+    np.testing.assert_allclose(parts[0], place, atol=2e-4)
+    np.testing.assert_array_equal(parts[1], visible)
+    np.testing.assert_allclose(parts[2], boxes, atol=2e-4)
+
+
+def test_other_heads_ask_again_from_the_frame_of_the_query():
+  view = predict_draw.Points(np.float32([[0.2, 0.4, 0], [0.6, 0.8, 3]]))
+  blank = np.zeros((2, 36, 48, 3), np.uint8)
+
+  class Answer:
+    place = np.full((2, 2, 2), 0.5, np.float32)
+
+    def seen(self):
+      return np.ones((2, 2), bool)
+
+  found = []
+  for _ in range(3):
+    asked = view.asked(2)
+    drawn = view.draw(Answer(), blank, 2)
+    found.append((asked['tracks'][:, 0], asked['query_frames'], drawn.record))
+  (first, _, before), (second, when, then), (third, last, _) = found
+  np.testing.assert_allclose(first, [[0.2, 0.4], [0.6, 0.8]])
+  np.testing.assert_allclose(second, [[0.5, 0.5], [0.6, 0.8]])
+  np.testing.assert_allclose(third, [[0.5, 0.5], [0.5, 0.5]])
+  assert when.tolist() == [0, 1]
+  assert last.tolist() == [0, 0]
+  assert before['visible'] == [[True, True], [False, False]]
+  assert then['visible'] == [[True, True], [False, True]]
+  assert then['place'][1] == [[0.6, 0.8], [0.5, 0.5]]
+
+
 def test_averaged_parameters_are_those_of_the_result(config, params, tmp_path):
   config = copy.deepcopy(config)
   config['step'] |= {'ema': 0.9}
@@ -369,6 +460,8 @@ def test_queries_come_from_a_file(tmp_path):
     got['points'], np.float32([[0, 0.5], [1, 0.25]])
   )
   assert list(got) == ['points']
+  got = read('{"points": [[0, 0.5, 3], [1, 0.25, 0]]}')
+  np.testing.assert_array_equal(got['points'], [[0, 0.5, 3], [1, 0.25, 0]])
   assert read('{"boxes": [[0, 0.5, 1, 0.75]]}')['boxes'].shape == (1, 4)
   for text, match in (
     ('[[0, 1]]', 'must be an object with .*got list'),
@@ -377,6 +470,8 @@ def test_queries_come_from_a_file(tmp_path):
     ('{"points": ', 'is not JSON'),
     ('{"points": []}', 'points must be a list of one'),
     ('{"points": [[0, 1], [0.5]]}', r'points\[1\]=\[0.5\] must be \[x, y\]'),
+    ('{"points": [[0, 1, 2], [0, 1]]}', r'must be \[x, y, frame\]'),
+    ('{"points": [[0, 1, 0.5]]}', 'the number of a frame from 0'),
     ('{"points": [[0, 1.5]]}', r'numbers in \[0, 1\]'),
     ('{"points": [[0, NaN]]}', r'numbers in \[0, 1\]'),
     ('{"points": [[0, true]]}', r'numbers in \[0, 1\]'),
@@ -406,6 +501,8 @@ def test_clear_errors_leave_nothing_behind(done, movie, config, tmp_path):
   fails(r'--video=nowhere\.mp4 does not exist', video='nowhere.mp4')
   fails('must be another file', out=movie)
   fails(r'end with \.mp4', out=str(tmp_path / 'out.avi'))
+  (tmp_path / 'timed.json').write_text('{"points": [[0, 1, 2]]}')
+  fails('is told no frame. Ask', queries=str(tmp_path / 'timed.json'))
   fails('--stride=0 must be at least 1', stride=0)
   fails('--task=depht: .* has the tasks', tasks=['depth', 'depht'])
 

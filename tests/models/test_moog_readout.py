@@ -169,6 +169,31 @@ def test_a_head_gives_the_answers_copy_by_copy():
   )
 
 
+@pytest.mark.parametrize('sizes', [(2, 4), (1, 1, 4), (5, 1)])
+def test_a_head_goes_on_in_parts_of_any_size(sizes):
+  """Queries of frames 0 to 5; in a part, most are of another one."""
+  features, asked = inputs(t=6)
+  frames = jnp.asarray([[0, 2, 5], [1, 4, 3]])
+  params = {'params': params_of(small(), features, asked)}
+
+  def carry(first, end, state):
+    size = end - first
+    when = (frames[..., None] - first + 0.5) / size
+    head = RecurrentHead(small(), frames=size, timed=True)
+    timed = jnp.concatenate([asked, when], axis=-1)
+    found, state = head.carry(params, features[:, first:end], timed, state)
+    return found.reshape(2, 3, size, 6), state
+
+  whole, last = carry(0, 6, None)
+  state, parts, first = None, [], 0
+  for size in sizes:
+    part, state = carry(first, first + size, state)
+    parts.append(part)
+    first += size
+  np.testing.assert_allclose(np.concatenate(parts, axis=2), whole, atol=1e-5)
+  np.testing.assert_allclose(state, last, atol=1e-5)
+
+
 def test_a_dense_head_gives_all_pixels_patch_by_patch():
   features, _ = inputs(t=2)
   reader = DenseReadout(outputs=1, layers=1, heads=2, head_dim=4, mlp=8)

@@ -103,3 +103,88 @@ def test_clear_errors():
     ValueError, match=r'must divide the clip .*\(16, 20, 24\)'
   ):
     depth.make().head((16, 20, 24))
+
+
+DENSE = {'readout': 'dense', 'layers': 1, 'heads': 2, 'head_dim': 4, 'mlp': 8}
+
+
+def _dense(**options):
+  """(task, loss of (params, batch, key), params, a batch with few valid)."""
+  task = depth.make(**DENSE, **options)
+  batch = {**_batch(), 'row': jnp.arange(2, dtype=jnp.uint32)}
+  batch['depth'] = batch['depth'].at[:, :, :, ::3].set(0.0)
+  head = task.head((4, 16, 24))
+  tokens = jax.random.normal(jax.random.key(1), (2, 4, 5, 6))
+  params = head.init(jax.random.key(0), tokens, None)
+  # Heads that have not learned answer all pixels alike.
+  params = jax.tree.map(lambda x: 2 * x + 0.1, params)
+
+  def answer(params, batch):
+    outputs = head.apply(params, tokens, task.queries(batch))
+    return task.predict(outputs, batch)
+
+  return task, jax.jit(answer), params, batch
+
+
+def test_the_loss_is_of_the_pixels_drawn_and_their_valid_depths():
+  task, answer, params, batch = _dense(subsample=4, eval_subsample=8)
+  every = np.asarray(answer(params, batch))
+  assert every.shape == (2, 4, 16, 24, 1)
+  drawn = task.drawn(batch, jax.random.key(3), train=True)
+  some = answer(params, drawn)
+  assert some.shape == drawn['depth'].shape == (2, 4, 4, 6, 1)
+  rows, columns = (np.asarray(x) for x in drawn['depth_pixels'])
+  assert len(np.unique(rows[..., 0])) > 1
+  picked = np.zeros((2, 4, 16, 24, 1), bool)
+  for b in range(2):
+    for t in range(4):
+      cross = np.ix_(rows[b, t], columns[b, t])
+      picked[b, t][cross] = True
+      np.testing.assert_allclose(some[b, t], every[b, t][cross], atol=1e-5)
+      true = np.asarray(batch['depth'])[b, t][cross]
+      np.testing.assert_array_equal(drawn['depth'][b, t], true)
+  only = {**batch, 'depth': jnp.where(picked, batch['depth'], 0)}
+  valid = np.asarray(task.valid(only))
+  assert 0 < valid.sum() < picked.sum()
+
+  def few(params):
+    return jnp.sum(task.loss(answer(params, drawn), drawn))
+
+  def masked(params):
+    return jnp.sum(task.loss(answer(params, only), only))
+
+  got, want = (jax.value_and_grad(f)(params) for f in (few, masked))
+  np.testing.assert_allclose(got[0], want[0], rtol=1e-4)
+  jax.tree.map(
+    lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-3),
+    *(got[1], want[1]),
+  )
+  # Another step draws others; in evaluation they are always the same.
+  for train in (True, False):
+    again, other = (
+      task.drawn(batch, jax.random.key(key), train)['depth_pixels'][0]
+      for key in (3, 4)
+    )
+    assert (np.asarray(again) != np.asarray(other)).any() == train
+  # A row's pixels are its own, whatever the micro-batch.
+  second = {key: value[1:] for key, value in batch.items()}
+  alone = task.drawn(second, jax.random.key(3), train=True)
+  np.testing.assert_array_equal(alone['depth_pixels'][0], rows[1:])
+
+
+def test_every_pixel_counts_with_a_factor_of_one():
+  task, answer, params, batch = _dense()
+  drawn = task.drawn(batch, jax.random.key(3), train=True)
+  np.testing.assert_array_equal(
+    task.loss(answer(params, drawn), drawn),
+    task.loss(answer(params, batch), batch),
+  )
+
+
+def test_pixels_that_cannot_be_drawn():
+  with pytest.raises(ValueError, match='unless that is dense'):
+    depth.make(subsample=2)
+  with pytest.raises(ValueError, match='must be 1 or more'):
+    depth.make(**DENSE, eval_subsample=0)
+  with pytest.raises(ValueError, match=r'must divide height .*\(16, 24\)'):
+    depth.make(**DENSE, subsample=5).head((4, 16, 24))
