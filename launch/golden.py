@@ -59,7 +59,7 @@ def program(row: ladder.Row) -> str:
   Raises:
     ValueError: libtpu is not installed, or the program does not fit.
   """
-  from launch import planning, topology
+  from launch.plan import planning, topology
 
   if not topology.has_compiler():
     raise ValueError('libtpu is not installed: `pip install --group tpu`')

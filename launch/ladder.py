@@ -17,10 +17,14 @@ MOOG = 'MooG'
 ROOT = pathlib.Path(__file__).parent.parent
 # What decides a plan, beside the packages. Of launch, not what prints.
 _SOURCES = (
-  *('models/*.py', 'train/*.py', 'launch/collectives.py', 'launch/compiled.py'),
-  *('launch/figures.py', 'launch/findings.py', 'launch/hlo.py'),
-  *('launch/memory.py', 'launch/planning.py', 'launch/program.py'),
-  *('launch/timeline.py', 'launch/topology.py', 'launch/traffic.py'),
+  *('models/*.py', 'train/*.py', 'launch/program.py'),
+  *(
+    f'launch/plan/{name}.py'
+    for name in (
+      *('collectives', 'compiled', 'figures', 'findings', 'hlo', 'kernels'),
+      *('memory', 'planning', 'timeline', 'topology', 'traffic'),
+    )
+  ),
 )
 _PACKAGES = ('jax', 'jaxlib', 'libtpu', 'flax', 'optax')
 
@@ -122,7 +126,7 @@ def compile_row(row: Row) -> dict[str, Any]:
   import jax
 
   jax.config.update('jax_platforms', 'cpu')
-  from launch import planning, topology
+  from launch.plan import planning, topology
 
   slice_ = topology.parse(row.topology)
   try:

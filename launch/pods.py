@@ -133,7 +133,7 @@ def table(folder: pathlib.Path, before: str = '') -> str:
 
 
 def _line(folder, row, before):
-  from launch import topology
+  from launch.plan import topology
 
   slice_ = topology.parse(row.topology)
   layout = f'{row.replica} x {slice_.chips // row.replica}'
@@ -185,7 +185,7 @@ def replace(text: str, table_: str) -> str:
 
 def main() -> None:
   """Compiles what is left, and keeps the table up to date."""
-  from launch import topology
+  from launch.plan import topology
 
   folder, docs = pathlib.Path(_FOLDER.value), pathlib.Path(_DOCS.value)
 

@@ -127,7 +127,7 @@ def step(tx, params, state, tokens):
 
 
 class Program:
-  """The step on a mesh, as `launch.compiled.compile_step` takes it."""
+  """The step on a mesh, as `launch.plan.compiled.compile_step` takes it."""
 
   def __init__(self, mesh):
     self.mesh = mesh

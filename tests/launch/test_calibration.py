@@ -10,8 +10,8 @@ which is recomputed in the backward pass.
 import jax
 import pytest
 
-from launch import compiled, hlo, timeline, topology
-from launch.collectives import Reader
+from launch.plan import compiled, hlo, timeline, topology
+from launch.plan.collectives import Reader
 from tests.launch import language_model
 from train import mesh as mesh_lib
 

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from launch import golden, topology
+from launch import golden
+from launch.plan import topology
 
 FOLDER = pathlib.Path(__file__).parent / 'golden'
 

@@ -4,8 +4,9 @@ import pathlib
 
 import pytest
 
-from launch import ladder, pods, topology
+from launch import ladder, pods
 from launch.ladder import LADDER, Row
+from launch.plan import topology
 
 SMALL, LARGE = Row('S', 'v5e:2x4', 8, 256), Row('j', 'v4:8x8x8', 8, 4096)
 

@@ -9,7 +9,7 @@ from jax.extend import core as jex
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from launch import topology
+from launch.plan import topology
 from models import attention
 from train import mesh as mesh_lib
 

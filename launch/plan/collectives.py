@@ -6,7 +6,7 @@ import re
 import numpy as np
 from jax.sharding import Mesh
 
-from launch import hlo, topology
+from launch.plan import hlo, topology
 from train.chips import Chip
 
 KINDS = (

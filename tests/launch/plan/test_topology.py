@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import pytest
 
-from launch import topology
+from launch.plan import topology
 from train import chips
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from launch import hlo
+from launch.plan import hlo
 
 CYCLES = 'backend_config={"window_config":{"estimated_cycles":"1234"}}'
 KNOWN = 'backend_config={"known_trip_count":{"n":"7"}}'

@@ -3,7 +3,7 @@
 import pytest
 
 from configs import mae
-from launch import memory, planning, search, topology
+from launch.plan import memory, planning, search, topology
 
 
 @pytest.fixture(scope='module')

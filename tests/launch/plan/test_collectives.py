@@ -2,7 +2,7 @@
 
 import pytest
 
-from launch import collectives, hlo, topology
+from launch.plan import collectives, hlo, topology
 from train.chips import CHIPS
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from configs import common
-from launch.search import Candidate
+from launch.plan.search import Candidate
 
 
 def recipe_of(config: Mapping[str, Any]) -> str:

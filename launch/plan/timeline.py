@@ -8,8 +8,8 @@ roofline: those of instructions with a matrix product; for the others, the
   bytes that they read and write in HBM at 85% of its bandwidth. Copies that
   the compiler starts ahead are taken as hidden.
 
-Kernels of our own take, in both models, what `launch/kernels.py` makes of their
-CostEstimate.
+Kernels of our own take, in both models, what `launch/plan/kernels.py` makes of
+their CostEstimate.
 
 Collectives run one after the other on a line of time of their own, and compute
 waits where it needs their result; what it waits is exposed. An axis of the
@@ -19,8 +19,8 @@ network counts once for each direction that the group can receive from.
 import dataclasses
 from collections import Counter
 
-from launch import hlo, kernels, traffic
-from launch.collectives import Collective, Reader
+from launch.plan import hlo, kernels, traffic
+from launch.plan.collectives import Collective, Reader
 
 HBM_SHARE = 0.85  # of the bandwidth, what elementwise programs reach
 _FREE = {

@@ -6,9 +6,9 @@ from typing import Any
 
 import jax
 
-from launch import memory
+from launch.plan import memory
+from launch.plan.topology import Topology
 from launch.program import Program
-from launch.topology import Topology
 
 DAY = 24 * 3600
 

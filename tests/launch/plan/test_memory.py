@@ -5,8 +5,8 @@ import dataclasses
 import jax
 import pytest
 
-from launch import memory, topology
 from launch import program as program_lib
+from launch.plan import memory, topology
 from train import mesh as mesh_lib
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import jax
 
+from launch.plan.topology import Topology, stderr_lines
 from launch.program import Program
-from launch.topology import Topology, stderr_lines
 
 _SPILL = 'nvoluntary full rematerialization'
 

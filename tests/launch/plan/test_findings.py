@@ -1,9 +1,9 @@
 """Mistakes in a compiled step are found by what they send."""
 
-from launch import findings
 from launch import program as program_lib
-from launch.collectives import Collective
-from launch.timeline import Use
+from launch.plan import findings
+from launch.plan.collectives import Collective
+from launch.plan.timeline import Use
 from train import mesh as mesh_lib
 
 

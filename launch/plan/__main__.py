@@ -96,15 +96,10 @@ def main() -> None:
 
   # The program is for chips that are not here; those that are stay free.
   jax.config.update('jax_platforms', 'cpu')
-  from launch import (
-    layouts,
-    plan_page,
-    plan_table,
-    plan_text,
-    planning,
-    search,
-    topology,
-  )
+  from launch.plan import layouts, planning, search, topology
+  from launch.plan import page as plan_page
+  from launch.plan import table as plan_table
+  from launch.plan import text as plan_text
 
   config = _CONFIG.value.to_dict()
   say = functools.partial(print, flush=True)

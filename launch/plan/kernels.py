@@ -14,7 +14,7 @@ docs/pods.md compares it with the schedules that the compiler writes.
 
 import re
 
-from launch import hlo
+from launch.plan import hlo
 from train.chips import Chip
 
 SHARE = 0.85  # of the peak, and of the bandwidth

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from launch import memory
-from launch.topology import Topology
+from launch.plan import memory
+from launch.plan.topology import Topology
 
 
 def rows(
@@ -19,7 +19,7 @@ def rows(
   Args:
     config: the recipe, laid out by its own `mesh` on each slice.
     slices: where.
-    plan: `launch.planning.plan` with its options.
+    plan: `launch.plan.planning.plan` with its options.
     say: is given a line before each.
   """
   found = []

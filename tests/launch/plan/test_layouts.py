@@ -5,8 +5,8 @@ import json
 import pytest
 
 from configs import common, mae
-from launch import layouts, search
-from launch.topology import parse
+from launch.plan import layouts, search
+from launch.plan.topology import parse
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from launch import hlo, kernels
+from launch.plan import hlo, kernels
 from train.chips import CHIPS
 
 TEXT = """

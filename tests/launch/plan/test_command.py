@@ -10,15 +10,10 @@ import jax
 import pytest
 
 from configs import mae
-from launch import (
-  compiled,
-  figures,
-  plan,
-  plan_page,
-  plan_text,
-  planning,
-  topology,
-)
+from launch.plan import __main__ as plan
+from launch.plan import compiled, figures, planning, topology
+from launch.plan import page as plan_page
+from launch.plan import text as plan_text
 
 
 def config_of(**changes):

@@ -7,11 +7,11 @@ from typing import Any
 
 import jax
 
-from launch import hlo, timeline
-from launch.collectives import Reader
-from launch.compiled import Compiled
+from launch.plan import hlo, timeline
+from launch.plan.collectives import Reader
+from launch.plan.compiled import Compiled
+from launch.plan.topology import Topology
 from launch.program import Program
-from launch.topology import Topology
 
 _NO_BUFFERS = {
   *('parameter', 'tuple', 'get-tuple-element', 'bitcast', 'while', 'constant'),

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from launch import compiled, topology
+from launch.plan import compiled, topology
 from train import chips
 from train import mesh as mesh_lib
 

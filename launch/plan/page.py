@@ -6,7 +6,7 @@ from html import escape
 from typing import Any
 
 import evals.report
-from launch import plan_text
+from launch.plan import text as plan_text
 
 _GIB = 2**30
 

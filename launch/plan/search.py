@@ -12,10 +12,10 @@ from typing import Any
 
 import jax
 
-from launch import memory, planning
 from launch import program as program_lib
-from launch.memory import Memory
-from launch.topology import Topology
+from launch.plan import memory, planning
+from launch.plan.memory import Memory
+from launch.plan.topology import Topology
 from train import mesh as mesh_lib
 
 # Of the peak, what matrix products reach in programs that were compiled; of

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from launch import hlo
+from launch.plan import hlo
 
 
 def moved(

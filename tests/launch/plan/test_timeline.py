@@ -2,7 +2,7 @@
 
 import pytest
 
-from launch import collectives, hlo, timeline
+from launch.plan import collectives, hlo, timeline
 from train.chips import CHIPS
 
 CHIP = CHIPS['v5p']

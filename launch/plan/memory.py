@@ -15,8 +15,8 @@ import jax
 from jax.sharding import AbstractDevice, AbstractMesh, AxisType
 
 from launch import program as program_lib
+from launch.plan.topology import Topology
 from launch.program import Program
-from launch.topology import Topology
 from train import mesh as mesh_lib
 
 GIB = 2**30

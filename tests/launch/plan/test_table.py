@@ -3,8 +3,9 @@
 import functools
 
 from configs import mae
-from launch import plan_table, planning
-from launch.topology import parse
+from launch.plan import planning
+from launch.plan import table as plan_table
+from launch.plan.topology import parse
 
 
 def test_what_it_costs_where_and_where_it_cannot_be():

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from launch import compiled, figures, findings, memory
 from launch import program as program_lib
-from launch import topology as topology_lib
-from launch.topology import Topology
+from launch.plan import compiled, figures, findings, memory
+from launch.plan import topology as topology_lib
+from launch.plan.topology import Topology
 from train import mesh as mesh_lib
 
 

@@ -1,0 +1,1 @@
+"""What a run would be on a pod: `python -m launch.plan`."""
