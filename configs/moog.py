@@ -76,7 +76,8 @@ LAPTOP = PUBLISHED | {
   'encoder_bases': 5,
   'decoder_bases': 5,
   # Short runs do not learn to bind noise to places.
-  'start': 'waves',
+  'start': 'learned',
+  'start_std': 0.02,
   'subsample': 4,
   'dtype': 'float32',
   'remat': 'none',

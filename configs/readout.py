@@ -14,6 +14,8 @@ in `data/SOURCE.py`, several values joined by '+':
     configs/readout.py:task=depth,data=movi,data.path=DIR,data.stride=1+1
     configs/readout.py:data=movi,data.path=DIR,test=scannet,test.path=DIR
 
+`head=moog` trains MooG's own heads of depth, points and boxes.
+
 `cache=FOLDER` runs a frozen backbone once over the source and reads its
 features from there.
 
@@ -38,6 +40,8 @@ TASKS = {
     'patch': (2, 8, 8),
     'start': 0.0,
     'readout': 'attention',
+    'subsample': 1,
+    'eval_subsample': 1,
   },
   'pose': {'start': 'zero', 'scale': 1.0, 'bins': 31, 'fold': False},
   'points': {
