@@ -503,7 +503,8 @@ def test_waves_are_spread_over_the_frame_as_evenly_as_may_be():
   objective = make(start='waves', tokens=8, height=16, width=32, dim=12)
   i, j = objective.cell.encoder.grid(16, 32)
   video = np.zeros((1, objective.frames, 16, 32, 3), np.uint8)
-  table = params_of(objective, {'video': video})['start']['embeddings']
+  params = objective.init(jax.random.key(0), {'video': video})
+  table = params['start']['embeddings']
   np.testing.assert_allclose(
     table.reshape(1, 2, 4, 12), waves((1, 2, 4), (1.0, i / 2, j / 4), 12)
   )
