@@ -92,8 +92,15 @@ def with_layout(
       f'{", ".join(known) or "none"}. Look for one with `python -m launch.plan '
       '--config=... --topology=... --search=4 --save`, or give config.mesh.'
     )
+  return with_changes(config, known[topology])
+
+
+def with_changes(
+  config: Mapping[str, Any], changes: Mapping[str, Any]
+) -> dict[str, Any]:
+  """The config with some values replaced: 'section.name' -> value."""
   changed = dict(config)
-  for key, value in known[topology].items():
+  for key, value in changes.items():
     section, name = key.split('.')
     changed[section] = {**changed[section], name: value}
   return changed

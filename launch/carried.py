@@ -39,6 +39,11 @@ def main() -> None:
 
   heap.keep()
   model, chunk = _CONFIG.value.to_dict()['model'], _CHUNK.value
+  counts = list(map(int, _FRAMES.value))
+  if any(count % chunk for count in counts):
+    raise ValueError(
+      f'--frames={counts} must be multiples of --chunk={chunk}: choose others'
+    )
   objective = objective_lib.make(**model)
   size = (model['height'], model['width'], 3)
   clip = np.zeros((1, model['frames'], *size), np.uint8)
@@ -61,7 +66,7 @@ def main() -> None:
   print(
     f'{"frames":>7}{title:>34}{"ms a frame":>12}{"one pass would need":>21}'
   )
-  for count in map(int, _FRAMES.value):
+  for count in counts:
     before, began, state = resident(), time.perf_counter(), None
     most = before
     for _ in range(count // chunk):

@@ -21,7 +21,7 @@ from absl import flags
 
 from launch import ladder
 from launch.ladder import LADDER, Row
-from train import command
+from train import command, output
 
 BEGIN = '<!-- `make pods` writes from here -->'
 END = '<!-- to here -->'
@@ -85,10 +85,8 @@ def run(
   for number, row in enumerate(left, 1):
     say(f'{number} of {len(left)}: {row.size} on {row.topology}')
     found = compile_(row)
-    path = path_of(folder, row)
-    unfinished = path.with_suffix('.tmp')
-    unfinished.write_text(json.dumps(found, indent=2) + '\n')
-    unfinished.replace(path)
+    text = json.dumps(found, indent=2) + '\n'
+    output.replace(str(path_of(folder, row)), text)
     after()
     minutes = (time.monotonic() - began) / 60
     eta = minutes / number * (len(left) - number)
@@ -191,7 +189,7 @@ def main() -> None:
 
   def write():
     text = docs.read_text()
-    docs.write_text(replace(text, table(folder, text)))
+    output.replace(str(docs), replace(text, table(folder, text)))
 
   try:
     rows = chosen(_ONLY.value)
@@ -200,11 +198,7 @@ def main() -> None:
     raise SystemExit(str(error)) from error
   if not topology.has_compiler():
     raise SystemExit('libtpu is not installed: `pip install --group tpu`')
-
-  def say(line):
-    print(line, flush=True)
-
-  run(rows, folder, apart, say=say, after=write)
+  run(rows, folder, apart, say=output.say, after=write)
 
 
 if __name__ == '__main__':

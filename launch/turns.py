@@ -4,6 +4,7 @@ One of them is this process, the other its child, which waits on stdin.
 """
 
 import contextlib
+import statistics
 import subprocess
 import sys
 import time
@@ -59,3 +60,8 @@ def take(
     print(file=process.stdin, flush=True)
     theirs.append(float(process.stdout.readline()))
   return ours, theirs
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+  """How many times faster we are: the median of pairs."""
+  return statistics.median(b / a for a, b in zip(ours, theirs))

@@ -67,7 +67,7 @@ def table(
     rate = count / median / 1e9
     lines.append(f'{name:24}{median:10.3f}{count / 1e9:12.1f}{rate:9.1f}')
   ratios = {
-    'median of pairs': statistics.median(b / a for a, b in zip(ours, theirs)),
+    'median of pairs': turns.ratio(ours, theirs),
     'fastest of each': min(theirs) / min(ours),
   }
   for name, ratio in ratios.items():

@@ -45,7 +45,7 @@ def main() -> None:
     step()
     step()
     ours, theirs = turns.take(step, process, _ROUNDS.value)
-  ratio = statistics.median(b / a for a, b in zip(ours, theirs))
+  ratio = turns.ratio(ours, theirs)
   print(
     f'{clips} clips of {frames} frames: scale4d {statistics.median(ours):.2f} '
     f's, published {statistics.median(theirs):.2f} s, {ratio:.2f} times '

@@ -79,7 +79,7 @@ def main() -> None:
 
       step()
       ours, theirs = turns.take(step, process, _TURNS.value)
-  ratio = statistics.median(b / a for a, b in zip(ours, theirs))
+  ratio = turns.ratio(ours, theirs)
   print(
     f'scale4d {statistics.median(ours):.2f} s, official '
     f'{statistics.median(theirs):.2f} s, {ratio:.2f} times faster (median of '

@@ -100,24 +100,24 @@ def main() -> None:
   from launch.plan import page as plan_page
   from launch.plan import table as plan_table
   from launch.plan import text as plan_text
+  from train import output
 
   config = _CONFIG.value.to_dict()
-  say = functools.partial(print, flush=True)
   try:
     check_flags()
     slices = [topology.parse(name) for name in _TOPOLOGY.value.split(',')]
     options = compiler_options(_OPTIONS.value)
+    plan = functools.partial(
+      planning.plan,
+      shapes_only=_SHAPES_ONLY.value,
+      assumed_mfu=_ASSUMED_MFU.value,
+      options=options,
+    )
     if len(slices) > 1:
-      plan = functools.partial(
-        planning.plan,
-        shapes_only=_SHAPES_ONLY.value,
-        assumed_mfu=_ASSUMED_MFU.value,
-        options=options,
-      )
-      rows = plan_table.rows(config, slices, plan, say=say)
-      say(plan_table.text(rows))
+      rows = plan_table.rows(config, slices, plan, say=output.say)
+      output.say(plan_table.text(rows))
       if _JSON.value:
-        pathlib.Path(_JSON.value).write_text(json.dumps(rows, indent=2) + '\n')
+        output.replace(_JSON.value, json.dumps(rows, indent=2) + '\n')
       return
     (slice_,) = slices
     if _SEARCH.value:
@@ -125,33 +125,26 @@ def main() -> None:
         config,
         slice_,
         compiles=_SEARCH.value,
-        say=say,
+        say=output.say,
         options=options,
       )
-      say(search.ranking(ranked))
+      output.say(search.ranking(ranked))
       if _SAVE.value:
         name = layouts.recipe_of(config)
         layouts.save(name, slice_.name, ranked[0][0])
-        say(f'saved: --config=configs/mae.py:...,topology={slice_.name}')
+        output.say(f'saved: --config=configs/mae.py:...,topology={slice_.name}')
       return
-    found = planning.plan(
-      config,
-      slice_,
-      shapes_only=_SHAPES_ONLY.value,
-      assumed_mfu=_ASSUMED_MFU.value,
-      options=options,
-    )
-  except (ValueError, planning.DoesNotFitError) as error:
+    found = plan(config, slice_)
+  except ValueError as error:
     raise SystemExit(str(error)) from error
   if _BENCH.value:
     measured = json.loads(pathlib.Path(_BENCH.value).read_text())
     found['frames_per_sec_per_core'] = measured['frames_per_s_core']
   print(plan_text.report(found))
   if _JSON.value:
-    text = json.dumps(found, indent=2) + '\n'
-    pathlib.Path(_JSON.value).write_text(text)
+    output.replace(_JSON.value, json.dumps(found, indent=2) + '\n')
   if _HTML.value:
-    pathlib.Path(_HTML.value).write_text(plan_page.page(found))
+    output.replace(_HTML.value, plan_page.page(found))
 
 
 if __name__ == '__main__':

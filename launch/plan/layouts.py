@@ -1,12 +1,12 @@
 """Layouts that were found for recipes on slices, kept beside the recipes."""
 
 import json
-import os
 from collections.abc import Mapping
 from typing import Any
 
 from configs import common
 from launch.plan.search import Candidate
+from train import output
 
 
 def recipe_of(config: Mapping[str, Any]) -> str:
@@ -37,6 +37,5 @@ def save(recipe: str, topology: str, candidate: Candidate) -> None:
   batch_size = candidate.config['data']['batch_size']
   changes = {'data.batch_size': batch_size, **candidate.changes}
   known.setdefault(recipe, {})[topology] = changes
-  partial = path.with_suffix('.partial')
-  partial.write_text(json.dumps(known, indent=2, sort_keys=True) + '\n')
-  os.replace(partial, path)
+  text = json.dumps(known, indent=2, sort_keys=True) + '\n'
+  output.replace(str(path), text)

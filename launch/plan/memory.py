@@ -14,6 +14,7 @@ from typing import Any
 import jax
 from jax.sharding import AbstractDevice, AbstractMesh, AxisType
 
+from configs.common import with_changes
 from launch import program as program_lib
 from launch.plan.topology import Topology
 from launch.program import Program
@@ -220,14 +221,3 @@ def _text(change: Mapping[str, Any]) -> str:
     f'--config.{key}={value}' if '.' in key else f'--{key}={value}'
     for key, value in change.items()
   )
-
-
-def with_changes(
-  config: Mapping[str, Any], changes: Mapping[str, Any]
-) -> dict[str, Any]:
-  """The config with some values replaced: 'section.name' -> value."""
-  changed = dict(config)
-  for key, value in changes.items():
-    section, name = key.split('.')
-    changed[section] = {**changed[section], name: value}
-  return changed

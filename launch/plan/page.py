@@ -6,6 +6,7 @@ from html import escape
 from typing import Any
 
 import evals.report
+from evals.report.tables import html_table
 from launch.plan import text as plan_text
 
 _GIB = 2**30
@@ -158,9 +159,9 @@ def _model(found):
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
   """An HTML table; texts are escaped."""
 
-  def line(cells, tag):
-    inner = ''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in cells)
-    return f'<tr>{inner}</tr>'
+  def cells(texts, tag='td'):
+    return ''.join(f'<{tag}>{escape(text)}</{tag}>' for text in texts)
 
-  body = ''.join(line(row, 'td') for row in rows)
-  return f'<table>{line(head, "th")}{body}</table>'
+  return html_table(
+    cells(head, 'th'), [f'<tr>{cells(row)}</tr>' for row in rows]
+  )

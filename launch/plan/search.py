@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 
+from configs.common import with_changes
 from launch import program as program_lib
 from launch.plan import memory, planning
 from launch.plan.memory import Memory
@@ -62,7 +63,7 @@ def candidates(
   fitting, discarded = [], 0
   saved: dict[str, float] = {}
   for layout in _layouts(topology):
-    changed = memory.with_changes(config, layout)
+    changed = with_changes(config, layout)
     mesh = mesh_lib.make_abstract(topology.chips, **changed['mesh'])
     try:
       program = program_lib.make(changed, mesh)
@@ -72,7 +73,7 @@ def candidates(
       continue
     for options in _options(config):
       changes = layout | options
-      changed = memory.with_changes(config, changes)
+      changed = with_changes(config, changes)
       try:
         mesh_lib.check_batch(
           mesh,
