@@ -1,5 +1,6 @@
 """Eight simulated devices for every test, whatever the machine has."""
 
+import importlib.util
 import os
 
 os.environ['JAX_PLATFORMS'] = 'cpu'
@@ -24,6 +25,15 @@ jax.config.update(
   'jax_compilation_cache_dir', os.path.abspath(f'.cache/xla/{_worker}')
 )
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
+
+
+@pytest.fixture
+def tpu_compiler(monkeypatch):
+  """The compiler of TPUs can be used in this process; skips without it."""
+  if importlib.util.find_spec('libtpu') is None:
+    pytest.skip('libtpu is not installed: pip install --group tpu')
+  # It ends the process at options for CPUs that it does not know.
+  monkeypatch.delenv('XLA_FLAGS', raising=False)
 
 
 @pytest.fixture(scope='session')

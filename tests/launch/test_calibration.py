@@ -33,11 +33,7 @@ def test_the_model_is_of_32b():
 
 
 @pytest.mark.slow
-def test_the_estimates_are_near_a_published_measurement(monkeypatch, capsys):
-  if not topology.has_compiler():
-    pytest.skip('libtpu is not installed: pip install --group tpu')
-  # libtpu ends the process at options for CPUs that it does not know.
-  monkeypatch.delenv('XLA_FLAGS', raising=False)
+def test_the_estimates_are_near_a_published_measurement(tpu_compiler, capsys):
   slice_ = topology.parse('v5p:4x4x4')
   mesh = mesh_lib.make(fsdp=64, devices=slice_.devices())
   program = language_model.Program(mesh)

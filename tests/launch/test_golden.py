@@ -1,6 +1,5 @@
 """What pods run is what the golden files say."""
 
-import os
 import pathlib
 import subprocess
 import sys
@@ -8,7 +7,6 @@ import sys
 import pytest
 
 from launch import golden
-from launch.plan import topology
 
 FOLDER = pathlib.Path(__file__).parent / 'golden'
 
@@ -22,18 +20,11 @@ def test_parameters_lie_as_they_did(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', golden.PROGRAMS)
-def test_programs_send_what_they_did(name, tmp_path):
-  if not topology.has_compiler():
-    pytest.skip('libtpu is not installed: pip install --group tpu')
-  path = golden.path_of(FOLDER, name)
-  if not path.exists():
-    pytest.skip(f'{name} was never made: {golden.COMMAND} --files={name}')
-  expected = path.read_text()
+def test_programs_send_what_they_did(name, tmp_path, tpu_compiler):
+  expected = golden.path_of(FOLDER, name).read_text()
   compiler, _, _ = expected.partition('\n')
   if compiler != golden.versions():
     pytest.skip(f'made with {compiler}, here is {golden.versions()}')
-  # libtpu ends the process at options for CPUs that it does not know.
-  environment = {k: v for k, v in os.environ.items() if k != 'XLA_FLAGS'}
   done = subprocess.run(
     [
       *(sys.executable, '-m', 'launch.golden'),
@@ -41,7 +32,6 @@ def test_programs_send_what_they_did(name, tmp_path):
     ],
     capture_output=True,
     text=True,
-    env=environment,
   )
   assert not done.returncode, done.stderr
   got = golden.path_of(tmp_path, name).read_text()

@@ -105,10 +105,9 @@ def test_the_backward_pass_does_not_run_the_forward_kernel_again():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not topology.has_compiler(), reason='libtpu is not there')
 @pytest.mark.parametrize('name', SLICES)
 @pytest.mark.parametrize('e', [64, 80, 88, 104, 112, 128])
-def test_compiles(name, e):
+def test_compiles(name, e, tpu_compiler):
   mesh = mesh_lib.make(replica=2, devices=topology.parse(name).devices())
   place = mesh_lib.batch_sharding(mesh)
   one = jax.ShapeDtypeStruct((4, 862, 2, e), 'bfloat16', sharding=place)

@@ -1,7 +1,5 @@
 """Meshes lie on the networks that there are."""
 
-import importlib.util
-
 import jax
 import numpy as np
 import pytest
@@ -25,13 +23,10 @@ def test_a_mesh_of_another_number_of_devices_is_refused():
 
 
 @pytest.fixture
-def devices(monkeypatch):
+def devices(tpu_compiler, monkeypatch):
   """A function: devices of a slice that is not here."""
-  if importlib.util.find_spec('libtpu') is None:
-    pytest.skip('libtpu is not installed: pip install --group tpu')
   from jax.experimental import topologies
 
-  monkeypatch.delenv('XLA_FLAGS', raising=False)
   monkeypatch.setenv('TPU_SKIP_MDS_QUERY', '1')
   monkeypatch.setenv('TPU_WORKER_HOSTNAMES', 'localhost')
   monkeypatch.setenv('ALLOW_MULTIPLE_LIBTPU_LOAD', '1')

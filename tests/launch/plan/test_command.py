@@ -242,9 +242,7 @@ def test_the_command_refuses_in_one_line():
 
 
 @pytest.mark.slow
-def test_a_small_size_compiles_for_a_slice():
-  if not topology.has_compiler():
-    pytest.skip('libtpu is not installed: pip install --group tpu')
+def test_a_small_size_compiles_for_a_slice(tpu_compiler):
   done = run(
     *('--config=configs/mae.py:size=S', '--topology=v5e:2x2'),
     '--config.data.batch_size=64',

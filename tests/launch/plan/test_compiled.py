@@ -68,12 +68,8 @@ TPUS = [name for name, chip in chips.CHIPS.items() if chip.torus_axes]
 @pytest.mark.slow
 @pytest.mark.parametrize('generation', TPUS)
 def test_every_generation_takes_its_options_and_has_its_memory(
-  generation, monkeypatch
+  generation, tpu_compiler
 ):
-  if not topology.has_compiler():
-    pytest.skip('libtpu is not installed: pip install --group tpu')
-  # It ends the process at options for CPUs that it does not know.
-  monkeypatch.delenv('XLA_FLAGS', raising=False)
   chip = chips.CHIPS[generation]
   shape = (2, 2, 1)[: chip.torus_axes]
   small = topology.Topology(generation, shape)
