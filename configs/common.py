@@ -160,7 +160,7 @@ def training(
       'moment_dtype': 'float32',
     },
     'step': {'accumulate': 1, 'ema': 0.0, 'freeze': ()},
-    'mesh': {'replica': 1, 'fsdp': -1, 'tensor': 1},
+    'mesh': {'replica': 1, 'fsdp': -1, 'tensor': 1, 'sequence': 1},
     'init_from': {
       'path': '',
       'at': '',

@@ -43,11 +43,30 @@ def resolve(
       sources, an unknown one or an unknown option of one, more classes than
       the head has, or learning rates that cannot be trained together.
   """
-  config = json.loads(json.dumps(dict(config)))
   pretraining = read_config(checkpoint)
   backbone = _backbone(
     checkpoint, random_init=random_init, step=step, workdir=workdir
   )
+  return completed(config, pretraining, backbone)
+
+
+def completed(
+  config: Mapping[str, Any],
+  pretraining: Mapping[str, Any],
+  backbone: Mapping[str, Any],
+) -> Config:
+  """What `resolve` makes of a recipe, without reading a run.
+
+  Args:
+    config: a readout recipe's values.
+    pretraining: those of a pretraining recipe, or a run's resolved config.
+    backbone: 'run' and 'step' whose parameters a job starts from, and whether
+      it is 'random_init'.
+
+  Raises:
+    ValueError: as `resolve`, of what is in the two configs.
+  """
+  config = json.loads(json.dumps(dict(config)))
   for sources in (config['data']['sources'], config['test_sources'] or [0]):
     if len(sources) != 1:
       raise ValueError(
@@ -64,13 +83,13 @@ def resolve(
     for other in pretraining['data']['sources'].values():
       if other['name'] == source['name']:
         known |= other
-    completed = known | source
+    merged = known | source
     options = {
       key: value
-      for key, value in completed.items()
+      for key, value in merged.items()
       if key not in ('name', 'weight')
     }
-    return {label: completed | source_lib.typed(source['name'], options)}
+    return {label: merged | source_lib.typed(source['name'], options)}
 
   (source,) = config['data']['sources'].values()
   config['tasks'] = _answerable(config['tasks'], source['name'])
@@ -86,7 +105,7 @@ def resolve(
     config['test_sources'] = complete(config['test_sources'])
   if 'classify' in config['tasks']:
     _match_classes(config)
-  if not random_init:
+  if not backbone['random_init']:
     path, step = backbone['run'], backbone['step']
     config['init_from'] |= {'path': path, 'step': step, 'at': 'backbone'}
   _set_rates(config)

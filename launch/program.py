@@ -1,6 +1,10 @@
-"""The program that training runs, of a recipe on a mesh, without its data."""
+"""The program that training runs, of a recipe on a mesh, without its data.
+
+That of readouts too: their recipe with the backbone of a pretraining recipe.
+"""
 
 import functools
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -8,6 +12,9 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import AbstractMesh, Mesh
 
+from data import pipeline
+from evals import job
+from evals.resolve import completed
 from models import objective as objective_lib
 from models.objective import Objective
 from train import chips, optim
@@ -64,11 +71,12 @@ class Program(NamedTuple):
 
 
 def make(config: Mapping[str, Any], mesh: Mesh | AbstractMesh) -> Program:
-  """The program of a pretraining recipe.
+  """The program of a pretraining recipe, or of readouts.
 
   Args:
     config: plain values, as `train.loop.run` takes them. Of `data` only
-      `batch_size` is read: clips are of the model's shape.
+      `batch_size` is read: clips are of the model's shape. Or what
+      `of_readouts` made, whose labels have the shapes of the source's.
     mesh: of devices that are here, of a topology, or of none at all; then
       nothing can be lowered.
 
@@ -79,13 +87,17 @@ def make(config: Mapping[str, Any], mesh: Mesh | AbstractMesh) -> Program:
   options = dict(config['step'])
   freeze = options.pop('freeze')
   mesh_lib.check_batch(mesh, batch_size=clips, accumulate=options['accumulate'])
-  objective = objective_lib.make(**model)
+  if 'tasks' in config:
+    objective = job.make_objective(config)
+    rows = _labelled(json.dumps(config['data'], sort_keys=True))
+  else:
+    objective = objective_lib.make(**model)
+    clip = (model['frames'], model['height'], model['width'], 3)
+    rows = {'video': jax.ShapeDtypeStruct(clip, jnp.uint8)}
+  place = mesh_lib.batch_sharding(mesh)
   batch = {
-    'video': jax.ShapeDtypeStruct(
-      (clips, model['frames'], model['height'], model['width'], 3),
-      jnp.uint8,
-      sharding=mesh_lib.batch_sharding(mesh),
-    )
+    key: jax.ShapeDtypeStruct((clips, *row.shape), row.dtype, sharding=place)
+    for key, row in rows.items()
   }
   tx, _ = optim.make(steps=config['steps'], **config['optim'])
   init = functools.partial(objective.init, batch=batch)
@@ -114,3 +126,32 @@ def make(config: Mapping[str, Any], mesh: Mesh | AbstractMesh) -> Program:
     batch=batch,
     step=jax.jit(step, donate_argnums=0, out_shardings=(places, None)),
   )
+
+
+def of_readouts(
+  config: Mapping[str, Any], backbone: Mapping[str, Any]
+) -> dict[str, Any]:
+  """A readout job's config, of a backbone that need not have been trained.
+
+  Args:
+    config: a readout recipe's values, on a source that can be read here, such
+      as the built-in world.
+    backbone: the values of a pretraining recipe.
+
+  Raises:
+    ValueError: they do not fit together.
+  """
+  # Of its data nothing is taken: clips are of the model's shape.
+  pretraining = {'model': backbone['model'], 'data': {'sources': {}}}
+  untrained = {'run': '', 'step': None, 'random_init': True}
+  return completed(config, pretraining, untrained)
+
+
+@functools.cache
+def _labelled(data: str) -> dict[str, jax.ShapeDtypeStruct]:
+  """Shapes of a clip and its labels, of a data section as JSON; reads one."""
+  example = pipeline.make(split='train', **json.loads(data)).example()
+  return {
+    key: jax.ShapeDtypeStruct(value.shape, value.dtype)
+    for key, value in example.items()
+  }

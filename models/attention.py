@@ -13,7 +13,8 @@ from einops import rearrange
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
-from models.sharding import platform
+from models import attention_ring
+from models.sharding import platform, shards
 
 # Keys that the kernel of TPUs is made for: fewer do not fill a vector, the rows
 # of more do not fit the fast memory.
@@ -26,6 +27,7 @@ def attend(
   value: Float[Array, 'b n k e'],
   *,
   implementation: str = 'auto',
+  over: str | None = None,
 ) -> Float[Array, 'b q k e']:
   """softmax(query key' / sqrt(e)) value, in every head k.
 
@@ -37,14 +39,22 @@ def attend(
     key: of n tokens.
     value: of the same n tokens.
     implementation: a name of IMPLEMENTATIONS, or 'auto'.
+    over: the logical axis that queries and keys are split over; if it is split
+      here, the implementation is that of one of the parts.
 
   Raises:
-    ValueError: no such implementation.
+    ValueError: no such implementation, or parts that do not divide the tokens.
   """
-  name = resolve(implementation, key.shape[1])
-  if name == 'rows':  # it scales by itself, and names what it saves
+  parts = shards(over) if over else 1
+  name = resolve(implementation, key.shape[1] // parts)
+  if name != 'rows':  # it scales by itself
+    query = query * query.shape[-1] ** -0.5
+  if parts > 1:
+    return attention_ring.attend(
+      query, key, value, over=over, blockwise=_blockwise(name)
+    )
+  if name == 'rows':  # and names what it saves
     return _rows(query, key, value)
-  query = query * query.shape[-1] ** -0.5
   return checkpoint_name(IMPLEMENTATIONS[name](query, key, value), 'attended')
 
 
@@ -61,7 +71,7 @@ def resolve(implementation: str, tokens: int) -> str:
   if implementation == 'auto':
     if tokens <= _SHORT:
       return 'plain'
-    kernel = 'rows' if tokens <= _LONG else 'plain'
+    kernel = 'rows' if tokens <= _LONG else 'chunked'
     return {'cpu': 'per_head', 'tpu': kernel}.get(platform(), 'plain')
   if implementation not in IMPLEMENTATIONS:
     raise ValueError(
@@ -156,6 +166,80 @@ def _rows(query, key, value):
 
   return attention_tpu.attend(query, key, value)
 
+
+def _block_forward(query, key, value):
+  """Of one head of one example; see `attention_ring.Blockwise`."""
+  out, saved = _head_forward(query, key, value)
+  return out, saved[-1]
+
+
+def _block_backward(*saved):
+  *saved, gradient = saved
+  return _head_backward(saved, gradient)
+
+
+def _all_heads(function):
+  """Of all heads of all examples at once."""
+  return jax.vmap(jax.vmap(function))
+
+
+def _each_head(function):
+  """Of one head of one example after another."""
+  return lambda *arrays: jax.lax.map(
+    lambda head: jax.lax.map(lambda x: function(*x), head), arrays
+  )
+
+
+def _chunked_forward(query, key, value, chunk=256):
+  """Of all heads, for a few queries at a time."""
+  run = _all_heads(_block_forward)
+  pieces = jax.lax.map(lambda piece: run(piece, key, value), _cut(query, chunk))
+  return tuple(_joined(x, query.shape[2]) for x in pieces)
+
+
+def _chunked_backward(query, key, value, *others, chunk=256):
+  run = _all_heads(_block_backward)
+  zeros = [jnp.zeros(x.shape, jnp.float32) for x in (key, value)]
+
+  def add(sums, piece):
+    to_query, *more = run(piece[0], key, value, *piece[1:])
+    return [total + x for total, x in zip(sums, more)], to_query
+
+  # Queries that fill up the last piece have no gradient, and add nothing.
+  pieces = [_cut(x, chunk) for x in (query, *others)]
+  sums, to_query = jax.lax.scan(add, zeros, pieces)
+  return _joined(to_query, query.shape[2]), *sums
+
+
+def _cut(x, chunk):
+  """[b k n e] -> [pieces b k chunk e], filled up with zeros."""
+  pieces = -(-x.shape[2] // chunk)
+  missing = pieces * chunk - x.shape[2]
+  x = jnp.pad(x, ((0, 0), (0, 0), (0, missing), (0, 0)))
+  return rearrange(x, 'b k (p c) e -> p b k c e', c=chunk)
+
+
+def _joined(pieces, tokens):
+  return rearrange(pieces, 'p b k c e -> b k (p c) e')[:, :, :tokens]
+
+
+def _blockwise(name):
+  """The implementation of that name, for one block of the keys."""
+  if name == 'rows':
+    from models import attention_tpu
+
+    return attention_tpu.BLOCKWISE
+  return _BLOCKWISE[name]
+
+
+_BLOCKWISE = {
+  name: attention_ring.Blockwise('b k n e', forward, backward)
+  for name, forward, backward in (
+    ('plain', _all_heads(_block_forward), _all_heads(_block_backward)),
+    ('per_head', _each_head(_block_forward), _each_head(_block_backward)),
+    ('chunked', _chunked_forward, _chunked_backward),
+  )
+}
 
 IMPLEMENTATIONS: dict[str, Callable] = {
   'plain': _plain,

@@ -21,6 +21,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 from jaxtyping import Array, Float
 
+from models.attention_ring import Blockwise
 from models.sharding import per_shard, platform
 
 LANES = 128
@@ -109,6 +110,9 @@ def _run_backward(query, key, value, out, log_total, gradient):
     interpret=platform() != 'tpu',
     name='attention_rows_backward',
   )(*ins)
+
+
+BLOCKWISE = Blockwise('b k e n', _run_forward, _run_backward)
 
 
 def _forward_kernel(q, n, query, key, value, out, log_total):

@@ -13,7 +13,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float, Shaped
 
 from models.attention import attend
-from models.sharding import constrain, platform
+from models.sharding import constrain, platform, shards
 
 ZEROS = nn.initializers.zeros
 XAVIER = nn.initializers.xavier_uniform()
@@ -41,14 +41,15 @@ def product(
 
   On a CPU as a product of matrices: XLA would otherwise transpose the whole
   gradient of the result to find the kernel's. On a TPU [b n] are kept apart:
-  merging them would move every token in memory.
+  merging them would move every token in memory, and between chips where both
+  are split.
 
   Args:
     x: [*batch *inputs].
     kernel: [*inputs *outputs].
     axes: number of input axes.
   """
-  if platform() != 'cpu':
+  if platform() != 'cpu' or shards('tokens') > 1:
     return jnp.tensordot(x, kernel, axes)
   inputs = math.prod(kernel.shape[:axes])
   y = x.reshape(-1, inputs) @ kernel.reshape(inputs, -1)
@@ -114,11 +115,13 @@ class SelfAttention(nn.Module):
     heads: number of heads; each is width / heads wide.
     dtype: of the arithmetic and the result.
     implementation: see `models.attention.attend`.
+    tokens: the logical name of their axis, over which they may be split.
   """
 
   heads: int
   dtype: str = 'float32'
   implementation: str = 'auto'
+  tokens: str | None = None
 
   @nn.compact
   def __call__(self, x: Float[Array, 'b n d']) -> Float[Array, 'b n d']:
@@ -131,9 +134,9 @@ class SelfAttention(nn.Module):
         (width,), split, lecun(1, 2), self.dtype, name=name
       )()
       y = affine(x, kernel, bias)
-      y = constrain(y, 'batch', None, 'heads', None)
+      y = constrain(y, 'batch', self.tokens, 'heads', None)
       projected.append(checkpoint_name(y, 'qkv'))
-    y = attend(*projected, implementation=self.implementation)
+    y = attend(*projected, implementation=self.implementation, over=self.tokens)
     kernel, bias = Affine(
       split, (width,), lecun(2, 1), self.dtype, name='out'
     )()
@@ -148,12 +151,14 @@ class MLP(nn.Module):
     dtype: of the arithmetic and the result.
     start: an initializer of both kernels.
     outputs: width of the result; None: that of the input.
+    tokens: the logical name of the axis before the last.
   """
 
   hidden: int
   dtype: str = 'float32'
   start: nn.initializers.Initializer = XAVIER
   outputs: int | None = None
+  tokens: str | None = None
 
   @nn.compact
   def __call__(self, x: Float[Array, '... d']) -> Float[Array, '... e']:
@@ -164,7 +169,10 @@ class MLP(nn.Module):
       width, hidden, self.start, self.dtype, name='dense_in'
     )()
     y = checkpoint_name(affine(x, kernel, bias), 'hidden')
-    y = constrain(y, 'batch', *[None] * (y.ndim - 2), 'mlp')
+    between = [None] * (y.ndim - 2)
+    if self.tokens:
+      between[-1] = self.tokens
+    y = constrain(y, 'batch', *between, 'mlp')
     y = jax.nn.gelu(y, approximate=True)
     kernel, bias = Affine(
       hidden, outputs, self.start, self.dtype, name='dense_out'
@@ -192,8 +200,8 @@ class Block(nn.Module):
     """One layer of the backbone."""
     y = LayerNorm(self.dtype, name='attention_norm')(x)
     x = x + SelfAttention(
-      self.heads, self.dtype, self.attention, name='attention'
+      self.heads, self.dtype, self.attention, 'tokens', name='attention'
     )(y)
     x = checkpoint_name(x, 'projected')
     y = LayerNorm(self.dtype, name='mlp_norm')(x)
-    return x + MLP(self.mlp, self.dtype, name='mlp')(y)
+    return x + MLP(self.mlp, self.dtype, tokens='tokens', name='mlp')(y)

@@ -24,6 +24,7 @@ from models.moog_frames import Decoder, Encoder
 from models.moog_layers import Transformer
 from models.objective import Batch, Features, Params, row_keys
 from models.positions import start_of
+from models.sharding import shards
 from models.vit import REMAT
 
 CHOICES = {
@@ -388,7 +389,17 @@ class MooG:
     return Pixels(true, rows, columns)
 
   def _over_time(self, body: Callable, state: Any, xs: Any) -> tuple[Any, Any]:
-    """`jax.lax.scan` of a rematerialised body, or the same unrolled."""
+    """`jax.lax.scan` of a rematerialised body, or the same unrolled.
+
+    Raises:
+      ValueError: the mesh splits clips in time.
+    """
+    if shards('tokens') > 1:
+      raise ValueError(
+        f'config.mesh.sequence={shards("tokens")} splits the tokens of a clip, '
+        'and MooG sees one frame after another: set it to 1, and share out '
+        'the batch with config.mesh.fsdp'
+      )
     if REMAT[self.remat] is not None:
       # Inside a scan nothing can be moved out of the loop to undo the remat.
       body = jax.checkpoint(

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from models.attention import attend
 from models.layers import MLP, Affine, LayerNorm, affine, lecun
 from models.positions import Learned
-from models.sharding import constrain
+from models.sharding import constrain, shards
 
 
 @runtime_checkable
@@ -147,7 +147,9 @@ class AttentionReadout(nn.Module):
       self.heads, self.dtype, self.attention, name='attention'
     )(query, x)
     hidden = LayerNorm(self.dtype, name='mlp_norm')(y)
-    y = y + MLP(4 * self.width, self.dtype, name='mlp')(hidden)
+    y = y + MLP(
+      4 * self.width, self.dtype, tokens=split_of(y.shape[1]), name='mlp'
+    )(hidden)
     kernel, bias = Affine(
       (self.width,), (self.outputs,), lecun(1, 1), name='output'
     )()
@@ -230,21 +232,38 @@ class CrossAttention(nn.Module):
     """Every query attends to all tokens of its clip; float32."""
     width = query.shape[-1]
     split = (self.heads, width // self.heads)
+    queries, keys = split_of(query.shape[1]), split_of(x.shape[1])
+    x = constrain(x, 'batch', keys, None)
     projected = []
     for name in ('key', 'value'):
       kernel, bias = Affine(
         x.shape[-1:], split, lecun(1, 2), self.dtype, name=name
       )()
       y = jnp.einsum('bnd,dke->bnke', x, kernel) + bias
-      projected.append(constrain(y, 'batch', None, 'heads', None))
+      projected.append(constrain(y, 'batch', keys, 'heads', None))
     query = rearrange(query, 'b q (k e) -> b q k e', k=self.heads)
     query = query.astype(self.dtype)
-    query = constrain(query, 'batch', None, 'heads', None)
-    y = attend(query, *projected, implementation=self.implementation)
+    query = constrain(query, 'batch', queries, 'heads', None)
+    implementation, over = self.implementation, None
+    if queries and keys:
+      over = 'tokens'
+    elif keys:
+      # Queries too few to be shared out, as that of a class: they stay where
+      # the keys are, and the compiler adds up what their parts give.
+      implementation = 'plain'
+    y = attend(query, *projected, implementation=implementation, over=over)
     kernel, bias = Affine(
       split, (width,), lecun(2, 1), self.dtype, name='out'
     )()
     return (jnp.einsum('bqke,ked->bqd', y, kernel) + bias).astype(jnp.float32)
+
+
+def split_of(count: int) -> str | None:
+  """The logical axis of `count` tokens or queries; None: they stay whole.
+
+  A mesh that splits clips need not divide the number of queries.
+  """
+  return None if count % shards('tokens') else 'tokens'
 
 
 def resize_time(

@@ -7,6 +7,7 @@ a layout is changed in one table and no model is touched.
 import contextlib
 import contextvars
 import functools
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,13 +15,14 @@ from typing import Any
 import jax
 from jax.sharding import PartitionSpec
 
-# batch: examples. embed: the width of a matrix, its first axis or its last,
-# what FSDP splits. vector: a width that is only added or scaled by, too small
-# to be worth gathering.
+# batch: examples. tokens: of one clip, where blocks run on all of them. embed:
+# the width of a matrix, its first axis or its last, what FSDP splits. vector: a
+# width that is only added or scaled by, too small to be worth gathering.
 # heads, head_dim: attention. mlp: hidden width. layers: the stack's axis.
 # pixels: the values of one patch.
 AXES = (
   'batch',
+  'tokens',
   'embed',
   'vector',
   'heads',
@@ -247,6 +249,32 @@ def spec(axes: tuple[str | None, ...], table: Rules) -> PartitionSpec:
   return PartitionSpec(*(table.get(axis) for axis in axes))
 
 
+def shards(axis: str) -> int:
+  """Parts that a logical axis is split into here; 1 outside `rules`."""
+  sizes = jax.sharding.get_abstract_mesh().shape
+  return math.prod(sizes.get(name, 1) for name in _mesh_axes(axis))
+
+
+def mesh_axis(axis: str) -> str:
+  """The mesh axis of a logical one, for collectives inside `per_shard`.
+
+  Raises:
+    ValueError: it is split over none, or over several.
+  """
+  names = _mesh_axes(axis)
+  if len(names) != 1:
+    raise ValueError(
+      f'{axis} are split over {names or "no axis"} of the mesh: a collective '
+      'needs exactly one. Correct the rules'
+    )
+  return names[0]
+
+
+def _mesh_axes(axis: str) -> tuple[str, ...]:
+  names = (_RULES.get() or {}).get(axis) or ()
+  return (names,) if isinstance(names, str) else tuple(names)
+
+
 def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
   """Tells the compiler how an activation is split; identity outside `rules`.
 
@@ -298,9 +326,9 @@ def gather(params: Mapping[str, Any], path: str, dtype) -> Mapping[str, Any]:
     path: where in the model it is, as 'processor/layers'.
     dtype: of the arithmetic.
   """
-  table = _RULES.get()
-  if table is None or not _is_split(table.get('embed')):
+  if shards('embed') == 1:
     return params
+  table = _RULES.get()
 
   def one(keys, leaf):
     name = '/'.join(filter(None, [path, *(key.key for key in keys)]))
@@ -318,12 +346,6 @@ def gather(params: Mapping[str, Any], path: str, dtype) -> Mapping[str, Any]:
     return collected.reshape(leaf.shape)
 
   return jax.tree_util.tree_map_with_path(one, params)
-
-
-def _is_split(axis: str | tuple[str, ...] | None) -> bool:
-  sizes = jax.sharding.get_abstract_mesh().shape
-  names = (axis,) if isinstance(axis, str) else axis or ()
-  return any(sizes.get(name, 1) > 1 for name in names)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))

@@ -23,7 +23,7 @@ from models.layers import Affine, Block, affine, lecun
 from models.objective import Features, Params
 from models.patches import Triple
 from models.positions import Learned, start_of
-from models.sharding import constrain, gather
+from models.sharding import constrain, gather, shards
 from models.sizes import Size
 
 DTYPES = ('float32', 'bfloat16')
@@ -189,10 +189,14 @@ class Backbone:
       layers: stacked parameters of the blocks to run, of any number of them:
         a slice of `params['processor']['layers']`.
       x: tokens.
+
+    Raises:
+      ValueError: tokens that the mesh cannot split.
     """
+    self._check_split(x.shape[1])
 
     def block(x, layer):
-      x = constrain(x, 'batch', None, None)
+      x = constrain(x, 'batch', 'tokens', None)
       layer = gather(layer, 'processor/layers', self.dtype)
       return self._block.apply({'params': layer}, x)
 
@@ -231,6 +235,7 @@ class Backbone:
     layers = params['processor']['layers']
     run = blocks_before(self.size.depth, depth)
     x = self.embed(params['encoder'], patches.patchify(video, self.patch))
+    x = constrain(x, 'batch', 'tokens', None)
     x = self.run(jax.tree.map(lambda a: a[:run], layers), x)
     return Features(rearrange(x, 'b (t n) d -> b t n d', t=self.grid[0]))
 
@@ -252,10 +257,11 @@ class Backbone:
     layers = params['processor']['layers']
     layers = jax.tree.map(lambda a: a[:-1], layers)
     first = self.embed(params['encoder'], patches.patchify(video, self.patch))
+    self._check_split(first.shape[1])
 
     def block(x, layer):
       x = self._block.apply(
-        {'params': layer}, constrain(x, 'batch', None, None)
+        {'params': layer}, constrain(x, 'batch', 'tokens', None)
       )
       return x, x
 
@@ -272,6 +278,28 @@ class Backbone:
         f'video must be [b t h w 3] with (t, h, w)={self.clip}, got shape '
         f'{tuple(shape)}. Set model.frames, model.height and model.width to '
         "the data's, or the data's to the model's."
+      )
+
+  def _check_split(self, tokens: int) -> None:
+    """Check.
+
+    Raises:
+      ValueError: the mesh splits clips, and these are not the tokens of whole
+        ones, or time steps that it does not divide.
+    """
+    parts, steps = shards('tokens'), self.grid[0]
+    if parts > 1 and tokens != self.tokens:
+      raise ValueError(
+        f'config.mesh.sequence={parts} splits whole clips, and blocks run on '
+        f'{tokens} tokens here, of clips of {self.tokens}: masked pretraining '
+        'needs no such axis. Set config.mesh.sequence=1, and share out the '
+        'batch with config.mesh.fsdp'
+      )
+    if steps % parts:
+      raise ValueError(
+        f'config.mesh.sequence={parts} must divide the {steps} time steps of a '
+        f'clip (model.frames={self.clip[0]} in patches of {self.patch[0]}): '
+        'choose a divisor, or other frames'
       )
 
   def flops(self, tokens: int, blocks: int) -> float:

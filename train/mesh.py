@@ -1,7 +1,8 @@
 """The device mesh: how parameters and batches lie on it.
 
 Axes: `replica` (copies of the parameters, across slices over DCN), `fsdp`
-(parameters and batch sharded), `tensor` (heads and hidden widths sharded).
+(parameters and batch sharded), `tensor` (heads and hidden widths sharded),
+`sequence` (the tokens of each clip sharded, for clips too long for one chip).
 `models/sharding.py` names the axes of each parameter; this file maps those
 names to mesh axes. Everything that mirrors the parameters inherits.
 """
@@ -21,14 +22,16 @@ from jax.sharding import PartitionSpec as P
 from models import sharding
 from train.step import State, split
 
-AXES = ('replica', 'fsdp', 'tensor')
+AXES = ('replica', 'fsdp', 'tensor', 'sequence')
 BATCH_AXES = ('replica', 'fsdp')
+_TYPES = (AxisType.Auto,) * len(AXES)
 # Logical axis (models/sharding.py) -> mesh axis. Others are not sharded.
 RULES = {
   'batch': BATCH_AXES,
   'embed': 'fsdp',
   'heads': 'tensor',
   'mlp': 'tensor',
+  'tokens': 'sequence',
 }
 
 
@@ -37,6 +40,7 @@ def make(
   replica: int = 1,
   fsdp: int = -1,
   tensor: int = 1,
+  sequence: int = 1,
   devices: Sequence[jax.Device] | None = None,
 ) -> Mesh:
   """A mesh over all devices.
@@ -45,29 +49,33 @@ def make(
     replica: copies of the parameters.
     fsdp: shards of parameters and batch.
     tensor: shards of heads and hidden widths.
+    sequence: shards of a clip's tokens, each of whole time steps. All of them
+      get the whole clip: its bytes are few beside its tokens.
     devices: all of the run's, if None.
 
-  One of the three may be -1: what is left.
+  One of the four may be -1: what is left.
 
   Raises:
     ValueError: the product is not the number of devices, or replicas are not
       whole slices of a pod.
   """
   devices = jax.devices() if devices is None else devices
-  shape = shape_of(len(devices), replica=replica, fsdp=fsdp, tensor=tensor)
+  shape = shape_of(
+    len(devices), replica=replica, fsdp=fsdp, tensor=tensor, sequence=sequence
+  )
   # Explicit axes, which JAX is turning to, are not for Linen layers.
-  return Mesh(_arranged(shape, devices), AXES, axis_types=(AxisType.Auto,) * 3)
+  return Mesh(_arranged(shape, devices), AXES, axis_types=_TYPES)
 
 
 def _arranged(
-  shape: tuple[int, int, int], devices: Sequence[jax.Device]
+  shape: tuple[int, ...], devices: Sequence[jax.Device]
 ) -> np.ndarray:
   """Devices by their place in the network; replicas across slices of a pod.
 
   `jax.make_mesh` does neither slices nor an axis shorter than the network's.
   """
   slices = len({getattr(device, 'slice_index', 0) for device in devices})
-  replica, fsdp, tensor = shape
+  replica, *within = shape
   if replica % slices:
     raise ValueError(
       f'config.mesh.replica={replica} must be a multiple of the {slices} '
@@ -78,35 +86,48 @@ def _arranged(
       shape, devices, allow_split_physical_axes=True
     )
   return mesh_utils.create_hybrid_device_mesh(
-    (replica // slices, fsdp, tensor),
-    (slices, 1, 1),
+    (replica // slices, *within),
+    (slices, *[1] * len(within)),
     devices,
     allow_split_physical_axes=True,
   )
 
 
 def make_abstract(
-  devices: int, *, replica: int = 1, fsdp: int = -1, tensor: int = 1
+  devices: int,
+  *,
+  replica: int = 1,
+  fsdp: int = -1,
+  tensor: int = 1,
+  sequence: int = 1,
 ) -> AbstractMesh:
   """The same over a number of devices that are not there: for shapes only.
 
   Raises:
     ValueError: the product is not the number of devices.
   """
-  shape = shape_of(devices, replica=replica, fsdp=fsdp, tensor=tensor)
-  return AbstractMesh(shape, AXES, axis_types=(AxisType.Auto,) * 3)
+  shape = shape_of(
+    devices, replica=replica, fsdp=fsdp, tensor=tensor, sequence=sequence
+  )
+  return AbstractMesh(shape, AXES, axis_types=_TYPES)
 
 
 def shape_of(
-  devices: int, *, replica: int, fsdp: int, tensor: int
-) -> tuple[int, int, int]:
+  devices: int,
+  *,
+  replica: int = 1,
+  fsdp: int = -1,
+  tensor: int = 1,
+  sequence: int = 1,
+) -> tuple[int, int, int, int]:
   """The sizes of a mesh's axes, -1 replaced by what is left.
 
   Raises:
     ValueError: the product is not the number of devices.
   """
-  shape = [replica, fsdp, tensor]
-  got = f'mesh replica={replica}, fsdp={fsdp}, tensor={tensor}'
+  shape = [replica, fsdp, tensor, sequence]
+  named = ', '.join(f'{name}={size}' for name, size in zip(AXES, shape))
+  got = f'mesh {named}'
   if shape.count(-1) > 1 or any(size < 1 and size != -1 for size in shape):
     raise ValueError(f'{got}: sizes are at least 1, and at most one is -1')
   given = abs(math.prod(shape))
@@ -174,7 +195,7 @@ def state_shardings(
 
 
 def batch_sharding(mesh: Mesh | AbstractMesh) -> NamedSharding:
-  """Rows over all data shards."""
+  """Rows over all data shards, each of them whole."""
   return NamedSharding(mesh, P(BATCH_AXES))
 
 

@@ -5,7 +5,12 @@
 compiles the recipe's own training step for the slice with the TPU's compiler
 (libtpu: `pip install --group tpu`), on this machine and without a chip, data or
 weights, and says what it holds in memory, what it sends between chips and how
-long it would take. Without libtpu, or with --shapes_only, it says what shapes
+long it would take. --backbone does the same for readouts:
+
+  python -m launch.plan --config=configs/readout.py:task=depth,recipe=paper \\
+    --backbone=configs/mae.py:size=G --topology=v5p:4x4x4
+
+Without libtpu, or with --shapes_only, it says what shapes
 alone tell. docs/pods.md explains the estimates.
 """
 
@@ -20,7 +25,10 @@ from ml_collections import config_flags
 from train import command
 
 _CONFIG = config_flags.DEFINE_config_file(
-  'config', None, 'A pretraining recipe: configs/FILE.py:KEY=VALUE,...'
+  'config', None, 'A recipe: configs/FILE.py:KEY=VALUE,...'
+)
+_BACKBONE = config_flags.DEFINE_config_file(
+  'backbone', None, 'The pretraining recipe whose backbone --config reads.'
 )
 _TOPOLOGY = flags.DEFINE_string(
   'topology',
@@ -81,6 +89,12 @@ def check_flags() -> None:
     ValueError: flags that do not go together.
   """
   several = ',' in _TOPOLOGY.value
+  if ('tasks' in _CONFIG.value) != bool(_BACKBONE.value):
+    raise ValueError(
+      '--backbone and a readout recipe as --config go together: give '
+      '--config=configs/readout.py:... --backbone=configs/mae.py:..., or a '
+      'pretraining recipe alone'
+    )
   if _SAVE.value and not _SEARCH.value:
     raise ValueError('--save needs --search: it writes what was found')
   if several and (_SEARCH.value or _HTML.value or _BENCH.value):
@@ -96,6 +110,7 @@ def main() -> None:
 
   # The program is for chips that are not here; those that are stay free.
   jax.config.update('jax_platforms', 'cpu')
+  from launch import program
   from launch.plan import layouts, planning, search, topology
   from launch.plan import page as plan_page
   from launch.plan import table as plan_table
@@ -105,6 +120,8 @@ def main() -> None:
   config = _CONFIG.value.to_dict()
   try:
     check_flags()
+    if _BACKBONE.value:
+      config = program.of_readouts(config, _BACKBONE.value.to_dict())
     slices = [topology.parse(name) for name in _TOPOLOGY.value.split(',')]
     options = compiler_options(_OPTIONS.value)
     plan = functools.partial(

@@ -2,8 +2,9 @@
 
 The state and the gradients are counted as they are sharded; activations are
 those that the backward pass reads, found by tracing the objective's loss, as
-if they were split over `tensor` as well as over rows. Temporaries of one block
-and what is gathered for it are not counted: the compiler needs more.
+if they were split over `tensor` and `sequence` as well as over rows.
+Temporaries of one block and what is gathered for it are not counted: the
+compiler needs more.
 """
 
 import dataclasses
@@ -54,7 +55,7 @@ def of_program(
     saved: `saved_per_clip` of the program, if it is known.
   """
   accumulate = config['step']['accumulate']
-  mesh, (video,) = program.mesh, program.batch.values()
+  mesh, video = program.mesh, program.batch['video']
   rows = video.shape[0] / mesh_lib.num_data_shards(mesh) / accumulate
   parameters = on_chip(program.state.params)
   saved = saved_per_clip(program) if saved is None else saved
@@ -65,7 +66,7 @@ def of_program(
     # Of a micro-batch, and their sum.
     gradients=parameters * (1 if accumulate == 1 else 2),
     batch=on_chip(program.batch),
-    activations=rows * saved / mesh.shape['tensor'],
+    activations=rows * saved / mesh.shape['tensor'] / mesh.shape['sequence'],
   )
 
 
@@ -104,8 +105,10 @@ def saved_per_clip(program: Program) -> float:
     for key, value in program.batch.items()
   }
   batch['row'] = jax.ShapeDtypeStruct((_CLIPS,), jax.numpy.uint32)
+  axes = mesh_lib.AXES
   one = AbstractMesh(
-    (1,) * 3, mesh_lib.AXES, (AxisType.Auto,) * 3, abstract_device=_TPU
+    *((1,) * len(axes), axes, (AxisType.Auto,) * len(axes)),
+    abstract_device=_TPU,
   )
   with jax.sharding.use_abstract_mesh(one):
     jaxpr = jax.make_jaxpr(residuals)(program.state.params, batch).jaxpr
@@ -175,7 +178,7 @@ def remedies(
 
 def _candidates(config, topology) -> Iterator[tuple[dict, dict, Topology]]:
   """(change, the changed config, the changed topology), the mildest first."""
-  replica, fsdp, tensor = mesh_lib.shape_of(topology.chips, **config['mesh'])
+  replica, fsdp, tensor, _ = mesh_lib.shape_of(topology.chips, **config['mesh'])
   accumulate = config['step']['accumulate']
   clips = config['data']['batch_size']
   rows = clips // (replica * fsdp)

@@ -62,7 +62,8 @@ def candidates(
   """
   fitting, discarded = [], 0
   saved: dict[str, float] = {}
-  for layout in _layouts(topology):
+  sequence = mesh_lib.shape_of(topology.chips, **config['mesh'])[-1]
+  for layout in _layouts(topology.chips // sequence):
     changed = with_changes(config, layout)
     mesh = mesh_lib.make_abstract(topology.chips, **changed['mesh'])
     try:
@@ -96,11 +97,11 @@ def candidates(
   return sorted(fitting, key=lambda each: each.seconds), discarded
 
 
-def _layouts(topology) -> Iterator[dict[str, int]]:
-  powers = [2**i for i in range(topology.chips.bit_length())]
+def _layouts(chips: int) -> Iterator[dict[str, int]]:
+  powers = [2**i for i in range(chips.bit_length())]
   for replica, tensor in itertools.product(powers, powers):
-    if topology.chips % (replica * tensor) == 0 and tensor <= _MOST_TENSOR:
-      fsdp = topology.chips // replica // tensor
+    if chips % (replica * tensor) == 0 and tensor <= _MOST_TENSOR:
+      fsdp = chips // replica // tensor
       yield {'mesh.replica': replica, 'mesh.fsdp': fsdp, 'mesh.tensor': tensor}
 
 
@@ -156,7 +157,7 @@ def rough_seconds(
   if shape['replica'] > 1:
     sent += held / 2
   if shape['tensor'] > 1:
-    (video,) = program.batch.values()
+    video = program.batch['video']
     rows = video.shape[0] / mesh_lib.num_data_shards(program.mesh)
     sent += 12 * rows * block_inputs
   # Each micro-batch but the first adds its gradients to the sum.

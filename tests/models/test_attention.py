@@ -74,7 +74,7 @@ def test_unknown_implementation_lists_the_known():
   ('platform', 'tokens', 'expected'),
   [
     *(('cpu', 78, 'plain'), ('cpu', 862, 'per_head')),
-    *(('tpu', 78, 'plain'), ('tpu', 862, 'rows'), ('tpu', 6272, 'plain')),
+    *(('tpu', 78, 'plain'), ('tpu', 862, 'rows'), ('tpu', 6272, 'chunked')),
     *(('gpu', 78, 'plain'), ('gpu', 862, 'plain')),
   ],
 )

@@ -9,10 +9,13 @@ from train import mesh as mesh_lib
 
 def test_what_is_left_is_filled_in():
   assert dict(mesh_lib.make(fsdp=-1, tensor=2).shape) == {
-    **{'replica': 1, 'fsdp': 4, 'tensor': 2}
+    **{'replica': 1, 'fsdp': 4, 'tensor': 2, 'sequence': 1}
   }
+  assert mesh_lib.make(fsdp=-1, sequence=4).shape['fsdp'] == 2
   abstract = mesh_lib.make_abstract(512, replica=-1, fsdp=64)
-  assert dict(abstract.shape) == {'replica': 8, 'fsdp': 64, 'tensor': 1}
+  assert dict(abstract.shape) == {
+    **{'replica': 8, 'fsdp': 64, 'tensor': 1, 'sequence': 1}
+  }
 
 
 def test_a_mesh_of_another_number_of_devices_is_refused():
@@ -20,6 +23,13 @@ def test_a_mesh_of_another_number_of_devices_is_refused():
     mesh_lib.make(replica=3, fsdp=-1)
   with pytest.raises(ValueError, match='at most one is -1'):
     mesh_lib.make(replica=-1, fsdp=-1)
+
+
+def test_parts_of_a_clip_are_no_data_shards():
+  mesh = mesh_lib.make_abstract(16, fsdp=2, sequence=8)
+  mesh_lib.check_batch(mesh, batch_size=2, accumulate=1)
+  with pytest.raises(ValueError, match='the 2 data shards'):
+    mesh_lib.check_batch(mesh, batch_size=3, accumulate=1)
 
 
 @pytest.fixture

@@ -232,7 +232,9 @@ def test_the_command_is_quick_and_writes_what_it_says(tmp_path):
   assert cpu_seconds() - began < 5
   written = json.loads(path.read_text())
   assert f'{written["parameters"]:,}' in done.stdout
-  assert written['mesh'] == {'replica': 8, 'fsdp': 64, 'tensor': 1}
+  assert written['mesh'] == {
+    **{'replica': 8, 'fsdp': 64, 'tensor': 1, 'sequence': 1}
+  }
 
 
 def test_the_command_refuses_in_one_line():
