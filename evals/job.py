@@ -156,8 +156,10 @@ def backbone_params(
     example: of the clips.
     mesh: where they are put.
   """
+  # As many as a mesh can share out, since heads are traced as they would run.
+  clips = config['data']['batch_size']
   batch = {
-    key: jax.ShapeDtypeStruct((1, *value.shape), value.dtype)
+    key: jax.ShapeDtypeStruct((clips, *value.shape), value.dtype)
     for key, value in example.items()
   }
   init = functools.partial(objective.init, batch=batch)

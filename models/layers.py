@@ -188,20 +188,22 @@ class Block(nn.Module):
     mlp: hidden width of the MLP.
     dtype: of the arithmetic and the result.
     attention: see `models.attention.attend`.
+    tokens: the logical name of their axis, over which they may be split.
   """
 
   heads: int
   mlp: int
   dtype: str = 'float32'
   attention: str = 'auto'
+  tokens: str | None = None
 
   @nn.compact
   def __call__(self, x: Float[Array, 'b n d']) -> Float[Array, 'b n d']:
     """One layer of the backbone."""
     y = LayerNorm(self.dtype, name='attention_norm')(x)
     x = x + SelfAttention(
-      self.heads, self.dtype, self.attention, 'tokens', name='attention'
+      self.heads, self.dtype, self.attention, self.tokens, name='attention'
     )(y)
     x = checkpoint_name(x, 'projected')
     y = LayerNorm(self.dtype, name='mlp_norm')(x)
-    return x + MLP(self.mlp, self.dtype, tokens='tokens', name='mlp')(y)
+    return x + MLP(self.mlp, self.dtype, tokens=self.tokens, name='mlp')(y)

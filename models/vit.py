@@ -134,15 +134,18 @@ class Backbone:
 
   @property
   def _block(self) -> Block:
-    return Block(self.size.heads, self.size.mlp, self.dtype, self.attention)
+    return Block(
+      self.size.heads, self.size.mlp, self.dtype, self.attention, 'tokens'
+    )
 
   def init(self, rng: PRNGKeyArray) -> dict[str, Any]:
     """New parameters: {'encoder': ..., 'processor': {'layers': [l ...]}}."""
     embed_key, position_key, layers_key = jax.random.split(rng, 3)
     kernel = Affine((*self.patch, 3), (self.size.width,), lecun(4, 1))
+    block = self._block.clone(tokens=None)  # a single one cannot be split
     x = jnp.zeros((1, 1, self.size.width), self.dtype)
     keys = jax.random.split(layers_key, self.size.depth)
-    layers = jax.vmap(lambda key: self._block.init(key, x)['params'])(keys)
+    layers = jax.vmap(lambda key: block.init(key, x)['params'])(keys)
     return {
       'encoder': {
         'patch_embedding': kernel.init(embed_key)['params'],

@@ -4,7 +4,9 @@ import jax
 import numpy as np
 import pytest
 
+from configs import readout as readouts
 from launch import program as program_lib
+from launch.plan import memory, planning, topology
 from train import mesh as mesh_lib
 
 
@@ -47,3 +49,38 @@ def test_a_batch_that_cannot_be_shared_out_is_refused(tiny_config):
   mesh = mesh_lib.make_abstract(8, **config['mesh'])
   with pytest.raises(ValueError, match='batch_size=6 must be divisible by'):
     program_lib.make(config, mesh)
+
+
+def readout_of(tiny_config, **mesh):
+  """The config of a fine-tuning, on clips of eight frames."""
+  recipe = readouts.get_config('task=depth,data=world,finetune=0.1')
+  recipe.mesh.update(mesh)
+  recipe.data.batch_size = 4
+  backbone = tiny_config(**{'model.frames': 8, 'model.scan': True})
+  return program_lib.of_readouts(recipe.to_dict(), backbone)
+
+
+def test_readouts_of_a_recipe_that_nobody_trained(tiny_config):
+  config = readout_of(tiny_config, fsdp=2, sequence=4)
+  mesh = mesh_lib.make_abstract(8, **config['mesh'])
+  program = program_lib.make(config, mesh)
+  shapes = {key: (x.shape, x.dtype) for key, x in program.batch.items()}
+  assert shapes == {
+    'video': ((4, 8, 16, 24, 3), np.uint8),
+    'depth': ((4, 8, 16, 24, 1), np.float32),
+  }
+  assert set(program.state.params) == {'backbone', 'heads'}
+  held = memory.of_program(program, config)
+  whole = mesh_lib.make_abstract(2, fsdp=2)
+  other = memory.of_program(program_lib.make(config, whole), config)
+  assert held.activations == other.activations / 4
+  assert held.batch == other.batch  # every part has the whole clip
+
+
+@pytest.mark.slow
+def test_pods_pass_keys_round_and_collect_no_clip(tiny_config, tpu_compiler):
+  config = readout_of(tiny_config, fsdp=2, sequence=4)
+  plan = planning.plan(config, topology.parse('v5e:2x4'))
+  assert not [line for line in plan['warnings'] if 'rematerialization' in line]
+  sent = [each for each in plan['collectives'] if each['axes'] == 'sequence']
+  assert 'collective-permute' in {each['kind'] for each in sent}

@@ -11,6 +11,7 @@ from models import moog, pixels
 from models.objective import row_keys
 from models.positions import waves
 from tests.models import moog_reference as reference
+from train import mesh as mesh_lib
 
 
 def make(**changes):
@@ -508,3 +509,13 @@ def test_waves_are_spread_over_the_frame_as_evenly_as_may_be():
   np.testing.assert_allclose(
     table.reshape(1, 2, 4, 12), waves((1, 2, 4), (1.0, i / 2, j / 4), 12)
   )
+
+
+def test_a_mesh_does_not_split_frames_that_follow_one_another(batch):
+  objective = make()
+  params = jax.eval_shape(objective.init, jax.random.key(0), batch)
+  with (
+    mesh_lib.use(mesh_lib.make(fsdp=4, sequence=2)),
+    pytest.raises(ValueError, match='MooG sees one frame after another'),
+  ):
+    jax.eval_shape(objective.features, params, batch['video'])

@@ -6,6 +6,7 @@ import pytest
 
 from models import mae, patches, sizes, vit
 from models.layers import Block
+from train import mesh as mesh_lib
 
 
 def assert_same(one, other, atol=2e-5):
@@ -123,3 +124,17 @@ def test_clips_of_another_shape_are_refused(small, params, batch):
     small().features(params, batch['video'][:, :2])
   with pytest.raises(ValueError, match="remat='all' does not exist"):
     small(remat='all')
+
+
+def test_a_mesh_splits_whole_clips_into_whole_time_steps(small, params, batch):
+  objective = small()
+  with (
+    mesh_lib.use(mesh_lib.make(fsdp=2, sequence=4)),
+    pytest.raises(ValueError, match='sequence=4 must divide the 2 time steps'),
+  ):
+    jax.eval_shape(objective.features, params, batch['video'])
+  with (
+    mesh_lib.use(mesh_lib.make(fsdp=4, sequence=2)),
+    pytest.raises(ValueError, match='on 6 tokens here, of clips of 24'),
+  ):
+    jax.eval_shape(objective.loss, params, batch, jax.random.key(0))
