@@ -12,9 +12,6 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import AbstractMesh, Mesh
 
-from data import pipeline
-from evals import job
-from evals.resolve import completed
 from models import objective as objective_lib
 from models.objective import Objective
 from train import chips, optim
@@ -88,6 +85,8 @@ def make(config: Mapping[str, Any], mesh: Mesh | AbstractMesh) -> Program:
   freeze = options.pop('freeze')
   mesh_lib.check_batch(mesh, batch_size=clips, accumulate=options['accumulate'])
   if 'tasks' in config:
+    from evals import job  # Orbax comes with it, and takes a while to import
+
     objective = job.make_objective(config)
     rows = _labelled(json.dumps(config['data'], sort_keys=True))
   else:
@@ -141,6 +140,8 @@ def of_readouts(
   Raises:
     ValueError: they do not fit together.
   """
+  from evals.resolve import completed
+
   # Of its data nothing is taken: clips are of the model's shape.
   pretraining = {'model': backbone['model'], 'data': {'sources': {}}}
   untrained = {'run': '', 'step': None, 'random_init': True}
@@ -150,6 +151,8 @@ def of_readouts(
 @functools.cache
 def _labelled(data: str) -> dict[str, jax.ShapeDtypeStruct]:
   """Shapes of a clip and its labels, of a data section as JSON; reads one."""
+  from data import pipeline
+
   example = pipeline.make(split='train', **json.loads(data)).example()
   return {
     key: jax.ShapeDtypeStruct(value.shape, value.dtype)

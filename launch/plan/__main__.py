@@ -10,8 +10,8 @@ long it would take. --backbone does the same for readouts:
   python -m launch.plan --config=configs/readout.py:task=depth,recipe=paper \\
     --backbone=configs/mae.py:size=G --topology=v5p:4x4x4
 
-Without libtpu, or with --shapes_only, it says what shapes
-alone tell. docs/pods.md explains the estimates.
+Without libtpu, or with --shapes_only, it says what shapes alone tell.
+docs/pods.md explains the estimates.
 """
 
 import functools
