@@ -124,21 +124,23 @@ def _run_forward(axis, blockwise, query, key, value):
 
 
 def _run_backward(axis, blockwise, query, key, value, *others):
-  # Sums of as many terms as there are chips are kept in float32.
-  sums = [
-    x.astype(jnp.float32)
-    for x in blockwise.backward(query, key, value, *others)
-  ]
+  held, sums = (key, value), None
   for _ in range(1, jax.lax.axis_size(axis)):
-    key, value, *sums[1:] = _passed_on((key, value, *sums[1:]), axis)
-    more = blockwise.backward(query, key, value, *others)
-    sums = [total + x for total, x in zip(sums, more)]
-  to_query, to_key, to_value = sums
-  to_key, to_value = _passed_on((to_key, to_value), axis)
+    held = _passed_on(held, axis)
+    more = blockwise.backward(query, *held, *others)
+    # Sums of as many terms as there are chips are kept in float32.
+    sums = _added(sums and [sums[0], *_passed_on(sums[1:], axis)], more)
+  # A chip's own keys come last: meanwhile what others have for them arrives.
+  sums = [sums[0], *_passed_on(sums[1:], axis)]
+  sums = _added(sums, blockwise.backward(query, key, value, *others))
   return tuple(
-    total.astype(x.dtype)
-    for total, x in zip((to_query, to_key, to_value), (query, key, value))
+    total.astype(x.dtype) for total, x in zip(sums, (query, key, value))
   )
+
+
+def _added(sums, more):
+  more = [x.astype(jnp.float32) for x in more]
+  return more if sums is None else [a + b for a, b in zip(sums, more)]
 
 
 def _passed_on(arrays, axis):
