@@ -170,7 +170,7 @@ def remedies(
       gradients=memory.gradients * scale,
     )
     if memory.total <= topology.chip.hbm_gib * GIB:
-      found[tuple(change)] = Change(_text(change), memory)
+      found[tuple(change)] = Change(_text(change, config), memory)
       if len(found) == count:
         break
   return list(found.values())
@@ -219,8 +219,12 @@ def _candidates(config, topology) -> Iterator[tuple[dict, dict, Topology]]:
     yield {'topology': larger.name}, {**config, 'mesh': mesh}, larger
 
 
-def _text(change: Mapping[str, Any]) -> str:
+def _text(change: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+  # Readouts have their model from another recipe.
+  flags = {'model': 'backbone' if 'tasks' in config else 'config'}
   return ' '.join(
-    f'--config.{key}={value}' if '.' in key else f'--{key}={value}'
+    f'--{flags.get(key.split(".")[0], "config")}.{key}={value}'
+    if '.' in key
+    else f'--{key}={value}'
     for key, value in change.items()
   )

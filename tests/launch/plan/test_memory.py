@@ -94,3 +94,10 @@ def test_changes_that_would_fit(tiny_config):
   assert found[0].what == '--config.step.accumulate=2'
   expected = held.activations / 2
   assert found[0].memory.activations == pytest.approx(expected)
+
+
+def test_changes_of_readouts_name_the_flag_of_their_backbone():
+  change = {'model.remat': 'full', 'mesh.fsdp': 4}
+  text = '--backbone.model.remat=full --config.mesh.fsdp=4'
+  assert memory._text(change, {'tasks': {}}) == text
+  assert memory._text(change, {}) == text.replace('backbone', 'config')
