@@ -7,10 +7,10 @@ by the logarithms of the sums, which gives the softmax over all keys. In the
 backward pass the gradients of keys and values travel with them, and arrive
 where they belong.
 
-Collecting all keys instead (Llama 3, arXiv 2407.21783) sends as many bytes.
-But in a ring a chip holds the keys of two blocks, not of the whole clip; a
-block is passed on while the one before is attended to; and a block is short
-enough for the kernel of TPUs where the whole clip is not.
+Llama 3 collects all keys instead (arXiv 2407.21783). In a ring a chip holds
+the keys of two blocks, not of the whole clip, and a block is passed on while
+the one before is attended to; blocks are short enough for the kernel of TPUs
+where the clip is not. docs/pods.md has both, compiled: they are near.
 
 The ring is unrolled: a program grows with its length.
 """
@@ -124,23 +124,21 @@ def _run_forward(axis, blockwise, query, key, value):
 
 
 def _run_backward(axis, blockwise, query, key, value, *others):
-  held, sums = (key, value), None
+  # Sums of as many terms as there are chips are kept in float32.
+  sums = [
+    x.astype(jnp.float32)
+    for x in blockwise.backward(query, key, value, *others)
+  ]
   for _ in range(1, jax.lax.axis_size(axis)):
-    held = _passed_on(held, axis)
-    more = blockwise.backward(query, *held, *others)
-    # Sums of as many terms as there are chips are kept in float32.
-    sums = _added(sums and [sums[0], *_passed_on(sums[1:], axis)], more)
-  # A chip's own keys come last: meanwhile what others have for them arrives.
-  sums = [sums[0], *_passed_on(sums[1:], axis)]
-  sums = _added(sums, blockwise.backward(query, key, value, *others))
+    key, value, *sums[1:] = _passed_on((key, value, *sums[1:]), axis)
+    more = blockwise.backward(query, key, value, *others)
+    sums = [total + x for total, x in zip(sums, more)]
+  to_query, to_key, to_value = sums
+  to_key, to_value = _passed_on((to_key, to_value), axis)
   return tuple(
-    total.astype(x.dtype) for total, x in zip(sums, (query, key, value))
+    total.astype(x.dtype)
+    for total, x in zip((to_query, to_key, to_value), (query, key, value))
   )
-
-
-def _added(sums, more):
-  more = [x.astype(jnp.float32) for x in more]
-  return more if sums is None else [a + b for a, b in zip(sums, more)]
 
 
 def _passed_on(arrays, axis):
