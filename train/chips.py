@@ -44,6 +44,7 @@ class Chip:
     hbm_gib: memory that a program may use.
     hbm_gb_per_s: bandwidth of the memory, 1e9 bytes/s.
     ici_gb_per_s: bandwidth of one link between chips in one direction.
+    dcn_gb_per_s: a chip's share of its host's network, to other slices.
     ghz: clock that the compiler's cycles are of.
     matrix_unit: rows and columns that it multiplies at once.
     torus_axes: dimensions of the network between chips.
@@ -58,6 +59,7 @@ class Chip:
   hbm_gib: float = 0.0
   hbm_gb_per_s: float = 0.0
   ici_gb_per_s: float = 0.0
+  dcn_gb_per_s: float = 0.0
   ghz: float = 0.0
   matrix_unit: int = 128
   torus_axes: int = 0
@@ -91,6 +93,7 @@ CHIPS = {
     hbm_gib=15.75,
     hbm_gb_per_s=819.0,
     ici_gb_per_s=45.0,
+    dcn_gb_per_s=3.125,  # 6.4 Tbit/s of 256 chips
     ghz=1.5,
     torus_axes=2,
     wraps_at=16,
@@ -103,6 +106,7 @@ CHIPS = {
     hbm_gib=95.73,
     hbm_gb_per_s=2765.0,
     ici_gb_per_s=90.0,
+    dcn_gb_per_s=6.25,  # 50 Gbit/s
     ghz=1.75,
     torus_axes=3,
     wraps_at=4,
@@ -117,6 +121,7 @@ CHIPS = {
     hbm_gib=31.24,
     hbm_gb_per_s=1640.0,
     ici_gb_per_s=90.0,
+    dcn_gb_per_s=12.5,  # 25.6 Tbit/s of 256 chips
     ghz=1.75,
     matrix_unit=256,
     torus_axes=2,

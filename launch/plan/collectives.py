@@ -13,6 +13,15 @@ KINDS = (
   *('all-gather', 'all-reduce', 'reduce-scatter', 'all-to-all'),
   *('collective-permute', 'ragged-all-to-all', 'collective-broadcast'),
 )
+DCN = 'DCN'
+# Between slices: what libtpu calls it, and we.
+_ACROSS = {
+  'ALL_REDUCE': 'all-reduce',
+  'REDUCE_SCATTER': 'reduce-scatter',
+  'ALL_GATHER': 'all-gather',
+  'ALL_TO_ALL': 'all-to-all',
+  'ONE_TO_ONE': 'collective-permute',
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +30,8 @@ class Collective:
 
   Attributes:
     kind: one of KINDS.
-    axes: of the mesh, over which it goes: 'fsdp' or 'replica+fsdp'.
+    axes: of the mesh, over which it goes: 'fsdp' or 'replica+fsdp'; 'DCN',
+      between slices.
     group: chips of a group.
     payload: bytes of the whole array: gathered, reduced, or sent.
     shape: of that array, as text.
@@ -47,6 +57,8 @@ class Collective:
 
   def seconds(self, chip: Chip) -> float:
     """Time on links that nothing else uses."""
+    if self.axes == DCN:
+      return self.traffic / (chip.dcn_gb_per_s * 1e9)
     return self.traffic / (chip.ici_gb_per_s * 1e9 * self.links)
 
 
@@ -73,6 +85,8 @@ class Reader:
     inner = self.core(instruction)
     if inner is None:
       return None
+    if inner.opcode == 'send':
+      return self._across(inner)
     kind = inner.opcode.removesuffix('-start')
     arrays = inner.arrays
     (calls,) = instruction.called.get('calls', ('',))
@@ -103,12 +117,35 @@ class Reader:
     """The collective in an instruction: itself, or in what it calls."""
     if instruction.opcode.removesuffix('-start') in KINDS:
       return instruction
+    if instruction.opcode == 'send' and instruction.rendezvous:
+      return instruction
     if instruction.opcode not in ('fusion', 'async-start'):
       return None
     for inner in self.program.inside(instruction):
       if inner.opcode.removesuffix('-start') in KINDS:
         return inner
     return None
+
+  def _across(self, send) -> Collective:
+    """What hosts do for the chips of several slices; each sends its part."""
+    (name,) = re.findall(r'_xla_megascale_transfer_type="(\w+)"', send.rest)
+    if name not in _ACROSS:
+      raise ValueError(
+        f'transfer between slices of unknown type {name!r}: expected one of '
+        f'{", ".join(_ACROSS)}; add it to launch/plan/collectives.py'
+      )
+    kind, sent = _ACROSS[name], send.arrays[0]
+    slices = len({each.slice_index for each in self.mesh.devices.flat})
+    parts = slices if kind == 'all-gather' else 1
+    return Collective(
+      kind=kind,
+      axes=DCN,
+      group=slices,
+      payload=parts * sent.bytes,
+      shape=f'{sent.dtype}[{",".join(map(str, sent.shape))}]',
+      links=1,
+      source=send.source,
+    )
 
   def _group(self, instruction) -> np.ndarray:
     """Numbers of the devices of its first group."""

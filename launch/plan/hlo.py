@@ -100,6 +100,16 @@ class Instruction:
     return match[1] if match else self.name
 
   @property
+  def rendezvous(self) -> str:
+    """What a send to other slices shares with what receives; '' of others."""
+    match = re.search(
+      r'_xla_host_transfer_handler_name="xla_megascale_runtime".*'
+      r'_xla_host_transfer_rendezvous="([^"]*)"',
+      self.rest,
+    )
+    return match[1] if match else ''
+
+  @property
   def source(self) -> str:
     """Where in the model it comes from."""
     match = re.search(r'op_name="([^"]*)"', self.rest)

@@ -21,6 +21,8 @@ def assert_same(one, other, atol=2e-5):
     {'remat': 'full'},
     {'remat': 'named'},
     {'remat': 'dots'},
+    {'remat': 'offload'},
+    {'remat': 'offload', 'scan': False},
     {'attention': 'per_head'},
     {'attention': 'chunked'},
   ],
