@@ -12,7 +12,9 @@ from collections.abc import Iterator, Sequence
 
 import jax
 import numpy as np
+from jax.sharding import AbstractMesh
 
+from train import mesh as mesh_lib
 from train.chips import CHIPS, Chip
 
 
@@ -55,6 +57,25 @@ class Topology:
     """Machines that feed the chips."""
     chips = math.prod(self.shape)
     return self.slices * max(1, chips // self.chip.chips_per_host)
+
+  def abstract_mesh(self, **sizes: int) -> AbstractMesh:
+    """A mesh over as many devices, for shapes only.
+
+    Args:
+      **sizes: of its axes, see `train.mesh.make`.
+
+    Raises:
+      ValueError: no mesh of these devices.
+    """
+    mesh = mesh_lib.make_abstract(self.chips, **sizes)
+    replica = mesh.shape['replica']
+    if replica % self.slices:
+      raise ValueError(
+        f'config.mesh.replica={replica} must be a multiple of the '
+        f'{self.slices} slices of {self.name}: between them only gradients '
+        'are sent'
+      )
+    return mesh
 
   def devices(self) -> Sequence[jax.Device]:
     """JAX's devices, to compile for; they hold no data.

@@ -22,6 +22,10 @@ def test_several_slices():
   assert (found.chips, found.hosts) == (192, 48)
   assert topology.parse('1xv5e:8x8') == topology.parse('v5e:8x8')
   assert topology.parse('3xv5e:1x1').hosts == 3
+  mesh = found.abstract_mesh(replica=6)
+  assert dict(mesh.shape) == {'replica': 6, 'fsdp': 32, 'tensor': 1}
+  with pytest.raises(ValueError, match='replica=4 must be a multiple of the 3'):
+    found.abstract_mesh(replica=4)
 
 
 @pytest.mark.parametrize(
