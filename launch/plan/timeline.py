@@ -14,14 +14,15 @@ their CostEstimate.
 Collectives run one after the other on a line of time of their own, and compute
 waits where it needs their result; what it waits is exposed. An axis of the
 network counts once for each direction that the group can receive from. What
-goes between slices has another such line, of the hosts' network.
+goes between slices has another such line, of the hosts' network, and what goes
+to a host, and what comes from it, one each.
 """
 
 import dataclasses
 from collections import Counter
 
 from launch.plan import hlo, kernels, traffic
-from launch.plan.collectives import DCN, Collective, Reader
+from launch.plan.collectives import Collective, Reader
 
 HBM_SHARE = 0.85  # of the bandwidth, what elementwise programs reach
 _FREE = {
@@ -160,9 +161,8 @@ class _Walk:
     what = self.reader.read(holder)
     use = Use(what, times, seconds=times * what.seconds(self.chip))
     self.found.uses.append(use)
-    network = DCN if what.axes == DCN else 'ICI'
-    ends = max(self.busy[network], self.now) + what.seconds(self.chip)
-    self.busy[network] = ends
+    ends = max(self.busy[what.network], self.now) + what.seconds(self.chip)
+    self.busy[what.network] = ends
     if instruction.rendezvous:
       self.pending[instruction.rendezvous] = use, ends, self.now
     elif instruction.opcode.endswith(('-start', '-update')):

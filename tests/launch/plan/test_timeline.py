@@ -231,3 +231,36 @@ def test_what_goes_between_slices_is_on_a_network_of_its_own(torus):
     found = estimate(torus, '\n'.join(more), slices=2, model=model)
     assert found.seconds == pytest.approx(2 * ACROSS_SEC)
     assert found.matmul + found.other == pytest.approx(500 / GHZ)
+
+
+def test_copies_to_the_host_and_back_each_have_a_line(torus):
+  called = """
+%write (s: bf16[8,64,32], u: bf16[1,64,32]) -> bf16[8,64,32] {
+  %s = bf16[8,64,32]{2,1,0:S(5)} parameter(0)
+  %u = bf16[1,64,32]{2,1,0} parameter(1)
+  ROOT %put = bf16[8,64,32]{2,1,0:S(5)} dynamic-update-slice(%s, %u)
+}
+
+%read (s.1: bf16[8,64,32]) -> bf16[1,64,32] {
+  %s.1 = bf16[8,64,32]{2,1,0:S(5)} parameter(0)
+  ROOT %cut = bf16[1,64,32]{2,1,0} dynamic-slice(%s.1)
+}
+"""
+  stack = 'bf16[8,64,32]{2,1,0:S(5)}'
+  row = 'bf16[1,64,32]{2,1,0}'
+  lines = [
+    f'  %w.1 = (({stack}, {row}, s32[]), {stack}, u32[]) '
+    'async-start(%stack, %x), calls=%write',
+    f'  %r = (({stack}, s32[]), {row}, u32[]) async-start(%stack), calls=%read',
+    product(100),
+    f'  %w.2 = {stack} async-done(%w.1)',
+    f'  %got = {row} async-done(%r)',
+    '  %back = (bf16[64,32]{1,0}, bf16[64,32]{1,0:S(5)}, u32[]) copy-start(%x)',
+    '  %whole = bf16[64,32]{1,0} copy-done(%back)',
+  ]
+  found = estimate(torus, '\n'.join(lines), called=called)
+  kinds = [use.what.kind for use in found.uses]
+  assert kinds == ['to host', 'from host', 'from host']
+  # Of the stack a row moves; both ways at once, at 16 GB/s.
+  once = 64 * 32 * 2 / 16e9
+  assert found.exposed == pytest.approx(once - 100 / GHZ + once)

@@ -66,6 +66,7 @@ def test_a_tpus_row_is_complete():
   for name, chip in chips.CHIPS.items():
     numbers = [
       *(chip.hbm_gib, chip.hbm_gb_per_s, chip.ici_gb_per_s, chip.ghz),
+      chip.pcie_gb_per_s,
       *(chip.torus_axes, chip.wraps_at, chip.chips_per_host),
     ]
     assert all(numbers) == name.startswith('v'), name
