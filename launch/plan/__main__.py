@@ -29,6 +29,12 @@ _TOPOLOGY = flags.DEFINE_string(
   'slices, with replicas across them. Several, with commas, are compared in a '
   'table.',
 )
+_SAME_PER_CHIP = flags.DEFINE_bool(
+  'same_per_chip',
+  False,
+  'The recipe is for the first of several topologies; the others have as many '
+  'clips and shards a chip, in more replicas.',
+)
 _SHAPES_ONLY = flags.DEFINE_bool(
   'shapes_only', False, 'Compile nothing: seconds in place of minutes.'
 )
@@ -95,6 +101,10 @@ def check_flags() -> None:
       f'--executable={_EXECUTABLE.value} is of one --topology and one layout, '
       'and needs the compiler: leave out --search and --shapes_only'
     )
+  if _SAME_PER_CHIP.value and not several:
+    raise ValueError(
+      f'--same_per_chip compares several topologies, got {_TOPOLOGY.value}'
+    )
   if several and (_SEARCH.value or _HTML.value or _BENCH.value):
     raise ValueError(
       '--search, --html and --bench are of one --topology, got '
@@ -127,7 +137,13 @@ def main() -> None:
       executable=_EXECUTABLE.value,
     )
     if len(slices) > 1:
-      rows = plan_table.rows(config, slices, plan, say=output.say)
+      rows = plan_table.rows(
+        config,
+        slices,
+        plan,
+        say=output.say,
+        same_per_chip=_SAME_PER_CHIP.value,
+      )
       output.say(plan_table.text(rows))
       if _JSON.value:
         output.replace(_JSON.value, json.dumps(rows, indent=2) + '\n')
