@@ -169,6 +169,7 @@ def training(
       'resize': False,
     },
     'init_parts': {},
+    'compile': {'keep': False},
     'checkpoint': {
       'every': every,
       'keep': 3,

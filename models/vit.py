@@ -28,10 +28,17 @@ from models.sizes import Size
 
 DTYPES = ('float32', 'bfloat16')
 SAVED = jax.checkpoint_policies
+# What a block's products make, as models/layers.py and attention.py name it.
+NAMED = ('qkv', 'attended', 'projected', 'hidden')
 REMAT = {
   'none': None,  # keep everything the backward pass reads
-  'named': SAVED.save_only_these_names(
-    *('qkv', 'attended', 'projected', 'hidden')
+  'named': SAVED.save_only_these_names(*NAMED),
+  # The same, kept in the host's memory from the forward to the backward pass.
+  'offload': SAVED.save_and_offload_only_these_names(
+    names_which_can_be_saved=[],
+    names_which_can_be_offloaded=list(NAMED),
+    offload_src='device',
+    offload_dst='pinned_host',
   ),
   'dots': SAVED.dots_with_no_batch_dims_saveable,
   'full': SAVED.nothing_saveable,  # keep the inputs of blocks only

@@ -2,7 +2,9 @@
 
 Peaks as the makers publish them (cloud.google.com/tpu/docs, nvidia.com data
 sheets); what a program may use of the memory as the TPU compiler says it when
-one does not fit; clocks as in docs/pods.md. A new generation is one row.
+one does not fit; clocks as in docs/pods.md. jax-ml.github.io/scaling-book/tpus
+gives the line to the host of v4 and v6e; v5e and v5p are taken to be as v4.
+A new generation is one row.
 """
 
 import dataclasses
@@ -44,6 +46,8 @@ class Chip:
     hbm_gib: memory that a program may use.
     hbm_gb_per_s: bandwidth of the memory, 1e9 bytes/s.
     ici_gb_per_s: bandwidth of one link between chips in one direction.
+    dcn_gb_per_s: a chip's share of its host's network, to other slices.
+    pcie_gb_per_s: to its host's memory, in one direction.
     ghz: clock that the compiler's cycles are of.
     matrix_unit: rows and columns that it multiplies at once.
     torus_axes: dimensions of the network between chips.
@@ -58,6 +62,8 @@ class Chip:
   hbm_gib: float = 0.0
   hbm_gb_per_s: float = 0.0
   ici_gb_per_s: float = 0.0
+  dcn_gb_per_s: float = 0.0
+  pcie_gb_per_s: float = 0.0
   ghz: float = 0.0
   matrix_unit: int = 128
   torus_axes: int = 0
@@ -76,6 +82,7 @@ CHIPS = {
     hbm_gib=30.75,
     hbm_gb_per_s=1228.0,
     ici_gb_per_s=45.0,
+    pcie_gb_per_s=16.0,
     ghz=1.05,
     torus_axes=3,
     wraps_at=4,
@@ -91,6 +98,8 @@ CHIPS = {
     hbm_gib=15.75,
     hbm_gb_per_s=819.0,
     ici_gb_per_s=45.0,
+    dcn_gb_per_s=3.125,  # 6.4 Tbit/s of 256 chips
+    pcie_gb_per_s=16.0,
     ghz=1.5,
     torus_axes=2,
     wraps_at=16,
@@ -103,6 +112,8 @@ CHIPS = {
     hbm_gib=95.73,
     hbm_gb_per_s=2765.0,
     ici_gb_per_s=90.0,
+    dcn_gb_per_s=6.25,  # 50 Gbit/s
+    pcie_gb_per_s=16.0,
     ghz=1.75,
     torus_axes=3,
     wraps_at=4,
@@ -117,6 +128,8 @@ CHIPS = {
     hbm_gib=31.24,
     hbm_gb_per_s=1640.0,
     ici_gb_per_s=90.0,
+    dcn_gb_per_s=12.5,  # 25.6 Tbit/s of 256 chips
+    pcie_gb_per_s=32.0,
     ghz=1.75,
     matrix_unit=256,
     torus_axes=2,

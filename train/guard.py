@@ -17,7 +17,7 @@ from train.output import replace, say
 # Config keys that may change between the starts of one run: they decide where,
 # how it is watched and what it survives, not what it computes.
 NEUTRAL = (
-  *('checkpoint', 'eval', 'log', 'mesh'),
+  *('checkpoint', 'compile', 'eval', 'log', 'mesh'),
   *('data.workers', 'data.max_bad'),
 )
 # {folder: open lock} of what this process claimed last.

@@ -15,7 +15,7 @@ import jax
 
 from data import pipeline
 from models.objective import Objective
-from train import chips, environment, guard, metrics, optim
+from train import chips, environment, executable, guard, metrics, optim
 from train import mesh as mesh_lib
 from train import start as start_lib
 from train import step as step_lib
@@ -40,9 +40,9 @@ def run(
 
   Args:
     config: plain values: `seed`, `steps`, and the sections `mesh`, `data`,
-      `optim`, `step`, `init_from`, `checkpoint`, `log` and `eval`, each the
-      keyword arguments of the function that it is passed to; `init_parts` has
-      sections like `init_from` by name.
+      `optim`, `step`, `init_from`, `compile`, `checkpoint`, `log` and `eval`,
+      each the keyword arguments of the function that it is passed to;
+      `init_parts` has sections like `init_from` by name.
     objective: what is trained.
     workdir: the run's folder.
     profile_steps: first and last step of a trace in WORKDIR/profile.
@@ -135,8 +135,12 @@ def _run(config, objective, workdir, mesh, profile_steps, clock):
       train_step = jax.jit(
         train_step, donate_argnums=0, out_shardings=(places, None)
       )
-      train_step = train_step.lower(state, batch_shapes).compile(
-        compiler_options=chips.compiler_options(jax.devices()[0])
+      train_step = executable.compile_step(
+        train_step.lower(state, batch_shapes),
+        mesh,
+        workdir,
+        options=chips.compiler_options(jax.devices()[0]),
+        **config['compile'],
       )
 
     progress = Progress(

@@ -12,11 +12,11 @@ def say(*parts: str) -> None:
     print('  '.join(part for part in parts if part), flush=True)
 
 
-def replace(path: str, text: str) -> None:
+def replace(path: str, content: str | bytes) -> None:
   """Writes a file whole or not at all, over what was there."""
   temporary = f'{path}.{os.getpid()}'
-  with open(temporary, 'w') as file:
-    file.write(text)
+  with open(temporary, 'wb' if isinstance(content, bytes) else 'w') as file:
+    file.write(content)
   os.replace(temporary, path)
 
 

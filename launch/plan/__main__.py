@@ -33,8 +33,15 @@ _BACKBONE = config_flags.DEFINE_config_file(
 _TOPOLOGY = flags.DEFINE_string(
   'topology',
   None,
-  'Slice of a pod: v4:4x4x4, v5e:8x8, v5p:8x8x8, v6e:16x16; several, with '
-  'commas, are compared in a table.',
+  'Slice of a pod: v4:4x4x4, v5e:8x8, v5p:8x8x8, v6e:16x16; 2xv5e:8x8 are two '
+  'slices, with replicas across them. Several, with commas, are compared in a '
+  'table.',
+)
+_SAME_PER_CHIP = flags.DEFINE_bool(
+  'same_per_chip',
+  False,
+  'The recipe is for the first of several topologies; the others have as many '
+  'clips and shards a chip, in more replicas.',
 )
 _SHAPES_ONLY = flags.DEFINE_bool(
   'shapes_only', False, 'Compile nothing: seconds in place of minutes.'
@@ -59,6 +66,12 @@ _SAVE = flags.DEFINE_bool(
   False,
   'Write the best of --search to configs/layouts.json, from which '
   'configs/mae.py:topology=... takes it.',
+)
+_EXECUTABLE = flags.DEFINE_string(
+  'executable',
+  '',
+  'Also keep the compiled step in this folder of a run, which loads it with '
+  '--config.compile.keep.',
 )
 _OPTIONS = flags.DEFINE_list(
   'compiler_options', [], 'NAME=VALUE,... over those of train/chips.py.'
@@ -97,6 +110,15 @@ def check_flags() -> None:
     )
   if _SAVE.value and not _SEARCH.value:
     raise ValueError('--save needs --search: it writes what was found')
+  if _EXECUTABLE.value and (several or _SEARCH.value or _SHAPES_ONLY.value):
+    raise ValueError(
+      f'--executable={_EXECUTABLE.value} is of one --topology and one layout, '
+      'and needs the compiler: leave out --search and --shapes_only'
+    )
+  if _SAME_PER_CHIP.value and not several:
+    raise ValueError(
+      f'--same_per_chip compares several topologies, got {_TOPOLOGY.value}'
+    )
   if several and (_SEARCH.value or _HTML.value or _BENCH.value):
     raise ValueError(
       '--search, --html and --bench are of one --topology, got '
@@ -129,9 +151,16 @@ def main() -> None:
       shapes_only=_SHAPES_ONLY.value,
       assumed_mfu=_ASSUMED_MFU.value,
       options=options,
+      executable=_EXECUTABLE.value,
     )
     if len(slices) > 1:
-      rows = plan_table.rows(config, slices, plan, say=output.say)
+      rows = plan_table.rows(
+        config,
+        slices,
+        plan,
+        say=output.say,
+        same_per_chip=_SAME_PER_CHIP.value,
+      )
       output.say(plan_table.text(rows))
       if _JSON.value:
         output.replace(_JSON.value, json.dumps(rows, indent=2) + '\n')

@@ -1,4 +1,4 @@
-"""Communication between chips, as an optimised program does it."""
+"""Communication of chips, as an optimised program does it."""
 
 import dataclasses
 import re
@@ -13,15 +13,27 @@ KINDS = (
   *('all-gather', 'all-reduce', 'reduce-scatter', 'all-to-all'),
   *('collective-permute', 'ragged-all-to-all', 'collective-broadcast'),
 )
+TO_HOST, FROM_HOST = 'to host', 'from host'
+DCN = 'DCN'
+_COPIES = ('copy-start', 'async-start')
+# Between slices: what libtpu calls it, and we.
+_ACROSS = {
+  'ALL_REDUCE': 'all-reduce',
+  'REDUCE_SCATTER': 'reduce-scatter',
+  'ALL_GATHER': 'all-gather',
+  'ALL_TO_ALL': 'all-to-all',
+  'ONE_TO_ONE': 'collective-permute',
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Collective:
-  """One collective instruction.
+  """One collective instruction, or a copy between a chip and its host.
 
   Attributes:
-    kind: one of KINDS.
-    axes: of the mesh, over which it goes: 'fsdp' or 'replica+fsdp'.
+    kind: one of KINDS, TO_HOST or FROM_HOST.
+    axes: of the mesh, over which it goes: 'fsdp' or 'replica+fsdp'; 'DCN',
+      between slices; '' of a copy.
     group: chips of a group.
     payload: bytes of the whole array: gathered, reduced, or sent.
     shape: of that array, as text.
@@ -41,13 +53,24 @@ class Collective:
   def traffic(self) -> float:
     """Bytes that a chip receives, at least, by the algorithm on a ring."""
     share = (self.group - 1) / self.group
-    if self.kind == 'collective-permute':
+    if self.kind in ('collective-permute', TO_HOST, FROM_HOST):
       return self.payload
     return self.payload * share * (2 if self.kind == 'all-reduce' else 1)
 
   def seconds(self, chip: Chip) -> float:
     """Time on links that nothing else uses."""
-    return self.traffic / (chip.ici_gb_per_s * 1e9 * self.links)
+    gb_per_s = {
+      'ICI': chip.ici_gb_per_s * self.links,
+      DCN: chip.dcn_gb_per_s,
+    }.get(self.network, chip.pcie_gb_per_s)
+    return self.traffic / (gb_per_s * 1e9)
+
+  @property
+  def network(self) -> str:
+    """What it takes its turn on: a host's line is one in each direction."""
+    if self.kind in (TO_HOST, FROM_HOST):
+      return self.kind
+    return DCN if self.axes == DCN else 'ICI'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +96,10 @@ class Reader:
     inner = self.core(instruction)
     if inner is None:
       return None
+    if inner.opcode == 'send':
+      return self._across(inner)
+    if inner.opcode in _COPIES:
+      return _copy(inner)
     kind = inner.opcode.removesuffix('-start')
     arrays = inner.arrays
     (calls,) = instruction.called.get('calls', ('',))
@@ -103,12 +130,39 @@ class Reader:
     """The collective in an instruction: itself, or in what it calls."""
     if instruction.opcode.removesuffix('-start') in KINDS:
       return instruction
+    if instruction.opcode == 'send' and instruction.rendezvous:
+      return instruction
+    if instruction.opcode in _COPIES and any(
+      array.on_host for array in instruction.arrays
+    ):
+      return instruction
     if instruction.opcode not in ('fusion', 'async-start'):
       return None
     for inner in self.program.inside(instruction):
       if inner.opcode.removesuffix('-start') in KINDS:
         return inner
     return None
+
+  def _across(self, send) -> Collective:
+    """What hosts do for the chips of several slices; each sends its part."""
+    (name,) = re.findall(r'_xla_megascale_transfer_type="(\w+)"', send.rest)
+    if name not in _ACROSS:
+      raise ValueError(
+        f'transfer between slices of unknown type {name!r}: expected one of '
+        f'{", ".join(_ACROSS)}; add it to launch/plan/collectives.py'
+      )
+    kind, sent = _ACROSS[name], send.arrays[0]
+    slices = len({each.slice_index for each in self.mesh.devices.flat})
+    parts = slices if kind == 'all-gather' else 1
+    return Collective(
+      kind=kind,
+      axes=DCN,
+      group=slices,
+      payload=parts * sent.bytes,
+      shape=f'{sent.dtype}[{",".join(map(str, sent.shape))}]',
+      links=1,
+      source=send.source,
+    )
 
   def _group(self, instruction) -> np.ndarray:
     """Numbers of the devices of its first group."""
@@ -131,6 +185,26 @@ class Reader:
   def _coordinates(self, devices) -> np.ndarray:
     chosen = self.mesh.devices.flat
     return np.array([chosen[int(i)].coords for i in devices])
+
+
+def _copy(start: hlo.Instruction) -> Collective:
+  """Of an array, or of a slice of one that stays on the host."""
+  arrays = start.arrays
+  # Types are (result, operand, state) and ((operands), result, state).
+  result = arrays[0] if start.opcode == 'copy-start' else arrays[-2]
+  moved = max(
+    (array for array in arrays if not array.on_host),
+    key=lambda array: array.bytes,
+  )
+  return Collective(
+    kind=TO_HOST if result.on_host else FROM_HOST,
+    axes='',
+    group=1,
+    payload=moved.bytes,
+    shape=f'{moved.dtype}[{",".join(map(str, moved.shape))}]',
+    links=1,
+    source=start.source,
+  )
 
 
 def groups(attributes: str, devices: int) -> np.ndarray:

@@ -12,6 +12,7 @@ import jax
 
 from launch.plan.topology import Topology, stderr_lines
 from launch.program import Program
+from train import executable
 
 _SPILL = 'nvoluntary full rematerialization'
 
@@ -67,6 +68,7 @@ def compile_step(
   program: Program,
   topology: Topology,
   options: Mapping[str, Any] | None = None,
+  workdir: str = '',
 ) -> Compiled:
   """Compiles the step with the generation's options.
 
@@ -74,6 +76,8 @@ def compile_step(
     program: on a mesh of the topology's devices.
     topology: where.
     options: of the compiler, over those of the chips' table.
+    workdir: a run's folder that the step is also kept in, see
+      `train/executable.py`.
 
   Raises:
     OutOfMemoryError: the chip's memory is too small.
@@ -83,7 +87,8 @@ def compile_step(
   with stderr_lines() as said:
     try:
       with tempfile.TemporaryDirectory() as folder:
-        compiled = program.lower().compile(
+        lowered = program.lower()
+        compiled = lowered.compile(
           compiler_options={
             **merged,
             **{'xla_dump_to': folder, 'xla_dump_hlo_as_text': True},
@@ -94,6 +99,12 @@ def compile_step(
       if 'RESOURCE_EXHAUSTED' in str(error):
         raise OutOfMemoryError(str(error)) from error
       raise
+  if workdir:
+    executable.save(
+      compiled,
+      executable.path_of(workdir),
+      executable.identity(lowered, program.mesh, merged),
+    )
   stats = compiled.memory_analysis()
   return Compiled(
     seconds=time.perf_counter() - began,

@@ -25,6 +25,9 @@ def of_shapes(
   """
   state = program.state
   held = memory.of_program(program, config)
+  offloaded = 0.0
+  if config['model'].get('remat') == 'offload':
+    offloaded = memory.offloaded(program, config)
   flops = program.flops()
   return {
     'topology': topology.name,
@@ -42,6 +45,7 @@ def of_shapes(
       **dataclasses.asdict(held),
       'total': held.total,
     },
+    'bytes_offloaded': offloaded,
     'bytes_limit': topology.chip.hbm_gib * memory.GIB,
     'checkpoint_bytes': memory.size(state),
   }

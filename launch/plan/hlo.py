@@ -34,12 +34,15 @@ class Array:
   Attributes:
     dtype: XLA's name of it.
     shape: its dimensions.
-    in_hbm: False where the compiler keeps it in the chip's fast memory.
+    in_hbm: False where the compiler keeps it in the chip's fast memory, or in
+      the host's.
+    on_host: whether it is in the host's.
   """
 
   dtype: str
   shape: tuple[int, ...]
   in_hbm: bool
+  on_host: bool = False
 
   @functools.cached_property
   def elements(self) -> int:
@@ -98,6 +101,16 @@ class Instruction:
     """What the parts of one collective share."""
     match = re.search(r'channel_id=(\d+)', self.rest)
     return match[1] if match else self.name
+
+  @property
+  def rendezvous(self) -> str:
+    """What a send to other slices shares with what receives; '' of others."""
+    match = re.search(
+      r'_xla_host_transfer_handler_name="xla_megascale_runtime".*'
+      r'_xla_host_transfer_rendezvous="([^"]*)"',
+      self.rest,
+    )
+    return match[1] if match else ''
 
   @property
   def source(self) -> str:
@@ -204,7 +217,8 @@ def _instruction(line: str) -> Instruction | None:
 def _arrays(text: str) -> Iterator[Array]:
   for match in _ARRAY.finditer(text):
     shape = tuple(int(size.strip('<=')) for size in match[2].split(',') if size)
-    yield Array(match[1], shape, 'S(' not in (match[3] or ''))
+    layout = match[3] or ''
+    yield Array(match[1], shape, 'S(' not in layout, 'S(5)' in layout)
 
 
 def _end_of_type(line: str, begin: int) -> int:

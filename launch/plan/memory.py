@@ -86,11 +86,30 @@ def on_chip(tree: Any) -> float:
   )
 
 
-def saved_per_clip(program: Program) -> float:
+def offloaded(program: Program, config: Mapping[str, Any]) -> float:
+  """Bytes of its host's memory that a chip keeps activations in.
+
+  Args:
+    program: on a mesh, which may be abstract.
+    config: the recipe that it is of.
+  """
+  mesh, (video,) = program.mesh, program.batch.values()
+  rows = video.shape[0] / mesh_lib.num_data_shards(mesh)
+  saved = saved_per_clip(program, jax.memory.Space.Host)
+  return rows / config['step']['accumulate'] * saved / mesh.shape['tensor']
+
+
+def saved_per_clip(
+  program: Program, space: jax.memory.Space = jax.memory.Space.Device
+) -> float:
   """Bytes that the backward pass of a TPU's step reads, of one clip.
 
   What depends on the batch among the residuals of the loss; the rest are
   parameters.
+
+  Args:
+    program: on a mesh, which may be abstract.
+    space: in whose memory they are: the chip's, or its host's.
   """
 
   def residuals(params, batch):
@@ -121,7 +140,8 @@ def saved_per_clip(program: Program) -> float:
   return sum(
     math.prod(aval.shape) * aval.dtype.itemsize / _CLIPS
     for aval in saved.values()
-    if any(length % _CLIPS == 0 for length in aval.shape if length)
+    if aval.memory_space == space
+    and any(length % _CLIPS == 0 for length in aval.shape if length)
   )
 
 
@@ -159,7 +179,7 @@ def remedies(
     if tuple(change) in found:
       continue
     try:
-      mesh = mesh_lib.make_abstract(where.chips, **changed['mesh'])
+      mesh = where.abstract_mesh(**changed['mesh'])
       program = program_lib.make(changed, mesh)
     except ValueError:
       continue  # this layout is none of this model's
@@ -215,7 +235,7 @@ def _candidates(config, topology) -> Iterator[tuple[dict, dict, Topology]]:
   for _ in range(10):
     shape[shape.index(min(shape))] *= 2
     larger = dataclasses.replace(topology, shape=tuple(shape))
-    mesh = {**config['mesh'], 'replica': 1, 'fsdp': -1}
+    mesh = {**config['mesh'], 'replica': topology.slices, 'fsdp': -1}
     yield {'topology': larger.name}, {**config, 'mesh': mesh}, larger
 
 

@@ -21,6 +21,7 @@ def plan(
   shapes_only: bool = False,
   assumed_mfu: float = 0.4,
   options: Mapping[str, Any] | None = None,
+  executable: str = '',
 ) -> dict[str, Any]:
   """The figures of a recipe on a slice.
 
@@ -30,12 +31,13 @@ def plan(
     shapes_only: compile nothing.
     assumed_mfu: from which the time of a plan that compiles nothing is made.
     options: of the compiler, over those of the chips' table.
+    executable: a run's folder that the compiled step is also kept in.
 
   Raises:
     ValueError: the recipe cannot work there.
     DoesNotFitError: it needs more memory than there is.
   """
-  mesh = mesh_lib.make_abstract(topology.chips, **config['mesh'])
+  mesh = topology.abstract_mesh(**config['mesh'])
   found = figures.of_shapes(program_lib.make(config, mesh), config, topology)
   limit = topology.chip.hbm_gib * memory.GIB
   held = memory.Memory(
@@ -53,17 +55,17 @@ def plan(
     found['reduced'] = reason
     found['estimates'] = {f'MFU {assumed_mfu:g} assumed': {'step_sec': seconds}}
   else:
-    found |= _compile(config, topology, held, options)
+    found |= _compile(config, topology, held, options, executable)
   for each in found['estimates'].values():
     each |= figures.of_time(found, each['step_sec'], topology.chip.tflops)
   return found
 
 
-def _compile(config, topology, held, options):
+def _compile(config, topology, held, options, executable):
   mesh = mesh_lib.make(**config['mesh'], devices=topology.devices())
   program = program_lib.make(config, mesh)
   try:
-    made = compiled.compile_step(program, topology, options)
+    made = compiled.compile_step(program, topology, options, executable)
   except compiled.OutOfMemoryError as error:
     raise DoesNotFitError(
       _refusal(config, topology, held, error.limit, error)

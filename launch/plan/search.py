@@ -63,9 +63,9 @@ def candidates(
   fitting, discarded = [], 0
   saved: dict[str, float] = {}
   sequence = mesh_lib.shape_of(topology.chips, **config['mesh'])[-1]
-  for layout in _layouts(topology.chips // sequence):
+  for layout in _layouts(topology.chips // sequence, topology.slices):
     changed = with_changes(config, layout)
-    mesh = mesh_lib.make_abstract(topology.chips, **changed['mesh'])
+    mesh = topology.abstract_mesh(**changed['mesh'])
     try:
       program = program_lib.make(changed, mesh)
     except ValueError:
@@ -97,9 +97,10 @@ def candidates(
   return sorted(fitting, key=lambda each: each.seconds), discarded
 
 
-def _layouts(chips: int) -> Iterator[dict[str, int]]:
+def _layouts(chips: int, slices: int) -> Iterator[dict[str, int]]:
   powers = [2**i for i in range(chips.bit_length())]
-  for replica, tensor in itertools.product(powers, powers):
+  replicas = [slices * power for power in powers]
+  for replica, tensor in itertools.product(replicas, powers):
     if chips % (replica * tensor) == 0 and tensor <= _MOST_TENSOR:
       fsdp = chips // replica // tensor
       yield {'mesh.replica': replica, 'mesh.fsdp': fsdp, 'mesh.tensor': tensor}
@@ -135,7 +136,8 @@ def rough_seconds(
   Products at a share of the peak, a third more where all is recomputed; FSDP
   collects each kernel twice and scatters its gradient once in every
   micro-batch, tensor shards exchange four activations of a block, and twice as
-  many in the backward pass; a share of that is not hidden.
+  many in the backward pass; a share of that is not hidden. Slices exchange
+  their gradients when all are there.
 
   Args:
     program: on a mesh, which may be abstract.
@@ -163,6 +165,9 @@ def rough_seconds(
   # Each micro-batch but the first adds its gradients to the sum.
   added = 3 * held * (config['step']['accumulate'] - 1)
   compute += added / (chip.hbm_gb_per_s * 1e9)
+  if topology.slices > 1:
+    gradients = held / 2 * 2 * (topology.slices - 1) / topology.slices
+    compute += gradients / (chip.dcn_gb_per_s * 1e9)
   return compute + _EXPOSED_SHARE * sent / (2 * chip.ici_gb_per_s * 1e9)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from configs.common import with_changes
 from launch.plan import memory
 from launch.plan.topology import Topology
 
@@ -13,6 +14,7 @@ def rows(
   plan: Callable[..., dict[str, Any]],
   *,
   say: Callable[[str], None],
+  same_per_chip: bool = False,
 ) -> list[dict[str, Any]]:
   """A plan of each slice; of one where it cannot work, why not.
 
@@ -21,27 +23,55 @@ def rows(
     slices: where.
     plan: `launch.plan.planning.plan` with its options.
     say: is given a line before each.
+    same_per_chip: the config is of the first slice; others have as many clips
+      and shards a chip, in more replicas.
   """
   found = []
   for number, each in enumerate(slices, 1):
     say(f'{number} of {len(slices)}: {each.name}')
     try:
-      found.append(plan(config, each))
+      grown = scaled(config, slices[0], each) if same_per_chip else config
+      found.append(plan(grown, each))
     except ValueError as error:
       found.append({'topology': each.name, 'refused': str(error)})
   return found
 
 
+def scaled(
+  config: Mapping[str, Any], first: Topology, other: Topology
+) -> dict[str, Any]:
+  """The config of one slice for another, with as many clips for each chip.
+
+  Raises:
+    ValueError: replicas or clips that are then no whole numbers.
+  """
+  changes = {}
+  for key in ('mesh.replica', 'data.batch_size'):
+    section, name = key.split('.')
+    before = config[section][name]
+    if before < 1 or before * other.chips % first.chips:
+      raise ValueError(
+        f'config.{key}={before} on {first.chips} chips is no whole number on '
+        f'{other.chips}: with --same_per_chip, give a multiple'
+      )
+    changes[key] = before * other.chips // first.chips
+  return with_changes(config, changes)
+
+
 def text(rows: Sequence[Mapping[str, Any]]) -> str:
-  """The table; estimates are those of the roofline model, if it compiled."""
+  """The table; estimates are those of the roofline model, if it compiled.
+
+  The last column is how much longer a step takes than in the first row.
+  """
   lines = [
     f'{"topology":14}{"chips":>6}{"GiB a chip":>16}{"step ms":>9}{"MFU":>7}'
-    f'{"clips/s":>10}{"days":>8}{"chip-hours":>12}'
+    f'{"clips/s":>10}{"days":>8}{"chip-hours":>12}{"step":>10}'
   ]
+  first: Mapping[str, Any] = {}
   for row in rows:
     if 'refused' in row:
-      first = row['refused'].splitlines()[0]
-      lines.append(f'{row["topology"]:14}{first}')
+      reason = row['refused'].splitlines()[0]
+      lines.append(f'{row["topology"]:14}{reason}')
       continue
     *_, last = row['estimates']
     each = row['estimates'].get('roofline', row['estimates'][last])
@@ -54,6 +84,9 @@ def text(rows: Sequence[Mapping[str, Any]]) -> str:
       f'{each["mfu"]:7.3f}{each["clips_per_sec"]:10.0f}{each["days"]:8.2f}'
       f'{each["chip_hours"]:12.0f}'
     )
+    if 'step_sec' in first:
+      lines[-1] += f'{100 * (each["step_sec"] / first["step_sec"] - 1):+9.1f}%'
+    first = first or each
   for reason in {row['reduced'] for row in rows if 'reduced' in row}:
     lines.append(f'nothing was compiled ({reason}): bytes are by formula')
   return '\n'.join(lines)

@@ -72,6 +72,13 @@ def _memory(found):
     f'GiB per chip    {formula["total"] / GIB:.2f} of '
     f'{found["bytes_limit"] / GIB:.2f} by formula: {parts}'
   ]
+  if found['bytes_offloaded']:
+    each = found['bytes_offloaded'] / GIB
+    host = each * found['chips'] / found['hosts']
+    lines.append(
+      f'GiB in a host   {host:.2f} of activations by formula, {each:.2f} of a '
+      'chip'
+    )
   if 'compiled_bytes' in found:
     held = found['compiled_bytes']
     parts = ', '.join(f'{part} {n / GIB:.3g}' for part, n in held.items())

@@ -13,7 +13,9 @@ their CostEstimate.
 
 Collectives run one after the other on a line of time of their own, and compute
 waits where it needs their result; what it waits is exposed. An axis of the
-network counts once for each direction that the group can receive from.
+network counts once for each direction that the group can receive from. What
+goes between slices has another such line, of the hosts' network, and what goes
+to a host, and what comes from it, one each.
 """
 
 import dataclasses
@@ -26,6 +28,8 @@ HBM_SHARE = 0.85  # of the bandwidth, what elementwise programs reach
 _FREE = {
   *('parameter', 'constant', 'tuple', 'get-tuple-element', 'bitcast'),
   *('after-all', 'partition-id', 'replica-id', 'iota', 'opt-barrier'),
+  # From another slice: the `send` beside it is the collective.
+  *('recv', 'send-done'),
 }
 _AHEAD = ('copy-start', 'slice-start')
 
@@ -93,12 +97,14 @@ def estimate(reader: Reader, model: str) -> Estimate:
 
 
 class _Walk:
-  """Two clocks: of compute, and of the network."""
+  """Clocks: of compute, and of each network."""
 
   def __init__(self, reader: Reader, model: str, found: Estimate):
     self.reader, self.model, self.found = reader, model, found
     self.program, self.chip = reader.program, reader.chip
-    self.now = self.network = 0.0
+    self.now = 0.0
+    # Of each network, when it is done with what it was given.
+    self.busy: Counter[str] = Counter()
     # Start -> its use, when the network is done with it, when it began.
     self.pending: dict[str, tuple[Use, float, float]] = {}
 
@@ -118,9 +124,11 @@ class _Walk:
       for names in instruction.called.values():
         for name in names:
           self.run(name, times)
-    elif opcode.endswith('-done'):
+    elif opcode.endswith('-done') and opcode not in _FREE:
       for operand in instruction.operands:
-        self._wait(operand, times)
+        # What another slice sent comes with a `recv` beside our `send`.
+        start = computation[operand]
+        self._wait(start.rendezvous or operand, times)
     elif opcode == 'async-update':
       self._update(instruction, computation, times)
     else:
@@ -153,13 +161,16 @@ class _Walk:
     what = self.reader.read(holder)
     use = Use(what, times, seconds=times * what.seconds(self.chip))
     self.found.uses.append(use)
-    self.network = max(self.network, self.now) + what.seconds(self.chip)
-    if instruction.opcode.endswith(('-start', '-update')):
-      self.pending[instruction.name] = use, self.network, self.now
+    ends = max(self.busy[what.network], self.now) + what.seconds(self.chip)
+    self.busy[what.network] = ends
+    if instruction.rendezvous:
+      self.pending[instruction.rendezvous] = use, ends, self.now
+    elif instruction.opcode.endswith(('-start', '-update')):
+      self.pending[instruction.name] = use, ends, self.now
     elif instruction.name.startswith('async-collective-start'):
-      self.pending[core.channel] = use, self.network, self.now
+      self.pending[core.channel] = use, ends, self.now
     else:
-      self._expose(use, self.network, times)
+      self._expose(use, ends, times)
 
   def _wait(self, name, times):
     if name not in self.pending:

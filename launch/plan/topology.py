@@ -12,25 +12,34 @@ from collections.abc import Iterator, Sequence
 
 import jax
 import numpy as np
+from jax.sharding import AbstractMesh
 
+from train import mesh as mesh_lib
 from train.chips import CHIPS, Chip
 
 
 @dataclasses.dataclass(frozen=True)
 class Topology:
-  """A slice of one generation.
+  """A slice of one generation, or several that are alike.
 
   Attributes:
     generation: a key of CHIPS.
-    shape: chips along each axis of the network.
+    shape: chips of a slice along each axis of the network.
+    slices: how many; between them is the network of the data centre (DCN).
   """
 
   generation: str
   shape: tuple[int, ...]
+  slices: int = 1
 
   @property
   def name(self) -> str:
-    """As it is given: 'v5p:8x8x8'."""
+    """As it is given: 'v5p:8x8x8', or '2xv5p:8x8x8'."""
+    times = f'{self.slices}x' if self.slices > 1 else ''
+    return f'{times}{self._slice}'
+
+  @property
+  def _slice(self) -> str:
     return f'{self.generation}:{"x".join(map(str, self.shape))}'
 
   @property
@@ -41,12 +50,32 @@ class Topology:
   @property
   def chips(self) -> int:
     """How many there are."""
-    return math.prod(self.shape)
+    return self.slices * math.prod(self.shape)
 
   @property
   def hosts(self) -> int:
     """Machines that feed the chips."""
-    return max(1, self.chips // self.chip.chips_per_host)
+    chips = math.prod(self.shape)
+    return self.slices * max(1, chips // self.chip.chips_per_host)
+
+  def abstract_mesh(self, **sizes: int) -> AbstractMesh:
+    """A mesh over as many devices, for shapes only.
+
+    Args:
+      **sizes: of its axes, see `train.mesh.make`.
+
+    Raises:
+      ValueError: no mesh of these devices.
+    """
+    mesh = mesh_lib.make_abstract(self.chips, **sizes)
+    replica = mesh.shape['replica']
+    if replica % self.slices:
+      raise ValueError(
+        f'config.mesh.replica={replica} must be a multiple of the '
+        f'{self.slices} slices of {self.name}: between them only gradients '
+        'are sent'
+      )
+    return mesh
 
   def devices(self) -> Sequence[jax.Device]:
     """JAX's devices, to compile for; they hold no data.
@@ -61,10 +90,13 @@ class Topology:
     os.environ.setdefault('TPU_WORKER_HOSTNAMES', 'localhost')
     # Nor does a process that compiles need the chips for itself.
     os.environ.setdefault('ALLOW_MULTIPLE_LIBTPU_LOAD', '1')
+    options = dict(self.chip.topology_options)
+    if self.slices > 1:
+      options['num_slices'] = self.slices
     try:
       with stderr_lines():  # of what it found out about this machine
         description = topologies.get_topology_desc(
-          self.name, 'tpu', **self.chip.topology_options
+          self._slice, 'tpu', **options
         )
     except jax.errors.JaxRuntimeError as error:
       raise ValueError(
@@ -74,12 +106,16 @@ class Topology:
 
 
 def parse(name: str) -> Topology:
-  """The slice of that name.
+  """The slice or slices of that name.
 
   Raises:
-    ValueError: no such generation, or not as many axes as it has.
+    ValueError: no such generation, not as many axes as it has, or several
+      slices of one whose network between them is not known.
   """
-  generation, _, shape = name.partition(':')
+  times, generation, shape = re.fullmatch(
+    r'(?:([1-9]\d*)x)?([^:]*):?(.*)', name
+  ).groups()
+  slices = int(times or 1)
   tpus = [key for key, chip in CHIPS.items() if chip.torus_axes]
   if generation not in tpus:
     raise ValueError(
@@ -94,7 +130,12 @@ def parse(name: str) -> Topology:
       f'--topology={name!r}: expected {generation}:{"x".join("4" * axes)}, '
       f'{axes} numbers of chips, one for each axis of its network'
     )
-  return Topology(generation, tuple(map(int, shape.split('x'))))
+  if slices > 1 and not CHIPS[generation].dcn_gb_per_s:
+    raise ValueError(
+      f'--topology={name!r}: the bandwidth between slices of {generation} is '
+      'not known; add dcn_gb_per_s to its row in train/chips.py'
+    )
+  return Topology(generation, tuple(map(int, shape.split('x'))), slices)
 
 
 def has_compiler() -> bool:

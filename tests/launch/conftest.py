@@ -10,12 +10,16 @@ from train.mesh import AXES
 
 @pytest.fixture(scope='session')
 def torus():
-  """A function: sizes of a mesh, and of the network that it lies on."""
+  """A function: sizes of a mesh, and of the network of each of its slices."""
 
-  def make(mesh, network):
+  def make(mesh, network, slices=1):
     places = [np.unravel_index(i, network) for i in range(np.prod(network))]
-    devices = np.empty(len(places), object)
-    devices[:] = [types.SimpleNamespace(coords=place) for place in places]
+    devices = np.empty(slices * len(places), object)
+    devices[:] = [
+      types.SimpleNamespace(coords=place, slice_index=number)
+      for number in range(slices)
+      for place in places
+    ]
     return types.SimpleNamespace(devices=devices.reshape(mesh), axis_names=AXES)
 
   return make

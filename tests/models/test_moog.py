@@ -224,7 +224,7 @@ def test_parameter_counts_are_the_published_ones(options, count):
   [
     {'loss_gradient': True, 'stop_gradient': 0.5},
     {'variant': 'B', 'remat': 'none'},
-    {'layout': 'grid_recurrent', 'tokens': 24},
+    {'layout': 'grid_recurrent', 'tokens': 24, 'remat': 'offload'},
   ],
   ids=str,
 )

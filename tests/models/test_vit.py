@@ -22,6 +22,8 @@ def assert_same(one, other, atol=2e-5):
     {'remat': 'full'},
     {'remat': 'named'},
     {'remat': 'dots'},
+    {'remat': 'offload'},
+    {'remat': 'offload', 'scan': False},
     {'attention': 'per_head'},
     {'attention': 'chunked'},
   ],
@@ -33,6 +35,24 @@ def test_how_it_runs_changes_neither_value_nor_gradient(
   assert_same(
     grad(small(**changes), params, batch), grad(small(), params, batch)
   )
+
+
+def test_offloaded_activations_are_in_the_hosts_memory_on_tpus(
+  small, params, batch
+):
+  """On CPUs there is but one memory."""
+
+  def placed(remat):
+    model = small(remat=remat, attention='plain')
+    loss = jax.jit(
+      jax.grad(lambda p: model.loss(p, batch, jax.random.key(0))[0])
+    )
+    lowered = loss.trace(params).lower(lowering_platforms=('tpu',))
+    return lowered.as_text().count('_xla_buffer_placement = "pinned_host"')
+
+  # In each of two loops, what the six names of a block keep, once.
+  assert placed('offload') == 2 * 6
+  assert placed('named') == 0
 
 
 def test_bfloat16_is_near_float32(small, params, batch, grad):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -62,10 +63,8 @@ def test_a_killed_run_goes_on_to_the_same_numbers(tiny_config, tmp_path):
   assert losses(workdir) == losses(tmp_path / 'whole')
 
 
-@pytest.mark.slow
-def test_two_processes_are_one_run(tiny_config, tmp_path):
-  changes = {'mesh.replica': 2, 'mesh.fsdp': 4, 'mesh.tensor': 1}
-  subprocess.run(command(tiny_config, tmp_path / 'one', **changes), check=True)
+def in_two_processes(line):
+  """Runs a command as two processes of four devices; what they print."""
   with socket.socket() as free:
     free.bind(('localhost', 0))
     port = free.getsockname()[1]
@@ -77,8 +76,24 @@ def test_two_processes_are_one_run(tiny_config, tmp_path):
       'JAX_PROCESS_ID': str(process),
       'XLA_FLAGS': '--xla_force_host_platform_device_count=4',
     }
-    line = command(tiny_config, tmp_path / 'two', **changes)
-    runs.append(subprocess.Popen(line, env=environment))
-  assert [run.wait(timeout=300) for run in runs] == [0, 0]
-  one, two = losses(tmp_path / 'one'), losses(tmp_path / 'two')
+    runs.append(
+      subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, text=True)
+    )
+  said = [run.communicate(timeout=300)[0] for run in runs]
+  assert [run.returncode for run in runs] == [0, 0]
+  return ''.join(said)
+
+
+@pytest.mark.slow
+def test_two_processes_are_one_run(tiny_config, tmp_path):
+  changes = {'mesh.replica': 2, 'mesh.fsdp': 4, 'mesh.tensor': 1}
+  subprocess.run(command(tiny_config, tmp_path / 'one', **changes), check=True)
+  workdir = tmp_path / 'two'
+  line = command(tiny_config, workdir, **changes, **{'compile.keep': True})
+  in_two_processes(line)
+  one, two = losses(tmp_path / 'one'), losses(workdir)
   assert two == pytest.approx(one, abs=1e-5)
+  # Both go on with the step that the first has saved.
+  shutil.rmtree(workdir / 'checkpoints/6')
+  assert 'compiled step is loaded' in in_two_processes(line)
+  assert losses(workdir) == two

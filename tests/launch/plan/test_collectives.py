@@ -6,7 +6,9 @@ from launch.plan import collectives, hlo, topology
 from train.chips import CHIPS
 
 
-def read(torus, line, *, called='', mesh=(4, 16, 1), network=(4, 4, 4)):
+def read(
+  torus, line, *, called='', mesh=(4, 16, 1), network=(4, 4, 4), slices=1
+):
   text = f"""{called}
 ENTRY %main (x: bf16[64,32]) -> bf16[64,32] {{
   %x = bf16[64,32]{{1,0}} parameter(0)
@@ -14,7 +16,8 @@ ENTRY %main (x: bf16[64,32]) -> bf16[64,32] {{
 }}
 """
   program = hlo.parse(text)
-  reader = collectives.Reader(program, torus(mesh, network), CHIPS['v5p'])
+  devices = torus(mesh, network, slices)
+  reader = collectives.Reader(program, devices, CHIPS['v5p'])
   return reader.read(program.root('main'))
 
 
@@ -125,3 +128,38 @@ def test_a_form_that_is_not_known_is_no_guess():
 )
 def test_ways_into_a_chip(chip, places, expected):
   assert topology.directions(CHIPS[chip], places) == expected
+
+
+def send(kind):
+  return (
+    '(bf16[48,8,128]{2,1,0:T(8,128)(2,1)}, u32[]{:S(2)}, token[]) '
+    'send(%x, %t), channel_id=12, is_host_transfer=true, frontend_attributes={'
+    '_xla_host_transfer_handler_name="xla_megascale_runtime",'
+    '_xla_host_transfer_rendezvous="all-reduce.34_0",'
+    f'_xla_megascale_transfer_type="{kind}",is_spmd_generated="true"}}'
+  )
+
+
+def test_hosts_reduce_between_slices(torus):
+  slices = {'mesh': (4, 64, 1), 'network': (4, 4, 4), 'slices': 4}
+  found = read(torus, send('ALL_REDUCE'), **slices)
+  assert (found.kind, found.axes, found.group) == ('all-reduce', 'DCN', 4)
+  assert found.payload == 48 * 8 * 128 * 2
+  # 50 Gbit/s of a chip, whatever links it has to others of its slice.
+  seconds = 2 * 3 / 4 * found.payload / 6.25e9
+  assert found.seconds(CHIPS['v5p']) == pytest.approx(seconds)
+  gathered = read(torus, send('ALL_GATHER'), **slices)
+  assert gathered.payload == 4 * found.payload
+  with pytest.raises(ValueError, match="unknown type 'GOSSIP'"):
+    read(torus, send('GOSSIP'), **slices)
+
+
+def test_groups_within_a_slice_are_of_the_mesh_within_it(torus):
+  found = read(
+    torus,
+    'bf16[64,32]{1,0} all-gather(%x), replica_groups={{0,1,2,3},{4,5,6,7}}',
+    mesh=(4, 4, 1),
+    network=(2, 2, 2),
+    slices=2,
+  )
+  assert (found.axes, found.group) == ('fsdp', 4)

@@ -237,10 +237,24 @@ def test_the_command_is_quick_and_writes_what_it_says(tmp_path):
   }
 
 
-def test_the_command_refuses_in_one_line():
-  done = run('--config=configs/mae.py:size=j', '--topology=v5p:8x8')
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
+    (['--topology=v5p:8x8'], "--topology='v5p:8x8': expected v5p:4x4x4"),
+    (
+      ['--topology=v5e:8x8,v5e:8x16', '--executable=RUN'],
+      '--executable=RUN is of one --topology',
+    ),
+    (
+      ['--topology=v5e:8x8', '--same_per_chip'],
+      '--same_per_chip compares several topologies, got v5e:8x8',
+    ),
+  ],
+)
+def test_the_command_refuses_in_one_line(arguments, message):
+  done = run('--config=configs/mae.py:size=j', *arguments)
   assert done.returncode
-  assert done.stderr.startswith("--topology='v5p:8x8': expected v5p:4x4x4")
+  assert done.stderr.startswith(message)
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The TPU's compiler, where there is one, takes what it is given."""
 
+import json
 import os
 
 import jax
@@ -7,8 +8,8 @@ import jax.numpy as jnp
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from launch.plan import compiled, topology
-from train import chips
+from launch.plan import collectives, compiled, hlo, timeline, topology
+from train import chips, executable
 from train import mesh as mesh_lib
 
 
@@ -68,7 +69,7 @@ TPUS = [name for name, chip in chips.CHIPS.items() if chip.torus_axes]
 @pytest.mark.slow
 @pytest.mark.parametrize('generation', TPUS)
 def test_every_generation_takes_its_options_and_has_its_memory(
-  generation, tpu_compiler
+  generation, tpu_compiler, tmp_path
 ):
   chip = chips.CHIPS[generation]
   shape = (2, 2, 1)[: chip.torus_axes]
@@ -77,10 +78,41 @@ def test_every_generation_takes_its_options_and_has_its_memory(
   assert len(devices) == 4
   assert chips.of_device(devices[0]) is chip
   mesh = mesh_lib.make(devices=devices)
-  made = compiled.compile_step(Step(mesh, 1024), small)
+  made = compiled.compile_step(Step(mesh, 1024), small, workdir=str(tmp_path))
   assert 'ENTRY' in made.text
   assert made.bytes['peak'] > 0
+  path = executable.path_of(str(tmp_path))
+  with open(path, 'rb') as file:
+    of = json.loads(file.readline())['of']
+  assert of['devices'].startswith(f'4 x {devices[0].device_kind}, ')
+  options = chips.compiler_options(devices[0])
+  assert json.loads(of['compiler options']) == options
   with pytest.raises(compiled.OutOfMemoryError) as caught:
     compiled.compile_step(Step(mesh, 2**19), small)
   assert caught.value.limit == pytest.approx(chip.hbm_gib * 2**30, rel=1e-3)
   assert caught.value.needed > caught.value.limit
+
+
+@pytest.mark.slow
+def test_two_slices_reduce_over_the_network_between_them(tpu_compiler):
+  two = topology.parse('2xv5e:2x2')
+  devices = two.devices()
+  assert {device.slice_index for device in devices} == {0, 1}
+  mesh = mesh_lib.make(replica=2, fsdp=4, devices=devices)
+
+  class Sum(Step):
+    def lower(self):
+      place = NamedSharding(self.mesh, PartitionSpec(('replica', 'fsdp')))
+      shape = (8, self.width)
+      x = jax.ShapeDtypeStruct(shape, jnp.float32, sharding=place)
+      whole = NamedSharding(self.mesh, PartitionSpec())
+      return jax.jit(lambda x: x.sum(0), out_shardings=whole).lower(x)
+
+  made = compiled.compile_step(Sum(mesh, 8192), two)
+  reader = collectives.Reader(hlo.parse(made.text), mesh, two.chip)
+  found = timeline.estimate(reader, 'roofline')
+  (use,) = [use for use in found.uses if use.what.axes == collectives.DCN]
+  assert (use.what.kind, use.what.group) == ('all-reduce', 2)
+  # Each chip sends what it holds of the sum: a quarter, or all of it.
+  assert use.what.payload in (8192, 4 * 8192)
+  assert use.exposed > 0

@@ -44,11 +44,11 @@ def test_a_first_moment_in_bfloat16_takes_half(tiny_config):
   assert found.optimizer == 1.5 * found.parameters + 2 * 4
 
 
-def saved(tiny_config, remat, **changes):
+def saved(tiny_config, remat, *where, **changes):
   changes |= {'model.remat': remat, 'model.dtype': 'bfloat16'}
   changes |= {'model.scan': True, 'model.decoder_blocks': 1}
   config = tiny_config(**changes)
-  return memory.saved_per_clip(planned(config))
+  return memory.saved_per_clip(planned(config), *where)
 
 
 def test_what_remat_keeps(tiny_config):
@@ -58,6 +58,11 @@ def test_what_remat_keeps(tiny_config):
   # Query, key, value, what was attended to, its projection, the hidden layer;
   # bfloat16.
   assert difference == 2 * tokens * (5 * 16 + 32)
+  # Or they are in the host's memory.
+  assert saved(tiny_config, 'offload') == saved(tiny_config, 'full')
+  host = jax.memory.Space.Host
+  assert saved(tiny_config, 'offload', host) == difference
+  assert saved(tiny_config, 'named', host) == 0
   assert saved(tiny_config, 'none') > saved(tiny_config, 'named')
 
 

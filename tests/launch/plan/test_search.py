@@ -3,6 +3,8 @@
 import pytest
 
 from configs import mae
+from configs.common import with_changes
+from launch import program
 from launch.plan import memory, planning, search, topology
 
 
@@ -40,6 +42,20 @@ def test_candidates_are_whole_layouts(found):
     assert 1024 / mesh['fsdp'] >= 16
     rows = mesh['replica'] * mesh['fsdp'] * each.config['step']['accumulate']
     assert 4096 % rows == 0
+
+
+def test_slices_hold_whole_replicas_and_are_far_apart(config):
+  two, one = (topology.parse(name) for name in ('2xv5e:4x4', 'v5e:4x8'))
+  layouts = list(search._layouts(two))
+  assert {each['mesh.replica'] for each in layouts} == {2, 4, 8, 16, 32}
+  changed = with_changes(config, layouts[0])
+  made = program.make(changed, two.abstract_mesh(**changed['mesh']))
+  apart, together = (
+    search.rough_seconds(made, changed, slices, 0.0) for slices in (two, one)
+  )
+  # Gradients in bfloat16, each chip's shard, at 3.125 GB/s.
+  gradients = memory.on_chip(made.state.params) / 2 / 3.125e9
+  assert apart - together == pytest.approx(gradients)
 
 
 def test_full_remat_is_thought_slower(found):

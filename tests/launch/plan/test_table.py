@@ -24,3 +24,31 @@ def test_what_it_costs_where_and_where_it_cannot_be():
   assert lines[1].startswith('v5e:4x4')
   assert 'must be divisible by the 64 data shards' in lines[3]
   assert 'nothing was compiled (--shapes_only)' in lines[4]
+
+
+def test_more_chips_with_as_many_clips_each():
+  config = mae.get_config('size=L,batch_size=96').to_dict()
+  config['mesh']['replica'] = 2
+  slices = [parse(name) for name in ('v5e:4x4', 'v5e:2x4', '3xv5e:4x4')]
+  plan = functools.partial(planning.plan, shapes_only=True)
+  rows = plan_table.rows(
+    config, slices, plan, say=lambda _: None, same_per_chip=True
+  )
+  for row, times in zip(rows, (1, 0.5, 3)):
+    assert row['mesh'] == {'replica': 2 * times, 'fsdp': 8, 'tensor': 1}
+    assert row['batch_size'] == 96 * times
+  assert [row['bytes_by_formula'] for row in rows[1:]] == [
+    rows[0]['bytes_by_formula']
+  ] * 2
+  rows[2]['estimates']['MFU 0.4 assumed']['step_sec'] *= 1.07
+  lines = plan_table.text(rows).splitlines()
+  assert lines[1].endswith(
+    f'{rows[0]["estimates"]["MFU 0.4 assumed"]["chip_hours"]:.0f}'
+  )
+  assert lines[2].endswith(' +0.0%')
+  assert lines[3].endswith(' +7.0%')
+  odd = [*slices[:1], parse('v5e:1x4')]
+  refused = plan_table.rows(
+    config, odd, plan, say=lambda _: None, same_per_chip=True
+  )[1]['refused']
+  assert 'config.mesh.replica=2 on 16 chips is no whole number on 4' in refused

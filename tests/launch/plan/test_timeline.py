@@ -28,7 +28,7 @@ CALLED = """
 """
 
 
-def estimate(torus, body, *, called='', model='cycles'):
+def estimate(torus, body, *, called='', model='cycles', slices=1):
   text = f"""{CALLED}{called}
 ENTRY %main (x: bf16[64,32], w: bf16[32,32], stack: bf16[8,64,32]) -> f32[] {{
   %x = bf16[64,32]{{1,0}} parameter(0)
@@ -38,7 +38,7 @@ ENTRY %main (x: bf16[64,32], w: bf16[32,32], stack: bf16[8,64,32]) -> f32[] {{
   ROOT %end = f32[] constant(0)
 }}
 """
-  mesh = torus((4, 16, 1), (4, 4, 4))
+  mesh = torus((4 * slices, 16, 1), (4, 4, 4), slices)
   reader = collectives.Reader(hlo.parse(text), mesh, CHIP)
   return timeline.estimate(reader, model)
 
@@ -198,3 +198,69 @@ def test_a_collective_within_fusions_is_one(torus):
   assert len(found.uses) == 1
   assert found.matmul == pytest.approx(5 / GHZ)
   assert found.exposed == pytest.approx(GATHER_SEC - 5 / GHZ)
+
+
+def across(number, opcode, operand):
+  return (
+    f'  %{opcode}.{number} = (bf16[64,32]{{1,0}}, u32[], token[]) '
+    f'{opcode}({operand}), frontend_attributes={{'
+    '_xla_host_transfer_handler_name="xla_megascale_runtime",'
+    f'_xla_host_transfer_rendezvous="all-reduce.{number}",'
+    '_xla_megascale_transfer_type="ALL_REDUCE"}'
+  )
+
+
+# Each of two slices sends its part, 64 x 32 bfloat16, at 6.25 GB/s.
+ACROSS_SEC = 64 * 32 * 2 / 6.25e9
+
+
+def test_what_goes_between_slices_is_on_a_network_of_its_own(torus):
+  sent = '  %send-done.1 = token[] send-done(%send.1)'
+  done = '  %recv-done.1 = (bf16[64,32], token[]) recv-done(%recv.1)'
+  lines = [across(1, 'recv', '%t'), across(1, 'send', '%x'), product(500)]
+  found = estimate(torus, '\n'.join([*lines, sent, done]), slices=2)
+  (use,) = found.uses
+  assert (use.what.axes, use.is_async) == ('DCN', True)
+  assert found.exposed == pytest.approx(ACROSS_SEC - 500 / GHZ)
+  assert found.seconds == pytest.approx(ACROSS_SEC)
+  # Chips of a slice gather meanwhile; what is between slices is one by one.
+  more = [across(2, 'send', '%x'), across(2, 'recv', '%t'), gather('g')]
+  more = [*lines, *more, sent, done]
+  more.append('  %recv-done.2 = (bf16[64,32], token[]) recv-done(%recv.2)')
+  for model in ('cycles', 'roofline'):
+    found = estimate(torus, '\n'.join(more), slices=2, model=model)
+    assert found.seconds == pytest.approx(2 * ACROSS_SEC)
+    assert found.matmul + found.other == pytest.approx(500 / GHZ)
+
+
+def test_copies_to_the_host_and_back_each_have_a_line(torus):
+  called = """
+%write (s: bf16[8,64,32], u: bf16[1,64,32]) -> bf16[8,64,32] {
+  %s = bf16[8,64,32]{2,1,0:S(5)} parameter(0)
+  %u = bf16[1,64,32]{2,1,0} parameter(1)
+  ROOT %put = bf16[8,64,32]{2,1,0:S(5)} dynamic-update-slice(%s, %u)
+}
+
+%read (s.1: bf16[8,64,32]) -> bf16[1,64,32] {
+  %s.1 = bf16[8,64,32]{2,1,0:S(5)} parameter(0)
+  ROOT %cut = bf16[1,64,32]{2,1,0} dynamic-slice(%s.1)
+}
+"""
+  stack = 'bf16[8,64,32]{2,1,0:S(5)}'
+  row = 'bf16[1,64,32]{2,1,0}'
+  lines = [
+    f'  %w.1 = (({stack}, {row}, s32[]), {stack}, u32[]) '
+    'async-start(%stack, %x), calls=%write',
+    f'  %r = (({stack}, s32[]), {row}, u32[]) async-start(%stack), calls=%read',
+    product(100),
+    f'  %w.2 = {stack} async-done(%w.1)',
+    f'  %got = {row} async-done(%r)',
+    '  %back = (bf16[64,32]{1,0}, bf16[64,32]{1,0:S(5)}, u32[]) copy-start(%x)',
+    '  %whole = bf16[64,32]{1,0} copy-done(%back)',
+  ]
+  found = estimate(torus, '\n'.join(lines), called=called)
+  kinds = [use.what.kind for use in found.uses]
+  assert kinds == ['to host', 'from host', 'from host']
+  # Of the stack a row moves; both ways at once, at 16 GB/s.
+  once = 64 * 32 * 2 / 16e9
+  assert found.exposed == pytest.approx(once - 100 / GHZ + once)

@@ -16,6 +16,18 @@ def test_a_slice():
   assert topology.parse('v5e:1x1').hosts == 1
 
 
+def test_several_slices():
+  found = topology.parse('3xv5e:8x8')
+  assert (found.name, found.slices, found.shape) == ('3xv5e:8x8', 3, (8, 8))
+  assert (found.chips, found.hosts) == (192, 48)
+  assert topology.parse('1xv5e:8x8') == topology.parse('v5e:8x8')
+  assert topology.parse('3xv5e:1x1').hosts == 3
+  mesh = found.abstract_mesh(replica=6)
+  assert dict(mesh.shape) == {'replica': 6, 'fsdp': 32, 'tensor': 1}
+  with pytest.raises(ValueError, match='replica=4 must be a multiple of the 3'):
+    found.abstract_mesh(replica=4)
+
+
 @pytest.mark.parametrize(
   ('name', 'message'),
   [
@@ -25,6 +37,9 @@ def test_a_slice():
     ('v5e:4x', 'expected v5e:4x4'),
     ('v5e:0x4', 'expected v5e:4x4'),
     ('v5e', 'expected v5e:4x4'),
+    ('2xv4:4x4x4', 'bandwidth between slices of v4 is not known'),
+    ('0xv5e:4x4', "no chip '0xv5e'"),
+    ('2xv5e', 'expected v5e:4x4'),
   ],
 )
 def test_what_is_no_slice_is_refused(name, message):
@@ -51,6 +66,7 @@ def test_a_tpus_row_is_complete():
   for name, chip in chips.CHIPS.items():
     numbers = [
       *(chip.hbm_gib, chip.hbm_gb_per_s, chip.ici_gb_per_s, chip.ghz),
+      chip.pcie_gb_per_s,
       *(chip.torus_axes, chip.wraps_at, chip.chips_per_host),
     ]
     assert all(numbers) == name.startswith('v'), name

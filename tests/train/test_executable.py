@@ -1,0 +1,173 @@
+"""A restart loads the step that was compiled, and nothing else."""
+
+import importlib.metadata
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+
+from launch import program
+from models import objective as objective_lib
+from train import executable, guard, loop
+from train import mesh as mesh_lib
+
+
+@pytest.fixture
+def compiled_programs(monkeypatch):
+  """Names of what is compiled from here on."""
+  names = []
+  compile_ = jax.stages.Lowered.compile
+
+  def noted(self, *args, **kwargs):
+    names.append(self.as_text().split('@')[1].split(' ')[0])
+    return compile_(self, *args, **kwargs)
+
+  monkeypatch.setattr(jax.stages.Lowered, 'compile', noted)
+  return names
+
+
+def head(folder):
+  path = executable.path_of(str(folder))
+  with open(path, 'rb') as file:
+    return json.loads(file.readline())
+
+
+def test_a_restarted_run_loads_its_step_and_goes_on_the_same(
+  tiny_config, tmp_path, monkeypatch, compiled_programs, capsys
+):
+  def run(workdir, **changes):
+    config = tiny_config(
+      **{'steps': 4, 'eval.every': 0, 'model.scan': True, **changes}
+    )
+    objective = objective_lib.make(**config['model'])
+    return loop.run(config, objective, str(workdir))
+
+  whole = run(tmp_path / 'whole')
+  assert compiled_programs == ['jit_train_step']
+  assert not (tmp_path / 'whole/compiled').exists()
+  with monkeypatch.context() as stopped:
+    stopped.setattr(guard.StopRequest, 'requested', lambda _, step: step == 2)
+    run(tmp_path / 'cut', **{'compile.keep': True})
+  assert compiled_programs == ['jit_train_step'] * 2
+  capsys.readouterr()
+  resumed = run(tmp_path / 'cut', **{'compile.keep': True})
+  assert compiled_programs == ['jit_train_step'] * 2
+  assert 'compiled step is loaded in' in capsys.readouterr().out
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    jax.device_get(resumed),
+    jax.device_get(whole),
+  )
+  # The planner's program is the run's, so that its compiled step can be loaded.
+  config = tiny_config(**{'steps': 4, 'model.scan': True})
+  mesh = mesh_lib.make(**config['mesh'])
+  planned = program.make(config, mesh).lower()
+  assert executable.identity(planned, mesh, {}) == head(tmp_path / 'cut')['of']
+
+
+@pytest.fixture
+def step(tmp_path):
+  """A function that compiles x -> factor x + sum(x) as a run would."""
+
+  def make(factor=2.0, mesh=None, options=None):
+    mesh = mesh or mesh_lib.make(fsdp=4, tensor=2)
+    place = NamedSharding(mesh, PartitionSpec('fsdp'))
+    x = jax.device_put(jnp.arange(8.0), place)
+    lowered = jax.jit(
+      lambda x: factor * x + x.sum(), donate_argnums=0, out_shardings=place
+    ).lower(x)
+    return executable.compile_step(
+      lowered, mesh, str(tmp_path), options=options or {}, keep=True
+    )(x)
+
+  return make
+
+
+EXPECTED = 2.0 * np.arange(8) + 28
+
+
+def test_what_is_of_another_step_is_compiled_anew(
+  step, tmp_path, monkeypatch, compiled_programs, capsys
+):
+  def said(why, *, compiles, **options):
+    before = len(compiled_programs)
+    result = step(**options)
+    assert len(compiled_programs) - before == compiles
+    assert why in capsys.readouterr().out
+    return np.asarray(result)
+
+  np.testing.assert_array_equal(said('', compiles=1), EXPECTED)
+  np.testing.assert_array_equal(said('is loaded', compiles=0), EXPECTED)
+  changed = said('another step', compiles=1, factor=3.0)
+  np.testing.assert_array_equal(changed, EXPECTED + np.arange(8))
+  said('is loaded', compiles=0, factor=3.0)
+  said('of another step, and compiled anew: program: ', compiles=1)
+  # The same devices in another order.
+  mesh = mesh_lib.make(fsdp=4, tensor=2)
+  turned = jax.sharding.Mesh(
+    mesh.devices[:, ::-1], mesh.axis_names, axis_types=mesh.axis_types
+  )
+  result = said('devices: 8 x cpu', compiles=1, mesh=turned)
+  np.testing.assert_array_equal(result, EXPECTED)
+  np.testing.assert_array_equal(
+    said('is loaded', compiles=0, mesh=turned), EXPECTED
+  )
+  fast = {'xla_cpu_enable_fast_math': True}
+  said('compiler options: {} there', compiles=1, mesh=turned, options=fast)
+  with monkeypatch.context() as set_:
+    set_.setenv('LIBTPU_INIT_ARGS', '--x=1')
+    said('LIBTPU_INIT_ARGS:  there, --x=1 now', compiles=1)
+  with monkeypatch.context() as set_:
+    set_.setattr(importlib.metadata, 'version', lambda name: '0.0.1')
+    said('jaxlib: ', compiles=1)
+  with jax.default_matmul_precision('float32'):
+    # In the text of a program, if it has products; this one has none.
+    said('jaxlib: ', compiles=1)
+    said('is loaded', compiles=0)
+  with monkeypatch.context() as set_:
+    set_.setattr(executable, '_instructions', lambda: 'flags: sse4')
+    said('devices: 8 x cpu', compiles=1)
+
+
+@pytest.mark.parametrize('keep', [0, 1, 300, -1])
+def test_a_broken_file_is_said_and_replaced(
+  step, tmp_path, keep, compiled_programs, capsys
+):
+  step()
+  path = tmp_path / 'compiled/train_step'
+  whole = path.read_bytes()
+  path.write_bytes(whole[:keep])
+  np.testing.assert_array_equal(step(), EXPECTED)
+  assert 'is broken, and compiled anew' in capsys.readouterr().out
+  np.testing.assert_array_equal(step(), EXPECTED)
+  assert 'is loaded' in capsys.readouterr().out
+  assert len(compiled_programs) == 2
+
+
+def test_what_the_backend_refuses_is_compiled_anew(
+  step, tmp_path, monkeypatch, compiled_programs, capsys
+):
+  step()
+
+  def refuse(*_, **__):
+    raise jax.errors.JaxRuntimeError('INTERNAL: not of this compiler')
+
+  monkeypatch.setattr(
+    executable.serialize_executable, 'deserialize_and_load', refuse
+  )
+  np.testing.assert_array_equal(step(), EXPECTED)
+  assert 'is refused, and compiled anew: INTERNAL' in capsys.readouterr().out
+  assert len(compiled_programs) == 2
+
+
+def test_what_cannot_be_saved_is_said(step, tmp_path, monkeypatch, capsys):
+  def refuse(compiled):
+    raise NotImplementedError('serialize_executables with const_args')
+
+  monkeypatch.setattr(executable.serialize_executable, 'serialize', refuse)
+  np.testing.assert_array_equal(step(), EXPECTED)
+  assert 'is not kept: serialize_exec' in capsys.readouterr().out
+  assert not (tmp_path / 'compiled').exists()

@@ -1,0 +1,205 @@
+"""The compiled step of a run on disk: a restart loads what was compiled.
+
+WORKDIR/compiled/train_step is one line of JSON, which says what the step is of,
+and behind it what `jax.experimental.serialize_executable` makes. The step is
+traced and lowered at every start, and its text compared: nothing that is not
+this very program, for these devices, by these versions, is loaded. JAX's
+compilation cache does the same for all programs of a machine; this one goes
+where the checkpoints go, and can come from `launch.plan --executable`, as
+MaxText's `train_compile` has it.
+
+Loading runs what the file says, as importing a module does: a folder with one
+is to be trusted like code.
+"""
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+from jax.experimental import serialize_executable
+from jax.experimental.compilation_cache import compilation_cache
+from jax.sharding import Mesh
+
+from train.output import replace, say
+
+_PACKAGES = ('jax', 'jaxlib', 'libtpu')
+_VARIABLES = ('XLA_FLAGS', 'LIBTPU_INIT_ARGS')
+# Of JAX's own options, those that the compiler is told and no text shows.
+_SETTINGS = (
+  'jax_compiler_enable_remat_pass',
+  'jax_disable_most_optimizations',
+  'jax_exec_time_optimization_effort',
+  'jax_memory_fitting_effort',
+  'jax_memory_fitting_level',
+  'jax_optimization_level',
+  'jax_xla_profile_version',
+)
+
+
+def compile_step(
+  lowered: jax.stages.Lowered,
+  mesh: Mesh,
+  workdir: str,
+  *,
+  options: Mapping[str, Any],
+  keep: bool = False,
+) -> jax.stages.Compiled:
+  """The compiled step: of the run's folder, if it is there, else compiled now.
+
+  Args:
+    lowered: the step, traced and lowered for the mesh.
+    mesh: where it runs.
+    workdir: the run's folder, which all processes see.
+    options: of the compiler.
+    keep: save what is compiled, and load what was saved. What cannot be loaded
+      or saved is said, and is no error.
+  """
+  if not keep:
+    return lowered.compile(compiler_options=dict(options))
+  this = identity(lowered, mesh, options)
+  loaded = _load(lowered, mesh, path_of(workdir), this)
+  if loaded is not None:
+    return loaded
+  with _without_cache():
+    compiled = lowered.compile(compiler_options=dict(options))
+  save(compiled, path_of(workdir), this)
+  return compiled
+
+
+def path_of(workdir: str) -> str:
+  """Where a run keeps its compiled step."""
+  return os.path.join(workdir, 'compiled', 'train_step')
+
+
+def identity(
+  lowered: jax.stages.Lowered, mesh: Mesh, options: Mapping[str, Any]
+) -> dict[str, str]:
+  """All that decides a compiled program, by what it is called."""
+  devices = mesh.devices.flatten().tolist()
+  first = devices[0]
+  places = [
+    (
+      each.id,
+      each.process_index,
+      *(getattr(each, name, None) for name in ('coords', 'slice_index')),
+      getattr(each, 'core_on_chip', None),
+    )
+    for each in devices
+  ]
+  if first.platform == 'cpu':
+    places.append(_instructions())
+  return {
+    'program': _digest(lowered.as_text()),
+    'devices': f'{len(devices)} x {first.device_kind}, {_digest(str(places))}',
+    'compiler options': json.dumps(dict(options), sort_keys=True),
+    **{name: _version(name) for name in _PACKAGES},
+    **{name: os.environ.get(name, '') for name in _VARIABLES},
+    **{name: str(jax.config.values[name]) for name in _SETTINGS},
+  }
+
+
+def save(
+  compiled: jax.stages.Compiled, path: str, this: Mapping[str, str]
+) -> None:
+  """Writes a step, in one process; says so where JAX cannot.
+
+  Args:
+    compiled: the step.
+    path: of the file.
+    this: its `identity`.
+  """
+  if jax.process_index():
+    return  # one file is for all, as in JAX's compilation cache
+  try:
+    payload, _, _ = serialize_executable.serialize(compiled)
+  # Of backends without it, and of programs with constants as arguments.
+  except (ValueError, NotImplementedError, jax.errors.JaxRuntimeError) as error:
+    say(f'the compiled step is not kept: {error}')
+    return
+  head = {'of': dict(this), 'sha256': hashlib.sha256(payload).hexdigest()}
+  os.makedirs(os.path.dirname(path), exist_ok=True)
+  replace(path, json.dumps(head).encode() + b'\n' + payload)
+
+
+@contextlib.contextmanager
+def _without_cache() -> Iterator[None]:
+  """Inside, programs are compiled, and not read from JAX's cache.
+
+  On CPUs a program from the cache lacks its kernels when it is saved again: it
+  would load, and fail at the first step.
+  """
+  name = 'jax_enable_compilation_cache'
+  before = jax.config.values[name]
+  jax.config.update(name, False)
+  compilation_cache.reset_cache()  # JAX looks at the option once
+  try:
+    yield
+  finally:
+    jax.config.update(name, before)
+    compilation_cache.reset_cache()
+
+
+def _load(lowered, mesh, path, this) -> jax.stages.Compiled | None:
+  """The step in a file; None, with a line that says why, if it is not to be."""
+  began = time.perf_counter()
+  if not os.path.exists(path):
+    return None
+  with open(path, 'rb') as file:
+    head, payload = file.readline(), file.read()
+  try:
+    head = json.loads(head)
+    of, digest = head['of'], head['sha256']
+  except (ValueError, KeyError, TypeError):  # not JSON, or other JSON
+    of, digest = {}, None
+  if hashlib.sha256(payload).hexdigest() != digest:
+    say(f'{path} is broken, and compiled anew')
+    return None
+  differs = [
+    f'{name}: {of.get(name)} there, {now} now'
+    for name, now in this.items()
+    if of.get(name) != now
+  ]
+  if differs:
+    say(f'{path} is of another step, and compiled anew: {"; ".join(differs)}')
+    return None
+  try:
+    loaded = serialize_executable.deserialize_and_load(
+      payload,
+      lowered.in_tree,
+      lowered.out_tree,
+      execution_devices=mesh.devices.flatten().tolist(),
+    )
+  except jax.errors.JaxRuntimeError as error:
+    say(f'{path} is refused, and compiled anew: {error}')
+    return None
+  took = time.perf_counter() - began
+  say(f'{path}: the compiled step is loaded in {took:.1f} s')
+  return loaded
+
+
+def _digest(text: str) -> str:
+  return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _version(package: str) -> str:
+  try:
+    return importlib.metadata.version(package)
+  except importlib.metadata.PackageNotFoundError:
+    return ''  # libtpu, away from TPUs
+
+
+def _instructions() -> str:
+  """What this machine's CPU can do, for which code is made; else its name."""
+  try:
+    with open('/proc/cpuinfo') as file:
+      lines = {line for line in file if line.startswith(('flags', 'Features'))}
+  except FileNotFoundError:
+    lines = set()
+  return ''.join(sorted(lines)) or platform.node()
