@@ -46,7 +46,7 @@ def test_candidates_are_whole_layouts(found):
 
 def test_slices_hold_whole_replicas_and_are_far_apart(config):
   two, one = (topology.parse(name) for name in ('2xv5e:4x4', 'v5e:4x8'))
-  layouts = list(search._layouts(two))
+  layouts = list(search._layouts(two.chips, two.slices))
   assert {each['mesh.replica'] for each in layouts} == {2, 4, 8, 16, 32}
   changed = with_changes(config, layouts[0])
   made = program.make(changed, two.abstract_mesh(**changed['mesh']))
