@@ -13,7 +13,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from einops import rearrange
-from jax.nn import initializers
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from models import moog_pictures, patches, pixels
@@ -23,7 +22,6 @@ from models.moog_cell import VARIANTS, Cell, Pixels, State, Step
 from models.moog_frames import Decoder, Encoder
 from models.moog_layers import Transformer
 from models.objective import Batch, Features, Params, row_keys
-from models.positions import start_of
 from models.sharding import shards
 from models.vit import REMAT
 
@@ -34,7 +32,7 @@ CHOICES = {
   'decode': ('predicted', 'carried'),
   'read': ('both', 'corrected'),
   'layout': ('free', 'grid', 'grid_recurrent'),
-  'start': ('noise', 'learned', 'waves'),
+  'start': ('noise', 'learned', 'places'),
   'dtype': ('float32', 'bfloat16'),
   'remat': tuple(REMAT),
 }
@@ -109,9 +107,9 @@ def make(
     decoder_bases: of the same.
     start: what tokens are before the first frame: 'noise', drawn anew for each
       clip, so that a token learns at each clip anew what it stands for; or
-      'learned' embeddings, so that it may know beforehand; or such that start
-      as 'waves', sines and cosines of places spread over the picture (both
-      ours: short runs do not learn the first).
+      'learned' embeddings, so that it may know beforehand (ours); or such that
+      start at 'places' spread over the picture, with attention that starts by
+      looking there: see `moog_start` (ours: short runs learn nothing else).
     start_std: of the noise, or of the embeddings before they are trained.
     loss_gradient: tell the corrector the gradient of the frame's error by the
       predicted state.
@@ -152,16 +150,13 @@ def make(
     dim=dim,
     dtype=dtype,
   )
-  table = initializers.normal(start_std)
-  if start == 'waves':
-    table = _spread(tokens, encoder.grid(height, width))
   objective = MooG(
     cell=Cell(
       variant=chosen,
       layout=layout,
       size=(height, width),
       state=(tokens, dim),
-      start_table=None if start == 'noise' else table,
+      start_as=start,
       start_std=start_std,
       encoder=encoder,
       predictor=Transformer(predictor_layers, predictor_heads, **inner),
@@ -412,22 +407,6 @@ class MooG:
       state, output = body(state, jax.tree.map(lambda x, i=i: x[i], xs))
       outputs.append(output)
     return state, jax.tree.map(lambda *x: jnp.stack(x), *outputs)
-
-
-def _spread(tokens: int, grid: tuple[int, int]) -> initializers.Initializer:
-  """Waves of places that are spread over a frame, in cells of its own grid.
-
-  Args:
-    tokens: how many places; rows x columns, as near as may be to squares.
-    grid: tokens of a frame, down and across.
-  """
-  rows = min(
-    (i for i in range(1, tokens + 1) if tokens % i == 0),
-    key=lambda i: abs(i / (tokens / i) - grid[0] / grid[1]),
-  )
-  places = (1, rows, tokens // rows)
-  cell = (1.0, grid[0] / places[1], grid[1] / places[2])
-  return start_of('waves', places, cell)
 
 
 def _psnr(error: Float[Array, '']) -> Float[Array, '']:

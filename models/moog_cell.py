@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.nn import initializers
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, Shaped
 
-from models import patches
+from models import moog_start, patches
 from models.layers import LayerNorm
 from models.moog_frames import Decoder, Encoder
 from models.moog_layers import Linear, Transformer
@@ -93,9 +93,8 @@ class Cell:
     layout: 'free' tokens; or 'grid' and 'grid_recurrent', see `moog.make`.
     size: height and width of a frame, pixels.
     state: tokens, and their width.
-    start_table: initializer of the learned embeddings that tokens start as;
-      None: they start as noise.
-    start_std: of the noise.
+    start_as: what tokens are before the first frame, see `moog.make`.
+    start_std: of the noise, or of the embeddings before they are trained.
     encoder: of frames.
     predictor: of the next state.
     corrector: of the predicted state.
@@ -108,7 +107,7 @@ class Cell:
   layout: str
   size: tuple[int, int]
   state: tuple[int, int]
-  start_table: initializers.Initializer | None
+  start_as: str
   start_std: float
   encoder: Encoder
   predictor: Transformer
@@ -136,6 +135,12 @@ class Cell:
         f'model.decode=predicted, got {self.layout} and '
         f'{self.variant.decode}: it is the gradient by the predicted state.'
       )
+    bases = self.decoder.bases, self.encoder.bases
+    if self.start_as == 'places' and bases[0] > bases[1]:
+      raise ValueError(
+        f'model.start=places: model.decoder_bases={bases[0]} must not be above '
+        f'model.encoder_bases={bases[1]}: tokens have the places of both.'
+      )
     i, j = self.encoder.grid(*self.size)
     if self.layout != 'free' and self.state[0] != i * j:
       raise ValueError(
@@ -153,7 +158,8 @@ class Cell:
   @property
   def _start(self) -> Learned:
     tokens, width = self.state
-    return Learned((tokens,), width, self.start_table)
+    table = initializers.normal(self.start_std)
+    return Learned((tokens,), width, table)
 
   @property
   def _gradient(self) -> Linear:
@@ -180,7 +186,7 @@ class Cell:
       'decoder': self.decoder.init(next(keys), state, place, place, self.size),
       'state_norm': self._norm.init(next(keys), state),
     }
-    if self.start_table is not None:
+    if self.start_as != 'noise':
       made['start'] = self._start.init(next(keys))
     if self.loss_gradient:
       made['gradient'] = self._gradient.init(next(keys), pair)
@@ -189,11 +195,16 @@ class Cell:
       made['fuse'] = self._fuse.init(
         next(keys), jnp.concatenate(parts, axis=-1)
       )
-    return {name: part['params'] for name, part in made.items()}
+    params = {name: part['params'] for name, part in made.items()}
+    if self.start_as != 'places':
+      return params
+    return moog_start.at_places(
+      params, encoder=self.encoder, size=self.size, bases=self.decoder.bases
+    )
 
   def start(self, params: Params, keys: Key[Array, 'b']) -> State:
     """The tokens before the first frame, for every key: a draw, if of noise."""
-    if self.start_table is not None:
+    if self.start_as != 'noise':
       table = self._start.apply({'params': params['start']})
       state = jnp.broadcast_to(table, (*keys.shape, *self.state))
     else:
