@@ -4,6 +4,7 @@ Parameters are float32; `dtype` is that of the arithmetic and of the result.
 Statistics of LayerNorm and the softmax are float32 always.
 """
 
+import functools
 import math
 
 import flax.linen as nn
@@ -50,10 +51,41 @@ def product(
     axes: number of input axes.
   """
   if platform() != 'cpu' or shards('tokens') > 1:
-    return jnp.tensordot(x, kernel, axes)
+    return _apart(x, kernel, axes)
   inputs = math.prod(kernel.shape[:axes])
   y = x.reshape(-1, inputs) @ kernel.reshape(inputs, -1)
   return y.reshape(*x.shape[: x.ndim - axes], *kernel.shape[axes:])
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _apart(x, kernel, axes):
+  """x kernel as `jnp.tensordot`; the gradient of the kernel as a matrix.
+
+  FSDP scatters it to its shards. One of axes [d heads 64] the compiler of TPUs
+  lays out with d along the lanes, where it scatters nothing: it reduces all of
+  it, then slices. The result keeps its axes, since what follows is not fused
+  with a product across a reshape.
+  """
+  return jnp.tensordot(x, kernel, axes)
+
+
+def _apart_forward(x, kernel, axes):
+  return _apart(x, kernel, axes), (x, kernel)
+
+
+def _apart_backward(axes, saved, gradient):
+  x, kernel = saved
+  batch = tuple(range(x.ndim - axes))
+  inner = tuple(range(len(batch), gradient.ndim))
+  to_x = jnp.tensordot(
+    gradient, kernel, (inner, tuple(range(axes, kernel.ndim)))
+  )
+  matrices = (y.reshape(*x.shape[: len(batch)], -1) for y in (x, gradient))
+  to_kernel = jnp.tensordot(*matrices, (batch, batch)).reshape(kernel.shape)
+  return to_x.astype(x.dtype), to_kernel.astype(kernel.dtype)
+
+
+_apart.defvjp(_apart_forward, _apart_backward)
 
 
 class Affine(nn.Module):

@@ -21,7 +21,7 @@ from models.layers import Affine, affine, lecun
 from models.objective import Batch, Features, Params, row_keys
 from models.patches import Triple
 from models.positions import Learned, start_of
-from models.sharding import gather
+from models.sharding import gather, platform
 
 MASKS = ('random', 'tube')
 LOSS_ON = ('all', 'masked')
@@ -284,6 +284,9 @@ class MAE:
 
   def _target(self, pixels: Shaped[Array, 'b s p']) -> Float[Array, 'b s p']:
     """What the head is to say for output patches, float32."""
+    if platform() == 'tpu':
+      # Or they become floats first, and four times the bytes are moved about.
+      pixels = jax.lax.optimization_barrier(pixels)
     pixels = patches.to_unit(pixels, jnp.float32)
     if not self.normalise_target:
       return pixels

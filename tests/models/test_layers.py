@@ -73,3 +73,38 @@ def test_initial_parameters_are_the_published_distributions():
   ]
   assert len(biases) == 8
   assert not any(leaf.any() for leaf in biases)
+
+
+@pytest.mark.parametrize(
+  ('inputs', 'outputs'), [((6,), (2, 3)), ((2, 3), (5,)), ((6,), ())]
+)
+def test_product_is_the_same_on_every_platform(monkeypatch, inputs, outputs):
+  x = jax.random.normal(jax.random.key(0), (2, 3, *inputs))
+  kernel = jax.random.normal(jax.random.key(1), (*inputs, *outputs))
+
+  def on(platform):
+    monkeypatch.setattr(layers, 'platform', lambda: platform)
+
+    def loss(x, kernel):
+      return jnp.sum(jnp.sin(layers.product(x, kernel, len(inputs))))
+
+    return jax.value_and_grad(loss, (0, 1))(x, kernel)
+
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5),
+    on('cpu'),
+    on('tpu'),
+  )
+
+
+def test_gradients_of_a_product_have_the_precision_of_what_they_are_of(
+  monkeypatch,
+):
+  monkeypatch.setattr(layers, 'platform', lambda: 'tpu')
+  x, kernel = jnp.ones((2, 3, 4)), jnp.ones((4, 2, 3), jnp.bfloat16)
+
+  def loss(x, kernel):
+    return jnp.sum(layers.product(x, kernel))
+
+  to_x, to_kernel = jax.grad(loss, (0, 1))(x, kernel)
+  assert (to_x.dtype, to_kernel.dtype) == (jnp.float32, jnp.bfloat16)

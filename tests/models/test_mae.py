@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from models import mae, objective
+from models import mae, objective, patches
 from models.layers import Block
 
 apply = jax.jit(Block(heads=2, mlp=24).apply)
@@ -75,6 +75,13 @@ def test_loss_is_the_published_graph(
   )
   loss, _ = jitted(objective_)(params, batch, jax.random.key(2))
   np.testing.assert_allclose(loss, expected, rtol=1e-4)
+
+
+def test_the_target_is_the_same_on_a_tpu(small, batch, monkeypatch):
+  pixels = patches.patchify(batch['video'], (4, 4, 4))
+  expected = small()._target(pixels)
+  monkeypatch.setattr(mae, 'platform', lambda: 'tpu')
+  np.testing.assert_array_equal(jax.jit(small()._target)(pixels), expected)
 
 
 def test_gradients_reach_every_parameter(small, params, batch, grad):
