@@ -18,6 +18,7 @@ from models.sharding import constrain, platform, shards
 
 ZEROS = nn.initializers.zeros
 XAVIER = nn.initializers.xavier_uniform()
+_LANES = 128  # of a vector of a TPU
 
 
 def lecun(inputs: int, outputs: int) -> nn.initializers.Initializer:
@@ -51,7 +52,9 @@ def product(
     axes: number of input axes.
   """
   if platform() != 'cpu' or shards('tokens') > 1:
-    return _apart(x, kernel, axes)
+    heads_width = kernel.shape[axes - 1 if axes > 1 else -1]
+    narrow = heads_width % _LANES
+    return (_apart if narrow else jnp.tensordot)(x, kernel, axes)
   inputs = math.prod(kernel.shape[:axes])
   y = x.reshape(-1, inputs) @ kernel.reshape(inputs, -1)
   return y.reshape(*x.shape[: x.ndim - axes], *kernel.shape[axes:])
@@ -63,7 +66,8 @@ def _apart(x, kernel, axes):
 
   FSDP scatters it to its shards. One of axes [d heads 64] the compiler of TPUs
   lays out with d along the lanes, where it scatters nothing: it reduces all of
-  it, then slices. The result keeps its axes, since what follows is not fused
+  it, then slices. Heads that fill the lanes need none of this, and size j waits
+  longer with it. The result keeps its axes, since what follows is not fused
   with a product across a reshape.
   """
   return jnp.tensordot(x, kernel, axes)
