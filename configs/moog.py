@@ -13,8 +13,8 @@ published recipe: 8 frames of 128 x 128, batch 128, 1M steps, AdamW with b2 0.95
 and weight decay 1e-4 on everything, clipping at 1, 1,000 steps of warm-up to
 1e-4, cosine to 1e-7. What the model for natural video was trained on, and how
 long, is not public: batch, steps and augmentation for videos are ours, and so
-is the world's recipe, which is unfinished: docs/moog.md has what is known of
-it. The others have not been run.
+is the world's recipe, whose tokens do not follow things yet: docs/moog.md has
+what is known of it. The others have not been run.
 
 `layout=grid` and `layout=grid_recurrent` are baselines that hold a token for
 each place of the picture.
