@@ -52,8 +52,8 @@ def product(
     axes: number of input axes.
   """
   if platform() != 'cpu' or shards('tokens') > 1:
-    heads_width = kernel.shape[axes - 1 if axes > 1 else -1]
-    narrow = heads_width % _LANES
+    width = kernel.shape[axes - 1 if axes > 1 else -1]
+    narrow = width % _LANES if axes > 1 else width <= _LANES // 2
     return (_apart if narrow else jnp.tensordot)(x, kernel, axes)
   inputs = math.prod(kernel.shape[:axes])
   y = x.reshape(-1, inputs) @ kernel.reshape(inputs, -1)
@@ -66,9 +66,10 @@ def _apart(x, kernel, axes):
 
   FSDP scatters it to its shards. One of axes [d heads 64] the compiler of TPUs
   lays out with d along the lanes, where it scatters nothing: it reduces all of
-  it, then slices. Heads that fill the lanes need none of this, and size j waits
-  longer with it. The result keeps its axes, since what follows is not fused
-  with a product across a reshape.
+  it, then slices. Wider heads need none of this, and sizes e, G and j wait longer
+  with it; but for the product of [heads 80 d] and the like, which is reduced
+  whole after a kernel. The result keeps its axes, since what follows is not
+  fused with a product across a reshape.
   """
   return jnp.tensordot(x, kernel, axes)
 
