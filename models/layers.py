@@ -66,10 +66,10 @@ def _apart(x, kernel, axes):
 
   FSDP scatters it to its shards. One of axes [d heads 64] the compiler of TPUs
   lays out with d along the lanes, where it scatters nothing: it reduces all of
-  it, then slices. Wider heads need none of this, and sizes e, G and j wait longer
-  with it; but for the product of [heads 80 d] and the like, which is reduced
-  whole after a kernel. The result keeps its axes, since what follows is not
-  fused with a product across a reshape.
+  it, then slices. Wider heads need none of this, and sizes e, G and j wait
+  longer with it; but for the kernels of `out` [heads 80 d], which are reduced
+  whole too. The result keeps its axes, since what follows is not fused with a
+  product across a reshape.
   """
   return jnp.tensordot(x, kernel, axes)
 
