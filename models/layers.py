@@ -53,7 +53,7 @@ def product(
   """
   if platform() != 'cpu' or shards('tokens') > 1:
     width = kernel.shape[axes - 1 if axes > 1 else -1]
-    narrow = width % _LANES if axes > 1 else width <= _LANES // 2
+    narrow = width % _LANES if axes > 1 else width < 0.75 * _LANES
     return (_apart if narrow else jnp.tensordot)(x, kernel, axes)
   inputs = math.prod(kernel.shape[:axes])
   y = x.reshape(-1, inputs) @ kernel.reshape(inputs, -1)
@@ -66,10 +66,10 @@ def _apart(x, kernel, axes):
 
   FSDP scatters it to its shards. One of axes [d heads 64] the compiler of TPUs
   lays out with d along the lanes, where it scatters nothing: it reduces all of
-  it, then slices. Wider heads need none of this, and sizes e, G and j wait
-  longer with it; but for the kernels of `out` [heads 80 d], which are reduced
-  whole too. The result keeps its axes, since what follows is not fused with a
-  product across a reshape.
+  it, then slices. Wider heads need none of this, and sizes e, G and j (104 to
+  128 wide) wait longer with it, H (80) does not; but for the kernels of `out`
+  [heads 104 d], which are reduced whole too. The result keeps its axes, since
+  what follows is not fused with a product across a reshape.
   """
   return jnp.tensordot(x, kernel, axes)
 
