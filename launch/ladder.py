@@ -7,7 +7,6 @@ are replicated.
 
 import dataclasses
 import hashlib
-import importlib.metadata
 import json
 import pathlib
 import resource
@@ -108,14 +107,10 @@ def key(row: Row) -> str:
 
 
 def versions() -> dict[str, str]:
-  """Package -> version, of those that are installed."""
-  found = {}
-  for package in _PACKAGES:
-    try:
-      found[package] = importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-      continue
-  return found
+  """Package -> version, of those that decide a plan and are installed."""
+  from train import environment
+
+  return environment.versions(_PACKAGES)
 
 
 def compile_row(row: Row) -> dict[str, Any]:

@@ -109,8 +109,8 @@ def make(
       clip, so that a token learns at each clip anew what it stands for; or
       'learned' embeddings, so that it may know beforehand (ours); or such that
       start at 'places' spread over the picture, with attention that starts by
-      looking there: see `moog_start` (ours: short runs learn nothing else).
-    start_std: of the noise, or of the embeddings before they are trained.
+      looking there: see `moog_start` (ours, for short runs).
+    start_std: of the noise, or of 'learned' embeddings before training.
     loss_gradient: tell the corrector the gradient of the frame's error by the
       predicted state.
     stop_gradient: probability that no gradient flows back from one frame to

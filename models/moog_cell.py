@@ -94,7 +94,7 @@ class Cell:
     size: height and width of a frame, pixels.
     state: tokens, and their width.
     start_as: what tokens are before the first frame, see `moog.make`.
-    start_std: of the noise, or of the embeddings before they are trained.
+    start_std: of the noise, or of 'learned' embeddings before training.
     encoder: of frames.
     predictor: of the next state.
     corrector: of the predicted state.

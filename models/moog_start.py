@@ -44,7 +44,7 @@ def at_places(
   """
   params = {**params, 'encoder': _with_places(params['encoder'], encoder)}
   count = len(params['start']['embeddings'])
-  used = min(bases, _bases_for(grid_of(count, size)))
+  used = min(bases, _bases_for(_grid_of(count, size)))
   frame_token = _places_to_tokens(params['encoder'], encoder, used)
   # From a token of the state to one of a frame, which may be wider.
   widen = jnp.eye(frame_token.shape[1])
@@ -99,7 +99,7 @@ def at_places(
   }
 
 
-def grid_of(tokens: int, size: tuple[int, int]) -> tuple[int, int]:
+def _grid_of(tokens: int, size: tuple[int, int]) -> tuple[int, int]:
   """Rows and columns of as many places, spread over a frame of that size."""
   rows = min(
     (i for i in range(1, tokens + 1) if tokens % i == 0),
@@ -120,7 +120,7 @@ def spread(
   """
   middles = (
     (jnp.arange(count) * 2 + 1) * length // (2 * count)
-    for count, length in zip(grid_of(tokens, size), size)
+    for count, length in zip(_grid_of(tokens, size), size)
   )
   return pixel_fourier(*middles, size, bases).reshape(tokens, -1)
 

@@ -10,6 +10,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -50,7 +51,7 @@ def describe() -> dict[str, Any]:
     'commit': _git('rev-parse', 'HEAD'),
     'changed': (_git('status', '--porcelain') or '').splitlines(),
     'python': platform.python_version(),
-    'packages': _versions(),
+    'packages': versions(_PACKAGES),
     'devices': {
       'platform': device.platform,
       'kind': device.device_kind,
@@ -60,9 +61,10 @@ def describe() -> dict[str, Any]:
   }
 
 
-def _versions() -> dict[str, str]:
+def versions(packages: Sequence[str]) -> dict[str, str]:
+  """Package -> version, of those that are installed."""
   found = {}
-  for name in _PACKAGES:
+  for name in packages:
     try:
       found[name] = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

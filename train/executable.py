@@ -14,7 +14,6 @@ is to be trusted like code.
 
 import contextlib
 import hashlib
-import importlib.metadata
 import json
 import os
 import platform
@@ -27,6 +26,7 @@ from jax.experimental import serialize_executable
 from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh
 
+from train import environment
 from train.output import replace, say
 
 _PACKAGES = ('jax', 'jaxlib', 'libtpu')
@@ -99,7 +99,8 @@ def identity(
     'program': _digest(lowered.as_text()),
     'devices': f'{len(devices)} x {first.device_kind}, {_digest(str(places))}',
     'compiler options': json.dumps(dict(options), sort_keys=True),
-    **{name: _version(name) for name in _PACKAGES},
+    **dict.fromkeys(_PACKAGES, ''),  # libtpu, away from TPUs
+    **environment.versions(_PACKAGES),
     **{name: os.environ.get(name, '') for name in _VARIABLES},
     **{name: str(jax.config.values[name]) for name in _SETTINGS},
   }
@@ -186,13 +187,6 @@ def _load(lowered, mesh, path, this) -> jax.stages.Compiled | None:
 
 def _digest(text: str) -> str:
   return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _version(package: str) -> str:
-  try:
-    return importlib.metadata.version(package)
-  except importlib.metadata.PackageNotFoundError:
-    return ''  # libtpu, away from TPUs
 
 
 def _instructions() -> str:

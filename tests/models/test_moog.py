@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from models import moog, moog_pictures, moog_start, pixels
-from models.moog_frames import pixel_fourier
+from models import moog, pixels
 from models.objective import row_keys
 from tests.models import moog_reference as reference
 from train import mesh as mesh_lib
@@ -497,40 +496,6 @@ def test_tokens_may_start_as_learned_embeddings(batch, start):
   )
   slope = jax.grad(lambda p: learned.loss(p, batch, keys[0])[0])(params)
   assert jnp.abs(slope['start']['embeddings']).max() > 0
-
-
-@pytest.mark.parametrize('variant', ['A', 'B'])
-def test_what_starts_at_places_looks_where_it_is(variant):
-  """A pixel's strongest token is the one it is next to, before any training."""
-  objective = make(
-    **{'variant': variant, 'start': 'places', 'tokens': 16, 'dim': 64},
-    **{'height': 16, 'width': 16, 'channels': (8, 64), 'head_dim': 32},
-    **{'strides': (2, 2), 'encoder_bases': 3, 'decoder_bases': 3},
-  )
-  video = jnp.full((1, objective.frames, 16, 16, 3), 128, jnp.uint8)
-  params = objective.init(jax.random.key(0), {'video': video})
-  middles = jnp.arange(4)[None] * 4 + 2  # of 4 x 4 squares
-  states = objective.decoded(params, video)
-  for state in states[:2]:
-    _, weights = moog_pictures.looks(
-      objective.cell, params, state, middles, middles
-    )
-    np.testing.assert_array_equal(weights[0].argmax(-1), np.arange(16))
-    assert jnp.diagonal(weights[0]).mean() > 0.5
-
-
-def test_places_need_wavelengths_of_the_encoder():
-  with pytest.raises(ValueError, match='decoder_bases=4 must not be above'):
-    make(start='places', encoder_bases=3, decoder_bases=4)
-
-
-def test_places_are_spread_over_the_frame_as_evenly_as_may_be():
-  """8 tokens for 2 x 4 squares of a frame that is twice as wide as high."""
-  got = moog_start.spread(8, (16, 32), 3)
-  want = pixel_fourier(
-    jnp.array([4, 12]), jnp.array([4, 12, 20, 28]), (16, 32), 3
-  )
-  np.testing.assert_array_equal(got, want.reshape(8, 12))
 
 
 def test_a_mesh_does_not_split_frames_that_follow_one_another(batch):
