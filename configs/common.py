@@ -169,7 +169,7 @@ def training(
       'resize': False,
     },
     'init_parts': {},
-    'compile': {'keep': False},
+    'compile': {'keep': False, 'options': {}},
     'checkpoint': {
       'every': every,
       'keep': 3,

@@ -29,6 +29,7 @@ class Program(NamedTuple):
     state: shapes of the state, with their places on the mesh.
     batch: shapes of a batch, with theirs.
     step: (state, batch) -> (state, metrics), jitted; the state is donated.
+    compiler_options: of the recipe, over those of the chips.
   """
 
   objective: Objective
@@ -37,6 +38,7 @@ class Program(NamedTuple):
   state: step_lib.State
   batch: dict[str, jax.ShapeDtypeStruct]
   step: Any
+  compiler_options: Mapping[str, bool | str]
 
   def flops(self) -> dict[str, float]:
     """Model FLOPs of a step, by part."""
@@ -56,7 +58,9 @@ class Program(NamedTuple):
     with mesh_lib.use(self.mesh):
       video = jax.random.bits(jax.random.key(1), shapes.shape, jnp.uint8)
       batch = {'video': jax.device_put(video, shapes.sharding)}
-      options = chips.compiler_options(self.mesh.devices.flat[0])
+      options = chips.compiler_options(
+        self.mesh.devices.flat[0], self.compiler_options
+      )
       update = self.lower().compile(compiler_options=options)
       state = self.new_state(jax.random.key(0))
 
@@ -124,6 +128,7 @@ def make(config: Mapping[str, Any], mesh: Mesh | AbstractMesh) -> Program:
     ),
     batch=batch,
     step=jax.jit(step, donate_argnums=0, out_shardings=(places, None)),
+    compiler_options=config['compile']['options'],
   )
 
 

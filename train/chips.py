@@ -150,10 +150,19 @@ def of_device(device: jax.Device) -> Chip | None:
   return None
 
 
-def compiler_options(device: jax.Device) -> dict[str, bool | str]:
-  """Of the training step on devices of this kind; empty where not known."""
+def compiler_options(
+  device: jax.Device, given: Mapping[str, bool | str] | None = None
+) -> dict[str, bool | str]:
+  """Of the training step on devices of this kind; empty where not known.
+
+  Args:
+    device: one of them.
+    given: a recipe's `config.compile.options`, over those of the table. They
+      are passed on as they are: a compiler refuses what it does not know, as
+      that of CPUs does 'xla_tpu_...'.
+  """
   chip = of_device(device)
-  return dict(chip.compiler_options) if chip else {}
+  return {**(chip.compiler_options if chip else {}), **(given or {})}
 
 
 def peak_flops(device: jax.Device) -> float | None:

@@ -26,7 +26,7 @@ from jax.experimental import serialize_executable
 from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh
 
-from train import environment
+from train import chips, environment
 from train.output import replace, say
 
 _PACKAGES = ('jax', 'jaxlib', 'libtpu')
@@ -48,8 +48,8 @@ def compile_step(
   mesh: Mesh,
   workdir: str,
   *,
-  options: Mapping[str, Any],
-  keep: bool = False,
+  keep: bool,
+  options: Mapping[str, bool | str],
 ) -> jax.stages.Compiled:
   """The compiled step: of the run's folder, if it is there, else compiled now.
 
@@ -57,18 +57,20 @@ def compile_step(
     lowered: the step, traced and lowered for the mesh.
     mesh: where it runs.
     workdir: the run's folder, which all processes see.
-    options: of the compiler.
     keep: save what is compiled, and load what was saved. What cannot be loaded
       or saved is said, and is no error.
+    options: of the compiler, over those of its chips: see
+      `train.chips.compiler_options`.
   """
+  options = chips.compiler_options(mesh.devices.flat[0], options)
   if not keep:
-    return lowered.compile(compiler_options=dict(options))
+    return lowered.compile(compiler_options=options)
   this = identity(lowered, mesh, options)
   loaded = _load(lowered, mesh, path_of(workdir), this)
   if loaded is not None:
     return loaded
   with _without_cache():
-    compiled = lowered.compile(compiler_options=dict(options))
+    compiled = lowered.compile(compiler_options=options)
   save(compiled, path_of(workdir), this)
   return compiled
 

@@ -15,7 +15,7 @@ import jax
 
 from data import pipeline
 from models.objective import Objective
-from train import chips, environment, executable, guard, metrics, optim
+from train import environment, executable, guard, metrics, optim
 from train import mesh as mesh_lib
 from train import start as start_lib
 from train import step as step_lib
@@ -139,7 +139,6 @@ def _run(config, objective, workdir, mesh, profile_steps, clock):
         train_step.lower(state, batch_shapes),
         mesh,
         workdir,
-        options=chips.compiler_options(jax.devices()[0]),
         **config['compile'],
       )
 

@@ -17,11 +17,13 @@ docs/pods.md explains the estimates.
 import functools
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from absl import flags
 from ml_collections import config_flags
 
+from configs.common import with_changes
 from train import command
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -74,25 +76,34 @@ _EXECUTABLE = flags.DEFINE_string(
   '--config.compile.keep.',
 )
 _OPTIONS = flags.DEFINE_list(
-  'compiler_options', [], 'NAME=VALUE,... over those of train/chips.py.'
+  'compiler_options',
+  [],
+  'NAME=VALUE,... over config.compile.options and those of train/chips.py.',
 )
 
 
-def compiler_options(items: Sequence[str]) -> dict[str, bool | str]:
-  """Options of the compiler: True and False are booleans, the rest is text.
+def with_options(
+  config: Mapping[str, Any], items: Sequence[str]
+) -> dict[str, Any]:
+  """The config with options of the compiler over its own.
 
-  Some options that look like booleans have a third value, and want 'true'.
+  True and False are booleans, the rest is text: some options that look like
+  booleans have a third value, and want 'true'.
+
+  Args:
+    config: plain values of a recipe.
+    items: NAME=VALUE.
 
   Raises:
     ValueError: an item is not NAME=VALUE.
   """
-  found = {}
+  found = dict(config['compile']['options'])
   for item in items:
     name, equals, value = item.partition('=')
     if not (name and equals):
       raise ValueError(f'--compiler_options: {item!r} must be NAME=VALUE')
     found[name] = {'True': True, 'False': False}.get(value, value)
-  return found
+  return with_changes(config, {'compile.options': found})
 
 
 def check_flags() -> None:
@@ -145,12 +156,11 @@ def main() -> None:
     if _BACKBONE.value:
       config = program.of_readouts(config, _BACKBONE.value.to_dict())
     slices = [topology.parse(name) for name in _TOPOLOGY.value.split(',')]
-    options = compiler_options(_OPTIONS.value)
+    config = with_options(config, _OPTIONS.value)
     plan = functools.partial(
       planning.plan,
       shapes_only=_SHAPES_ONLY.value,
       assumed_mfu=_ASSUMED_MFU.value,
-      options=options,
       executable=_EXECUTABLE.value,
     )
     if len(slices) > 1:
@@ -168,11 +178,7 @@ def main() -> None:
     (slice_,) = slices
     if _SEARCH.value:
       ranked = search.search(
-        config,
-        slice_,
-        compiles=_SEARCH.value,
-        say=output.say,
-        options=options,
+        config, slice_, compiles=_SEARCH.value, say=output.say
       )
       output.say(search.ranking(ranked))
       if _SAVE.value:

@@ -5,8 +5,6 @@ import pathlib
 import re
 import tempfile
 import time
-from collections.abc import Mapping
-from typing import Any
 
 import jax
 
@@ -65,17 +63,13 @@ class Compiled:
 
 
 def compile_step(
-  program: Program,
-  topology: Topology,
-  options: Mapping[str, Any] | None = None,
-  workdir: str = '',
+  program: Program, topology: Topology, workdir: str = ''
 ) -> Compiled:
-  """Compiles the step with the generation's options.
+  """Compiles the step with the generation's options, and the recipe's.
 
   Args:
     program: on a mesh of the topology's devices.
     topology: where.
-    options: of the compiler, over those of the chips' table.
     workdir: a run's folder that the step is also kept in, see
       `train/executable.py`.
 
@@ -83,14 +77,14 @@ def compile_step(
     OutOfMemoryError: the chip's memory is too small.
   """
   began = time.perf_counter()
-  merged = {**topology.chip.compiler_options, **(options or {})}
+  options = {**topology.chip.compiler_options, **program.compiler_options}
   with stderr_lines() as said:
     try:
       with tempfile.TemporaryDirectory() as folder:
         lowered = program.lower()
         compiled = lowered.compile(
           compiler_options={
-            **merged,
+            **options,
             **{'xla_dump_to': folder, 'xla_dump_hlo_as_text': True},
           }
         )
@@ -103,7 +97,7 @@ def compile_step(
     executable.save(
       compiled,
       executable.path_of(workdir),
-      executable.identity(lowered, program.mesh, merged),
+      executable.identity(lowered, program.mesh, options),
     )
   stats = compiled.memory_analysis()
   return Compiled(

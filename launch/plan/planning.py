@@ -20,7 +20,6 @@ def plan(
   *,
   shapes_only: bool = False,
   assumed_mfu: float = 0.4,
-  options: Mapping[str, Any] | None = None,
   executable: str = '',
 ) -> dict[str, Any]:
   """The figures of a recipe on a slice.
@@ -30,7 +29,6 @@ def plan(
     topology: where it would run.
     shapes_only: compile nothing.
     assumed_mfu: from which the time of a plan that compiles nothing is made.
-    options: of the compiler, over those of the chips' table.
     executable: a run's folder that the compiled step is also kept in.
 
   Raises:
@@ -55,17 +53,17 @@ def plan(
     found['reduced'] = reason
     found['estimates'] = {f'MFU {assumed_mfu:g} assumed': {'step_sec': seconds}}
   else:
-    found |= _compile(config, topology, held, options, executable)
+    found |= _compile(config, topology, held, executable)
   for each in found['estimates'].values():
     each |= figures.of_time(found, each['step_sec'], topology.chip.tflops)
   return found
 
 
-def _compile(config, topology, held, options, executable):
+def _compile(config, topology, held, executable):
   mesh = mesh_lib.make(**config['mesh'], devices=topology.devices())
   program = program_lib.make(config, mesh)
   try:
-    made = compiled.compile_step(program, topology, options, executable)
+    made = compiled.compile_step(program, topology, executable)
   except compiled.OutOfMemoryError as error:
     raise DoesNotFitError(
       _refusal(config, topology, held, error.limit, error)

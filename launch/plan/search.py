@@ -177,7 +177,6 @@ def search(
   *,
   compiles: int,
   say: Callable[[str], None],
-  options: Mapping[str, Any] | None = None,
 ) -> list[tuple[Candidate, dict[str, Any]]]:
   """Compiles the most promising candidates; the fastest first.
 
@@ -186,7 +185,6 @@ def search(
     topology: where.
     compiles: how many.
     say: is given a line before and after each.
-    options: of the compiler, over those of the chips' table.
 
   Raises:
     ValueError: nothing fits.
@@ -203,7 +201,7 @@ def search(
   for number, candidate in enumerate(chosen, 1):
     say(f'compiling {number} of {len(chosen)}: {candidate}')
     try:
-      plan = planning.plan(candidate.config, topology, options=options)
+      plan = planning.plan(candidate.config, topology)
     except planning.DoesNotFitError as error:
       say(f'  does not fit: {str(error).splitlines()[0]}')
       continue

@@ -131,6 +131,7 @@ class Program:
 
   def __init__(self, mesh):
     self.mesh = mesh
+    self.compiler_options = {}
 
   def shapes(self):
     """Parameters, optimizer, tokens; with their places."""

@@ -11,19 +11,24 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from launch import program
 from models import objective as objective_lib
-from train import executable, guard, loop
+from train import chips, executable, guard, loop
 from train import mesh as mesh_lib
 
 
 @pytest.fixture
 def compiled_programs(monkeypatch):
-  """Names of what is compiled from here on."""
-  names = []
+  """Names of what is compiled from here on; `options` has what with."""
+
+  class Names(list):
+    options = None
+
+  names = Names()
   compile_ = jax.stages.Lowered.compile
 
-  def noted(self, *args, **kwargs):
+  def noted(self, compiler_options):
     names.append(self.as_text().split('@')[1].split(' ')[0])
-    return compile_(self, *args, **kwargs)
+    names.options = compiler_options
+    return compile_(self, compiler_options=compiler_options)
 
   monkeypatch.setattr(jax.stages.Lowered, 'compile', noted)
   return names
@@ -66,6 +71,46 @@ def test_a_restarted_run_loads_its_step_and_goes_on_the_same(
   mesh = mesh_lib.make(**config['mesh'])
   planned = program.make(config, mesh).lower()
   assert executable.identity(planned, mesh, {}) == head(tmp_path / 'cut')['of']
+
+
+def test_options_of_the_recipe_reach_the_compiler(
+  tiny_config, tmp_path, monkeypatch, compiled_programs, capsys
+):
+  given = {'xla_cpu_enable_fast_math': True}
+  row = chips.Chip(
+    kinds=(jax.devices()[0].device_kind,),
+    tflops=1.0,
+    compiler_options={
+      'xla_cpu_enable_fast_math': False,
+      'xla_cpu_enable_fast_min_max': True,
+    },
+  )
+  monkeypatch.setitem(chips.CHIPS, 'this', row)
+  whole = dict(row.compiler_options) | given
+  # A step is made, and stops the run.
+  monkeypatch.setattr(guard.StopRequest, 'requested', lambda *_: True)
+
+  def run(**changes):
+    config = tiny_config(
+      **{'model.scan': True, 'compile.keep': True, **changes}
+    )
+    loop.run(config, objective_lib.make(**config['model']), str(tmp_path))
+    return config
+
+  config = run(**{'compile.options': given})
+  assert compiled_programs.options == whole
+  assert json.loads(head(tmp_path)['of']['compiler options']) == whole
+  # They are not what a run computes: it goes on with others, compiled anew.
+  capsys.readouterr()
+  run()
+  assert compiled_programs == ['jit_train_step'] * 2
+  assert compiled_programs.options == row.compiler_options
+  said = capsys.readouterr().out
+  assert 'goes on at step 1' in said
+  assert 'is of another step, and compiled anew: compiler options: {' in said
+  # What is timed without a run has them too.
+  program.make(config, mesh_lib.make(**config['mesh'])).running()
+  assert compiled_programs.options == whole
 
 
 @pytest.fixture

@@ -188,10 +188,12 @@ def test_without_a_compiler_the_plan_is_reduced(monkeypatch):
 
 def test_options_of_the_compiler():
   items = ['xla_a=True', 'xla_b=true', 'xla_c=3']
-  found = plan.compiler_options(items)
-  assert found == {'xla_a': True, 'xla_b': 'true', 'xla_c': '3'}
+  config = config_of(**{'compile.options': {'xla_a': False, 'xla_z': '9'}})
+  found = plan.with_options(config, items)
+  expected = {'xla_a': True, 'xla_b': 'true', 'xla_c': '3', 'xla_z': '9'}
+  assert found['compile'] == {'keep': False, 'options': expected}
   with pytest.raises(ValueError, match="'xla_d' must be NAME=VALUE"):
-    plan.compiler_options(['xla_d'])
+    plan.with_options(config, ['xla_d'])
 
 
 def test_time_of_a_run():

@@ -52,15 +52,34 @@ def test_what_is_said_on_stderr_is_kept(capfd):
 class Step:
   """A product of matrices, in place of a training step."""
 
-  def __init__(self, mesh, width):
+  def __init__(self, mesh, width, options=None):
     self.mesh = mesh
     self.width = width
+    self.compiler_options = options or {}
 
   def lower(self):
     place = NamedSharding(self.mesh, PartitionSpec('fsdp'))
     shape = (self.width, self.width)
     x = jax.ShapeDtypeStruct(shape, jnp.bfloat16, sharding=place)
     return jax.jit(lambda x: jnp.tanh(x @ x)).lower(x)
+
+
+def test_options_of_the_recipe_are_over_those_of_the_chips(monkeypatch):
+  class Asked(Exception):
+    pass
+
+  def ask(self, compiler_options):
+    raise Asked(compiler_options)
+
+  monkeypatch.setattr(jax.stages.Lowered, 'compile', ask)
+  slice_ = topology.parse('v5p:2x2x2')
+  given = {'xla_enable_async_all_gather': 'false', 'xla_new': True}
+  step = Step(mesh_lib.make(), 8, given)
+  with pytest.raises(Asked) as caught:
+    compiled.compile_step(step, slice_)
+  (options,) = caught.value.args
+  assert 'xla_new' not in slice_.chip.compiler_options
+  assert {**slice_.chip.compiler_options, **given}.items() <= options.items()
 
 
 TPUS = [name for name, chip in chips.CHIPS.items() if chip.torus_axes]

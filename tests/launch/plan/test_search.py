@@ -76,7 +76,7 @@ def test_the_best_of_what_was_compiled_comes_first(config, slice_, monkeypatch):
   mfus = iter([0.2, None, 0.4])
   said = []
 
-  def plan(config, topology, *, options):
+  def plan(config, topology):
     mfu = next(mfus)
     if mfu is None:
       raise planning.DoesNotFitError('too large\nmore')
