@@ -9,7 +9,9 @@ from typing import Any
 from ml_collections import config_dict
 
 # Layouts on slices of pods, {recipe: {topology: {'section.option': value}}}.
-# `python -m launch.plan --search=N --save` writes them.
+# `python -m launch.plan --search=N --save` writes them. Those here are to start
+# from, not the best of a search: FSDP's shards hold 16 rows or more of every
+# kernel; S and MooG, which fit a chip many times, are replicated.
 LAYOUTS = pathlib.Path(__file__).with_name('layouts.json')
 
 # Keys of a source that are no option of its make().
@@ -77,7 +79,7 @@ def with_layout(
 
   Args:
     config: sections of plain values.
-    recipe: as 'mae.j'.
+    recipe: as 'mae.j' or 'moog.movi_e'.
     topology: as 'v5p:8x8x8'; '': the config as it is.
 
   Raises:

@@ -8,8 +8,9 @@ rate, batch, steps, stride and augmentation are not, and those here are ours.
     python -m train --config=configs/mae.py:size=S,data=DATA --workdir=RUN
 
 On a TPU the same line with another size, on every host of a pod at once;
-`config.mesh` shares it out, and `topology=v5p:8x8x8` takes mesh, batch and
-rematerialisation from `configs/layouts.json`, which `launch.plan` writes.
+`config.mesh` shares it out, and `topology=v5p:8x8x8` takes mesh, batch,
+rematerialisation and options of the compiler from `configs/layouts.json`, which
+`launch.plan` writes.
 Expected numbers: not run, since no pod was here.
 """
 

@@ -17,7 +17,8 @@ is the world's recipe, whose tokens do not follow things yet: docs/moog.md has
 what is known of it. The others have not been run.
 
 `layout=grid` and `layout=grid_recurrent` are baselines that hold a token for
-each place of the picture.
+each place of the picture. `topology=v5e:4x4` shares a recipe out over a slice
+of a pod, as `configs/layouts.json` has it.
 """
 
 from ml_collections import ConfigDict
@@ -110,16 +111,17 @@ def get_config(arg: str | None = None) -> ConfigDict:
   """Arguments.
 
   data: 'world', 'movi_e', or a folder that `data.ingest` made. path: of MOVi-E.
-  layout: of the tokens. steps, batch_size: 0 for the recipe's. seed: also of
-  the world.
+  layout: of the tokens. topology: a slice of a pod that `configs/layouts.json`
+  has a layout of this recipe for. steps, batch_size: 0 for the recipe's. seed:
+  also of the world.
 
   Raises:
     ValueError: MOVi-E without a path.
   """
   args = common.parse(
     arg,
-    **{'data': 'world', 'path': '', 'layout': 'free', 'steps': 0},
-    **{'batch_size': 0, 'seed': 0},
+    **{'data': 'world', 'path': '', 'layout': 'free', 'topology': ''},
+    **{'steps': 0, 'batch_size': 0, 'seed': 0},
   )
   data, seed = args['data'], args['seed']
   if data == 'movi_e' and not args['path']:
@@ -173,13 +175,13 @@ def get_config(arg: str | None = None) -> ConfigDict:
     'decay': ('.*',),
     'clip_norm': 1.0,
   }
-  return ConfigDict(
+  config = common.with_layout(
     {
       'seed': seed,
       'steps': steps,
       'model': {'name': 'moog', **model},
       'data': {
-        'batch_size': args['batch_size'] or recipe['batch_size'],
+        'batch_size': recipe['batch_size'],
         'seed': seed,
         'sources': {name: sources[name]()},
         'keys': ('video',),
@@ -188,5 +190,10 @@ def get_config(arg: str | None = None) -> ConfigDict:
         'max_bad': 0.0 if laptop else 1e-3,
       },
       **config,
-    }
+    },
+    f'moog.{name}',
+    args['topology'],
   )
+  if args['batch_size']:
+    config['data']['batch_size'] = args['batch_size']
+  return ConfigDict(config)

@@ -67,7 +67,7 @@ _SAVE = flags.DEFINE_bool(
   'save',
   False,
   'Write the best of --search to configs/layouts.json, from which '
-  'configs/mae.py:topology=... takes it.',
+  'configs/mae.py:topology=... and configs/moog.py take it.',
 )
 _EXECUTABLE = flags.DEFINE_string(
   'executable',
@@ -177,14 +177,17 @@ def main() -> None:
       return
     (slice_,) = slices
     if _SEARCH.value:
+      recipe = layouts.recipe_of(config) if _SAVE.value else ''
       ranked = search.search(
         config, slice_, compiles=_SEARCH.value, say=output.say
       )
       output.say(search.ranking(ranked))
-      if _SAVE.value:
-        name = layouts.recipe_of(config)
-        layouts.save(name, slice_.name, ranked[0][0])
-        output.say(f'saved: --config=configs/mae.py:...,topology={slice_.name}')
+      if recipe:
+        layouts.save(recipe, slice_.name, ranked[0][0])
+        file, _, _ = recipe.partition('.')
+        output.say(
+          f'saved: --config=configs/{file}.py:...,topology={slice_.name}'
+        )
       return
     found = plan(config, slice_)
   except ValueError as error:

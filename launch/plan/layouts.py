@@ -10,18 +10,22 @@ from train import output
 
 
 def recipe_of(config: Mapping[str, Any]) -> str:
-  """The name that a recipe's layouts go by: 'mae.j'.
+  """The name that a recipe's layouts go by: 'mae.j', 'moog.movi_e'.
 
   Raises:
     ValueError: a recipe that takes no layout by name.
   """
-  model = config['model']
-  if model['name'] != 'mae':
-    raise ValueError(
-      f'--save: configs/{model["name"]}.py takes no topology; give what was '
-      'found with --config.mesh'
-    )
-  return f'mae.{model["size"]}'
+  kind = 'readouts' if 'tasks' in config else config['model']['name']
+  if kind == 'mae':
+    return f'mae.{config["model"]["size"]}'
+  if kind == 'moog':
+    (source,) = config['data']['sources']
+    return f'moog.{source}'
+  raise ValueError(
+    '--save: only configs/mae.py and configs/moog.py take topology=..., got a '
+    f'recipe of {kind}; leave --save out, and give what is found with '
+    '--config.mesh'
+  )
 
 
 def save(recipe: str, topology: str, candidate: Candidate) -> None:
@@ -30,12 +34,15 @@ def save(recipe: str, topology: str, candidate: Candidate) -> None:
   Args:
     recipe: as `recipe_of` names it.
     topology: as 'v5p:8x8x8'.
-    candidate: whose changes are the layout; its batch goes with it.
+    candidate: whose changes are the layout; its batch goes with it, and its
+      options of the compiler, if it has any.
   """
   path = common.LAYOUTS
   known = json.loads(path.read_text())
-  batch_size = candidate.config['data']['batch_size']
-  changes = {'data.batch_size': batch_size, **candidate.changes}
+  config, changes = candidate.config, dict(candidate.changes)
+  changes['data.batch_size'] = config['data']['batch_size']
+  if config['compile']['options']:
+    changes['compile.options'] = config['compile']['options']
   known.setdefault(recipe, {})[topology] = changes
   text = json.dumps(known, indent=2, sort_keys=True) + '\n'
   output.replace(str(path), text)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from configs import common, mae
+from configs import common, mae, moog
 from launch.plan import layouts, search
 from launch.plan.topology import parse
 
@@ -19,10 +19,11 @@ def kept(tmp_path, monkeypatch):
 
 def test_what_is_saved_is_what_the_recipe_then_has(kept):
   config = mae.get_config('size=L,batch_size=512').to_dict()
+  config['compile']['options'] = {'xla_a': True}
   best = search.candidates(config, parse('v5e:4x4'))[0][0]
   layouts.save(layouts.recipe_of(config), 'v5e:4x4', best)
   taken = mae.get_config('size=L,topology=v5e:4x4').to_dict()
-  for section in ('mesh', 'step', 'model'):
+  for section in ('mesh', 'step', 'model', 'compile'):
     assert taken[section] == best.config[section]
   assert taken['data']['batch_size'] == 512
   # What is given counts for more.
@@ -39,19 +40,32 @@ def test_an_unknown_slice_names_those_that_are_known(kept):
     mae.get_config('size=j,topology=v5p:4x4x4')
 
 
-def test_layouts_in_the_repository_suit_their_slices():
-  for recipe, known in json.loads(common.LAYOUTS.read_text()).items():
-    for topology in known:
-      size = recipe.removeprefix('mae.')
-      config = mae.get_config(f'size={size},topology={topology}')
-      chips = parse(topology).chips
-      assert (
-        config.mesh.replica * config.mesh.fsdp * config.mesh.tensor == chips
-      )
-      shards = config.mesh.replica * config.mesh.fsdp * config.step.accumulate
-      assert config.data.batch_size % shards == 0
+@pytest.mark.parametrize('data', ['movi_e,path=x', 'my/videos'])
+def test_moog_has_layouts_of_each_of_its_recipes(kept, data):
+  config = moog.get_config(f'data={data},batch_size=64').to_dict()
+  changes = {'mesh.replica': 4, 'mesh.fsdp': 4, 'model.remat': 'named'}
+  changed = common.with_changes(config, changes)
+  candidate = search.Candidate(changes, changed, memory=None, seconds=1.0)
+  layouts.save(layouts.recipe_of(config), 'v5e:4x4', candidate)
+  assert moog.get_config(f'data={data},topology=v5e:4x4').to_dict() == changed
+  with pytest.raises(ValueError, match=r'no layout of moog\.world'):
+    moog.get_config('topology=v5e:4x4')
+
+
+def test_what_search_writes_is_what_is_in_the_repository(tmp_path, monkeypatch):
+  path, before = tmp_path / 'layouts.json', common.LAYOUTS.read_text()
+  path.write_text(before)
+  monkeypatch.setattr(common, 'LAYOUTS', path)
+  (topology, changes), *_ = json.loads(before)['mae.j'].items()
+  config = mae.get_config(f'size=j,topology={topology}').to_dict()
+  candidate = search.Candidate(changes, config, memory=None, seconds=1.0)
+  layouts.save('mae.j', topology, candidate)
+  assert path.read_text() == before
 
 
 def test_a_recipe_without_names_for_layouts_is_refused():
-  with pytest.raises(ValueError, match=r'configs/moog\.py takes no topology'):
-    layouts.recipe_of({'model': {'name': 'moog'}})
+  backbone = mae.get_config('size=S').to_dict()
+  with pytest.raises(ValueError, match='a recipe of readouts; leave'):
+    layouts.recipe_of(backbone | {'tasks': {}})
+  with pytest.raises(ValueError, match='a recipe of distill; leave'):
+    layouts.recipe_of({'model': {'name': 'distill'}})
