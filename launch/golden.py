@@ -23,8 +23,8 @@ COMMAND = 'python -m launch.golden'
 _MESH = {'replica': 2, 'fsdp': 4, 'tensor': 1}
 SHARDINGS = {f'sharding-{row.size}': row for row in reversed(ladder.LADDER)}
 PROGRAMS = {
-  'program-B': ladder.Row('B', 'v5e:4x4', 4, 512),
-  'program-j': ladder.Row('j', 'v5p:8x8x8', 8, 8192),
+  'program-B': ladder.Row('B', 'v5e:4x4', 512),
+  'program-j': ladder.Row('j', 'v5p:8x8x8', 8192),
 }
 
 _INTO = flags.DEFINE_string(

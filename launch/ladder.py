@@ -1,8 +1,6 @@
 """The ladder: every size on slices of several generations, compiled once.
 
-Layouts are the ones to start from, not the best of a search. FSDP's shards
-hold 16 rows or more of every kernel; S and MooG, which fit a chip many times,
-are replicated.
+A row is a layout of `configs/layouts.json`.
 """
 
 import dataclasses
@@ -10,9 +8,21 @@ import hashlib
 import json
 import pathlib
 import resource
+from collections.abc import Iterator
 from typing import Any
 
-MOOG = 'MooG'
+from configs import common, mae, moog
+
+# Size -> its recipe, what stands behind the colon, the name of its layouts.
+_RECIPES = {
+  **{
+    size: (mae, f'size={size}', f'mae.{size}')
+    for size in ('S', 'B', 'L', 'H', 'G', 'e', 'j')
+  },
+  'MooG': (moog, 'data=movi_e,path=MOVI', 'moog.movi_e'),
+}
+# Batches that a layout is compiled with, beside its own.
+_FURTHER = {('j', 'v5p:8x8x8'): (4096,)}
 ROOT = pathlib.Path(__file__).parent.parent
 # What decides a plan, beside the packages. Of launch, not what prints.
 _SOURCES = (
@@ -33,15 +43,13 @@ class Row:
   """One program of the ladder.
 
   Attributes:
-    size: of configs/mae.py, or MOOG.
+    size: of configs/mae.py, or MooG.
     topology: slice of a pod.
-    replica: copies of the parameters; FSDP takes the chips that are left.
     batch: clips of a step.
   """
 
   size: str
   topology: str
-  replica: int
   batch: int
 
   @property
@@ -49,50 +57,24 @@ class Row:
     """Of the row, and of its file."""
     return f'{self.size}-{self.topology.replace(":", "-")}-{self.batch}'
 
-  @property
-  def arguments(self) -> tuple[str, str]:
-    """The file of the recipe, and what stands behind its colon."""
-    if self.size == MOOG:
-      return 'moog', f'data=movi_e,path=MOVI,batch_size={self.batch}'
-    return 'mae', f'size={self.size},batch_size={self.batch}'
-
   def config(self) -> dict[str, Any]:
-    """The recipe, as plain values."""
-    from configs import mae, moog
-
-    recipe, argument = self.arguments
-    made = {'mae': mae, 'moog': moog}[recipe].get_config(argument)
-    made.mesh.replica = self.replica
-    return made.to_dict()
+    """The recipe with its layout, as plain values."""
+    recipe, argument, _ = _RECIPES[self.size]
+    argument += f',topology={self.topology},batch_size={self.batch}'
+    return recipe.get_config(argument).to_dict()
 
 
-LADDER = (
-  Row('S', 'v5e:2x4', 8, 256),
-  Row('S', 'v6e:2x4', 8, 256),
-  Row('S', 'v4:2x2x2', 8, 256),
-  Row('B', 'v5e:4x4', 4, 512),
-  Row('B', 'v6e:4x4', 4, 512),
-  Row('B', 'v4:2x2x4', 4, 512),
-  Row('L', 'v5e:8x8', 4, 2048),
-  Row('L', 'v6e:8x8', 4, 2048),
-  Row('L', 'v4:4x4x4', 4, 2048),
-  Row('H', 'v5e:8x8', 4, 2048),
-  Row('H', 'v6e:8x8', 4, 2048),
-  Row('H', 'v5p:4x4x4', 8, 2048),
-  Row('G', 'v5p:4x4x4', 8, 2048),
-  Row('G', 'v6e:8x8', 4, 2048),
-  Row('G', 'v4:4x4x8', 8, 2048),
-  Row('e', 'v5p:4x4x4', 4, 4096),
-  Row('e', 'v6e:16x16', 16, 4096),
-  Row('e', 'v4:8x8x8', 32, 4096),
-  Row('j', 'v5p:8x8x8', 8, 4096),
-  Row('j', 'v5p:8x8x8', 8, 8192),
-  Row('j', 'v4:8x8x8', 8, 4096),
-  Row('j', 'v6e:16x16', 4, 4096),
-  Row(MOOG, 'v5e:4x4', 16, 128),
-  Row(MOOG, 'v6e:4x4', 16, 128),
-  Row(MOOG, 'v5p:2x2x4', 16, 128),
-)
+def _rows() -> Iterator[Row]:
+  """Rows by size, then as the file has the slices, then by batch."""
+  known = json.loads(common.LAYOUTS.read_text())
+  for size, (_, _, recipe) in _RECIPES.items():
+    for topology, layout in known[recipe].items():
+      batches = {layout['data.batch_size'], *_FURTHER.get((size, topology), ())}
+      for batch in sorted(batches):
+        yield Row(size, topology, batch)
+
+
+LADDER = tuple(_rows())
 
 
 def key(row: Row) -> str:

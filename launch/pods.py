@@ -25,9 +25,11 @@ from train import command, output
 
 BEGIN = '<!-- `make pods` writes from here -->'
 END = '<!-- to here -->'
+_AXES = ('replica', 'fsdp', 'tensor')
 HEAD = (
-  '| size | topology | replica x fsdp | batch | GiB per chip | step ms '
-  '| exposed ms | exposed GiB | MFU cycles / roofline | compile CPU s |',
+  '| size | topology | replica x fsdp x tensor | batch | GiB per chip '
+  '| step ms | exposed ms | exposed GiB | MFU cycles / roofline '
+  '| compile CPU s |',
   '|---|---|---|---|---|---|---|---|---|---|',
 )
 
@@ -134,7 +136,8 @@ def _line(folder, row, before):
   from launch.plan import topology
 
   slice_ = topology.parse(row.topology)
-  layout = f'{row.replica} x {slice_.chips // row.replica}'
+  mesh = slice_.abstract_mesh(**row.config()['mesh']).shape
+  layout = ' x '.join(str(mesh[axis]) for axis in _AXES)
   cells = [row.size, row.topology, layout, str(row.batch)]
   path = path_of(folder, row)
   if not path.exists():
