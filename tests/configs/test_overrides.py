@@ -99,6 +99,15 @@ def test_every_option_of_what_recipes_name_can_be_overridden(given):
       assert options.keys() == keywords(module.make) | heads
 
 
+def test_a_layouts_compiler_options_can_be_overridden(given):
+  recipe = '--config=configs/mae.py:size=j,topology=v5p:8x8x8'
+  options = given(recipe)['compile']['options']
+  name = 'xla_tpu_enable_ici_rs_pipelining'
+  assert options[name] is True
+  changed = given(recipe, f'--config.compile.options.{name}=False')
+  assert changed['compile']['options'] == {**options, name: False}
+
+
 def test_defaults_of_tasks_are_those_of_their_make():
   tasks = readout.get_config('task=all,data=movi').tasks.to_dict()
   for module in (boxes, classify, depth, points, pose):
