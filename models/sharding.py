@@ -249,7 +249,7 @@ def spec(axes: tuple[str | None, ...], table: Rules) -> PartitionSpec:
   return PartitionSpec(*(table.get(axis) for axis in axes))
 
 
-def shards(axis: str) -> int:
+def shards(axis: str | None) -> int:
   """Parts that a logical axis is split into here; 1 outside `rules`."""
   sizes = jax.sharding.get_abstract_mesh().shape
   return math.prod(sizes.get(name, 1) for name in _mesh_axes(axis))
@@ -270,7 +270,7 @@ def mesh_axis(axis: str) -> str:
   return names[0]
 
 
-def _mesh_axes(axis: str) -> tuple[str, ...]:
+def _mesh_axes(axis: str | None) -> tuple[str, ...]:
   names = (_RULES.get() or {}).get(axis) or ()
   return (names,) if isinstance(names, str) else tuple(names)
 
@@ -342,6 +342,11 @@ def gather(params: Mapping[str, Any], path: str, dtype) -> Mapping[str, Any]:
       shape, names = (-1, leaf.shape[-1]), (axes[0], 'embed')
     whole = tuple(None if axis == 'embed' else axis for axis in names)
     matrix = leaf.astype(dtype).reshape(shape)
+    other = 1 - names.index('embed')
+    if shards(names[other]) == 1 and matrix.shape[other] % shards('mlp') == 0:
+      # `tensor` has no part in this kernel. It shares out the gradient all the
+      # same: TPUs then scatter it, and would otherwise reduce all of it.
+      names = ('embed', 'mlp') if other else ('mlp', 'embed')
     collected = _gather(matrix, spec(whole, table), spec(names, table))
     return collected.reshape(leaf.shape)
 
