@@ -54,49 +54,69 @@ def at_places(
   if 'fuse' in params:
     place = frame_token @ widen @ params['fuse']['kernel'][-widen.shape[1] :]
   tokens = spread(count, size, used) @ place
-
-  def compare(attention):
-    key, value = (attention[name]['kernel'] for name in ('key', 'value'))
-    back = rearrange(value, 'e h c -> h c e') @ jnp.linalg.pinv(widen)
-    return {
-      'query': {'kernel': jnp.einsum('de,ehc->dhc', widen, key)},
-      'out': {**attention['out'], 'kernel': back},
-    }
-
-  def look(attention):
-    query, key = (attention[name]['kernel'] for name in ('query', 'key'))
-    matched = jnp.einsum('pd,dhc->phc', place, key)
-    matched = rearrange(matched, '(s i c) ... -> s i c ...', s=2, c=2)
-    longer = (
-      jnp.zeros((2, bases, 2, *query.shape[1:])).at[:, :used].set(matched)
-    )
-    longer = longer.reshape(4 * bases, *query.shape[1:])
-    kernel = jnp.zeros_like(query).at[-4 * bases :].set(longer)
-    out = attention['out']['kernel'].at[..., -4 * bases :].set(0)
-    return {
-      'query': {'kernel': kernel},
-      'out': {**attention['out'], 'kernel': out},
-    }
-
   predictor, decoder = params['predictor'], params['decoder']
-  decoder = {
-    **decoder,
-    'transformer': _with_attention(decoder['transformer'], look),
-  }
-  # What is written to a query in one block leaves its place to the next.
-  for block in decoder['transformer'].values():
-    if 'mlp' in block:
-      out = block['mlp']['dense_out']
-      kernel = out['kernel'].at[:, -4 * bases :].set(0)
-      block['mlp'] = {**block['mlp'], 'dense_out': {**out, 'kernel': kernel}}
+  blocks = decoder['transformer']
+  blocks = _with_attention(blocks, lambda it: _looking(it, place, bases))
+  blocks = {name: _leaving(block, bases) for name, block in blocks.items()}
   scale = _CHANGE * predictor['norm']['scale']
   return {
     **params,
     'start': {'embeddings': tokens / tokens.std()},
     'predictor': {**predictor, 'norm': {'scale': scale}},
-    'corrector': _with_attention(params['corrector'], compare),
-    'decoder': decoder,
+    'corrector': _with_attention(
+      params['corrector'], lambda it: _comparing(it, widen)
+    ),
+    'decoder': {**decoder, 'transformer': blocks},
   }
+
+
+def _comparing(attention: Params, widen: Float[Array, 'd e']) -> Params:
+  """Attention of tokens that finds what is like them, and copies it.
+
+  Args:
+    attention: of the corrector.
+    widen: from a token of the state to one of the frame.
+  """
+  key, value = (attention[name]['kernel'] for name in ('key', 'value'))
+  back = rearrange(value, 'e h c -> h c e') @ jnp.linalg.pinv(widen)
+  return {
+    **attention,
+    'query': {'kernel': jnp.einsum('de,ehc->dhc', widen, key)},
+    'out': {**attention['out'], 'kernel': back},
+  }
+
+
+def _looking(
+  attention: Params, place: Float[Array, 'p d'], bases: int
+) -> Params:
+  """Attention of pixels that finds the tokens where they are.
+
+  Args:
+    attention: of the decoder.
+    place: what the longest wavelengths of a place are in a token.
+    bases: wavelengths of a pixel's place, at the end of its query.
+  """
+  query, key = (attention[name]['kernel'] for name in ('query', 'key'))
+  matched = jnp.einsum('pd,dhc->phc', place, key)
+  matched = rearrange(matched, '(s i c) ... -> s i c ...', s=2, c=2)
+  used = matched.shape[1]
+  longer = jnp.zeros((2, bases, 2, *query.shape[1:])).at[:, :used].set(matched)
+  longer = longer.reshape(4 * bases, *query.shape[1:])
+  out = attention['out']['kernel'].at[..., -4 * bases :].set(0)
+  return {
+    **attention,
+    'query': {'kernel': jnp.zeros_like(query).at[-4 * bases :].set(longer)},
+    'out': {**attention['out'], 'kernel': out},
+  }
+
+
+def _leaving(block: Params, bases: int) -> Params:
+  """The block, whose MLP leaves a query's place to the next as it is."""
+  if 'mlp' not in block:
+    return block
+  out = block['mlp']['dense_out']
+  out = {**out, 'kernel': out['kernel'].at[:, -4 * bases :].set(0)}
+  return {**block, 'mlp': {**block['mlp'], 'dense_out': out}}
 
 
 def _grid_of(tokens: int, size: tuple[int, int]) -> tuple[int, int]:
@@ -159,7 +179,7 @@ def _with_attention(transformer: Params, change) -> dict[str, Any]:
   for name, block in transformer.items():
     if 'cross_attention' not in block:
       continue
-    attention = {**block['cross_attention'], **change(block['cross_attention'])}
+    attention = change(block['cross_attention'])
     for norm in ('query_norm', 'key_norm'):
       scale = _SHARPNESS * attention[norm]['scale']
       attention[norm] = {'scale': scale}
