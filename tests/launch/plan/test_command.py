@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import subprocess
 import sys
 
@@ -217,21 +216,13 @@ def run(*arguments):
   )
 
 
-def cpu_seconds():
-  """Of commands that have ended: a busy machine changes them little."""
-  spent = resource.getrusage(resource.RUSAGE_CHILDREN)
-  return spent.ru_utime + spent.ru_stime
-
-
-def test_the_command_is_quick_and_writes_what_it_says(tmp_path):
+def test_the_command_writes_what_it_says(tmp_path):
   path = tmp_path / 'plan.json'
-  began = cpu_seconds()
   done = run(
     *('--config=configs/mae.py:size=j', '--config.mesh.replica=8'),
     *('--topology=v5p:8x8x8', '--shapes_only', f'--json={path}'),
   )
   assert not done.returncode, done.stderr
-  assert cpu_seconds() - began < 5
   written = json.loads(path.read_text())
   assert f'{written["parameters"]:,}' in done.stdout
   assert written['mesh'] == {
