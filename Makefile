@@ -10,7 +10,7 @@ STEPS ?= 300
 PY := $(VENV)/bin/python
 READOUTS := --config=configs/readout.py:task=all,data=world,seed=$(SEED),lr=$(LR),steps=$(STEPS),cache=runs/features
 
-TRACKS := --config=configs/readout.py:task=points+boxes,data=world,seed=$(SEED),lr=3e-3,steps=300,cache=runs/features
+TRACKS := --config=configs/readout.py:task=points+boxes,data=world,seed=$(SEED),steps=1200,cache=runs/features
 MOOG = runs/moog-$(LAYOUT)-$(SEED)
 
 .PHONY: quickstart seeds moog pods test test-slow lint
