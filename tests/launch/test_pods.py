@@ -94,7 +94,7 @@ def test_the_table(tmp_path):
   )
   refused = next(line for line in lines if line.startswith('| j | v4'))
   assert refused == (
-    '| j | v4:8x8x8 | 8 x 64 x 1 | 4096 | does not fit |  |  |  |  | 71 |'
+    '| j | v4:8x8x8 | 2 x 128 x 2 | 4096 | does not fit |  |  |  |  | 71 |'
   )
   assert sum('not run' in line for line in lines) == len(LADDER) - 2
 
