@@ -83,9 +83,9 @@ LAPTOP = PUBLISHED | {
   'remat': 'none',
   'scan': False,
 }
-# Three times as many as other laptop recipes look at: of the next third of a
-# second, even an exact motion of the last one tells no more than a blurred copy
-# does, and so nothing would teach it.
+# Three times as many as other laptop recipes look at. Where frames are a third
+# of a second apart, the motion of the last step tells less of the next frame
+# than a blurred copy does, so nothing would teach it (docs/moog.md).
 FPS = 9.0
 # The published weights are of variant B, at 256 x 256.
 VIDEOS = PUBLISHED | {
