@@ -170,7 +170,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     warmup_steps=min(1_000, steps // 15),
     every=1_000 if laptop else 5_000,
     log_every=50 if laptop else 100,
-    eval_batches=32 if laptop else 4,
+    eval_batches=16 if laptop else 4,
   )
   config['optim'] |= {
     'final_lr': 1e-7,
