@@ -73,7 +73,7 @@ def choose(what: str, name: str, choices: Collection[str]) -> str:
 
 
 def with_layout(
-  config: Mapping[str, Any], recipe: str, topology: str
+  config: Mapping[str, Any], recipe: str, topology: str, batch_size: int
 ) -> dict[str, Any]:
   """The config with the options that LAYOUTS has for a slice.
 
@@ -81,20 +81,22 @@ def with_layout(
     config: sections of plain values.
     recipe: as 'mae.j' or 'moog.movi_e'.
     topology: as 'v5p:8x8x8'; '': the config as it is.
+    batch_size: instead of the layout's or the config's; 0: that.
 
   Raises:
     ValueError: no layout of this recipe on this slice was saved.
   """
-  if not topology:
-    return dict(config)
   known = json.loads(LAYOUTS.read_text()).get(recipe, {})
-  if topology not in known:
+  if topology and topology not in known:
     raise ValueError(
       f'no layout of {recipe} on {topology!r}: known are '
       f'{", ".join(known) or "none"}. Look for one with `python -m launch.plan '
       '--config=... --topology=... --search=4 --save`, or give config.mesh.'
     )
-  return with_changes(config, known[topology])
+  changes = dict(known[topology]) if topology else {}
+  if batch_size:
+    changes['data.batch_size'] = batch_size
+  return with_changes(config, changes)
 
 
 def with_changes(

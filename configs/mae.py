@@ -104,9 +104,8 @@ def get_config(arg: str | None = None) -> ConfigDict:
     },
     f'mae.{size}',
     args['topology'],
+    args['batch_size'],
   )
-  if args['batch_size']:
-    config['data']['batch_size'] = args['batch_size']
   return ConfigDict(config)
 
 

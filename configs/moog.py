@@ -84,8 +84,8 @@ LAPTOP = PUBLISHED | {
   'scan': False,
 }
 # Three times as many as other laptop recipes look at. Where frames are a third
-# of a second apart, the motion of the last step tells less of the next frame
-# than a blurred copy does, so nothing would teach it (docs/moog.md).
+# of a second apart, the motion of the last step tells no more of the next frame
+# than a blurred copy does, so nothing would teach it (`python -m data.motion`).
 FPS = 9.0
 # The published weights are of variant B, at 256 x 256.
 VIDEOS = PUBLISHED | {
@@ -197,7 +197,6 @@ def get_config(arg: str | None = None) -> ConfigDict:
     },
     f'moog.{name}',
     args['topology'],
+    args['batch_size'],
   )
-  if args['batch_size']:
-    config['data']['batch_size'] = args['batch_size']
   return ConfigDict(config)

@@ -58,9 +58,8 @@ class Program(NamedTuple):
     with mesh_lib.use(self.mesh):
       video = jax.random.bits(jax.random.key(1), shapes.shape, jnp.uint8)
       batch = {'video': jax.device_put(video, shapes.sharding)}
-      options = chips.compiler_options(
-        self.mesh.devices.flat[0], self.compiler_options
-      )
+      chip = chips.of_device(self.mesh.devices.flat[0])
+      options = chips.compiler_options(chip, self.compiler_options)
       update = self.lower().compile(compiler_options=options)
       state = self.new_state(jax.random.key(0))
 

@@ -151,17 +151,16 @@ def of_device(device: jax.Device) -> Chip | None:
 
 
 def compiler_options(
-  device: jax.Device, given: Mapping[str, bool | str] | None = None
+  chip: Chip | None, given: Mapping[str, bool | str] | None = None
 ) -> dict[str, bool | str]:
-  """Of the training step on devices of this kind; empty where not known.
+  """Of the training step on these chips.
 
   Args:
-    device: one of them.
+    chip: its row; None where there is none.
     given: a recipe's `config.compile.options`, over those of the table. They
       are passed on as they are: a compiler refuses what it does not know, as
       that of CPUs does 'xla_tpu_...'.
   """
-  chip = of_device(device)
   return {**(chip.compiler_options if chip else {}), **(given or {})}
 
 

@@ -62,7 +62,8 @@ def compile_step(
     options: of the compiler, over those of its chips: see
       `train.chips.compiler_options`.
   """
-  options = chips.compiler_options(mesh.devices.flat[0], options)
+  chip = chips.of_device(mesh.devices.flat[0])
+  options = chips.compiler_options(chip, options)
   if not keep:
     return lowered.compile(compiler_options=options)
   this = identity(lowered, mesh, options)

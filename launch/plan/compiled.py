@@ -10,7 +10,7 @@ import jax
 
 from launch.plan.topology import Topology, stderr_lines
 from launch.program import Program
-from train import executable
+from train import chips, executable
 
 _SPILL = 'nvoluntary full rematerialization'
 
@@ -77,7 +77,7 @@ def compile_step(
     OutOfMemoryError: the chip's memory is too small.
   """
   began = time.perf_counter()
-  options = {**topology.chip.compiler_options, **program.compiler_options}
+  options = chips.compiler_options(topology.chip, program.compiler_options)
   with stderr_lines() as said:
     try:
       with tempfile.TemporaryDirectory() as folder:

@@ -104,7 +104,7 @@ def test_every_generation_takes_its_options_and_has_its_memory(
   with open(path, 'rb') as file:
     of = json.loads(file.readline())['of']
   assert of['devices'].startswith(f'4 x {devices[0].device_kind}, ')
-  options = chips.compiler_options(devices[0])
+  options = chips.compiler_options(chip)
   assert json.loads(of['compiler options']) == options
   with pytest.raises(compiled.OutOfMemoryError) as caught:
     compiled.compile_step(Step(mesh, 2**19), small)

@@ -54,11 +54,12 @@ def test_every_kind_of_device_is_of_one_generation():
 
 def test_options_of_the_step_are_those_of_the_device(monkeypatch):
   here = jax.devices()[0]
-  assert chips.compiler_options(here) == {}
+  assert chips.compiler_options(chips.of_device(here)) == {}
   assert chips.peak_flops(here) is None
   row = dataclasses.replace(chips.CHIPS['v5p'], kinds=(here.device_kind,))
   monkeypatch.setitem(chips.CHIPS, 'this', row)
-  assert chips.compiler_options(here) == row.compiler_options != {}
+  options = chips.compiler_options(chips.of_device(here))
+  assert options == row.compiler_options != {}
   assert chips.peak_flops(here) == 459e12
 
 
