@@ -106,12 +106,24 @@ def test_the_backward_pass_does_not_run_the_forward_kernel_again():
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', SLICES)
-@pytest.mark.parametrize('e', [64, 80, 88, 104, 112, 128])
-def test_compiles(name, e, tpu_compiler):
+@pytest.mark.parametrize(
+  ('q', 'n', 'e'),
+  [
+    # The tokens that MAE's last blocks see, in the heads of each size; all
+    # tokens of a clip; MooG's tokens, which look at a frame's, and pixels.
+    *((862, 862, e) for e in (64, 80, 88, 104, 112, 128)),
+    *((1568, 1568, e) for e in (64, 128)),
+    *((1024, 4096, 64), (256, 1024, 64)),
+  ],
+)
+def test_compiles(name, q, n, e, tpu_compiler):
   mesh = mesh_lib.make(replica=2, devices=topology.parse(name).devices())
   place = mesh_lib.batch_sharding(mesh)
-  one = jax.ShapeDtypeStruct((4, 862, 2, e), 'bfloat16', sharding=place)
+  query, key = (
+    jax.ShapeDtypeStruct((4, count, 2, e), 'bfloat16', sharding=place)
+    for count in (q, n)
+  )
   with mesh_lib.use(mesh):
     run = jax.jit(functools.partial(pulled, name='rows'))
-    compiled = run.lower(one, one, one, one).compile()
+    compiled = run.lower(query, key, key, query).compile()
   assert compiled.as_text().count('"tpu_custom_call"') == 2
