@@ -7,6 +7,9 @@ import jax
 import numpy as np
 import pytest
 
+from models import objective as objective_lib
+from train import loop
+
 SIZES = {'train': 16, 'validation': 16, 'test': 13}
 T, H, W = 4, 16, 24
 
@@ -107,6 +110,27 @@ def pretraining():
     'eval': {'every': 0},
     'log': {'every': 1, 'tensorboard': False},
   }
+
+
+@pytest.fixture(scope='module')
+def trained(pretraining, tmp_path_factory):
+  """A pretraining run of one step: (its folder, its parameters)."""
+  folder = tmp_path_factory.mktemp('run')
+  objective = objective_lib.make(**pretraining['model'])
+  state = loop.run(pretraining, objective, str(folder))
+  return folder, jax.device_get(state.params)
+
+
+@pytest.fixture(scope='module')
+def run(trained):
+  """The folder of that run, finished."""
+  return trained[0]
+
+
+@pytest.fixture(scope='module')
+def pretrained(trained):
+  """The parameters it ended with."""
+  return trained[1]
 
 
 @pytest.fixture(scope='module')

@@ -7,15 +7,7 @@ import pytest
 from data import features as stored
 from evals import features, job
 from evals.resolve import resolve
-from models import objective as objective_lib
 from train import loop
-
-
-@pytest.fixture(scope='module')
-def run(tmp_path_factory, pretraining):
-  folder = tmp_path_factory.mktemp('run')
-  loop.run(pretraining, objective_lib.make(**pretraining['model']), str(folder))
-  return folder
 
 
 @pytest.fixture(scope='module')

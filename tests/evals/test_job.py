@@ -14,23 +14,12 @@ from data import pipeline
 from data import source as source_lib
 from evals import job, metrics
 from evals.resolve import resolve
-from models import objective as objective_lib
 from train import guard, loop, pins
 
 
 @pytest.fixture(scope='module')
-def run(tmp_path_factory, pretraining):
-  folder = tmp_path_factory.mktemp('run')
-  state = loop.run(
-    pretraining, objective_lib.make(**pretraining['model']), str(folder)
-  )
-  return folder, jax.device_get(state.params)
-
-
-@pytest.fixture(scope='module')
 def done(run, recipe, tmp_path_factory):
-  """A finished job: (folder, result, final state)."""
-  folder, _ = run
+  """A finished job: (its folder, result, final state)."""
   states = []
 
   def watched(*args):
@@ -41,12 +30,13 @@ def done(run, recipe, tmp_path_factory):
   out = tmp_path_factory.mktemp('out')
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(job.loop, 'run', watched)
-    result = job.run(recipe, checkpoint=str(folder), workdir=str(out))
+    result = job.run(recipe, checkpoint=str(run), workdir=str(out))
   return out, result, jax.device_get(states[0])
 
 
-def test_backbone_is_the_runs_and_stays_bitwise_and_has_no_moments(run, done):
-  _, pretrained = run
+def test_backbone_is_the_runs_and_stays_bitwise_and_has_no_moments(
+  pretrained, done
+):
   _, _, state = done
   jax.tree.map(
     np.testing.assert_array_equal, state.params['backbone'], pretrained
@@ -83,28 +73,26 @@ def test_result_counts_every_test_clip_once(done, recipe):
 def test_again_it_is_done_and_another_config_is_refused(
   run, done, recipe, capsys, monkeypatch
 ):
-  folder, _ = run
   out, result, _ = done
   monkeypatch.delattr(job.loop, 'run')
-  again = job.run(recipe, checkpoint=str(folder), workdir=str(out))
+  again = job.run(recipe, checkpoint=str(run), workdir=str(out))
   assert again == result
   assert 'is done' in capsys.readouterr().out
   with pytest.raises(ValueError, match=r'another config .*random_init'):
-    job.run(recipe, checkpoint=str(folder), workdir=str(out), random_init=True)
+    job.run(recipe, checkpoint=str(run), workdir=str(out), random_init=True)
 
 
 def test_a_stopped_job_goes_on_to_the_same_numbers(
   run, done, recipe, tmp_path, monkeypatch
 ):
-  folder, _ = run
   _, result, _ = done
   stop = job.loop.guard.StopRequest
   with monkeypatch.context() as patch:
     patch.setattr(stop, 'requested', lambda self, step: step == 2)
-    first = job.run(recipe, checkpoint=str(folder), workdir=str(tmp_path))
+    first = job.run(recipe, checkpoint=str(run), workdir=str(tmp_path))
   assert first is None
   assert not (tmp_path / 'result.json').exists()
-  second = job.run(recipe, checkpoint=str(folder), workdir=str(tmp_path))
+  second = job.run(recipe, checkpoint=str(run), workdir=str(tmp_path))
   assert second == result
 
 
@@ -113,7 +101,7 @@ def test_a_stopped_job_goes_on_while_its_run_does(
 ):
   """The run saves another checkpoint meanwhile, and deletes the job's."""
   folder, out = tmp_path / 'run', tmp_path / 'out'
-  shutil.copytree(run[0], folder)
+  shutil.copytree(run, folder)
   _, result, _ = done
 
   def go(**options):
@@ -135,7 +123,7 @@ def test_a_job_that_saved_nothing_keeps_its_step_while_it_is_there(
   run, recipe, tmp_path
 ):
   folder, out = tmp_path / 'run', tmp_path / 'out'
-  shutil.copytree(run[0], folder)
+  shutil.copytree(run, folder)
 
   def began(**options):
     config = resolve(
@@ -159,7 +147,7 @@ def test_a_job_that_saved_nothing_keeps_its_step_while_it_is_there(
 def test_the_checkpoint_is_pinned_while_the_job_runs(
   run, recipe, tmp_path, monkeypatch
 ):
-  folder = str(run[0])
+  folder = str(run)
   asked = {'checkpoint': folder, 'workdir': str(tmp_path / 'out')}
 
   def stopped(config, objective, workdir):
@@ -178,17 +166,16 @@ def test_the_checkpoint_is_pinned_while_the_job_runs(
 
 
 def test_random_init_loads_nothing(run, recipe):
-  folder, _ = run
   pretrained, random = (
-    resolve(recipe, checkpoint=str(folder), random_init=is_random)
+    resolve(recipe, checkpoint=str(run), random_init=is_random)
     for is_random in (False, True)
   )
-  assert pretrained['init_from']['path'] == str(folder)
+  assert pretrained['init_from']['path'] == str(run)
   assert pretrained['init_from']['at'] == 'backbone'
   assert pretrained['backbone']['step'] == 1
   assert random['init_from']['path'] == ''
   assert random['backbone'] == {
-    'run': str(folder),
+    'run': str(run),
     'step': None,
     'random_init': True,
   }
@@ -220,9 +207,7 @@ def test_options_of_the_runs_source_are_merged_under_the_recipes(
 
 
 def test_clear_errors_before_the_first_step(run, recipe, tmp_path):
-  folder, _ = run
-
-  def fails(match, checkpoint=folder, **changes):
+  def fails(match, checkpoint=run, **changes):
     out = tmp_path / 'out'
     with pytest.raises(ValueError, match=match):
       job.run(
@@ -244,24 +229,23 @@ def test_clear_errors_before_the_first_step(run, recipe, tmp_path):
     data={**recipe['data'], 'sources': two},
   )
 
-  config = json.loads((folder / 'config.json').read_text())
+  config = json.loads((run / 'config.json').read_text())
   other = tmp_path / 'other'
   other.mkdir()
   (other / 'config.json').write_text(json.dumps(config))
   fails('holds no checkpoint', other)
-  (other / 'checkpoints').symlink_to(folder / 'checkpoints')
+  (other / 'checkpoints').symlink_to(run / 'checkpoints')
   config['model']['mlp'] = 64
   (other / 'config.json').write_text(json.dumps(config))
   fails('another architecture: .*mlp/dense_in', other)
 
 
 def test_a_wrong_option_leaves_the_folder_free(run, done, recipe, tmp_path):
-  folder, _ = run
   _, result, _ = done
 
   def go(optim):
     recipe_ = {**recipe, 'optim': recipe['optim'] | optim}
-    return job.run(recipe_, checkpoint=str(folder), workdir=str(tmp_path))
+    return job.run(recipe_, checkpoint=str(run), workdir=str(tmp_path))
 
   with pytest.raises(ValueError, match='adma'):
     go({'name': 'adma'})
@@ -287,8 +271,7 @@ def test_bad_test_records_are_listed_and_stop_nothing(
 
   monkeypatch.setattr(toy(), 'read', broken)
   changed = {**recipe, 'data': {**recipe['data'], 'max_bad': 0.0}}
-  folder, _ = run
-  result = job.run(changed, checkpoint=str(folder), workdir=str(tmp_path))
+  result = job.run(changed, checkpoint=str(run), workdir=str(tmp_path))
   assert [report['record'] for report in result['refused']] == list(bad)
   assert result['refused'][0]['reason'] == 'clip 1 is broken'
   assert result['tasks']['depth']['clips'] == 13 - len(bad)

@@ -9,17 +9,9 @@ from data import source as source_lib
 from evals import job, labels, readout, score
 from evals.resolve import resolve
 from models import objective as objective_lib
-from train import loop
 from train import mesh as mesh_lib
 
 T, H, W, POINTS, BOXES = 4, 16, 24, 3, 2
-
-
-@pytest.fixture(scope='module')
-def run(tmp_path_factory, pretraining):
-  folder = tmp_path_factory.mktemp('run')
-  loop.run(pretraining, objective_lib.make(**pretraining['model']), str(folder))
-  return folder
 
 
 @pytest.fixture

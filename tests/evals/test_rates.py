@@ -5,23 +5,12 @@ import numpy as np
 import pytest
 
 from evals import job
-from models import objective as objective_lib
 from train import loop
-
-
-@pytest.fixture(scope='module')
-def run(tmp_path_factory, pretraining):
-  folder = tmp_path_factory.mktemp('run')
-  state = loop.run(
-    pretraining, objective_lib.make(**pretraining['model']), str(folder)
-  )
-  return folder, jax.device_get(state.params)
 
 
 @pytest.fixture(scope='module')
 def train(run, recipe, tmp_path_factory):
   """(result, final parameters) of a job with changes to the recipe."""
-  folder, _ = run
 
   def train(**changes):
     states = []
@@ -35,7 +24,7 @@ def train(run, recipe, tmp_path_factory):
       patch.setattr(job.loop, 'run', watched)
       result = job.run(
         {**recipe, **changes},
-        checkpoint=str(folder),
+        checkpoint=str(run),
         workdir=str(tmp_path_factory.mktemp('out')),
       )
     return result, jax.device_get(states[0].params)
@@ -87,11 +76,10 @@ def test_the_best_on_validation_is_reported_and_all_are_listed(several):
   assert by_validation[0] != by_validation[1]
 
 
-def test_fine_tuning_moves_the_backbone_by_its_share(run, train):
-  _, before = run
+def test_fine_tuning_moves_the_backbone_by_its_share(pretrained, train):
   result, after = train(finetune=0.5)
   moved = jax.tree.map(
-    lambda x, y: np.abs(x - y).max(), after['backbone'], before
+    lambda x, y: np.abs(x - y).max(), after['backbone'], pretrained
   )
   assert result['finetune'] == 0.5
   # Adam's first steps move by about the learning rate each, 1e-2 here.
