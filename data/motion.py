@@ -1,7 +1,7 @@
 """How much of the next frame the motion before it tells.
 
   python -m data.motion world:frames=8,height=48,width=48,fps={3,9}
-  python -m data.motion videos:path=DATA,stride={1,4}
+  python -m data.motion videos:path=DATA,stride={1+1,4+4}
 
 (The shell makes two sources of the braces.) A model of the next frame, as MooG
 is, learns motion where motion says what comes next. Where frames are so far
