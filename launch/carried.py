@@ -38,7 +38,8 @@ def main() -> None:
   from train import heap
 
   heap.keep()
-  model, chunk = _CONFIG.value.to_dict()['model'], _CHUNK.value
+  # Unrolled, a pass over a thousand frames would compile for hours.
+  model, chunk = _CONFIG.value.to_dict()['model'] | {'scan': True}, _CHUNK.value
   counts = list(map(int, _FRAMES.value))
   if any(count % chunk for count in counts):
     raise ValueError(

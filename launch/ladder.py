@@ -96,9 +96,10 @@ def versions() -> dict[str, str]:
 
 
 def compile_row(row: Row) -> dict[str, Any]:
-  """The plan of a row, or {'does_not_fit': why}; 'cpu_sec' is what it took.
+  """The plan of a row, or {'does_not_fit': why}.
 
-  To be run in a process of its own, which gives its memory back.
+  'cpu_sec' and 'host_gib' are what it took of time and memory (Linux). To be
+  run in a process of its own, which gives its memory back.
   """
   import jax
 
@@ -111,4 +112,7 @@ def compile_row(row: Row) -> dict[str, Any]:
   except planning.DoesNotFitError as error:
     found = {'does_not_fit': str(error)}
   spent = resource.getrusage(resource.RUSAGE_SELF)
-  return found | {'cpu_sec': spent.ru_utime + spent.ru_stime}
+  return found | {
+    'cpu_sec': spent.ru_utime + spent.ru_stime,
+    'host_gib': spent.ru_maxrss / 2**20,
+  }

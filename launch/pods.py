@@ -108,7 +108,13 @@ def summary(found: dict[str, Any]) -> str:
   if 'does_not_fit' in found:
     return 'does not fit: ' + found['does_not_fit'].splitlines()[0]
   mfu = found['estimates']['roofline']['mfu']
-  return f'MFU {mfu:.3f} (roofline), {found["cpu_sec"]:.0f} CPU-seconds'
+  return '; '.join(
+    [
+      f'MFU {mfu:.3f} (roofline), {found["cpu_sec"]:.0f} CPU-seconds, '
+      f'{found["host_gib"]:.1f} GiB',
+      *(f'warning: {line}' for line in found['warnings']),
+    ]
+  )
 
 
 def exposed_bytes(found: dict[str, Any]) -> float:

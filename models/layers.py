@@ -53,7 +53,7 @@ def product(
   """
   if platform() != 'cpu' or shards('tokens') > 1:
     width = kernel.shape[axes - 1 if axes > 1 else -1]
-    narrow = width % _LANES if axes > 1 else width < 0.75 * _LANES
+    narrow = width % _LANES if axes > 1 else width < 0.85 * _LANES
     return (_apart if narrow else jnp.tensordot)(x, kernel, axes)
   inputs = math.prod(kernel.shape[:axes])
   y = x.reshape(-1, inputs) @ kernel.reshape(inputs, -1)

@@ -106,6 +106,21 @@ def with_options(
   return with_changes(config, {'compile.options': found})
 
 
+def frames_per_core(path: str) -> float:
+  """What a core decodes in a second, as `data.bench --json` measured it.
+
+  Raises:
+    ValueError: no such file, or one that does not say.
+  """
+  try:
+    return json.loads(pathlib.Path(path).read_text())['frames_per_s_core']
+  except (OSError, json.JSONDecodeError, KeyError) as error:
+    raise ValueError(
+      f'--bench={path} must be what `python -m data.bench --json={path}` wrote '
+      f'of ingested videos, with frames_per_s_core: {error!r}'
+    ) from error
+
+
 def check_flags() -> None:
   """Check.
 
@@ -153,6 +168,7 @@ def main() -> None:
   config = _CONFIG.value.to_dict()
   try:
     check_flags()
+    per_core = frames_per_core(_BENCH.value) if _BENCH.value else 0.0
     if _BACKBONE.value:
       config = program.of_readouts(config, _BACKBONE.value.to_dict())
     slices = [topology.parse(name) for name in _TOPOLOGY.value.split(',')]
@@ -192,9 +208,8 @@ def main() -> None:
     found = plan(config, slice_)
   except ValueError as error:
     raise SystemExit(str(error)) from error
-  if _BENCH.value:
-    measured = json.loads(pathlib.Path(_BENCH.value).read_text())
-    found['frames_per_sec_per_core'] = measured['frames_per_s_core']
+  if per_core:
+    found['frames_per_sec_per_core'] = per_core
   print(plan_text.report(found))
   if _JSON.value:
     output.replace(_JSON.value, json.dumps(found, indent=2) + '\n')

@@ -93,10 +93,11 @@ def offloaded(program: Program, config: Mapping[str, Any]) -> float:
     program: on a mesh, which may be abstract.
     config: the recipe that it is of.
   """
-  mesh, (video,) = program.mesh, program.batch.values()
+  mesh, video = program.mesh, program.batch['video']
   rows = video.shape[0] / mesh_lib.num_data_shards(mesh)
+  rows /= config['step']['accumulate']
   saved = saved_per_clip(program, jax.memory.Space.Host)
-  return rows / config['step']['accumulate'] * saved / mesh.shape['tensor']
+  return rows * saved / mesh.shape['tensor'] / mesh.shape['sequence']
 
 
 def saved_per_clip(
@@ -190,7 +191,7 @@ def remedies(
       gradients=memory.gradients * scale,
     )
     if memory.total <= topology.chip.hbm_gib * GIB:
-      found[tuple(change)] = Change(_text(change, config), memory)
+      found[tuple(change)] = Change(as_flags(change, config), memory)
       if len(found) == count:
         break
   return list(found.values())
@@ -239,8 +240,13 @@ def _candidates(config, topology) -> Iterator[tuple[dict, dict, Topology]]:
     yield {'topology': larger.name}, {**config, 'mesh': mesh}, larger
 
 
-def _text(change: Mapping[str, Any], config: Mapping[str, Any]) -> str:
-  # Readouts have their model from another recipe.
+def as_flags(change: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+  """Overrides as they are given to `launch.plan`.
+
+  Args:
+    change: 'section.name' -> value, or 'topology' -> its name.
+    config: the recipe; readouts have their model from another one.
+  """
   flags = {'model': 'backbone' if 'tasks' in config else 'config'}
   return ' '.join(
     f'--{flags.get(key.split(".")[0], "config")}.{key}={value}'

@@ -75,6 +75,7 @@ def _tiles(found):
 
 
 def _time(found):
+  per_core = found.get('frames_per_sec_per_core')
   rows = [
     (
       name,
@@ -86,13 +87,15 @@ def _time(found):
       f'{each["mfu"]:.3f}',
       f'{each["clips_per_sec"]:.0f}',
       f'{each["frames_per_sec_per_host"]:.0f}',
+      f'{each["frames_per_sec_per_host"] / per_core:.0f}' if per_core else '-',
+      f'{each["days"]:.2f}',
     )
     for name, each in found['estimates'].items()
   ]
   text = table(
     (
       *('estimate', 'step ms', 'products', 'kernels', 'others', 'exposed'),
-      *('MFU', 'clips/s', 'frames/s per host'),
+      *('MFU', 'clips/s', 'frames/s per host', 'cores of a host', 'days'),
     ),
     rows,
   )

@@ -7,6 +7,7 @@ order of what was compiled is by the roofline model.
 
 import dataclasses
 import itertools
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from launch.plan import memory, planning
 from launch.plan.memory import Memory
 from launch.plan.topology import Topology
 from train import mesh as mesh_lib
+from train.output import duration
 
 # Of the peak, what matrix products reach in programs that were compiled; of
 # communication, what is not hidden. They order candidates, and no more.
@@ -48,7 +50,7 @@ class Candidate:
   seconds: float
 
   def __str__(self) -> str:
-    return ' '.join(f'--config.{k}={v}' for k, v in self.changes.items())
+    return memory.as_flags(self.changes, self.config)
 
 
 def candidates(
@@ -187,7 +189,7 @@ def search(
     say: is given a line before and after each.
 
   Raises:
-    ValueError: nothing fits.
+    ValueError: nothing fits, by formula or by the compiler.
   """
   fitting, discarded = candidates(config, topology)
   say(f'{len(fitting)} layouts fit by formula, {discarded} do not')
@@ -198,8 +200,13 @@ def search(
     )
   found = []
   chosen = fitting[:compiles]
-  for number, candidate in enumerate(chosen, 1):
-    say(f'compiling {number} of {len(chosen)}: {candidate}')
+  began = time.monotonic()
+  for done, candidate in enumerate(chosen):
+    left = ''
+    if done:
+      each = (time.monotonic() - began) / done
+      left = f', ETA {duration(each * (len(chosen) - done))}'
+    say(f'compiling {done + 1} of {len(chosen)}{left}: {candidate}')
     try:
       plan = planning.plan(candidate.config, topology)
     except planning.DoesNotFitError as error:
@@ -208,6 +215,12 @@ def search(
     mfu = plan['estimates']['roofline']['mfu']
     say(f'  MFU {mfu:.3f} (roofline), compiled in {plan["compile_sec"]:.0f} s')
     found.append((candidate, plan))
+  if not found:
+    raise ValueError(
+      f'none of the {len(chosen)} layouts that were compiled fits '
+      f'{topology.name}, though they do by formula: try more of the '
+      f'{len(fitting)} with --search={2 * len(chosen)}, or more chips'
+    )
   return sorted(
     found, key=lambda pair: -pair[1]['estimates']['roofline']['mfu']
   )

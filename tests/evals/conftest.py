@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+from evals import job
 from models import objective as objective_lib
 from train import loop
 
@@ -159,3 +160,27 @@ def recipe(pretraining):
     'eval': {'every': 0},
     'log': {'every': 1, 'tensorboard': False},
   }
+
+
+@pytest.fixture(scope='module')
+def train(run, recipe, tmp_path_factory):
+  """(result, final parameters) of a job with changes to the recipe."""
+
+  def train(**changes):
+    states = []
+    loop_run = loop.run
+
+    def watched(*args):
+      states.append(loop_run(*args))
+      return states[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+      patch.setattr(job.loop, 'run', watched)
+      result = job.run(
+        {**recipe, **changes},
+        checkpoint=str(run),
+        workdir=str(tmp_path_factory.mktemp('out')),
+      )
+    return result, jax.device_get(states[0].params)
+
+  return train

@@ -4,33 +4,6 @@ import jax
 import numpy as np
 import pytest
 
-from evals import job
-from train import loop
-
-
-@pytest.fixture(scope='module')
-def train(run, recipe, tmp_path_factory):
-  """(result, final parameters) of a job with changes to the recipe."""
-
-  def train(**changes):
-    states = []
-    loop_run = loop.run
-
-    def watched(*args):
-      states.append(loop_run(*args))
-      return states[-1]
-
-    with pytest.MonkeyPatch.context() as patch:
-      patch.setattr(job.loop, 'run', watched)
-      result = job.run(
-        {**recipe, **changes},
-        checkpoint=str(run),
-        workdir=str(tmp_path_factory.mktemp('out')),
-      )
-    return result, jax.device_get(states[0].params)
-
-  return train
-
 
 @pytest.fixture(scope='module')
 def several(train):

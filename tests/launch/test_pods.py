@@ -22,6 +22,8 @@ def plan_of(row):
     'estimates': {'roofline': each, 'cycles': each | {'mfu': 0.3}},
     'collectives': [hidden, half, none],
     'cpu_sec': 60.4,
+    'host_gib': 1.26,
+    'warnings': ['a gradient is not scattered'],
   }
 
 
@@ -63,6 +65,14 @@ def test_it_goes_on_where_it_was_stopped(tmp_path):
   third = Compiler()
   assert run(tmp_path, third)[0] == ['2 of 2 programs are done']
   assert not third.rows
+
+
+def test_it_says_what_a_program_took_and_what_is_wrong_with_it(tmp_path):
+  said, _ = run(tmp_path, Compiler())
+  assert said[2] == (
+    '  MFU 0.346 (roofline), 60 CPU-seconds, 1.3 GiB; warning: a gradient is '
+    'not scattered; about 0 minutes left'
+  )
 
 
 def test_other_versions_or_recipes_are_other_programs(monkeypatch):

@@ -51,12 +51,13 @@ def test_a_batch_that_cannot_be_shared_out_is_refused(tiny_config):
     program_lib.make(config, mesh)
 
 
-def readout_of(tiny_config, **mesh):
+def readout_of(tiny_config, remat='none', **mesh):
   """The config of a fine-tuning, on clips of eight frames."""
   recipe = readouts.get_config('task=depth,data=world,finetune=0.1')
   recipe.mesh.update(mesh)
   recipe.data.batch_size = 4
-  backbone = tiny_config(**{'model.frames': 8, 'model.scan': True})
+  changes = {'model.frames': 8, 'model.scan': True, 'model.remat': remat}
+  backbone = tiny_config(**changes)
   return program_lib.of_readouts(recipe.to_dict(), backbone)
 
 
@@ -75,6 +76,18 @@ def test_readouts_of_a_recipe_that_nobody_trained(tiny_config):
   other = memory.of_program(program_lib.make(config, whole), config)
   assert held.activations == other.activations / 4
   assert held.batch == other.batch  # every part has the whole clip
+
+
+def test_a_host_holds_the_activations_of_its_part_of_clips(tiny_config):
+  config = readout_of(tiny_config, remat='offload', fsdp=2, sequence=4)
+  split, whole = (
+    memory.offloaded(program_lib.make(config, mesh), config)
+    for mesh in (
+      mesh_lib.make_abstract(8, **config['mesh']),
+      mesh_lib.make_abstract(2, fsdp=2),
+    )
+  )
+  assert split == whole / 4 > 0
 
 
 @pytest.mark.slow

@@ -281,9 +281,19 @@ def jacobian(function, video):
   return np.abs(slopes[:, 0]).max((2, 3, 4))
 
 
-def test_no_output_depends_on_later_frames(batch):
+@pytest.mark.parametrize(
+  'options',
+  [
+    {'variant': 'A'},
+    {'variant': 'B'},
+    {'loss_gradient': True},
+    {'layout': 'grid_recurrent', 'tokens': 24},
+  ],
+  ids=str,
+)
+def test_no_output_depends_on_later_frames(options, batch):
   """And what a frame is decoded from not on the frame itself."""
-  objective = make()
+  objective = make(**options)
   params = params_of(objective, batch)
   video = batch['video'][:1] / 255.0
 
@@ -312,6 +322,18 @@ def test_the_grid_baselines_remember_as_they_say(batch):
     assert (slopes[np.triu_indices(4, 1)] == 0).all()
     past = slopes[np.tril_indices(4, -1)]
     assert (past > 0).all() if layout == 'grid_recurrent' else not past.any()
+
+
+def test_the_loss_gradient_is_not_computed_when_it_is_off(batch):
+  objective = make()
+  params = params_of(objective, batch)
+  del params['decoder']  # nothing is decoded to follow a video
+  objective.features(params, batch['video'])
+  objective = make(loss_gradient=True)
+  params = params_of(objective, batch)
+  del params['decoder']
+  with pytest.raises(KeyError, match='decoder'):
+    objective.features(params, batch['video'])
 
 
 def test_a_stopped_gradient_does_not_cross_frames(batch):

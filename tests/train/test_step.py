@@ -13,6 +13,9 @@ from train import feed, optim, start
 from train import mesh as mesh_lib
 from train import step as step_lib
 
+# What moves is the gradient, and no rounding that a division made large.
+SGD = {'optim.name': 'sgd', 'optim.lr': 0.1, 'optim.clip_norm': 0.0}
+
 
 class Setup:
   """A state and its step on one mesh."""
@@ -103,16 +106,15 @@ def test_sharded_equals_unsharded(tiny_config, expected, mesh):
 def test_every_parameter_moves_alike_however_it_is_split(
   tiny_config, monkeypatch
 ):
-  sgd = {'optim.name': 'sgd', 'optim.lr': 0.1, 'optim.clip_norm': 0.0}
-  start = Setup(tiny_config(**on(1, 1, 1), **sgd))
+  start = Setup(tiny_config(**on(1, 1, 1), **SGD))
   one, split = (
-    Setup(tiny_config(**on(*mesh), **sgd)).train()[0].params
+    Setup(tiny_config(**on(*mesh), **SGD)).train()[0].params
     for mesh in ((1, 1, 1), (2, 2, 2))
   )
   assert_close(split, one, 1e-6)
   # The products of a TPU, which are others than a CPU's.
   monkeypatch.setattr(layers, 'platform', lambda: 'tpu')
-  split = Setup(tiny_config(**on(2, 2, 2), **sgd)).train()[0].params
+  split = Setup(tiny_config(**on(2, 2, 2), **SGD)).train()[0].params
   assert_close(split, one, 1e-6)
   moved = jax.tree.map(
     lambda a, b: np.abs(a - b).max(), one, jax.device_get(start.state.params)
@@ -122,34 +124,44 @@ def test_every_parameter_moves_alike_however_it_is_split(
   assert min(jax.tree.leaves(moved)) > 1e-5
 
 
-def moog_config(tiny_config, mesh):
+def moog_config(tiny_config, mesh, changes):
   """A tiny MooG in place of the masked autoencoder."""
-  config = tiny_config(**on(*mesh) | {'optim.decay': ('.*',)})
+  config = tiny_config(**on(*mesh), **SGD)
   sizes = ('frames', 'height', 'width')
   model = {key: config['model'][key] for key in sizes}
-  model |= {'name': 'moog', 'variant': 'B', 'tokens': 6, 'dim': 16}
-  model |= {'channels': (8, 16), 'strides': (2, 2), 'head_dim': 8, 'mlp': 32}
+  model |= {'name': 'moog', 'tokens': 6, 'dim': 16, 'mlp': 32}
+  model |= {'channels': (8, 16), 'strides': (2, 2), 'head_dim': 8}
   for part in ('predictor', 'corrector', 'decoder'):
     model |= {f'{part}_layers': 1, f'{part}_heads': 2}
   model |= {'encoder_bases': 2, 'decoder_bases': 2, 'start_std': 0.3}
-  return config | {'model': model | {'stop_gradient': 0.3, 'subsample': 4}}
+  model |= {'stop_gradient': 0.3, 'subsample': 4}
+  return config | {'model': model | changes}
 
 
-@pytest.fixture(scope='module')
-def expected_moog(tiny_config):
-  return Setup(moog_config(tiny_config, (1, 1, 1))).train()
+@pytest.fixture(
+  scope='module',
+  params=[{'variant': 'A', 'loss_gradient': True}, {'variant': 'B'}],
+  ids=['A', 'B'],
+)
+def moog(request, tiny_config):
+  """(what makes its config for a mesh, the state and scalars of one device)."""
+  make = functools.partial(moog_config, tiny_config, changes=request.param)
+  return make, Setup(make((1, 1, 1))).train()
 
 
 @pytest.mark.parametrize('mesh', [(1, 8, 1), (1, 4, 2), (2, 2, 2)])
-def test_sharded_moog_equals_unsharded(tiny_config, expected_moog, mesh):
-  state, logged = Setup(moog_config(tiny_config, mesh)).train()
-  assert_close(logged, expected_moog[1], 2e-4)
-  output, wanted = (
-    x.params['decoder']['output'] for x in (state, expected_moog[0])
-  )
-  assert_close(output, wanted, 1e-4)
-  kernel = state.params['predictor']['layer_0']['mlp']['dense_in']['kernel']
-  assert kernel.shape == (16, 32)
+def test_sharded_moog_equals_unsharded(moog, mesh):
+  make, expected = moog
+  setup = Setup(make(mesh))
+  _, fsdp, tensor = mesh
+  layer = setup.state.params['predictor']['layer_0']
+  kernel = layer['mlp']['dense_in']['kernel'].addressable_shards[0].data
+  assert kernel.shape == (16 // fsdp, 32 // tensor)
+  query = layer['self_attention']['query']['kernel'].addressable_shards[0].data
+  assert query.shape == (16 // fsdp, 2 // tensor, 8)
+  state, logged = setup.train()
+  assert_close(logged, expected[1], 1e-4)
+  assert_close(state.params, expected[0].params, 1e-5)
 
 
 def test_parameters_and_moments_are_split(tiny_config):
@@ -166,6 +178,16 @@ def test_parameters_and_moments_are_split(tiny_config):
   assert shard_shape(
     moments.mu if hasattr(moments, 'mu') else state.opt_state[1].mu
   ) == (3, 16 // 4, 32 // 2)
+
+
+def test_adafactor_is_the_same_on_a_mesh(tiny_config):
+  changes = {'optim.name': 'adafactor', 'optim.lr': 1e-3}
+  one, split = (
+    Setup(tiny_config(**on(*mesh), **changes)).train()
+    for mesh in ((1, 1, 1), (2, 2, 2))
+  )
+  assert_close(split[1], one[1], 1e-5)
+  assert_close(split[0].params['head'], one[0].params['head'], 1e-5)
 
 
 @pytest.mark.parametrize('accumulate', [2, 4])

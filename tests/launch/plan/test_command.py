@@ -75,6 +75,10 @@ def test_the_text_says_that_a_plan_is_reduced(found):
   assert 'cores decode' not in text
   per_core = {**found, 'frames_per_sec_per_core': 1000.0}
   assert 'cores decode for a host' in plan_text.report(per_core)
+  (each,) = found['estimates'].values()
+  cores = f'<td>{each["frames_per_sec_per_host"] / 1000:.0f}</td>'
+  assert cores in plan_page.page(per_core)
+  assert cores not in plan_page.page(found)
 
 
 def test_the_page_holds_the_figures_and_needs_no_other_file(found):
@@ -237,6 +241,10 @@ def test_the_command_writes_what_it_says(tmp_path):
     (
       ['--topology=v5e:8x8,v5e:8x16', '--executable=RUN'],
       '--executable=RUN is of one --topology',
+    ),
+    (
+      ['--topology=v5e:8x8', '--bench=README.md'],
+      '--bench=README.md must be what `python -m data.bench --json=README.md`',
     ),
     (
       ['--topology=v5e:8x8', '--same_per_chip'],

@@ -104,5 +104,5 @@ def test_changes_that_would_fit(tiny_config):
 def test_changes_of_readouts_name_the_flag_of_their_backbone():
   change = {'model.remat': 'full', 'mesh.fsdp': 4}
   text = '--backbone.model.remat=full --config.mesh.fsdp=4'
-  assert memory._text(change, {'tasks': {}}) == text
-  assert memory._text(change, {}) == text.replace('backbone', 'config')
+  assert memory.as_flags(change, {'tasks': {}}) == text
+  assert memory.as_flags(change, {}) == text.replace('backbone', 'config')

@@ -94,13 +94,22 @@ def test_the_best_of_what_was_compiled_comes_first(config, slice_, monkeypatch):
     0.2,
   ]
   assert any('does not fit: too large' in line for line in said)
+  began = [line for line in said if line.startswith('compiling')]
+  assert [', ETA ' in line for line in began] == [False, True, True]
   lines = search.ranking(ranked).splitlines()
   assert len(lines) == 3
   assert lines[1].split()[0] == '0.400'
   assert '--config.mesh.fsdp=' in lines[1]
 
 
-def test_nothing_that_fits_is_an_error(slice_):
-  config = mae.get_config('size=j').to_dict()
+def test_nothing_that_fits_is_an_error(config, slice_, monkeypatch):
+  large = mae.get_config('size=j').to_dict()
   with pytest.raises(ValueError, match='no layout of this recipe fits'):
-    search.search(config, slice_, compiles=1, say=lambda line: None)
+    search.search(large, slice_, compiles=1, say=lambda line: None)
+
+  def refuse(config, topology):
+    raise planning.DoesNotFitError('too large')
+
+  monkeypatch.setattr(planning, 'plan', refuse)
+  with pytest.raises(ValueError, match=r'none of the 2 .* try .*--search=4'):
+    search.search(config, slice_, compiles=2, say=lambda line: None)
