@@ -365,25 +365,6 @@ def test_draws_of_a_row_depend_on_its_number_and_the_key(batch):
   np.testing.assert_allclose(np.mean(parts), whole, rtol=1e-5)
   other = loss(params, batch, jax.random.key(4))[0]
   assert abs(other - whole) > 1e-4
-  keys = jax.random.split(rng, 40)
-  shifts = np.asarray(pixels.draw(keys, 4, 4))
-  assert set(np.unique(shifts)) == {0, 1, 2, 3}
-  assert (shifts[:, 0] != shifts[:, 1]).any()
-  assert (shifts[0] != shifts[1]).any()
-
-
-@pytest.mark.parametrize('factor', [1, 2, 4, 3])
-def test_pixels_are_those_of_roll_and_resize(factor):
-  rng = np.random.default_rng(0)
-  frames = jnp.asarray(rng.normal(size=(2, 12, 24, 3)), jnp.float32)
-  shifts = jnp.asarray(rng.integers(0, factor, (2, 2)))
-  rows, columns = pixels.places(shifts, (12, 24), factor)
-  got = pixels.pick(frames, rows, columns)
-  for frame, shift, part in zip(frames, shifts, got):
-    rolled = jnp.roll(frame, shift, (0, 1))
-    shape = (12 // factor, 24 // factor, 3)
-    want = jax.image.resize(rolled, shape, 'nearest')
-    np.testing.assert_array_equal(part, want)
 
 
 @pytest.mark.parametrize(
@@ -483,20 +464,6 @@ def test_bad_clips_are_refused_before_the_first_step(batch):
   short = {'video': batch['video'][:, :3]}
   with pytest.raises(ValueError, match=r'must have model.frames=4'):
     make().init(jax.random.key(0), short)
-
-
-def test_the_places_of_pixels_are_those_of_a_compiled_linspace():
-  """At the shortest wavelengths a rounding of the place is a tenth."""
-  from models.moog_frames import grid_fourier
-
-  @jax.jit
-  def published():
-    grid = [jnp.linspace(-1.0, 1.0, n) for n in (12, 20)]
-    grid = jnp.stack(jnp.meshgrid(*grid, indexing='ij'), -1) * jnp.pi
-    angle = jnp.concatenate([2**i * grid for i in range(20)], -1)
-    return jnp.sin(jnp.concatenate([angle, angle + jnp.pi / 2], -1))
-
-  np.testing.assert_allclose(published(), grid_fourier(12, 20, 20), atol=1e-6)
 
 
 @pytest.mark.parametrize('start', ['learned', 'places'])
