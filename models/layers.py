@@ -66,10 +66,11 @@ def _apart(x, kernel, axes):
 
   FSDP scatters it to its shards. One of axes [d heads 64] the compiler of TPUs
   lays out with d along the lanes, where it scatters nothing: it reduces all of
-  it, then slices. Wider heads need none of this, and sizes e, G and j (104 to
-  128 wide) wait longer with it, H (80) does not; but for the kernels of `out`
-  [heads 104 d], which are reduced whole too. The result keeps its axes, since
-  what follows is not fused with a product across a reshape.
+  it, then slices; so on some generations it does with heads 104 wide (G). Sizes
+  e and j (112 and 128 wide) need none of this and would wait longer with it;
+  but for the kernels of `out` [heads 104 d], which are reduced whole too. The
+  result keeps its axes, since what follows is not fused with a product across a
+  reshape.
   """
   return jnp.tensordot(x, kernel, axes)
 
