@@ -86,14 +86,17 @@ def with_layout(
   Raises:
     ValueError: no layout of this recipe on this slice was saved.
   """
-  known = json.loads(LAYOUTS.read_text()).get(recipe, {})
-  if topology and topology not in known:
-    raise ValueError(
-      f'no layout of {recipe} on {topology!r}: known are '
-      f'{", ".join(known) or "none"}. Look for one with `python -m launch.plan '
-      '--config=... --topology=... --search=4 --save`, or give config.mesh.'
-    )
-  changes = dict(known[topology]) if topology else {}
+  changes = {}
+  if topology:
+    known = json.loads(LAYOUTS.read_text()).get(recipe, {})
+    if topology not in known:
+      raise ValueError(
+        f'no layout of {recipe} on {topology!r}: known are '
+        f'{", ".join(known) or "none"}. Look for one with `python -m '
+        'launch.plan --config=... --topology=... --search=4 --save`, or give '
+        'config.mesh.'
+      )
+    changes |= known[topology]
   if batch_size:
     changes['data.batch_size'] = batch_size
   return with_changes(config, changes)

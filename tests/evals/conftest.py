@@ -166,7 +166,7 @@ def recipe(pretraining):
 def train(run, recipe, tmp_path_factory):
   """(result, final parameters) of a job with changes to the recipe."""
 
-  def train(**changes):
+  def train(out=None, **changes):
     states = []
     loop_run = loop.run
 
@@ -179,7 +179,7 @@ def train(run, recipe, tmp_path_factory):
       result = job.run(
         {**recipe, **changes},
         checkpoint=str(run),
-        workdir=str(tmp_path_factory.mktemp('out')),
+        workdir=str(out or tmp_path_factory.mktemp('out')),
       )
     return result, jax.device_get(states[0].params)
 

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 
 from data import features as stored
-from evals import features, job
+from evals import features
 from evals.resolve import resolve
-from train import loop
 
 
 @pytest.fixture(scope='module')
@@ -15,27 +14,12 @@ def bfloat16(recipe):
   return {**recipe, 'features': {'depth': 0.95, 'feature_dtype': 'bfloat16'}}
 
 
-def _go(run, recipe, out, **changes):
-  states, loop_run = [], loop.run
-
-  def watched(*args):
-    states.append(loop_run(*args))
-    return states[-1]
-
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(job.loop, 'run', watched)
-    result = job.run(
-      {**recipe, **changes}, checkpoint=str(run), workdir=str(out)
-    )
-  return result, jax.device_get(states[0].params)
-
-
 def test_the_result_is_the_same_and_the_backbone_runs_once(
-  run, bfloat16, tmp_path, monkeypatch
+  train, bfloat16, tmp_path, monkeypatch
 ):
-  want, params = _go(run, bfloat16, tmp_path / 'plain')
+  want, params = train(**bfloat16)
   cache = str(tmp_path / 'cache')
-  got, same = _go(run, bfloat16, tmp_path / 'first', feature_cache=cache)
+  got, same = train(tmp_path / 'first', **{**bfloat16, 'feature_cache': cache})
   for heads in (params['heads'], same['heads']):
     # A softmax does not see it: Adam makes steps of its rounding errors.
     del heads['depth']['attention']['key']['bias']
@@ -51,10 +35,7 @@ def test_the_result_is_the_same_and_the_backbone_runs_once(
 
   # Another job on the same features does not run the backbone again.
   monkeypatch.setattr(features.features, 'write', None)
-  again, _ = _go(
-    *(run, {**bfloat16, 'lrs': (1e-3,)}, tmp_path / 'second'),
-    feature_cache=cache,
-  )
+  again, _ = train(**{**bfloat16, 'lrs': (1e-3,), 'feature_cache': cache})
   assert again['tasks']['depth']['metrics'] != got['tasks']['depth']['metrics']
 
 

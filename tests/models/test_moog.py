@@ -12,6 +12,13 @@ from models.objective import row_keys
 from tests.models import moog_reference as reference
 from train import mesh as mesh_lib
 
+MODELS = (
+  {'variant': 'A'},
+  {'variant': 'B'},
+  {'loss_gradient': True},
+  {'layout': 'grid_recurrent', 'tokens': 24},
+)
+
 
 def make(**changes):
   """A tiny model, t != h != w, with few wavelengths: no rounding matters."""
@@ -281,16 +288,7 @@ def jacobian(function, video):
   return np.abs(slopes[:, 0]).max((2, 3, 4))
 
 
-@pytest.mark.parametrize(
-  'options',
-  [
-    {'variant': 'A'},
-    {'variant': 'B'},
-    {'loss_gradient': True},
-    {'layout': 'grid_recurrent', 'tokens': 24},
-  ],
-  ids=str,
-)
+@pytest.mark.parametrize('options', MODELS, ids=str)
 def test_no_output_depends_on_later_frames(options, batch):
   """And what a frame is decoded from not on the frame itself."""
   objective = make(**options)
@@ -367,16 +365,7 @@ def test_draws_of_a_row_depend_on_its_number_and_the_key(batch):
   assert abs(other - whole) > 1e-4
 
 
-@pytest.mark.parametrize(
-  'options',
-  [
-    {'variant': 'A'},
-    {'variant': 'B'},
-    {'loss_gradient': True},
-    {'layout': 'grid_recurrent', 'tokens': 24},
-  ],
-  ids=str,
-)
+@pytest.mark.parametrize('options', MODELS, ids=str)
 def test_flops_are_the_compilers(options, batch):
   """The formula against XLA's count, on a model of matrix products mostly."""
   batch = batch | {'video': batch['video'][:, :2]}
