@@ -4,7 +4,8 @@
   python -m launch.golden --files=sharding-S,program-B
 
 writes how each parameter of each size is laid out (shapes alone, seconds) and
-which collectives two programs have (libtpu, a minute or two of one core each).
+which collectives a program of each generation has (libtpu, one to four minutes
+of one core each).
 tests/launch/test_golden.py compares.
 """
 
@@ -25,6 +26,8 @@ SHARDINGS = {f'sharding-{row.size}': row for row in reversed(ladder.LADDER)}
 PROGRAMS = {
   'program-B': ladder.Row('B', 'v5e:4x4', 512),
   'program-j': ladder.Row('j', 'v5p:8x8x8', 8192),
+  'program-G': ladder.Row('G', 'v4:4x4x8', 2048),
+  'program-MooG': ladder.Row('MooG', 'v6e:4x4', 128),
 }
 
 _INTO = flags.DEFINE_string(

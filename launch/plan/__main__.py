@@ -45,6 +45,12 @@ _SAME_PER_CHIP = flags.DEFINE_bool(
   'The recipe is for the first of several topologies; the others have as many '
   'clips and shards a chip, in more replicas.',
 )
+_LAYOUTS = flags.DEFINE_bool(
+  'layouts',
+  False,
+  'Lay each of several topologies out as configs/layouts.json has the recipe '
+  'there; the batch is the same on all.',
+)
 _SHAPES_ONLY = flags.DEFINE_bool(
   'shapes_only', False, 'Compile nothing: seconds in place of minutes.'
 )
@@ -61,7 +67,8 @@ _BENCH = flags.DEFINE_string(
 _SEARCH = flags.DEFINE_integer(
   'search',
   0,
-  'Try layouts, remat policies and micro-batches; compile so many of them.',
+  'Try layouts, remat policies and micro-batches; compile so many of them. '
+  '--json has all of these, the best first; the rest is of the best.',
 )
 _SAVE = flags.DEFINE_bool(
   'save',
@@ -145,6 +152,18 @@ def check_flags() -> None:
     raise ValueError(
       f'--same_per_chip compares several topologies, got {_TOPOLOGY.value}'
     )
+  if _SEARCH.value and _SHAPES_ONLY.value:
+    raise ValueError('--search compiles: leave out --shapes_only')
+  if _LAYOUTS.value and not several:
+    raise ValueError(
+      '--layouts compares several topologies; of one, give it to the recipe: '
+      f'--config=configs/mae.py:size=...,topology={_TOPOLOGY.value}'
+    )
+  if _LAYOUTS.value and _SAME_PER_CHIP.value:
+    raise ValueError(
+      '--layouts and --same_per_chip both say how a slice is laid out: give '
+      'one of them'
+    )
   if several and (_SEARCH.value or _HTML.value or _BENCH.value):
     raise ValueError(
       '--search, --html and --bench are of one --topology, got '
@@ -186,6 +205,7 @@ def main() -> None:
         plan,
         say=output.say,
         same_per_chip=_SAME_PER_CHIP.value,
+        own_layouts=_LAYOUTS.value,
       )
       output.say(plan_table.text(rows))
       if _JSON.value:
@@ -193,6 +213,11 @@ def main() -> None:
       return
     (slice_,) = slices
     if _SEARCH.value:
+      if not topology.has_compiler():
+        raise ValueError(
+          '--search compiles, and libtpu is not installed: `pip install '
+          '--group tpu`'
+        )
       recipe = layouts.recipe_of(config) if _SAVE.value else ''
       ranked = search.search(
         config, slice_, compiles=_SEARCH.value, say=output.say
@@ -204,15 +229,20 @@ def main() -> None:
         output.say(
           f'saved: --config=configs/{file}.py:...,topology={slice_.name}'
         )
-      return
-    found = plan(config, slice_)
+      found = ranked[0][1]
+      written = [
+        {'layout': dict(candidate.changes), **each}
+        for candidate, each in ranked
+      ]
+    else:
+      found = written = plan(config, slice_)
   except ValueError as error:
     raise SystemExit(str(error)) from error
   if per_core:
     found['frames_per_sec_per_core'] = per_core
   print(plan_text.report(found))
   if _JSON.value:
-    output.replace(_JSON.value, json.dumps(found, indent=2) + '\n')
+    output.replace(_JSON.value, json.dumps(written, indent=2) + '\n')
   if _HTML.value:
     output.replace(_HTML.value, plan_page.page(found))
 

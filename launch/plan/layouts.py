@@ -22,8 +22,8 @@ def recipe_of(config: Mapping[str, Any]) -> str:
     (source,) = config['data']['sources']
     return f'moog.{source}'
   raise ValueError(
-    '--save: only configs/mae.py and configs/moog.py take topology=..., got a '
-    f'recipe of {kind}; leave --save out, and give what is found with '
+    'only configs/mae.py and configs/moog.py have layouts by topology, got a '
+    f'recipe of {kind}: leave out --save and --layouts, and lay it out with '
     '--config.mesh'
   )
 

@@ -12,19 +12,26 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
+import numpy as np
 
 from configs.common import with_changes
 from launch import program as program_lib
 from launch.plan import memory, planning
+from launch.plan import topology as topology_lib
 from launch.plan.memory import Memory
 from launch.plan.topology import Topology
 from train import mesh as mesh_lib
 from train.output import duration
 
 # Of the peak, what matrix products reach in programs that were compiled; of
-# communication, what is not hidden. They order candidates, and no more.
+# collectives, what compute waits for. Fitted by eye to twelve layouts of j on
+# v5p:8x8x8 (docs/pods.md); they order candidates, and no more.
 _PEAK_SHARE = 0.8
-_EXPOSED_SHARE = 0.3
+_TENSOR_EXPOSED, _REPLICA_EXPOSED = 0.45, 0.5
+# Kernels are collected while something is computed: of little the compiler
+# hides most, of as much as there is to compute half; without replicas, where a
+# group is the whole slice, next to nothing.
+_FSDP_EXPOSED, _WHOLE_SLICE_EXPOSED = (0.2, 0.45), 0.8
 # Of the memory, what the formula may fill: it counts no temporaries.
 _HBM_SHARE = 0.75
 _REMATS = ('full', 'named')
@@ -64,6 +71,7 @@ def candidates(
   """
   fitting, discarded = [], 0
   saved: dict[str, float] = {}
+  devices = topology.devices() if topology_lib.has_compiler() else ()
   sequence = mesh_lib.shape_of(topology.chips, **config['mesh'])[-1]
   for layout in _layouts(topology.chips // sequence, topology.slices):
     changed = with_changes(config, layout)
@@ -74,6 +82,7 @@ def candidates(
       continue  # heads or rows that this mesh does not divide
     if _rows(program) < _ROWS:
       continue
+    links = _links(topology, changed['mesh'], devices)
     for options in _options(config):
       changes = layout | options
       changed = with_changes(config, changes)
@@ -94,7 +103,7 @@ def candidates(
         continue
       # Where all is recomputed, a block's input is all that is saved of it.
       block_inputs = saved.get('full', saved[remat] / 4)
-      seconds = rough_seconds(program, changed, topology, block_inputs)
+      seconds = rough_seconds(program, changed, topology, block_inputs, links)
       fitting.append(Candidate(changes, changed, held, seconds))
   return sorted(fitting, key=lambda each: each.seconds), discarded
 
@@ -127,25 +136,45 @@ def _rows(program: program_lib.Program) -> int:
   return min(found)
 
 
+def _links(topology, mesh, devices) -> dict[str, float]:
+  """Axis -> directions that a chip receives from over it.
+
+  Without the compiler nobody says where the chips are: a ring is assumed.
+  """
+  if not devices:
+    return dict.fromkeys(mesh_lib.AXES, 2.0)
+  placed = mesh_lib.make(**mesh, devices=devices)
+  found = {}
+  for number, axis in enumerate(placed.axis_names):
+    group = np.moveaxis(placed.devices, number, 0).reshape(
+      placed.devices.shape[number], -1
+    )[:, 0]
+    places = np.array([device.coords for device in group])
+    found[axis] = topology_lib.directions(topology.chip, places)
+  return found
+
+
 def rough_seconds(
   program: program_lib.Program,
   config: Mapping[str, Any],
   topology: Topology,
   block_inputs: float,
+  links: Mapping[str, float],
 ) -> float:
   """Seconds of a step, to put candidates in order.
 
   Products at a share of the peak, a third more where all is recomputed; FSDP
   collects each kernel twice and scatters its gradient once in every
-  micro-batch, tensor shards exchange four activations of a block, and twice as
-  many in the backward pass; a share of that is not hidden. Slices exchange
-  their gradients when all are there.
+  micro-batch, tensor shards sum up four activations of a block, and twice as
+  many in the backward pass, replicas their gradients; a share of that is not
+  hidden. Slices exchange their gradients when all are there.
 
   Args:
     program: on a mesh, which may be abstract.
     config: the recipe that it is of.
     topology: where.
     block_inputs: bytes of the inputs of all blocks, of one clip.
+    links: axis of the mesh -> directions that a chip receives from over it.
   """
   chip, shape = topology.chip, program.mesh.shape
   compute = sum(program.flops().values()) / (
@@ -154,23 +183,32 @@ def rough_seconds(
   if config['model'].get('remat') == 'full':
     compute *= 4 / 3
   held = memory.on_chip(program.state.params)
-  sent = 0.0
-  if shape['fsdp'] > 1:
-    whole = held / 2 * shape['fsdp']  # in bfloat16
-    sent += 3 * whole * config['step']['accumulate']
-  if shape['replica'] > 1:
-    sent += held / 2
-  if shape['tensor'] > 1:
-    video = program.batch['video']
-    rows = video.shape[0] / mesh_lib.num_data_shards(program.mesh)
-    sent += 12 * rows * block_inputs
+  accumulate = config['step']['accumulate']
+
+  def seconds(axis, whole):
+    """To receive what other shards of an array have."""
+    others = (shape[axis] - 1) / shape[axis]
+    return others * whole / (chip.ici_gb_per_s * 1e9 * links[axis])
+
+  kernels = held / 2 * shape['fsdp']  # in bfloat16
+  collected = seconds('fsdp', 3 * kernels * accumulate)
+  least, most = _FSDP_EXPOSED
+  share = max(least, most * min(1.0, collected / compute))
+  if shape['replica'] == 1:
+    share = _WHOLE_SLICE_EXPOSED
+  waited = share * collected
+  rows = program.batch['video'].shape[0] / mesh_lib.num_data_shards(
+    program.mesh
+  )
+  waited += _TENSOR_EXPOSED * seconds('tensor', 12 * rows * block_inputs)
+  waited += _REPLICA_EXPOSED * seconds('replica', held)
   # Each micro-batch but the first adds its gradients to the sum.
-  added = 3 * held * (config['step']['accumulate'] - 1)
+  added = 3 * held * (accumulate - 1)
   compute += added / (chip.hbm_gb_per_s * 1e9)
   if topology.slices > 1:
     gradients = held / 2 * 2 * (topology.slices - 1) / topology.slices
     compute += gradients / (chip.dcn_gb_per_s * 1e9)
-  return compute + _EXPOSED_SHARE * sent / (2 * chip.ici_gb_per_s * 1e9)
+  return compute + waited
 
 
 def search(

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from configs.common import with_changes
-from launch.plan import memory
+from configs.common import with_changes, with_layout
+from launch.plan import layouts, memory
 from launch.plan.topology import Topology
 
 
@@ -15,23 +15,35 @@ def rows(
   *,
   say: Callable[[str], None],
   same_per_chip: bool = False,
+  own_layouts: bool = False,
 ) -> list[dict[str, Any]]:
   """A plan of each slice; of one where it cannot work, why not.
 
   Args:
-    config: the recipe, laid out by its own `mesh` on each slice.
+    config: the recipe, laid out by its own `mesh` on each slice, unless told
+      otherwise below.
     slices: where.
     plan: `launch.plan.planning.plan` with its options.
     say: is given a line before each.
     same_per_chip: the config is of the first slice; others have as many clips
       and shards a chip, in more replicas.
+    own_layouts: each slice has the layout of `configs/layouts.json`.
   """
   found = []
   for number, each in enumerate(slices, 1):
     say(f'{number} of {len(slices)}: {each.name}')
     try:
-      grown = scaled(config, slices[0], each) if same_per_chip else config
-      found.append(plan(grown, each))
+      laid_out = config
+      if same_per_chip:
+        laid_out = scaled(config, slices[0], each)
+      elif own_layouts:
+        laid_out = with_layout(
+          config,
+          layouts.recipe_of(config),
+          each.name,
+          config['data']['batch_size'],
+        )
+      found.append(plan(laid_out, each))
     except ValueError as error:
       found.append({'topology': each.name, 'refused': str(error)})
   return found

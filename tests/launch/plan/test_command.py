@@ -250,6 +250,15 @@ def test_the_command_writes_what_it_says(tmp_path):
       ['--topology=v5e:8x8', '--same_per_chip'],
       '--same_per_chip compares several topologies, got v5e:8x8',
     ),
+    (
+      ['--topology=v5e:8x8', '--layouts'],
+      '--layouts compares several topologies; of one, give it to the recipe: '
+      '--config=configs/mae.py:size=...,topology=v5e:8x8',
+    ),
+    (
+      ['--topology=v5e:8x8', '--search=2', '--shapes_only'],
+      '--search compiles: leave out --shapes_only',
+    ),
   ],
 )
 def test_the_command_refuses_in_one_line(arguments, message):
@@ -269,3 +278,19 @@ def test_a_small_size_compiles_for_a_slice(tpu_compiler):
   assert 'reduce-scatter' in done.stdout
   assert 'all-gather' in done.stdout
   assert 'reduced plan' not in done.stdout
+
+
+@pytest.mark.slow
+def test_a_search_writes_what_it_compiled(tpu_compiler, tmp_path):
+  ranking, page = tmp_path / 'ranking.json', tmp_path / 'best.html'
+  done = run(
+    *('--config=configs/mae.py:size=S', '--topology=v5e:2x2', '--search=2'),
+    *('--config.data.batch_size=64', f'--json={ranking}', f'--html={page}'),
+  )
+  assert not done.returncode, done.stderr
+  best, other = json.loads(ranking.read_text())
+  mfu, less = (each['estimates']['roofline']['mfu'] for each in (best, other))
+  assert mfu >= less
+  assert best['layout'] != other['layout']
+  assert f'{mfu:.3f}' in page.read_text()
+  assert f'{mfu:6.3f}' in done.stdout

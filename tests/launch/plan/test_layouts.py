@@ -65,7 +65,7 @@ def test_what_search_writes_is_what_is_in_the_repository(tmp_path, monkeypatch):
 
 def test_a_recipe_without_names_for_layouts_is_refused():
   backbone = mae.get_config('size=S').to_dict()
-  with pytest.raises(ValueError, match='a recipe of readouts; leave'):
+  with pytest.raises(ValueError, match='a recipe of readouts: leave out'):
     layouts.recipe_of(backbone | {'tasks': {}})
-  with pytest.raises(ValueError, match='a recipe of distill; leave'):
+  with pytest.raises(ValueError, match='a recipe of distill: leave out'):
     layouts.recipe_of({'model': {'name': 'distill'}})

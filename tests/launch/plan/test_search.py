@@ -50,12 +50,30 @@ def test_slices_hold_whole_replicas_and_are_far_apart(config):
   assert {each['mesh.replica'] for each in layouts} == {2, 4, 8, 16, 32}
   changed = with_changes(config, layouts[0])
   made = program.make(changed, two.abstract_mesh(**changed['mesh']))
+  links = {'replica': 1, 'fsdp': 2, 'tensor': 1}
   apart, together = (
-    search.rough_seconds(made, changed, slices, 0.0) for slices in (two, one)
+    search.rough_seconds(made, changed, slices, 0.0, links)
+    for slices in (two, one)
   )
   # Gradients in bfloat16, each chip's shard, at 3.125 GB/s.
   gradients = memory.on_chip(made.state.params) / 2 / 3.125e9
   assert apart - together == pytest.approx(gradients)
+
+
+def test_what_kernels_come_over_counts(config, slice_):
+  changed = with_changes(config, {'mesh.replica': 4, 'mesh.fsdp': 4})
+  made = program.make(changed, slice_.abstract_mesh(**changed['mesh']))
+  narrow, wide = (
+    search.rough_seconds(
+      made, changed, slice_, 0.0, {'replica': 2, 'fsdp': fsdp, 'tensor': 1}
+    )
+    for fsdp in (1, 4)
+  )
+  # Two gathers and a scatter of what a group holds, of which a chip lacks 3/4.
+  kernels = 4 * memory.on_chip(made.state.params) / 2
+  link = slice_.chip.ici_gb_per_s * 1e9
+  saved = 3 * 0.75 * kernels * (1 - 1 / 4) / link
+  assert 0.2 * saved <= narrow - wide <= 0.45 * saved
 
 
 def test_full_remat_is_thought_slower(found):

@@ -52,3 +52,20 @@ def test_more_chips_with_as_many_clips_each():
     config, odd, plan, say=lambda _: None, same_per_chip=True
   )[1]['refused']
   assert 'config.mesh.replica=2 on 16 chips is no whole number on 4' in refused
+
+
+def test_each_slice_laid_out_as_is_known_of_it():
+  config = mae.get_config('size=j,batch_size=1024').to_dict()
+  slices = [parse(name) for name in ('v6e:16x16', 'v4:8x8x8', 'v5e:16x16')]
+  plan = functools.partial(planning.plan, shapes_only=True)
+  *known, other = plan_table.rows(
+    config, slices, plan, say=lambda _: None, own_layouts=True
+  )
+  for row, slice_ in zip(known, slices):
+    recipe = f'size=j,topology={slice_.name},batch_size=1024'
+    own = mae.get_config(recipe).to_dict()
+    expected = dict(slice_.abstract_mesh(**own['mesh']).shape)
+    assert row['mesh'] == expected
+    assert row['batch_size'] == 1024
+  assert known[0]['mesh'] != known[1]['mesh']
+  assert 'no layout of mae.j' in other['refused']
