@@ -1,10 +1,12 @@
-"""A language model's training step, to hold the estimates against.
+"""Language models' training step, to hold the estimates against.
 
-MaxText's 32B: its base model (width 2048, 16 heads of 128, gated MLP of 7168,
-16 layers, 32,000 tokens, rotary positions, RMSNorm) at `global_parameter_scale`
-32, which makes the width, heads and MLP 4 times and the layers twice as many.
+MaxText's base model (width 2048, 16 heads of 128, gated MLP of 7168, 16 layers,
+32,000 tokens, rotary positions, RMSNorm) at `global_parameter_scale` 16, which
+makes the width and the layers twice, heads and MLP 4 times as many; and at 32,
+which makes the width 4 times as many too.
 """
 
+import dataclasses
 import functools
 import math
 
@@ -15,24 +17,56 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from models import attention
 from train import mesh as mesh_lib
 
-LAYERS, WIDTH, HEADS, HEAD, HIDDEN, VOCABULARY = 32, 8192, 64, 128, 28672, 32000
-LENGTH, SEQUENCES = 2048, 4  # tokens of a sequence, sequences of a chip
+HEADS, HEAD, LAYERS, HIDDEN, VOCABULARY = 64, 128, 32, 28672, 32000
+LENGTH = 2048  # tokens of a sequence
 BATCH = P('fsdp', None, None)
 ROWS, COLUMNS = P('fsdp', None), P(None, 'fsdp')
-# Kernel -> its shape, the axis that FSDP splits. Those of a layer are stacked.
+# Kernel -> the axis that FSDP splits. Those of a layer are stacked.
 KERNELS = {
-  **dict.fromkeys(('query', 'key', 'value'), ((WIDTH, WIDTH), ROWS)),
-  'out': ((WIDTH, WIDTH), COLUMNS),
-  'gate': ((WIDTH, HIDDEN), ROWS),
-  'up': ((WIDTH, HIDDEN), ROWS),
-  'down': ((HIDDEN, WIDTH), COLUMNS),
+  **dict.fromkeys(('query', 'key', 'value', 'gate', 'up'), ROWS),
+  **dict.fromkeys(('out', 'down'), COLUMNS),
 }
-ENDS = {
-  'embed': ((VOCABULARY, WIDTH), COLUMNS),
-  'unembed': ((WIDTH, VOCABULARY), ROWS),
-}
+ENDS = {'embed': COLUMNS, 'unembed': ROWS}
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+  """What differs between the two, and how they are trained.
+
+  Attributes:
+    width: of a token.
+    sequences: of a chip.
+    saved: names that the backward pass does not recompute.
+    kernel: attend with the kernel of `models/attention_tpu.py`, which knows no
+      causal mask, and so takes as long as twice the attention of one that does.
+  """
+
+  width: int
+  sequences: int
+  saved: tuple[str, ...] = ()
+  kernel: bool = False
+
+  @property
+  def shapes(self) -> dict[str, tuple[int, int]]:
+    """Of each kernel."""
+    inner = HEADS * HEAD
+    return {
+      **dict.fromkeys(('query', 'key', 'value'), (self.width, inner)),
+      'out': (inner, self.width),
+      **dict.fromkeys(('gate', 'up'), (self.width, HIDDEN)),
+      'down': (HIDDEN, self.width),
+      'embed': (VOCABULARY, self.width),
+      'unembed': (self.width, VOCABULARY),
+    }
+
+
+_SAVED = ('query', 'key', 'value', 'attended', 'out', 'gate', 'up')
+B16 = Size(4096, 6, kernel=True)
+B32 = Size(8192, 4, _SAVED)
+B32_KERNEL = dataclasses.replace(B32, kernel=True)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
@@ -83,15 +117,17 @@ def attend(q, k, v):
   )
 
 
-def layer(x, params):
+def layer(kernel, x, params):
   """One layer on x [b n d], as `jax.lax.scan` takes it."""
-  kernels = {n: read(params[n], place) for n, (_, place) in KERNELS.items()}
+  kernels = {n: read(params[n], place) for n, place in KERNELS.items()}
   y = norm(x, params['attention_norm'])
   q, k, v = (
     checkpoint_name(y @ kernels[name], name).reshape(*y.shape[:2], HEADS, HEAD)
     for name in ('query', 'key', 'value')
   )
-  y = attend(rotate(q), rotate(k), v).reshape(y.shape)
+  run = functools.partial(attention.attend, implementation='rows')
+  y = (run if kernel else attend)(rotate(q), rotate(k), v)
+  y = y.reshape(*y.shape[:2], HEADS * HEAD)
   y = checkpoint_name(y, 'attended') @ kernels['out']
   x = jax.lax.with_sharding_constraint(x + checkpoint_name(y, 'out'), BATCH)
   y = norm(x, params['mlp_norm'])
@@ -101,17 +137,15 @@ def layer(x, params):
   return jax.lax.with_sharding_constraint(x, BATCH), None
 
 
-SAVED = jax.checkpoint_policies.save_only_these_names(
-  *('query', 'key', 'value', 'attended', 'out', 'gate', 'up')
-)
-
-
-def loss(params, tokens):
+def loss(params, tokens, size):
   """Cross-entropy of the next token; tokens [b n]."""
-  ends = {name: read(params[name], place) for name, (_, place) in ENDS.items()}
+  policy = jax.checkpoint_policies.save_only_these_names(*size.saved)
+  ends = {name: read(params[name], place) for name, place in ENDS.items()}
   x = jax.nn.one_hot(tokens, VOCABULARY, dtype=jnp.bfloat16) @ ends['embed']
   x = jax.lax.with_sharding_constraint(x, BATCH)
-  x, _ = jax.lax.scan(jax.checkpoint(layer, policy=SAVED), x, params['layers'])
+  block = functools.partial(layer, size.kernel)
+  block = jax.checkpoint(block, policy=policy)
+  x, _ = jax.lax.scan(block, x, params['layers'])
   logits = norm(x, params['norm']) @ ends['unembed']
   targets = jnp.roll(tokens, -1, 1)
   return optax.softmax_cross_entropy_with_integer_labels(
@@ -119,9 +153,9 @@ def loss(params, tokens):
   ).mean()
 
 
-def step(tx, params, state, tokens):
+def step(tx, size, params, state, tokens):
   """One update: the parameters and the state after it."""
-  gradients = jax.grad(loss)(params, tokens)
+  gradients = jax.grad(loss)(params, tokens, size)
   updates, state = tx.update(gradients, state, params)
   return optax.apply_updates(params, updates), state
 
@@ -129,20 +163,21 @@ def step(tx, params, state, tokens):
 class Program:
   """The step on a mesh, as `launch.plan.compiled.compile_step` takes it."""
 
-  def __init__(self, mesh):
+  def __init__(self, size, mesh):
+    self.size = size
     self.mesh = mesh
     self.compiler_options = {}
 
   def shapes(self):
     """Parameters, optimizer, tokens; with their places."""
-    shapes, places = {}, {}
-    for name, (shape, place) in ENDS.items():
-      shapes[name], places[name] = shape, place
-    shapes['norm'], places['norm'] = (WIDTH,), P(None)
-    norms = {n: ((WIDTH,), P(None)) for n in ('attention_norm', 'mlp_norm')}
-    stack = (KERNELS | norms).items()
-    shapes['layers'] = {name: (LAYERS, *shape) for name, (shape, _) in stack}
-    places['layers'] = {name: P(None, *place) for name, (_, place) in stack}
+    vector = (self.size.width,)
+    norms = ('attention_norm', 'mlp_norm')
+    of = self.size.shapes | dict.fromkeys(norms, vector)
+    stack = KERNELS | dict.fromkeys(norms, P(None))
+    shapes = {name: of[name] for name in ENDS} | {'norm': vector}
+    places = ENDS | {'norm': P(None)}
+    shapes['layers'] = {name: (LAYERS, *of[name]) for name in stack}
+    places['layers'] = {name: P(None, *place) for name, place in stack.items()}
 
     def struct(shape, place, dtype=jnp.float32):
       where = NamedSharding(self.mesh, place)
@@ -153,7 +188,7 @@ class Program:
     )
     count = struct((), P(), jnp.int32)
     moments = optax.ScaleByAdamState(count, params, params)
-    rows = SEQUENCES * self.mesh.size
+    rows = self.size.sequences * self.mesh.size
     return params, moments, struct((rows, LENGTH), P('fsdp', None), jnp.int32)
 
   def lower(self):
@@ -163,7 +198,9 @@ class Program:
     state = (moments, optax.EmptyState(), optax.EmptyState())
     places = jax.tree.map(lambda leaf: leaf.sharding, (params, state))
     run = jax.jit(
-      functools.partial(step, tx), donate_argnums=(0, 1), out_shardings=places
+      functools.partial(step, tx, self.size),
+      donate_argnums=(0, 1),
+      out_shardings=places,
     )
     with mesh_lib.use(self.mesh):
       return run.lower(params, state, tokens)
@@ -173,7 +210,7 @@ class Program:
 
     Attention is counted whole, as MaxText did when it published its figures.
     """
-    kernels = sum(math.prod(shape) for shape, _ in KERNELS.values())
-    attention = 2 * LENGTH * WIDTH
-    forward = LAYERS * (kernels + attention) + VOCABULARY * WIDTH
-    return 6.0 * forward * LENGTH * SEQUENCES * self.mesh.size
+    kernels = sum(math.prod(self.size.shapes[name]) for name in KERNELS)
+    attention = 2 * LENGTH * HEADS * HEAD
+    forward = LAYERS * (kernels + attention) + VOCABULARY * self.size.width
+    return 6.0 * forward * LENGTH * self.size.sequences * self.mesh.size
