@@ -70,7 +70,7 @@ def compile_step(
   loaded = _load(lowered, mesh, path_of(workdir), this)
   if loaded is not None:
     return loaded
-  with _without_cache():
+  with without_cache():
     compiled = lowered.compile(compiler_options=options)
   save(compiled, path_of(workdir), this)
   return compiled
@@ -133,11 +133,12 @@ def save(
 
 
 @contextlib.contextmanager
-def _without_cache() -> Iterator[None]:
+def without_cache() -> Iterator[None]:
   """Inside, programs are compiled, and not read from JAX's cache.
 
   On CPUs a program from the cache lacks its kernels when it is saved again: it
-  would load, and fail at the first step.
+  would load, and fail at the first step. Those for chips that are not here
+  cannot be read back at all.
   """
   name = 'jax_enable_compilation_cache'
   before = jax.config.values[name]

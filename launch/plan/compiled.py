@@ -80,7 +80,7 @@ def compile_step(
   options = chips.compiler_options(topology.chip, program.compiler_options)
   with stderr_lines() as said:
     try:
-      with tempfile.TemporaryDirectory() as folder:
+      with executable.without_cache(), tempfile.TemporaryDirectory() as folder:
         lowered = program.lower()
         compiled = lowered.compile(
           compiler_options={

@@ -113,6 +113,18 @@ def test_every_generation_takes_its_options_and_has_its_memory(
 
 
 @pytest.mark.slow
+def test_a_program_can_be_compiled_twice(tpu_compiler):
+  small = topology.parse('v5e:2x2')
+  mesh = mesh_lib.make(devices=small.devices())
+  # JAX's cache would have the second, and could not read it.
+  first, second = (
+    compiled.compile_step(Step(mesh, 512), small) for _ in range(2)
+  )
+  assert 'ENTRY' in first.text
+  assert 'ENTRY' in second.text
+
+
+@pytest.mark.slow
 def test_two_slices_reduce_over_the_network_between_them(tpu_compiler):
   two = topology.parse('2xv5e:2x2')
   devices = two.devices()
