@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
-import numpy as np
 
 from configs.common import with_changes
 from launch import program as program_lib
-from launch.plan import memory, planning
+from launch.plan import collectives, memory, planning
 from launch.plan import topology as topology_lib
 from launch.plan.memory import Memory
 from launch.plan.topology import Topology
@@ -144,14 +143,7 @@ def _links(topology, mesh, devices) -> dict[str, float]:
   if not devices:
     return dict.fromkeys(mesh_lib.AXES, 2.0)
   placed = mesh_lib.make(**mesh, devices=devices)
-  found = {}
-  for number, axis in enumerate(placed.axis_names):
-    group = np.moveaxis(placed.devices, number, 0).reshape(
-      placed.devices.shape[number], -1
-    )[:, 0]
-    places = np.array([device.coords for device in group])
-    found[axis] = topology_lib.directions(topology.chip, places)
-  return found
+  return topology_lib.links(topology.chip, placed)
 
 
 def rough_seconds(
@@ -165,9 +157,9 @@ def rough_seconds(
 
   Products at a share of the peak, a third more where all is recomputed; FSDP
   collects each kernel twice and scatters its gradient once in every
-  micro-batch, tensor shards sum up four activations of a block, and twice as
+  micro-batch, tensor shards reduce two activations of a block, and twice as
   many in the backward pass, replicas their gradients; a share of that is not
-  hidden. Slices exchange their gradients when all are there.
+  hidden. Slices reduce their gradients when all are there.
 
   Args:
     program: on a mesh, which may be abstract.
@@ -185,13 +177,24 @@ def rough_seconds(
   held = memory.on_chip(program.state.params)
   accumulate = config['step']['accumulate']
 
-  def seconds(axis, whole):
-    """To receive what other shards of an array have."""
-    others = (shape[axis] - 1) / shape[axis]
-    return others * whole / (chip.ici_gb_per_s * 1e9 * links[axis])
+  def seconds(kind, axis, payload, group=0):
+    sent = collectives.Collective(
+      kind=kind,
+      axes=axis,
+      group=group or shape[axis],
+      payload=payload,
+      shape='',
+      links=links.get(axis, 1),
+      source='',
+    )
+    return sent.seconds(chip)
 
-  kernels = held / 2 * shape['fsdp']  # in bfloat16
-  collected = seconds('fsdp', 3 * kernels * accumulate)
+  shard = held / 2  # of kernels and of gradients, in bfloat16
+  kernels = shard * shape['fsdp']
+  collected = accumulate * (
+    2 * seconds('all-gather', 'fsdp', kernels)
+    + seconds('reduce-scatter', 'fsdp', kernels)
+  )
   least, most = _FSDP_EXPOSED
   share = max(least, most * min(1.0, collected / compute))
   if shape['replica'] == 1:
@@ -200,14 +203,14 @@ def rough_seconds(
   rows = program.batch['video'].shape[0] / mesh_lib.num_data_shards(
     program.mesh
   )
-  waited += _TENSOR_EXPOSED * seconds('tensor', 12 * rows * block_inputs)
-  waited += _REPLICA_EXPOSED * seconds('replica', held)
+  reduced = 6 * rows * block_inputs
+  waited += _TENSOR_EXPOSED * seconds('all-reduce', 'tensor', reduced)
+  waited += _REPLICA_EXPOSED * seconds('all-reduce', 'replica', shard)
   # Each micro-batch but the first adds its gradients to the sum.
   added = 3 * held * (accumulate - 1)
   compute += added / (chip.hbm_gb_per_s * 1e9)
   if topology.slices > 1:
-    gradients = held / 2 * 2 * (topology.slices - 1) / topology.slices
-    compute += gradients / (chip.dcn_gb_per_s * 1e9)
+    compute += seconds('all-reduce', collectives.DCN, shard, topology.slices)
   return compute + waited
 
 

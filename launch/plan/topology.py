@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import jax
 import numpy as np
-from jax.sharding import AbstractMesh
+from jax.sharding import AbstractMesh, Mesh
 
 from train import mesh as mesh_lib
 from train.chips import CHIPS, Chip
@@ -159,6 +159,17 @@ def directions(chip: Chip, coordinates: np.ndarray) -> float:
     if extent > 1:
       links += 1 + (extent % chip.wraps_at == 0)
   return max(links, 1)
+
+
+def links(chip: Chip, mesh: Mesh) -> dict[str, float]:
+  """Axis of a mesh -> `directions` of a group along it."""
+  found = {}
+  for number, axis in enumerate(mesh.axis_names):
+    first = np.moveaxis(mesh.devices, number, -1).reshape(
+      -1, mesh.devices.shape[number]
+    )[0]
+    found[axis] = directions(chip, np.array([each.coords for each in first]))
+  return found
 
 
 @contextlib.contextmanager

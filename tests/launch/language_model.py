@@ -117,7 +117,7 @@ def attend(q, k, v):
   )
 
 
-def layer(kernel, x, params):
+def layer(size, x, params):
   """One layer on x [b n d], as `jax.lax.scan` takes it."""
   kernels = {n: read(params[n], place) for n, place in KERNELS.items()}
   y = norm(x, params['attention_norm'])
@@ -126,7 +126,7 @@ def layer(kernel, x, params):
     for name in ('query', 'key', 'value')
   )
   run = functools.partial(attention.attend, implementation='rows')
-  y = (run if kernel else attend)(rotate(q), rotate(k), v)
+  y = (run if size.kernel else attend)(rotate(q), rotate(k), v)
   y = y.reshape(*y.shape[:2], HEADS * HEAD)
   y = checkpoint_name(y, 'attended') @ kernels['out']
   x = jax.lax.with_sharding_constraint(x + checkpoint_name(y, 'out'), BATCH)
@@ -143,7 +143,7 @@ def loss(params, tokens, size):
   ends = {name: read(params[name], place) for name, place in ENDS.items()}
   x = jax.nn.one_hot(tokens, VOCABULARY, dtype=jnp.bfloat16) @ ends['embed']
   x = jax.lax.with_sharding_constraint(x, BATCH)
-  block = functools.partial(layer, size.kernel)
+  block = functools.partial(layer, size)
   block = jax.checkpoint(block, policy=policy)
   x, _ = jax.lax.scan(block, x, params['layers'])
   logits = norm(x, params['norm']) @ ends['unembed']

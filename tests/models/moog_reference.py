@@ -1,5 +1,8 @@
 """The published MooG graph, written out plainly in NumPy for tests."""
 
+import functools
+
+import jax
 import numpy as np
 
 
@@ -99,3 +102,58 @@ def decode(tokens, p, place, bases):
   blank = np.zeros((len(place), tokens.shape[-1]))
   query = np.concatenate([blank, fourier(place, bases)], -1)
   return linear(transformer(query, p['transformer'], tokens), p['output'])
+
+
+def run(objective, params, clip, state, slope=None):
+  """Per frame: the state decoded from, and what readouts see; and the last.
+
+  `slope` gives the gradient of a frame's error by a state.
+  """
+  variant, encoder = objective.cell.variant, objective.cell.encoder
+  params = jax.tree.map(lambda x: np.asarray(x, np.float64), params)
+  state, decoded, read = np.asarray(state, np.float64), [], []
+  for frame in np.asarray(clip):
+    seen = encode(frame, params['encoder'], encoder.strides, encoder.bases)
+    before, scale = state, params['state_norm']['scale']
+    if variant.norm == 'incoming':
+      state = norm(state, scale, 1e-4)
+    ahead = state + transformer(state, params['predictor'])
+    query = ahead
+    if slope is not None:
+      pair = np.concatenate([ahead, slope(ahead)], -1)
+      query = linear(pair, params['gradient'])
+    state = ahead + transformer(query, params['corrector'], seen)
+    if variant.norm == 'corrected':
+      state = norm(state, scale, 1e-4)
+    decoded.append(ahead if variant.decode == 'predicted' else before)
+    read.append(
+      np.concatenate([ahead, state]) if variant.read == 'both' else state
+    )
+  return np.stack(decoded), np.stack(read), state
+
+
+def errors(objective, params, clip, state, true, place):
+  """Mean square error of the pixels at `place` of every frame, in float64."""
+  numbers = jax.tree.map(lambda x: np.asarray(x, np.float64), params)
+  bases, found = objective.cell.decoder.bases, []
+
+  def error(state, t):
+    guess = decode(state, numbers['decoder'], place[t].reshape(-1, 2), bases)
+    return np.mean((guess - true[t].reshape(-1, 3)) ** 2)
+
+  for t in range(len(clip)):
+    slope = None
+    if objective.cell.loss_gradient:
+      slope = functools.partial(numeric_gradient, lambda x, t=t: error(x, t))
+    decoded, _, state = run(objective, params, clip[t : t + 1], state, slope)
+    found.append(error(decoded[0], t))
+  return found
+
+
+def numeric_gradient(function, x, size=1e-6):
+  slope = np.zeros_like(x)
+  for place in np.ndindex(x.shape):
+    step = np.zeros_like(x)
+    step[place] = size
+    slope[place] = (function(x + step) - function(x - step)) / (2 * size)
+  return slope

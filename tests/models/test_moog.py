@@ -73,67 +73,6 @@ def params_of(objective, batch):
   return tree.unflatten([jnp.asarray(v, jnp.float32) for v in values])
 
 
-def reference_run(objective, params, clip, state, slope=None):
-  """Per frame: the state decoded from, and what readouts see; and the last.
-
-  `slope` gives the gradient of a frame's error by a state.
-  """
-  variant, encoder = objective.cell.variant, objective.cell.encoder
-  params = jax.tree.map(lambda x: np.asarray(x, np.float64), params)
-  state, decoded, read = np.asarray(state, np.float64), [], []
-  for frame in np.asarray(clip):
-    seen = reference.encode(
-      frame, params['encoder'], encoder.strides, encoder.bases
-    )
-    before, scale = state, params['state_norm']['scale']
-    if variant.norm == 'incoming':
-      state = reference.norm(state, scale, 1e-4)
-    ahead = state + reference.transformer(state, params['predictor'])
-    query = ahead
-    if slope is not None:
-      pair = np.concatenate([ahead, slope(ahead)], -1)
-      query = reference.linear(pair, params['gradient'])
-    state = ahead + reference.transformer(query, params['corrector'], seen)
-    if variant.norm == 'corrected':
-      state = reference.norm(state, scale, 1e-4)
-    decoded.append(ahead if variant.decode == 'predicted' else before)
-    read.append(
-      np.concatenate([ahead, state]) if variant.read == 'both' else state
-    )
-  return np.stack(decoded), np.stack(read), state
-
-
-def reference_errors(objective, params, clip, state, true, place):
-  """Mean square error of the pixels at `place` of every frame, in float64."""
-  numbers = jax.tree.map(lambda x: np.asarray(x, np.float64), params)
-  bases, errors = objective.cell.decoder.bases, []
-
-  def error(state, t):
-    guess = reference.decode(
-      state, numbers['decoder'], place[t].reshape(-1, 2), bases
-    )
-    return np.mean((guess - true[t].reshape(-1, 3)) ** 2)
-
-  for t in range(len(clip)):
-    slope = None
-    if objective.cell.loss_gradient:
-      slope = functools.partial(numeric_gradient, lambda x, t=t: error(x, t))
-    decoded, _, state = reference_run(
-      objective, params, clip[t : t + 1], state, slope
-    )
-    errors.append(error(decoded[0], t))
-  return errors
-
-
-def numeric_gradient(function, x, size=1e-6):
-  slope = np.zeros_like(x)
-  for place in np.ndindex(x.shape):
-    step = np.zeros_like(x)
-    step[place] = size
-    slope[place] = (function(x + step) - function(x - step)) / (2 * size)
-  return slope
-
-
 @functools.cache
 def loss_of(objective):
   return jax.jit(objective.loss)
@@ -146,7 +85,7 @@ def test_features_are_the_published_graph(variant, batch):
   state = np.random.default_rng(2).normal(size=(3, 7, 10)).astype(np.float32)
   got = jax.jit(objective.features)(params, batch['video'], state=state)
   for clip, start, tokens, end in zip(batch['video'], state, *got):
-    _, want, last = reference_run(objective, params, clip / 255, start)
+    _, want, last = reference.run(objective, params, clip / 255, start)
     np.testing.assert_allclose(tokens, want, rtol=1e-4, atol=2e-4)
     np.testing.assert_allclose(end, last, rtol=1e-4, atol=2e-4)
 
@@ -170,7 +109,7 @@ def test_the_loss_is_the_published_graph(options, batch):
     rolled = [np.roll(x, s, (0, 1))[2::4, 2::4] for x, s in zip(clip, shift)]
     place = reference.places(8, 12)
     place = [np.roll(place, s, (0, 1))[2::4, 2::4] for s in shift]
-    error = reference_errors(objective, params, clip, start, rolled, place)
+    error = reference.errors(objective, params, clip, start, rolled, place)
     errors.append(error)
     for t in range(1, 4):
       before = np.roll(clip[t - 1], shift[t], (0, 1))[2::4, 2::4]
@@ -196,7 +135,7 @@ def test_evaluation_takes_more_pixels_and_does_not_shift_them(batch):
     clip = np.asarray(clip) / 255
     place = reference.places(8, 12)[1::2, 1::2]
     errors.append(
-      reference_errors(
+      reference.errors(
         *(objective, params, clip, start),
         clip[:, 1::2, 1::2],
         [place] * 4,
