@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float, Int
 
 from models.conv import conv3x3
@@ -89,6 +90,7 @@ class Encoder(nn.Module):
     x = rearrange(x, 'b h w d -> b (h w) d')
     width = x.shape[-1]
     x = Linear((self.dim,), dtype=self.dtype, name='project')(x)
+    x = checkpoint_name(x, 'projected')
     x = LayerNorm(self.dtype, use_bias=False, name='norm')(x)
     if self.dim != width:
       x = Linear((width,), dtype=self.dtype, name='output')(x)
@@ -115,7 +117,7 @@ class Conv(nn.Module):
     kernel = self.param('kernel', lecun(3, 1), shape)
     bias = self.param('bias', ZEROS, (self.channels,))
     y = conv3x3(x, kernel.astype(self.dtype), self.stride)
-    return y + bias.astype(self.dtype)
+    return checkpoint_name(y + bias.astype(self.dtype), 'convolved')
 
 
 class Decoder(nn.Module):

@@ -127,8 +127,10 @@ class Block(nn.Module):
       x = x + Attention(*sizes, name='self_attention')(hidden, hidden)
     if kv is not None:
       x = x + Attention(*sizes, name='cross_attention')(hidden, kv)
+    x = checkpoint_name(x, 'projected')
     hidden = LayerNorm(self.dtype, use_bias=False, name='mlp_norm')(x)
-    return x + MLP(self.mlp, self.dtype, lecun(1, 1), name='mlp')(hidden)
+    x = x + MLP(self.mlp, self.dtype, lecun(1, 1), name='mlp')(hidden)
+    return checkpoint_name(x, 'projected')
 
 
 class Transformer(nn.Module):

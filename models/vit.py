@@ -28,8 +28,8 @@ from models.sizes import Size
 
 DTYPES = ('float32', 'bfloat16')
 SAVED = jax.checkpoint_policies
-# What a block's products make, as models/layers.py and attention.py name it.
-NAMED = ('qkv', 'attended', 'projected', 'hidden')
+# What products make, as models/layers.py, attention.py and MooG's name it.
+NAMED = ('qkv', 'attended', 'projected', 'hidden', 'convolved')
 REMAT = {
   'none': None,  # keep everything the backward pass reads
   'named': SAVED.save_only_these_names(*NAMED),

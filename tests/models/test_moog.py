@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from evals.flops import forward_flops
 from models import moog, pixels
 from models.objective import row_keys
 from tests.models import moog_reference as reference
@@ -170,6 +171,7 @@ def test_parameter_counts_are_the_published_ones(options, count):
     {'loss_gradient': True, 'stop_gradient': 0.5},
     {'variant': 'B', 'remat': 'none'},
     {'layout': 'grid_recurrent', 'tokens': 24, 'remat': 'offload'},
+    {'remat': 'named'},
   ],
   ids=str,
 )
@@ -183,6 +185,21 @@ def test_scanned_equals_unrolled_in_value_and_gradient(options, batch):
     results.append(jax.jit(run)(params, batch, jax.random.key(2)))
   for got, want in zip(*map(jax.tree.leaves, results)):
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
+def test_named_remat_makes_few_products_twice(batch):
+  """Logits of attention, places and pixels; what is wide is kept."""
+  params = params_of(make(), batch)
+
+  def flops(remat):
+    loss = make(remat=remat, attention='plain').loss
+    gradient = jax.grad(
+      lambda params: loss(params, batch, jax.random.key(2))[0]
+    )
+    return forward_flops(gradient, params)
+
+  least = flops('none')
+  assert flops('named') - least < 0.15 * (flops('full') - least)
 
 
 def test_gradients_reach_every_parameter(batch):
