@@ -240,8 +240,8 @@ class MooG:
       )(keys[:, 1])
 
     def body(state, xs):
-      frame, asked, stop = xs
-      step = cell.step(params, state, frame, asked)
+      seen, asked, stop = xs
+      step = cell.step(params, state, seen, asked)
       state = step.corrected
       if self.stop_gradient:
         stop = stop[:, None, None]
@@ -249,9 +249,11 @@ class MooG:
       return state, step.error
 
     start = cell.start(params, keys[:, 2])
-    frames = video.swapaxes(0, 1)
-    _, errors = self._over_time(body, start, (frames, asked, stops))
-    before = Pixels(frames[:-1], *(x[1:] for x in asked[1:]))
+    _, errors = self._over_time(
+      body, start, (self._seen(params, video), asked, stops)
+    )
+    frames = video[:, :-1].swapaxes(0, 1)
+    before = Pixels(frames, *(x[1:] for x in asked[1:]))
     copied = patches.to_unit(jax.vmap(pixels.pick)(*before), jnp.float32)
     copied -= patches.to_unit(asked.true[1:], jnp.float32)
     return jnp.mean(errors), {
@@ -316,7 +318,8 @@ class MooG:
       asked = self._pixels(video, shifts, self.eval_subsample)
 
     def body(state, xs):
-      step = cell.step(params, state, *xs)
+      frame, asked = xs
+      step = cell.step(params, state, cell.see(params, frame), asked)
       return step.corrected, read(state, step)
 
     return self._over_time(body, state, (video.swapaxes(0, 1), asked))
@@ -383,6 +386,25 @@ class MooG:
     true = jax.vmap(pixels.pick)(frames, rows, columns)
     return Pixels(true, rows, columns)
 
+  def _seen(self, params: Params, video) -> Float[Array, 't b n d']:
+    """All frames' own tokens, at once; zeros for the last frame's.
+
+    What is corrected by the last frame enters no loss.
+    """
+    see = self._remat(lambda frames: self.cell.see(params, frames))
+    t = video.shape[1]
+    seen = see(rearrange(video[:, :-1], 'b t h w c -> (b t) h w c'))
+    seen = rearrange(seen, '(b t) n d -> t b n d', t=t - 1)
+    return jnp.pad(seen, ((0, 1), (0, 0), (0, 0), (0, 0)))
+
+  def _remat(self, function: Callable, prevent_cse: bool = True) -> Callable:
+    """The function, of which the backward pass recomputes what it may."""
+    if REMAT[self.remat] is None:
+      return function
+    return jax.checkpoint(
+      function, policy=REMAT[self.remat], prevent_cse=prevent_cse
+    )
+
   def _over_time(self, body: Callable, state: Any, xs: Any) -> tuple[Any, Any]:
     """`jax.lax.scan` of a rematerialised body, or the same unrolled.
 
@@ -395,11 +417,8 @@ class MooG:
         'and MooG sees one frame after another: set it to 1, and share out '
         'the batch with config.mesh.fsdp'
       )
-    if REMAT[self.remat] is not None:
-      # Inside a scan nothing can be moved out of the loop to undo the remat.
-      body = jax.checkpoint(
-        body, policy=REMAT[self.remat], prevent_cse=not self.scan
-      )
+    # Inside a scan nothing can be moved out of the loop to undo the remat.
+    body = self._remat(body, prevent_cse=not self.scan)
     if self.scan:
       return jax.lax.scan(body, state, xs)
     outputs = []

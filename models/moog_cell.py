@@ -1,5 +1,7 @@
 """One time step of MooG: predict, decode what is predicted, correct.
 
+Frames become tokens before it, by `Cell.see`: no state has a part in that.
+
 Both published variants are this step; they differ in where the state is
 normalised, what is decoded and how frames are encoded. So do the two baselines
 on the grid, which differ in how a frame gets into the state.
@@ -214,11 +216,18 @@ class Cell:
       return self._normalise(params, state)
     return state
 
+  def see(
+    self, params: Params, frames: Shaped[Array, 'b h w 3']
+  ) -> Float[Array, 'b n d']:
+    """Tokens of frames, uint8 or in [0, 1], on the encoder's grid."""
+    unit = patches.to_unit(frames, jnp.float32)
+    return self._apply(params, 'encoder', unit)
+
   def step(
     self,
     params: Params,
     state: State,
-    frame: Shaped[Array, 'b h w 3'],
+    seen: Float[Array, 'b n e'],
     pixels: Pixels | None = None,
   ) -> Step:
     """Predicts, decodes and compares, and corrects by what the frame shows.
@@ -226,7 +235,7 @@ class Cell:
     Args:
       params: as `init` makes them.
       state: carried from the frame before.
-      frame: uint8 or in [0, 1].
+      seen: the frame's own tokens, see `see`.
       pixels: of this frame, to be decoded and compared; None: nothing is.
     """
     carried = state
@@ -244,7 +253,7 @@ class Cell:
       slope, error = jax.grad(total, has_aux=True)(decoded)
     elif pixels is not None:
       error = self._error(params, decoded, pixels)
-    corrected = self._correct(params, predicted, frame, slope)
+    corrected = self._correct(params, predicted, seen, slope)
     if self.variant.norm == 'corrected':
       corrected = self._normalise(params, corrected)
     return Step(predicted, corrected, decoded, error)
@@ -264,8 +273,7 @@ class Cell:
     guess = self.decode(params, state, pixels.rows, pixels.columns)
     return jnp.mean(jnp.square(guess - true), axis=(1, 2, 3))
 
-  def _correct(self, params: Params, predicted: State, frame, slope):
-    seen = self._apply(params, 'encoder', patches.to_unit(frame, jnp.float32))
+  def _correct(self, params: Params, predicted: State, seen, slope):
     if self.layout == 'free':
       query = predicted
       if slope is not None:
