@@ -7,6 +7,7 @@ a frame before they have seen it.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -386,15 +387,23 @@ class MooG:
     true = jax.vmap(pixels.pick)(frames, rows, columns)
     return Pixels(true, rows, columns)
 
-  def _seen(self, params: Params, video) -> Float[Array, 't b n d']:
-    """All frames' own tokens, at once; zeros for the last frame's.
+  def _seen(
+    self, params: Params, video: Shaped[Array, 'b t h w 3']
+  ) -> Float[Array, 't b n d']:
+    """All frames' own tokens; zeros for the last frame's.
 
-    What is corrected by the last frame enters no loss.
+    What is corrected by the last frame enters no loss. Frames are encoded at
+    once, but where the backward pass is to hold no more than one of them.
     """
-    see = self._remat(lambda frames: self.cell.see(params, frames))
-    t = video.shape[1]
-    seen = see(rearrange(video[:, :-1], 'b t h w c -> (b t) h w c'))
-    seen = rearrange(seen, '(b t) n d -> t b n d', t=t - 1)
+    see = functools.partial(self.cell.see, params)
+    frames = video[:, :-1].swapaxes(0, 1)
+    if self.remat == 'full':
+      _, seen = self._over_time(
+        lambda _, frame: (None, see(frame)), None, frames
+      )
+    else:
+      seen = self._remat(see)(rearrange(frames, 't b h w c -> (b t) h w c'))
+      seen = rearrange(seen, '(b t) n d -> t b n d', b=video.shape[0])
     return jnp.pad(seen, ((0, 1), (0, 0), (0, 0), (0, 0)))
 
   def _remat(self, function: Callable, prevent_cse: bool = True) -> Callable:
