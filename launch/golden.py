@@ -138,9 +138,9 @@ def path_of(folder: pathlib.Path, name: str) -> pathlib.Path:
 
 def main() -> None:
   """Writes the files, and says what changed in them."""
-  import jax
+  from launch.plan import topology
 
-  jax.config.update('jax_platforms', 'cpu')
+  topology.prepare()
   folder = pathlib.Path(_INTO.value)
   folder.mkdir(parents=True, exist_ok=True)
   for name in _FILES.value or [*SHARDINGS, *PROGRAMS]:

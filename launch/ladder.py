@@ -101,11 +101,9 @@ def compile_row(row: Row) -> dict[str, Any]:
   'cpu_sec' and 'host_gib' are what it took of time and memory (Linux). To be
   run in a process of its own, which gives its memory back.
   """
-  import jax
-
-  jax.config.update('jax_platforms', 'cpu')
   from launch.plan import planning, topology
 
+  topology.prepare()
   slice_ = topology.parse(row.topology)
   try:
     found = planning.plan(row.config(), slice_)

@@ -24,7 +24,7 @@ from models.moog_frames import Decoder, Encoder
 from models.moog_layers import Transformer
 from models.objective import Batch, Features, Params, row_keys
 from models.sharding import shards
-from models.vit import REMAT
+from models.vit import REMAT, rematerialised
 
 CHOICES = {
   'variant': tuple(VARIANTS),
@@ -120,8 +120,8 @@ def make(
     eval_subsample: the same in evaluation.
     dtype: of the arithmetic, float32 or bfloat16; parameters, the carried
       state, softmax and statistics are float32 (ours).
-    remat: what the backward pass recomputes of a time step: a name of
-      `vit.REMAT` (ours).
+    remat: what the backward pass recomputes of a time step, and of encoding
+      frames: a name of `vit.REMAT` (ours).
     scan: scan over time (compiles in constant time), or unroll it (ours).
     attention: see `models.attention.attend` (ours).
 
@@ -241,8 +241,8 @@ class MooG:
       )(keys[:, 1])
 
     def body(state, xs):
-      seen, asked, stop = xs
-      step = cell.step(params, state, seen, asked)
+      encoded, asked, stop = xs
+      step = cell.step(params, state, encoded, asked)
       state = step.corrected
       if self.stop_gradient:
         stop = stop[:, None, None]
@@ -250,12 +250,11 @@ class MooG:
       return state, step.error
 
     start = cell.start(params, keys[:, 2])
-    _, errors = self._over_time(
-      body, start, (self._seen(params, video), asked, stops)
-    )
-    frames = video[:, :-1].swapaxes(0, 1)
-    before = Pixels(frames, *(x[1:] for x in asked[1:]))
-    copied = patches.to_unit(jax.vmap(pixels.pick)(*before), jnp.float32)
+    encoded = self._encode(params, video)
+    _, errors = self._over_time(body, start, (encoded, asked, stops))
+    before = video[:, :-1].swapaxes(0, 1)
+    copied = jax.vmap(pixels.pick)(before, asked.rows[1:], asked.columns[1:])
+    copied = patches.to_unit(copied, jnp.float32)
     copied -= patches.to_unit(asked.true[1:], jnp.float32)
     return jnp.mean(errors), {
       'psnr': _psnr(jnp.mean(errors[1:])),
@@ -285,13 +284,13 @@ class MooG:
     del depth
     self.check(video.shape)
 
-    def body(state, step):
+    def read(state, step):
       tokens = step.corrected
       if self.cell.variant.read == 'both':
         tokens = jnp.concatenate([step.predicted, tokens], axis=1)
       return tokens
 
-    state, tokens = self._follow(params, video, state, body)
+    state, tokens = self._follow(params, video, state, read)
     return Features(rearrange(tokens, 't b n d -> b t n d'), state)
 
   def decoded(
@@ -307,7 +306,10 @@ class MooG:
     state: State | None,
     read: Callable[[State, Step], Any],
   ) -> tuple[State, Any]:
-    """Runs the steps; the last state, and what is read of each, [t ...]."""
+    """Runs the steps; the last state, and what is read of each, [t ...].
+
+    Frames are encoded as they come, so that memory does not grow with them.
+    """
     cell = self.cell
     b, t = video.shape[:2]
     if state is None:
@@ -320,7 +322,7 @@ class MooG:
 
     def body(state, xs):
       frame, asked = xs
-      step = cell.step(params, state, cell.see(params, frame), asked)
+      step = cell.step(params, state, cell.encode(params, frame), asked)
       return step.corrected, read(state, step)
 
     return self._over_time(body, state, (video.swapaxes(0, 1), asked))
@@ -352,8 +354,8 @@ class MooG:
     if cell.layout != 'free':
       both = d * (cell.layout == 'grid_recurrent')
       forward['corrector'] += 2.0 * s * (both + cell.encoder.width) * d
-    last = 0 if cell.variant.decode == 'predicted' else 1
-    frames = {'predictor': t - last, 'corrector': t - 1, 'decoder': t}
+    unused = 0 if cell.variant.decode == 'predicted' else 1
+    frames = {'predictor': t - unused, 'corrector': t - 1, 'decoder': t}
     return {
       'encoder': b * (t - 1) * (2.0 * first + 3.0 * rest),
       **{part: 3.0 * b * frames[part] * forward[part] for part in frames},
@@ -387,32 +389,26 @@ class MooG:
     true = jax.vmap(pixels.pick)(frames, rows, columns)
     return Pixels(true, rows, columns)
 
-  def _seen(
+  def _encode(
     self, params: Params, video: Shaped[Array, 'b t h w 3']
-  ) -> Float[Array, 't b n d']:
-    """All frames' own tokens; zeros for the last frame's.
+  ) -> Float[Array, 't b n e']:
+    """Tokens of all frames but the last, and zeros in its place.
 
-    What is corrected by the last frame enters no loss. Frames are encoded at
-    once, but where the backward pass is to hold no more than one of them.
+    The last frame is decoded, but what is corrected by it enters no loss.
     """
-    see = functools.partial(self.cell.see, params)
-    frames = video[:, :-1].swapaxes(0, 1)
-    if self.remat == 'full':
-      _, seen = self._over_time(
-        lambda _, frame: (None, see(frame)), None, frames
+    encode = functools.partial(self.cell.encode, params)
+    b, known = video.shape[0], video[:, :-1]
+    if self.remat in ('full', 'dots'):
+      # These keep no convolution: one frame after another, so that the backward
+      # pass holds those of one.
+      _, tokens = self._over_time(
+        lambda _, frame: (None, encode(frame)), None, known.swapaxes(0, 1)
       )
     else:
-      seen = self._remat(see)(rearrange(frames, 't b h w c -> (b t) h w c'))
-      seen = rearrange(seen, '(b t) n d -> t b n d', b=video.shape[0])
-    return jnp.pad(seen, ((0, 1), (0, 0), (0, 0), (0, 0)))
-
-  def _remat(self, function: Callable, prevent_cse: bool = True) -> Callable:
-    """The function, of which the backward pass recomputes what it may."""
-    if REMAT[self.remat] is None:
-      return function
-    return jax.checkpoint(
-      function, policy=REMAT[self.remat], prevent_cse=prevent_cse
-    )
+      encode = rematerialised(encode, self.remat, in_scan=False)
+      tokens = encode(rearrange(known, 'b t h w c -> (b t) h w c'))
+      tokens = rearrange(tokens, '(b t) n e -> t b n e', b=b)
+    return jnp.pad(tokens, ((0, 1), (0, 0), (0, 0), (0, 0)))
 
   def _over_time(self, body: Callable, state: Any, xs: Any) -> tuple[Any, Any]:
     """`jax.lax.scan` of a rematerialised body, or the same unrolled.
@@ -426,8 +422,7 @@ class MooG:
         'and MooG sees one frame after another: set it to 1, and share out '
         'the batch with config.mesh.fsdp'
       )
-    # Inside a scan nothing can be moved out of the loop to undo the remat.
-    body = self._remat(body, prevent_cse=not self.scan)
+    body = rematerialised(body, self.remat, in_scan=self.scan)
     if self.scan:
       return jax.lax.scan(body, state, xs)
     outputs = []

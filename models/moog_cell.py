@@ -1,6 +1,6 @@
 """One time step of MooG: predict, decode what is predicted, correct.
 
-Frames become tokens before it, by `Cell.see`: no state has a part in that.
+Frames become tokens before it, by `Cell.encode`, which needs no state.
 
 Both published variants are this step; they differ in where the state is
 normalised, what is decoded and how frames are encoded. So do the two baselines
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jax.nn import initializers
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, Shaped
 
@@ -216,9 +217,9 @@ class Cell:
       return self._normalise(params, state)
     return state
 
-  def see(
+  def encode(
     self, params: Params, frames: Shaped[Array, 'b h w 3']
-  ) -> Float[Array, 'b n d']:
+  ) -> Float[Array, 'b n e']:
     """Tokens of frames, uint8 or in [0, 1], on the encoder's grid."""
     unit = patches.to_unit(frames, jnp.float32)
     return self._apply(params, 'encoder', unit)
@@ -227,7 +228,7 @@ class Cell:
     self,
     params: Params,
     state: State,
-    seen: Float[Array, 'b n e'],
+    encoded: Float[Array, 'b n e'],
     pixels: Pixels | None = None,
   ) -> Step:
     """Predicts, decodes and compares, and corrects by what the frame shows.
@@ -235,7 +236,7 @@ class Cell:
     Args:
       params: as `init` makes them.
       state: carried from the frame before.
-      seen: the frame's own tokens, see `see`.
+      encoded: the frame's own tokens, of `encode`.
       pixels: of this frame, to be decoded and compared; None: nothing is.
     """
     carried = state
@@ -253,7 +254,7 @@ class Cell:
       slope, error = jax.grad(total, has_aux=True)(decoded)
     elif pixels is not None:
       error = self._error(params, decoded, pixels)
-    corrected = self._correct(params, predicted, seen, slope)
+    corrected = self._correct(params, predicted, encoded, slope)
     if self.variant.norm == 'corrected':
       corrected = self._normalise(params, corrected)
     return Step(predicted, corrected, decoded, error)
@@ -273,16 +274,18 @@ class Cell:
     guess = self.decode(params, state, pixels.rows, pixels.columns)
     return jnp.mean(jnp.square(guess - true), axis=(1, 2, 3))
 
-  def _correct(self, params: Params, predicted: State, seen, slope):
+  def _correct(self, params: Params, predicted: State, encoded, slope):
     if self.layout == 'free':
       query = predicted
       if slope is not None:
         pair = [predicted, jax.lax.stop_gradient(slope)]
         query = self._apply(params, 'gradient', jnp.concatenate(pair, axis=-1))
-      return predicted + self._apply(params, 'corrector', query, seen)
+        query = checkpoint_name(query, 'projected')
+      return predicted + self._apply(params, 'corrector', query, encoded)
     if self.layout == 'grid_recurrent':
-      seen = jnp.concatenate([predicted, seen], axis=-1)
-    fused = self._apply(params, 'fuse', seen)
+      encoded = jnp.concatenate([predicted, encoded], axis=-1)
+    fused = self._apply(params, 'fuse', encoded)
+    fused = checkpoint_name(fused, 'projected')
     return fused + self._apply(params, 'corrector', fused)
 
   def _apply(self, params: Params, part: str, *inputs):

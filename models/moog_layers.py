@@ -130,6 +130,7 @@ class Block(nn.Module):
     x = checkpoint_name(x, 'projected')
     hidden = LayerNorm(self.dtype, use_bias=False, name='mlp_norm')(x)
     x = x + MLP(self.mlp, self.dtype, lecun(1, 1), name='mlp')(hidden)
+    # No scan over blocks carries it, as that over a ViT's does.
     return checkpoint_name(x, 'projected')
 
 

@@ -8,7 +8,7 @@ an array is simpler than a slice of a lifted module.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -28,7 +28,8 @@ from models.sizes import Size
 
 DTYPES = ('float32', 'bfloat16')
 SAVED = jax.checkpoint_policies
-# What products make, as models/layers.py, attention.py and MooG's name it.
+# What products make, as models/layers.py and attention.py, moog_layers.py and
+# moog_frames.py name it.
 NAMED = ('qkv', 'attended', 'projected', 'hidden', 'convolved')
 REMAT = {
   'none': None,  # keep everything the backward pass reads
@@ -43,6 +44,22 @@ REMAT = {
   'dots': SAVED.dots_with_no_batch_dims_saveable,
   'full': SAVED.nothing_saveable,  # keep the inputs of blocks only
 }
+
+
+def rematerialised(
+  function: Callable, remat: str, *, in_scan: bool
+) -> Callable:
+  """The function, of which the backward pass keeps what a policy says.
+
+  Args:
+    function: of arrays.
+    remat: a name of REMAT.
+    in_scan: whether it is the body of one: there nothing can be moved out of
+      the loop to undo the rematerialisation.
+  """
+  if REMAT[remat] is None:
+    return function
+  return jax.checkpoint(function, policy=REMAT[remat], prevent_cse=not in_scan)
 
 
 def make(
@@ -210,11 +227,7 @@ class Backbone:
       layer = gather(layer, 'processor/layers', self.dtype)
       return self._block.apply({'params': layer}, x)
 
-    if REMAT[self.remat] is not None:
-      # Inside a scan nothing can be moved out of the loop to undo the remat.
-      block = jax.checkpoint(
-        block, policy=REMAT[self.remat], prevent_cse=not self.scan
-      )
+    block = rematerialised(block, self.remat, in_scan=self.scan)
     if self.scan:
       return jax.lax.scan(lambda x, layer: (block(x, layer), None), x, layers)[
         0

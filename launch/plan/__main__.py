@@ -173,10 +173,6 @@ def check_flags() -> None:
 
 def main() -> None:
   """Prints the plan."""
-  import jax
-
-  # The program is for chips that are not here; those that are stay free.
-  jax.config.update('jax_platforms', 'cpu')
   from launch import program
   from launch.plan import layouts, planning, search, topology
   from launch.plan import page as plan_page
@@ -184,6 +180,7 @@ def main() -> None:
   from launch.plan import text as plan_text
   from train import output
 
+  topology.prepare()
   config = _CONFIG.value.to_dict()
   try:
     check_flags()

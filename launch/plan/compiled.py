@@ -1,6 +1,5 @@
 """Compiles a step for a slice of TPUs that is not here, and says what it is."""
 
-import ctypes
 import dataclasses
 import pathlib
 import re
@@ -61,20 +60,6 @@ class Compiled:
   text: str
   bytes: dict[str, float]
   warnings: list[str]
-
-
-_M_ARENA_MAX = -8  # as glibc's malloc.h numbers it
-
-
-def share_heap() -> None:
-  """Lets threads use again what another has freed; to be called before any.
-
-  glibc gives each thread a heap of its own. Many threads compile the parts of a
-  program and one puts them together, which took up to a fifth more memory.
-  """
-  libc = ctypes.CDLL(None)
-  if hasattr(libc, 'mallopt'):
-    libc.mallopt(_M_ARENA_MAX, 1)
 
 
 def compile_step(

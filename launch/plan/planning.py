@@ -35,7 +35,6 @@ def plan(
     ValueError: the recipe cannot work there.
     DoesNotFitError: it needs more memory than there is.
   """
-  compiled.share_heap()
   mesh = topology.abstract_mesh(**config['mesh'])
   found = figures.of_shapes(program_lib.make(config, mesh), config, topology)
   limit = topology.chip.hbm_gib * memory.GIB

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from jax.sharding import AbstractMesh, Mesh
 
+from train import heap
 from train import mesh as mesh_lib
 from train.chips import CHIPS, Chip
 
@@ -103,6 +104,15 @@ class Topology:
         f'--topology={self.name} is no slice that the compiler knows: {error}'
       ) from error
     return description.devices
+
+
+def prepare() -> None:
+  """Sets up a process that compiles for chips that are not here.
+
+  Chips that are here stay free. To be called before JAX starts its backend.
+  """
+  jax.config.update('jax_platforms', 'cpu')
+  heap.share()
 
 
 def parse(name: str) -> Topology:

@@ -171,35 +171,43 @@ def test_parameter_counts_are_the_published_ones(options, count):
     {'loss_gradient': True, 'stop_gradient': 0.5},
     {'variant': 'B', 'remat': 'none'},
     {'layout': 'grid_recurrent', 'tokens': 24, 'remat': 'offload'},
+    {'layout': 'grid', 'tokens': 24, 'remat': 'dots'},
     {'remat': 'named'},
   ],
   ids=str,
 )
 def test_scanned_equals_unrolled_in_value_and_gradient(options, batch):
+  """Whatever is recomputed; unrolled, all is."""
   options = options | {'decoder_layers': 1, 'frames': 3}
   batch = batch | {'video': batch['video'][:, :3]}
   params = params_of(make(**options), batch)
   results = []
-  for scan in (True, False):
-    run = jax.value_and_grad(make(scan=scan, **options).loss, has_aux=True)
+  for how in ({}, {'scan': False, 'remat': 'full'}):
+    run = jax.value_and_grad(make(**options | how).loss, has_aux=True)
     results.append(jax.jit(run)(params, batch, jax.random.key(2)))
   for got, want in zip(*map(jax.tree.leaves, results)):
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
 
-def test_named_remat_makes_few_products_twice(batch):
+@pytest.mark.parametrize(
+  'options',
+  # Under the loss gradient the decoder's backward pass is not kept.
+  [each for each in MODELS if 'loss_gradient' not in each],
+  ids=str,
+)
+def test_named_remat_makes_few_products_twice(options, batch):
   """Logits of attention, places and pixels; what is wide is kept."""
-  params = params_of(make(), batch)
+  params = params_of(make(**options), batch)
 
   def flops(remat):
-    loss = make(remat=remat, attention='plain').loss
+    loss = make(remat=remat, attention='plain', **options).loss
     gradient = jax.grad(
       lambda params: loss(params, batch, jax.random.key(2))[0]
     )
     return forward_flops(gradient, params)
 
   least = flops('none')
-  assert flops('named') - least < 0.15 * (flops('full') - least)
+  assert flops('named') - least < 0.2 * (flops('full') - least)
 
 
 def test_gradients_reach_every_parameter(batch):

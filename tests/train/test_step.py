@@ -140,7 +140,10 @@ def moog_config(tiny_config, mesh, changes):
 
 @pytest.fixture(
   scope='module',
-  params=[{'variant': 'A', 'loss_gradient': True}, {'variant': 'B'}],
+  params=[
+    {'variant': 'A', 'loss_gradient': True},
+    {'variant': 'B', 'remat': 'named'},
+  ],
   ids=['A', 'B'],
 )
 def moog(request, tiny_config):
