@@ -28,6 +28,31 @@ for _ in range(200):  # at most 64 MiB are held at a time
 print(second, usage().ru_maxrss - peak)
 """
 
+THREADS = """
+import resource, threading
+from train import heap
+if not heap.share():
+  print(0)
+  raise SystemExit
+def peak():
+  return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def allocate():
+  return [bytearray(2**16) for _ in range(1600)]  # 100 MiB
+freed, done = threading.Event(), threading.Event()
+def first():
+  last = allocate()[-1]  # keeps the rest from going back to the kernel
+  freed.set()
+  done.wait()
+threads = [threading.Thread(target=work) for work in (first, allocate)]
+threads[0].start()
+freed.wait()
+before = peak()
+threads[1].start()
+threads[1].join()
+done.set()
+print(peak() - before)
+"""
+
 
 def test_the_heap_is_set_up_before_the_backend_starts_its_threads(monkeypatch):
   order = []
@@ -45,3 +70,9 @@ def test_freed_memory_is_used_again_without_page_faults():
   faults, grown_kib = map(int, done.stdout.split())
   assert faults < 1000
   assert grown_kib < 64 * 1024
+
+
+def test_a_thread_uses_again_what_another_has_freed():
+  run = [sys.executable, '-c', THREADS]
+  done = subprocess.run(run, capture_output=True, text=True, check=True)
+  assert int(done.stdout) < 16 * 1024
