@@ -32,8 +32,8 @@ _TENSOR_EXPOSED, _REPLICA_EXPOSED = 0.45, 0.5
 # group is the whole slice, next to nothing.
 _FSDP_EXPOSED, _WHOLE_SLICE_EXPOSED = (0.2, 0.45), 0.8
 # How often the float32 parameters that a chip holds are read or written: with
-# moments, gradients and copies. What replicas alone take longer than shards says
-# 12 to 18, of B on v5e:4x4, L on v4:4x4x4, H and G on v5p:4x4x4.
+# moments, gradients and copies. What replicas alone take longer than shards
+# says 12 to 18, of B on v5e:4x4, L on v4:4x4x4, H and G on v5p:4x4x4.
 _UPDATE_PASSES = 15
 # Of the memory, what the formula may fill: it counts no temporaries.
 _HBM_SHARE = 0.75
