@@ -1,12 +1,13 @@
 """What recipes share: reading the argument behind the colon."""
 
-import difflib
 import json
 import pathlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from ml_collections import config_dict
+
+from base.names import choose
 
 # Layouts on slices of pods, {recipe: {topology: {'section.option': value}}}.
 # `python -m launch.plan --search=N --save` writes them. Those here are to start
@@ -55,21 +56,6 @@ def parse(arg: str | None, *, sources: Collection[str] = (), **defaults):
     choose('config argument', key, defaults)
     options[key] = _cast(key, value, type(defaults[key]))
   return options
-
-
-def choose(what: str, name: str, choices: Collection[str]) -> str:
-  """`name`, if it is one of the choices.
-
-  Raises:
-    ValueError: it is not; the nearest one is named.
-  """
-  if name in choices:
-    return name
-  near = difflib.get_close_matches(name, choices, n=1, cutoff=0)
-  raise ValueError(
-    f'unknown {what} {name!r}: expected one of {", ".join(choices)}; did you '
-    f'mean {near[0]!r}?'
-  )
 
 
 def with_layout(

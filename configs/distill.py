@@ -17,6 +17,7 @@ run. Readouts of the student: `python -m evals --checkpoint=RUN`.
 
 from ml_collections import ConfigDict, config_dict
 
+from base import names
 from configs import common, mae, quickstart
 
 # Ours.
@@ -113,7 +114,7 @@ _OPTIONS = (
 
 
 def _backbone(size: str) -> dict:
-  common.choose('size', size, mae.RECIPES)
+  names.choose('size', size, mae.RECIPES)
   model = mae.get_config(f'size={size}').model.to_dict()
   # Other dimensions than the size's, if they are set.
   free = {key: config_dict.placeholder(int) for key in LAPTOP}

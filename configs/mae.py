@@ -16,6 +16,7 @@ Expected numbers: not run, since no pod was here.
 
 from ml_collections import ConfigDict, config_dict
 
+from base import names
 from configs import common
 
 # Ours. S fits one machine, so that a first run on one's own videos starts
@@ -38,9 +39,9 @@ def get_config(arg: str | None = None) -> ConfigDict:
 
   size: a key of RECIPES. data: a folder that `data.ingest` made, or 'world'
   for the built-in world; data.OPTION=VALUE: any option of `make` in
-  `data/videos.py` or `data/world.py`, as data.window=middle. steps,
-  batch_size: 0 for the recipe's. topology: a slice of a pod that
-  `configs/layouts.json` has a layout of this size for. seed.
+  `data/sources/videos.py` or `data/sources/world/source.py`, as
+  data.window=middle. steps, batch_size: 0 for the recipe's. topology: a slice
+  of a pod that `configs/layouts.json` has a layout of this size for. seed.
   """
   args = common.parse(
     arg,
@@ -53,7 +54,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     seed=0,
   )
   size, seed = args['size'], args['seed']
-  recipe = RECIPES[common.choose('size', size, RECIPES)]
+  recipe = RECIPES[names.choose('size', size, RECIPES)]
   laptop = size == 'tiny'
   clip = {'frames': 16, 'height': 224, 'width': 224}
   if laptop:

@@ -85,7 +85,8 @@ LAPTOP = PUBLISHED | {
 }
 # Three times as many as other laptop recipes look at. Where frames are a third
 # of a second apart, the motion of the last step tells no more of the next frame
-# than a blurred copy does, so nothing would teach it (`python -m data.motion`).
+# than a blurred copy does, so nothing would teach it
+# (`python -m data.inspect.motion`).
 FPS = 9.0
 # The published weights are of variant B, at 256 x 256.
 VIDEOS = PUBLISHED | {

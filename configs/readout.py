@@ -31,6 +31,7 @@ backbone was trained on is used with the same options.
 
 from ml_collections import ConfigDict
 
+from base import names
 from configs import common
 
 # Options of the tasks that recipes leave as they are.
@@ -145,14 +146,14 @@ def get_config(arg: str | None = None) -> ConfigDict:
     **{'seed': 0, 'steps': 0, 'lr': '', 'finetune': 0.0, 'cache': ''},
     head='attention',
   )
-  common.choose('head', args['head'], ('attention', 'moog'))
+  names.choose('head', args['head'], ('attention', 'moog'))
   if args['test.'] and not args['test']:
     raise ValueError(
       f'config arguments test.{", test.".join(args["test."])} are of no '
       'source: name it with test=SOURCE'
     )
   name = args['recipe'] or ('laptop' if args['data'] == 'world' else 'paper')
-  recipe = RECIPES[common.choose('recipe', name, RECIPES)]
+  recipe = RECIPES[names.choose('recipe', name, RECIPES)]
   lrs = recipe['lrs']
   if args['lr']:
     lrs = tuple(common.number('lr', lr) for lr in args['lr'].split('+'))
@@ -229,7 +230,7 @@ def source(args: dict, key: str, options: dict) -> dict:
 
 def options_of(task: str, data: str, recipe: dict, head: str) -> dict:
   """All options of a task that is trained on source `data`."""
-  common.choose('task', task, TASKS)
+  names.choose('task', task, TASKS)
   options = {
     **{'dtype': 'float32', 'attention': 'auto'},
     **TASKS[task],

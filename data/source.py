@@ -1,6 +1,6 @@
 """The seam between a data set and the pipeline: what a source gives.
 
-A source is a module of this folder, `data/<name>.py`, with a function
+A source is a module of this folder, `data/sources/<name>.py`, with a function
 `make(split, **options) -> Source` and KEYS, the record keys it can give. All
 sources speak one vocabulary of record keys, so that a task runs on any source
 that has its labels:
@@ -18,7 +18,7 @@ that has its labels:
 | boxes_visible | bool [o t] | the object has a visible pixel |
 | segmentation | uint8 [t h w 1] | 0 background, object o is o + 1 |
 | label | int32 [] | class of the clip |
-| features | bfloat16 [t n d] | of a frozen backbone (`data/features.py`) |
+| features | bfloat16 [t n d] | of a frozen backbone (`sources/features.py`) |
 | video_id | int32 [] | which video of the split the clip is of |
 
 Letters: t frames, h w pixels, q query points, o objects.
@@ -27,13 +27,16 @@ What an index leaves out (videos that are not on disk, clips without an object)
 is counted in the source's attribute `excluded`: {reason: count}.
 """
 
-import difflib
 import importlib
 import inspect
+import pkgutil
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+
+from base.names import choose, nearest
+from data import sources
 
 
 class BadRecord(ValueError):
@@ -66,7 +69,7 @@ class Source(Protocol):
 
 
 def make(name: str, split: str, **options) -> Source:
-  """The source of module `data/<name>.py`.
+  """The source of module `data/sources/<name>.py`.
 
   Args:
     name: of the module.
@@ -116,10 +119,9 @@ def typed(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
   for key, value in options.items():
     if key not in known:
       if not takes_any:
-        near = difflib.get_close_matches(key, known, n=1, cutoff=0)
         raise ValueError(
           f'data source {name!r}: unknown option {key!r}: expected one of '
-          f'{", ".join(known)}; did you mean {near[0]!r}?'
+          f'{", ".join(known)}; did you mean {nearest(key, known)!r}?'
         )
     elif isinstance(value, str):
       value = _value(f'data source {name!r}: {key}', value, known[key].default)
@@ -156,27 +158,24 @@ def _value(what: str, text: str, default: Any) -> Any:
 
 
 def keys_of(name: str) -> tuple[str, ...]:
-  """The record keys that the sources of module `data/<name>.py` can give.
+  """The record keys that the source of this name can give.
 
   Raises:
-    ValueError: no such module, or not a source.
+    ValueError: no such source.
   """
   return tuple(_module(name).KEYS)
 
 
+def names() -> list[str]:
+  """Of all sources."""
+  return sorted(each.name for each in pkgutil.iter_modules(sources.__path__))
+
+
 def _module(name: str):
   try:
-    module = importlib.import_module(f'data.{name}')
+    return importlib.import_module(f'data.sources.{name}')
   except ModuleNotFoundError as error:
-    if error.name != f'data.{name}':
+    if error.name != f'data.sources.{name}':
       raise
-    raise ValueError(
-      f'data source {name!r} does not exist: data/{name}.py is missing. '
-      "Choose a module of data/ with a make(), such as 'world' or 'videos'."
-    ) from None
-  if not hasattr(module, 'KEYS') or not hasattr(module, 'make'):
-    raise ValueError(
-      f'data/{name}.py is not a source: it has no KEYS and make(). Choose one '
-      "that has, such as 'world' or 'videos'."
-    )
-  return module
+    choose('data source', name, names())
+    raise

@@ -1,7 +1,7 @@
 """The only decoder: clips of ingested records, and any file frame by frame.
 
 A clip is read as `render(decode(record, frames), box, ...)`. What makes that
-cheap, beside the format (`data/transcode.py`):
+cheap, beside the format (`data/ingest/transcode.py`):
 
 * The record's header has the packets: no demuxing, no probing.
 * Frames that are neither wanted nor referred to never reach the decoder.
@@ -25,7 +25,7 @@ import numpy as np
 from av.video.reformatter import Colorspace
 from jaxtyping import Int, UInt8
 
-from data.record import Record
+from data.formats.record import Record
 from data.source import BadRecord
 from data.transforms import Box
 

@@ -14,7 +14,7 @@ import sys
 from absl import flags
 from ml_collections import config_flags
 
-from train import command
+from base import command
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'A recipe: configs/readout.py:task=...,data=...'
@@ -37,9 +37,9 @@ _CACHE = command.compilation_cache()
 def main() -> None:
   """Runs the job; heavy imports wait until flags are right."""
   from evals import job
-  from train import start
+  from train import processes
 
-  start.up(_CACHE.value)
+  processes.up(_CACHE.value)
   result = job.run(
     _CONFIG.value.to_dict(),
     checkpoint=_CHECKPOINT.value,

@@ -8,15 +8,16 @@ from typing import Any
 import jax
 import numpy as np
 
+from base import files as base_files
+from base.console import say
 from evals import task as task_lib
 from evals.resolve import resolve
 from models import objective as objective_lib
 from models import published
 from models.objective import Params
-from models.published import files, names, place, tables
+from models.published import files, loading, names, tables
 from train import checkpoint
 from train import mesh as mesh_lib
-from train.output import replace, say
 
 Config = Mapping[str, Any]
 # Module of models/ -> the kind of file that its backbone is published as, and
@@ -93,7 +94,7 @@ def _completed(model: Config, params: Params) -> Params:
 
   new = jax.jit(rest)()
   if new:
-    say(f'not in the file, and new: {", ".join(place.flat(new))}')
+    say(f'not in the file, and new: {", ".join(loading.flat(new))}')
   return {**params, **new}
 
 
@@ -127,7 +128,9 @@ def _write_job(
   )
   # No metrics: it was not tested here.
   result = {'tasks': {task: {'head': 0}}, 'file': os.path.abspath(path)}
-  replace(os.path.join(folder, 'result.json'), json.dumps(result, indent=2))
+  base_files.write(
+    os.path.join(folder, 'result.json'), json.dumps(result, indent=2)
+  )
   return folder
 
 
@@ -159,9 +162,9 @@ def export(run: str, out: str, *, task: str = '', ema: bool = False) -> None:
       )
     kind, at = _BACKBONES[name]
     params = {'backbone': checkpoint.read(run, ema=ema, at=at)}
-  shapes = {key: x.shape for key, x in place.flat(params).items()}
+  shapes = {key: x.shape for key, x in loading.flat(params).items()}
   layout = names.of_params(kind, shapes)
-  files.write(out, place.arrays(layout.leaves, params))
+  files.write(out, loading.arrays(layout.leaves, params))
   left = f', without {names.some(layout.extra)}' if layout.extra else ''
   say(f'wrote {out} ({kind}){left}')
 

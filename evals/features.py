@@ -15,11 +15,12 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from data import features, pipeline
+from base.console import say
+from data import pipeline
+from data.sources import features
 from evals.readout import Readout
 from models.objective import Params
 from train.feed import Feed
-from train.output import say
 
 SPLITS = ('train', 'validation', 'test')
 _REPORT_SEC = 5.0

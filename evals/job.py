@@ -14,17 +14,19 @@ from typing import Any
 
 import jax
 
+from base import files
+from base.console import say
 from data import pipeline
 from evals import features, labels, readout, score
 from evals import result as result_lib
 from evals.resolve import resolve
 from models import objective as objective_lib
 from models.objective import Params
-from train import guard, loop, optim, pins, start
+from train import loop, optim, processes, retention
 from train import mesh as mesh_lib
 from train import step as step_lib
+from train import workdir as workdir_lib
 from train.checkpoint import start_from
-from train.output import replace, say
 
 Config = dict[str, Any]
 
@@ -71,8 +73,8 @@ def _pinned(backbone: Mapping[str, Any], workdir: str) -> Iterator[None]:
     yield
     return
   run, step = backbone['run'], backbone['step']
-  with pins.hold(run, step) as there:
-    if not there and not guard.has_begun(workdir):
+  with retention.hold(run, step) as there:
+    if not there and not workdir_lib.has_begun(workdir):
       raise ValueError(
         f'{run} is deleting its checkpoint of step {step}: choose a later '
         '--step'
@@ -83,7 +85,11 @@ def _pinned(backbone: Mapping[str, Any], workdir: str) -> Iterator[None]:
 def _run(config: Config, workdir: str) -> Config | None:
   objective = make_objective(config)
   example = check_labels(config, objective)
-  guard.claim_workdir(workdir, config)
+  with workdir_lib.claim(workdir, config):
+    return _trained(config, workdir, objective, example)
+
+
+def _trained(config, workdir, objective, example) -> Config | None:
   path = os.path.join(workdir, 'result.json')
   if os.path.exists(path):
     with open(path) as file:
@@ -119,7 +125,7 @@ def _run(config: Config, workdir: str) -> Config | None:
   if jax.process_index() == 0:
     result_lib.write_pictures(workdir, objective, result, tested)
     result_lib.write_clips(workdir, result, tested)
-    replace(path, json.dumps(result, indent=2))
+    files.write(path, json.dumps(result, indent=2))
   say(result_lib.table([result]))
   return result
 
@@ -168,7 +174,7 @@ def backbone_params(
   params = jax.jit(
     init,
     out_shardings=places,
-    compiler_options=start.options_of_programs_run_once(),
+    compiler_options=processes.options_of_programs_run_once(),
   )(jax.random.key(config['seed']))
   if config['init_from']['path']:
     params = start_from(params, places, **config['init_from'])

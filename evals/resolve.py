@@ -5,13 +5,13 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from base.console import say
 from data import source as source_lib
 from evals import features
 from evals import task as task_lib
 from models import objective as objective_lib
-from train import guard
+from train import workdir as workdir_lib
 from train.checkpoint import find, saved_at, steps
-from train.output import say
 
 Config = dict[str, Any]
 
@@ -134,7 +134,7 @@ def _backbone(
   if began and same.items() <= began.items() and step in (-1, began['step']):
     if began['step'] in steps(checkpoint):
       step = began['step']
-    elif guard.has_begun(workdir):
+    elif workdir_lib.has_begun(workdir):
       return began
   folder, step = find(checkpoint, step)
   return {**same, 'step': step, 'saved': saved_at(folder)}

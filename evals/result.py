@@ -7,9 +7,9 @@ import cv2
 import jax
 import numpy as np
 
+from base import console
 from evals import metrics, readout, score
 from train.metrics import contact_sheet
-from train.output import aligned
 
 Config = dict[str, Any]
 
@@ -161,5 +161,5 @@ def table(results: list[Config]) -> str:
         )
         cells[f'trivial {key}'] = f'{found["trivial"][key]:.4f}'
       lines.append(cells)
-    blocks.append(aligned(lines))
+    blocks.append(console.table(lines))
   return '\n\n'.join(blocks)

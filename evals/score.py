@@ -12,7 +12,7 @@ from evals import labels, metrics
 from evals.metrics import Sums
 from evals.readout import Readout
 from models.objective import Params
-from train import start
+from train import processes
 from train.feed import Feed
 
 
@@ -60,7 +60,7 @@ def run(
     batch = {key: value[:pictures] for key, value in batch.items()}
     return objective.predict(params, batch), batch
 
-  options = start.options_of_programs_run_once()
+  options = processes.options_of_programs_run_once()
   measure = jax.jit(measure, out_shardings=whole)
   count, size = len(data), data.batch_size
   sums, kept, reports = [], ({}, {}), []
@@ -113,7 +113,7 @@ def facts_of(
   def measure(batch):
     return objective.facts(batch), labels.counts(objective, batch)
 
-  options = start.options_of_programs_run_once()
+  options = processes.options_of_programs_run_once()
   measure = jax.jit(measure, out_shardings=whole, compiler_options=options)
   total, counted, reports = None, [], []
   batches = max(1, min(clips, len(data)) // data.batch_size)

@@ -6,7 +6,6 @@ answered without looking, and how an answer is drawn. One head per task; what
 heads share is `evals/readout.py`.
 """
 
-import difflib
 import importlib
 import pkgutil
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from base.names import choose
 from evals import tasks
 from evals.metrics import Scores, Sums
 from models.objective import Batch
@@ -95,10 +95,5 @@ def make(name: str, **options) -> Task:
   Raises:
     ValueError: no such task (the nearest is named), or a bad option.
   """
-  if name not in names():
-    near = difflib.get_close_matches(name, names(), n=1, cutoff=0)[0]
-    raise ValueError(
-      f'task={name!r} does not exist: expected one of {", ".join(names())}; '
-      f'did you mean {near!r}?'
-    )
+  choose('task', name, names())
   return importlib.import_module(f'evals.tasks.{name}').make(**options)

@@ -17,8 +17,10 @@ import jax.numpy as jnp
 from einops import rearrange, repeat
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from models import components, patches, vit
-from models.layers import Affine, affine, lecun
+from models import vit
+from models.nn import colours as components
+from models.nn import patches
+from models.nn.layers import Affine, affine, lecun
 from models.objective import Batch, Features, Params
 
 

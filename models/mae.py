@@ -15,12 +15,13 @@ import jax.numpy as jnp
 from einops import rearrange, repeat
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, Shaped
 
-from models import patches, vit
-from models.choices import choose
-from models.layers import Affine, affine, lecun
+from base.names import choose
+from models import vit
+from models.nn import patches
+from models.nn.layers import Affine, affine, lecun
+from models.nn.patches import Triple
+from models.nn.positions import Learned, start_of
 from models.objective import Batch, Features, Params, row_keys
-from models.patches import Triple
-from models.positions import Learned, start_of
 from models.sharding import gather, platform
 
 MASKS = ('random', 'tube')
@@ -75,7 +76,7 @@ def make(
       statistics are float32 (ours).
     remat: what the backward pass recomputes: a name of `vit.REMAT` (ours).
     scan: scan over the layers, or unroll them (ours).
-    attention: see `models.attention.attend` (ours).
+    attention: see `models.nn.attention.attend` (ours).
     positions: how position embeddings and latents start: 'normal' with
       deviation 0.02, or 'waves', sines and cosines of the position (ours:
       short runs then need not find out first where patches are).

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 from einops import rearrange, repeat
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from models.attention import attend
-from models.layers import MLP, Affine, LayerNorm, affine, lecun
-from models.positions import Learned
+from models.nn.attention import attend
+from models.nn.layers import MLP, Affine, LayerNorm, affine, lecun
+from models.nn.positions import Learned
 from models.sharding import constrain, shards
 
 
@@ -89,7 +89,7 @@ class AttentionReadout(nn.Module):
     query_width: of the MLP's output.
     output_bias: of the last layer at the start: the first prediction.
     dtype: of the arithmetic; norms, softmax and outputs are float32.
-    attention: see `models.attention.attend`.
+    attention: see `models.nn.attention.attend`.
   """
 
   outputs: int
@@ -218,7 +218,7 @@ class CrossAttention(nn.Module):
   Attributes:
     heads: attention heads.
     dtype: of the arithmetic.
-    implementation: see `models.attention.attend`.
+    implementation: see `models.nn.attention.attend`.
   """
 
   heads: int

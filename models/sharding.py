@@ -133,7 +133,7 @@ READOUT: Table = tuple(
   )
 )
 
-# MooG's own heads, see `models/moog_readout.py`.
+# MooG's own heads, see `models/moog/readout.py`.
 _READER = r'reader/(transformer/)?'
 _LAYER = rf'{_READER}layer_\d+'
 MOOG_READOUT: Table = tuple(

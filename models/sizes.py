@@ -8,7 +8,7 @@ ours, for laptops and tests.
 
 import dataclasses
 
-from models.choices import choose
+from base.names import choose
 
 
 @dataclasses.dataclass(frozen=True)

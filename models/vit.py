@@ -16,20 +16,21 @@ import jax.numpy as jnp
 from einops import rearrange
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from models import patches, sizes
-from models.attention import resolve
-from models.choices import choose
-from models.layers import Affine, Block, affine, lecun
+from base.names import choose
+from models import sizes
+from models.nn import patches
+from models.nn.attention import resolve
+from models.nn.layers import Affine, Block, affine, lecun
+from models.nn.patches import Triple
+from models.nn.positions import Learned, start_of
 from models.objective import Features, Params
-from models.patches import Triple
-from models.positions import Learned, start_of
 from models.sharding import constrain, gather, shards
 from models.sizes import Size
 
 DTYPES = ('float32', 'bfloat16')
 SAVED = jax.checkpoint_policies
-# What products make, as models/layers.py and attention.py, moog_layers.py and
-# moog_frames.py name it.
+# What products make, as models/nn/layers.py and attention, moog/layers.py and
+# moog/frames.py name it.
 NAMED = ('qkv', 'attended', 'projected', 'hidden', 'convolved')
 REMAT = {
   'none': None,  # keep everything the backward pass reads
@@ -119,7 +120,7 @@ class Backbone:
     dtype: of the arithmetic; parameters are float32.
     remat: what the backward pass recomputes, a name of REMAT.
     scan: scan over the layers (compiles in constant time), or unroll them.
-    attention: see `models.attention.attend`.
+    attention: see `models.nn.attention.attend`.
     positions: how the position embeddings start, a name of positions.STARTS.
   """
 

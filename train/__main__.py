@@ -10,7 +10,7 @@ import time
 from absl import flags
 from ml_collections import config_flags
 
-from train import command
+from base import command
 
 _STARTED = time.perf_counter()
 _CONFIG = config_flags.DEFINE_config_file(
@@ -28,16 +28,16 @@ _CACHE = command.compilation_cache()
 def main() -> None:
   """Composes objective and loop; heavy imports wait until flags are right."""
   from models import objective
-  from train import loop, start
-  from train.clock import Clock
+  from train import loop, processes
+  from train.progress import Clock
 
-  start.up(_CACHE.value)
+  processes.up(_CACHE.value)
   config = _CONFIG.value.to_dict()
   loop.run(
     config,
     objective.make(**config['model']),
     _WORKDIR.value,
-    profile_steps=start.step_range(_PROFILE.value),
+    profile_steps=processes.step_range(_PROFILE.value),
     clock=Clock(imports=time.perf_counter() - _STARTED),
   )
 

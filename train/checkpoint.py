@@ -16,9 +16,10 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
+from base.console import say
 from models.objective import Params
-from train import guard, optim, pins, weights
-from train.output import say
+from train import init_from, optim, retention
+from train import workdir as workdir_lib
 from train.step import State
 
 _ITEM = 'default'  # the name that Orbax gives to a checkpoint's only item
@@ -42,7 +43,7 @@ class Checkpoints:
       every: steps between checkpoints.
       keep: how many of the last ones stay on disk.
       keep_every: those at multiples of this step are never deleted; nor is
-        one that another process has pinned, see `train/pins.py`.
+        one that another process has pinned, see `train/retention.py`.
     """
     if every < 1 or keep < 1:
       raise ValueError(
@@ -55,7 +56,7 @@ class Checkpoints:
     self._manager = ocp.CheckpointManager(
       self._folder,
       options=ocp.CheckpointManagerOptions(
-        preservation_policy=pins.Retention(
+        preservation_policy=retention.Retention(
           os.path.abspath(workdir), keep=keep, keep_every=keep_every
         ),
       ),
@@ -142,7 +143,7 @@ def start_from(
   Args:
     params: new parameters.
     places: their shardings.
-    path: the other run's folder, or a published file, see `train/weights.py`.
+    path: the other run's folder, or a published file, see `train/init_from.py`.
     at: the top-level entry of `params` that the checkpoint is for, such as
       'backbone'; '': all of them.
     step: of the checkpoint; -1: the last.
@@ -166,7 +167,7 @@ def start_from(
         f'moving average: leave init_from.step={step} and init_from.ema={ema} '
         'as they are by default'
       )
-    loaded = weights.start(*wanted, path=path, resize=resize)
+    loaded = init_from.start(*wanted, path=path, resize=resize)
     return {**params, at: loaded} if at else loaded
   folder, step = find(path, step)
   part = 'ema' if ema else 'params'
@@ -180,7 +181,7 @@ def start_from(
     raise ValueError(f'{folder} holds no {part!r}: change init_from.ema')
   resized = {}
   if resize:
-    wanted, resized = weights.as_stored(stored, wanted)
+    wanted, resized = init_from.as_stored(stored, wanted)
   extra = _check_same(stored, _named(wanted), folder)
   with ocp.PyTreeCheckpointer() as reader:
     loaded = reader.restore(
@@ -191,7 +192,7 @@ def start_from(
         partial_restore=True,
       ),
     )
-  loaded = weights.fitted(loaded, resized)[part]
+  loaded = init_from.fitted(loaded, resized)[part]
   beyond = f', but not its {extra}' if extra else ''
   say(f'starting from {folder}{beyond}')
   return {**params, at: loaded} if at else loaded
@@ -210,9 +211,11 @@ def create(workdir: str, config: Mapping[str, Any], params: Params) -> None:
   Raises:
     ValueError: the folder is that of another run, or the disk is too full.
   """
-  guard.claim_workdir(workdir, config)
   state = State(step=jnp.zeros([], jnp.int32), params=params, opt_state=None)
-  with Checkpoints(workdir, every=1) as checkpoints:
+  with (
+    workdir_lib.claim(workdir, config),
+    Checkpoints(workdir, every=1) as checkpoints,
+  ):
     checkpoints.check_space(state)
     checkpoints.save(state, 0)
 

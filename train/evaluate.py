@@ -7,12 +7,12 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from base.console import say
 from data import pipeline
 from models.objective import Objective, Params
 from train import metrics
 from train import step as step_lib
 from train.feed import Feed
-from train.output import say
 
 
 class Evaluation:

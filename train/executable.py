@@ -26,8 +26,9 @@ from jax.experimental import serialize_executable
 from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh
 
-from train import chips, environment
-from train.output import replace, say
+from base import files
+from base.console import say
+from train import chips, workdir
 
 _PACKAGES = ('jax', 'jaxlib', 'libtpu')
 _VARIABLES = ('XLA_FLAGS', 'LIBTPU_INIT_ARGS')
@@ -103,7 +104,7 @@ def identity(
     'devices': f'{len(devices)} x {first.device_kind}, {_digest(str(places))}',
     'compiler options': json.dumps(dict(options), sort_keys=True),
     **dict.fromkeys(_PACKAGES, ''),  # libtpu, away from TPUs
-    **environment.versions(_PACKAGES),
+    **workdir.versions(_PACKAGES),
     **{name: os.environ.get(name, '') for name in _VARIABLES},
     **{name: str(jax.config.values[name]) for name in _SETTINGS},
   }
@@ -129,7 +130,7 @@ def save(
     return
   head = {'of': dict(this), 'sha256': hashlib.sha256(payload).hexdigest()}
   os.makedirs(os.path.dirname(path), exist_ok=True)
-  replace(path, json.dumps(head).encode() + b'\n' + payload)
+  files.write(path, json.dumps(head).encode() + b'\n' + payload)
 
 
 @contextlib.contextmanager

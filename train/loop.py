@@ -13,18 +13,19 @@ from typing import Any
 
 import jax
 
+from base.console import say
 from data import pipeline
 from models.objective import Objective
-from train import environment, executable, guard, metrics, optim
+from train import executable, metrics, optim
 from train import mesh as mesh_lib
-from train import start as start_lib
+from train import processes as start_lib
 from train import step as step_lib
+from train import stop as stop_lib
+from train import workdir as workdir_lib
 from train.checkpoint import Checkpoints, start_from
-from train.clock import Clock
 from train.evaluate import Evaluation
 from train.feed import Feed
-from train.output import say
-from train.progress import Progress
+from train.progress import Clock, Progress
 from train.step import State
 
 
@@ -56,7 +57,7 @@ def run(
     FloatingPointError: loss or gradients are not finite.
   """
   mesh = mesh_lib.make(**config['mesh'])
-  with mesh_lib.use(mesh):
+  with workdir_lib.claim(workdir, config), mesh_lib.use(mesh):
     return _run(config, objective, workdir, mesh, profile_steps, clock)
 
 
@@ -99,8 +100,8 @@ def _run(config, objective, workdir, mesh, profile_steps, clock):
     places = mesh_lib.state_shardings(mesh, tx, state_shapes, is_frozen)
 
   # Checks: the folder is this run's, and the disk can hold it.
-  guard.claim_workdir(workdir, config)
-  environment.record(workdir)
+  workdir_lib.settle(workdir, config)
+  workdir_lib.record_start(workdir)
   checkpoints = Checkpoints(workdir, **config['checkpoint'])
   start = checkpoints.latest() or 0
   if start >= steps:
@@ -126,7 +127,7 @@ def _run(config, objective, workdir, mesh, profile_steps, clock):
 
   writer = metrics.Writer(workdir, start=start, config=config, **config['log'])
   feed = Feed(train_data, mesh, start=start, on_bad=writer.quarantine)
-  with writer, feed, checkpoints, guard.StopRequest() as stop:
+  with writer, feed, checkpoints, stop_lib.StopRequest() as stop:
     # Compile ahead of time: no later step can compile again.
     with clock('compile'):
       train_step = step_lib.make_train_step(

@@ -15,7 +15,7 @@ import cv2
 import jax
 import numpy as np
 
-from train.output import replace
+from base import files
 
 
 class Writer:
@@ -182,7 +182,7 @@ def _drop_after(path: str, step: int) -> None:
     # A kill can cut the last line short.
     lines = [line for line in file if line.endswith('\n')]
   kept = [line for line in lines if json.loads(line)['step'] <= step]
-  replace(path, ''.join(kept))
+  files.write(path, ''.join(kept))
 
 
 def contact_sheet(clips: np.ndarray, gap: int = 2) -> np.ndarray:

@@ -1,15 +1,55 @@
 """What the steps logged: read, checked and shown, without waiting for it."""
 
+import contextlib
+import json
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
+import numpy as np
 
-from train import chips, guard
-from train.clock import Clock
+from base import files
+from base.console import duration, say
+from train import chips
 from train.metrics import Writer
-from train.output import duration, say
+
+
+class Clock:
+  """Where the wall time goes, in named buckets."""
+
+  def __init__(self, **seconds: float):
+    self.seconds: dict[str, float] = dict(seconds)
+    self._saved: dict[str, float] = {}
+
+  @contextlib.contextmanager
+  def __call__(self, bucket: str) -> Iterator[None]:
+    start = time.perf_counter()
+    try:
+      yield
+    finally:
+      took = time.perf_counter() - start
+      self.seconds[bucket] = self.seconds.get(bucket, 0.0) + took
+
+  def __str__(self) -> str:
+    return ', '.join(f'{name} {s:.1f}' for name, s in self.seconds.items())
+
+  def total(self) -> float:
+    return sum(self.seconds.values())
+
+  def save(self, workdir: str) -> None:
+    """Adds what passed since the last call to WORKDIR/goodput.json."""
+    path = os.path.join(workdir, 'goodput.json')
+    total: dict[str, float] = {}
+    if os.path.exists(path):
+      with open(path) as file:
+        total = json.load(file)
+    for name, seconds in self.seconds.items():
+      new = seconds - self._saved.get(name, 0.0)
+      total[name] = round(total.get(name, 0.0) + new, 3)
+    self._saved = dict(self.seconds)
+    files.write(path, json.dumps(total, indent=2))
 
 
 class Progress:
@@ -57,7 +97,7 @@ class Progress:
   def _read(self, unread):
     for step, logged in unread:
       values = {k: float(v) for k, v in jax.device_get(logged).items()}
-      guard.check_finite(step, values)
+      check_finite(step, values)
       if step % self._writer.every == 0 or step == self._steps:
         self._report(step, values)
 
@@ -102,3 +142,32 @@ class Progress:
       per_chip = self._flops * count / seconds / jax.device_count()
       values['speed/mfu'] = per_chip / self._peak
     return values
+
+
+def check_finite(step: int, metrics: Mapping[str, Any]) -> None:
+  """Raises FloatingPointError that names the first bad parameter group.
+
+  Args:
+    step: whose metrics they are.
+    metrics: of `train.step`, on the host.
+  """
+  loss, norm = metrics['train/loss'], metrics['optim/grad_norm']
+  if np.isfinite(loss) and np.isfinite(norm):
+    return
+  prefix = 'optim/grad_norm/'
+  groups = [
+    name.removeprefix(prefix)
+    for name, value in metrics.items()
+    if name.startswith(prefix) and not np.isfinite(value)
+  ]
+  where = (
+    f'the gradient is not finite in {groups[0]!r}'
+    + (f' and {len(groups) - 1} more groups' if groups[1:] else '')
+    if groups
+    else 'all gradients are finite'
+  )
+  raise FloatingPointError(
+    f'step {step}: loss is {float(loss)}, {where}. Nothing after the last '
+    'checkpoint was saved: lower optim.lr, set optim.clip_norm, or look at '
+    'the batch of this step, then run the same command.'
+  )

@@ -2,7 +2,7 @@
 
   python -m data.bench --config=configs/mae.py:size=S,data=DATA
 
-What is measured, and how, is in `data/bench/__init__.py`. The model's training
+What is measured, and how, is in `data/bench/measure.py`. The model's training
 FLOPs are those that the recipe's objective counts, so that the last line says
 what a chip of --chip_tflops eats at --mfu, and the cores that feed it.
 """
@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import app, flags, logging
+from absl import flags
 from ml_collections import config_flags
 
-from data.bench import measure
+from base import command
+from data.bench.measure import measure
 
 
 def feeding(
@@ -96,26 +97,21 @@ def report(found: Mapping[str, Any]) -> str:
   return '\n'.join(lines)
 
 
-def main(_):
-  """The command."""
+def main() -> None:
+  """Measures, and prints the figures."""
   given = flags.FLAGS
-  if not given['verbosity'].present:
-    logging.set_verbosity(logging.WARNING)  # JAX tells what it does not find
   options = {
     **given.config.data.to_dict(),
     'split': given.split,
     'batch_size': given.batch_size,
   }
-  try:
-    found = measure(
-      options,
-      rounds=given.rounds,
-      clips=given.clips,
-      copies=given.copies,
-      workers=given.workers,
-    )
-  except (ValueError, OSError) as error:
-    raise SystemExit(str(error)) from error
+  found = measure(
+    options,
+    rounds=given.rounds,
+    clips=given.clips,
+    copies=given.copies,
+    workers=given.workers,
+  )
   if 'model' in given.config:
     found['feeding'] = feeding(
       found.get('clips_per_s_core', found['pipeline']['in_process']),
@@ -143,5 +139,4 @@ if __name__ == '__main__':
   flags.DEFINE_float('chip_tflops', 197, 'peak of the chip; 197: TPU v5e')
   flags.DEFINE_float('mfu', 0.4, 'share of the peak that the model reaches')
   flags.DEFINE_string('json', None, 'also write the figures to this file')
-  flags.mark_flags_as_required(['config'])
-  app.run(main)
+  command.run(main, required=['config'])

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from data import video
-from data.record import Record
+from data.formats.record import Record
 from data.transforms import Box
 
 

@@ -9,7 +9,9 @@ or a finished depth readout of a model of ours, such as the quickstart's.
 import os
 
 import numpy as np
-from absl import app, flags
+from absl import flags
+
+from base import command
 
 PUBLISHED = 'scaling4d_dist_b_depth.npz'
 OURS = 'runs/quickstart/readouts/depth'
@@ -24,7 +26,9 @@ def draw(weights: str, video: str, out: str, **options) -> None:
     out: an mp4.
     **options: of `published.load`.
   """
-  from evals import predict_draw, predict_run, predict_video
+  from evals.predict import draw as predict_draw
+  from evals.predict import run as predict_run
+  from evals.predict import video as predict_video
   from models import published
 
   if os.path.isdir(weights):
@@ -44,9 +48,8 @@ def draw(weights: str, video: str, out: str, **options) -> None:
       writer.add(pair[: window.count])
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
   """Draws."""
-  del argv
   weights = WEIGHTS.value or (PUBLISHED if os.path.exists(PUBLISHED) else OURS)
   draw(weights, VIDEO.value, OUT.value)
 
@@ -55,5 +58,4 @@ if __name__ == '__main__':
   WEIGHTS = flags.DEFINE_string('weights', '', 'A file, or a folder.')
   VIDEO = flags.DEFINE_string('video', None, 'Any file that FFmpeg reads.')
   OUT = flags.DEFINE_string('out', 'depth.mp4', 'The mp4 to write.')
-  flags.mark_flags_as_required(['video'])
-  app.run(main)
+  command.run(main, required=['video'])

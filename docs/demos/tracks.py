@@ -9,7 +9,9 @@ that of a finished readout job of a model of ours, of points and boxes.
 import os
 
 import numpy as np
-from absl import app, flags
+from absl import flags
+
+from base import command
 
 BACKBONE = 'moog_ego4d_backbone_ckpt_164335139.npz'
 HEADS = {
@@ -36,7 +38,10 @@ def draw(
     out: an mp4.
     size: height and width that the published model sees, pixels.
   """
-  from evals import predict_draw, predict_queries, predict_run, predict_video
+  from evals.predict import draw as predict_draw
+  from evals.predict import queries
+  from evals.predict import run as predict_run
+  from evals.predict import video as predict_video
   from evals.tasks.points import Tracks
   from models import published
 
@@ -49,7 +54,7 @@ def draw(
     for task, name in HEADS.items()
   }
   frames = heads['points'].layout.sizes['head']['frames']
-  asked = predict_queries.grid()
+  asked = queries.grid()
   views = {
     task: predict_draw.make(task, asked, predict_video.zoom_of(*size))
     for task in HEADS
@@ -79,9 +84,8 @@ def draw(
       writer.add(picture[: window.count])
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
   """Draws."""
-  del argv
   weights = WEIGHTS.value or ('.' if os.path.exists(BACKBONE) else OURS)
   draw(weights, VIDEO.value, OUT.value)
 
@@ -90,5 +94,4 @@ if __name__ == '__main__':
   WEIGHTS = flags.DEFINE_string('weights', '', 'A folder.')
   VIDEO = flags.DEFINE_string('video', None, 'Any file that FFmpeg reads.')
   OUT = flags.DEFINE_string('out', 'tracks.mp4', 'The mp4 to write.')
-  flags.mark_flags_as_required(['video'])
-  app.run(main)
+  command.run(main, required=['video'])

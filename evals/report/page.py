@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 
+from base import files
 from evals.report import (
   grouping,
   naming,
@@ -15,7 +16,6 @@ from evals.report import (
 from evals.report.grouping import Model, Row
 from evals.report.pairing import Pair
 from evals.report.tables import escape
-from train.output import replace
 
 
 def write(paths: Sequence[str], out: str) -> tuple[str, str]:
@@ -50,7 +50,7 @@ def write(paths: Sequence[str], out: str) -> tuple[str, str]:
     style = file.read()
   # Last, so that whatever the page shows is there.
   path = os.path.join(out, 'index.html')
-  replace(path, _page(models, _tiles(latest, pairs), body, style))
+  files.write(path, _page(models, _tiles(latest, pairs), body, style))
   return path, tables.summary(pair for pair in pairs if pair.ours in latest)
 
 

@@ -6,11 +6,11 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from base import console, files
 from evals.report import naming, reading
 from evals.report.grouping import Row
 from evals.report.naming import metric as named
 from evals.report.pairing import Pair
-from train.output import aligned, replace
 
 Line = dict[str, Any]
 
@@ -21,7 +21,7 @@ def write_csv(path: str, lines: Sequence[Line]) -> None:
   writer = csv.DictWriter(text, fieldnames=list(lines[0]), lineterminator='\n')
   writer.writeheader()
   writer.writerows(lines)
-  replace(path, text.getvalue())
+  files.write(path, text.getvalue())
 
 
 def loss_lines(run: reading.Run) -> list[Line]:
@@ -130,7 +130,7 @@ def summary(pairs: Iterable[Pair]) -> str:
           'better': f'{metric.wins(found.seeds)} of {len(found.seeds)} seeds',
         }
       )
-  return aligned(lines) if lines else ''
+  return console.table(lines) if lines else ''
 
 
 def _spread(score: dict[str, float]) -> str:

@@ -13,14 +13,11 @@ import numpy as np
 from einops import rearrange, repeat
 from jaxtyping import Array, Bool, Float
 
+from base.names import choose
 from data import draw
 from evals import metrics
 from evals.metrics.boxes import giou
-from models.choices import choose
-from models.moog_readout import (
-  ConditionalAutoregressiveReadout,
-  RecurrentHead,
-)
+from models.moog.readout import ConditionalAutoregressiveReadout, RecurrentHead
 from models.objective import Batch
 from models.readout import AttentionReadout, Head
 

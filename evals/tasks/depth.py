@@ -14,11 +14,11 @@ import numpy as np
 from einops import rearrange
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from base.names import choose
 from data import draw
 from evals import metrics
-from models import pixels
-from models.choices import choose
-from models.moog_readout import DenseHead, DenseReadout
+from models.moog.readout import DenseHead, DenseReadout
+from models.nn import pixels
 from models.objective import Batch, row_keys
 from models.readout import AttentionReadout, Head
 
@@ -64,8 +64,8 @@ def make(
     readout: the head: 'attention' is that of 4DS; 'dense' MooG's, which decodes
       each pixel by itself.
     subsample: of the dense head: the loss is of one of so many rows and columns
-      of each frame, drawn anew in each step (`models.pixels`). MooG's is 8; 1:
-      all of them. Metrics and predictions are of every pixel all the same.
+      of each frame, drawn anew in each step (`models.nn.pixels`). MooG's is
+      8; 1: all of them. Metrics and predictions are of every pixel.
     eval_subsample: the same of the loss in evaluation, where it is always the
       same pixels. MooG's is 4.
     **head: width, heads, query_std, dtype and attention of `AttentionReadout`,

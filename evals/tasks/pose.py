@@ -14,10 +14,10 @@ import numpy as np
 from einops import rearrange
 from jaxtyping import Array, Float
 
+from base.names import choose
 from data import draw
 from evals import metrics
 from evals.metrics.pose import nearest_rotation, rotation_angle
-from models.choices import choose
 from models.objective import Batch
 from models.readout import AttentionReadout
 

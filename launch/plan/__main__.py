@@ -23,8 +23,8 @@ from typing import Any
 from absl import flags
 from ml_collections import config_flags
 
+from base import command
 from configs.common import with_changes
-from train import command
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'A recipe: configs/FILE.py:KEY=VALUE,...'
@@ -173,12 +173,12 @@ def check_flags() -> None:
 
 def main() -> None:
   """Prints the plan."""
+  from base import console, files
   from launch import program
   from launch.plan import layouts, planning, search, topology
   from launch.plan import page as plan_page
   from launch.plan import table as plan_table
   from launch.plan import text as plan_text
-  from train import output
 
   topology.prepare()
   config = _CONFIG.value.to_dict()
@@ -200,13 +200,13 @@ def main() -> None:
         config,
         slices,
         plan,
-        say=output.say,
+        say=console.say,
         same_per_chip=_SAME_PER_CHIP.value,
         own_layouts=_LAYOUTS.value,
       )
-      output.say(plan_table.text(rows))
+      console.say(plan_table.text(rows))
       if _JSON.value:
-        output.replace(_JSON.value, json.dumps(rows, indent=2) + '\n')
+        files.write(_JSON.value, json.dumps(rows, indent=2) + '\n')
       return
     (slice_,) = slices
     if _SEARCH.value:
@@ -217,13 +217,13 @@ def main() -> None:
         )
       recipe = layouts.recipe_of(config) if _SAVE.value else ''
       ranked = search.search(
-        config, slice_, compiles=_SEARCH.value, say=output.say
+        config, slice_, compiles=_SEARCH.value, say=console.say
       )
-      output.say(search.ranking(ranked))
+      console.say(search.ranking(ranked))
       if recipe:
         layouts.save(recipe, slice_.name, ranked[0][0])
         file, _, _ = recipe.partition('.')
-        output.say(
+        console.say(
           f'saved: --config=configs/{file}.py:...,topology={slice_.name}'
         )
       found = ranked[0][1]
@@ -239,9 +239,9 @@ def main() -> None:
     found['frames_per_sec_per_core'] = per_core
   print(plan_text.report(found))
   if _JSON.value:
-    output.replace(_JSON.value, json.dumps(written, indent=2) + '\n')
+    files.write(_JSON.value, json.dumps(written, indent=2) + '\n')
   if _HTML.value:
-    output.replace(_HTML.value, plan_page.page(found))
+    files.write(_HTML.value, plan_page.page(found))
 
 
 if __name__ == '__main__':

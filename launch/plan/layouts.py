@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from base import files
 from configs import common
 from launch.plan.search import Candidate
-from train import output
 
 
 def recipe_of(config: Mapping[str, Any]) -> str:
@@ -45,4 +45,4 @@ def save(recipe: str, topology: str, candidate: Candidate) -> None:
     changes['compile.options'] = config['compile']['options']
   known.setdefault(recipe, {})[topology] = changes
   text = json.dumps(known, indent=2, sort_keys=True) + '\n'
-  output.replace(str(path), text)
+  files.write(str(path), text)

@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 
+from base.console import duration
 from configs.common import with_changes
 from launch import program as program_lib
 from launch.plan import collectives, memory, planning
@@ -20,7 +21,6 @@ from launch.plan import topology as topology_lib
 from launch.plan.memory import Memory
 from launch.plan.topology import Topology
 from train import mesh as mesh_lib
-from train.output import duration
 
 # Of the peak, what matrix products reach in programs that were compiled; of
 # collectives, what compute waits for. Fitted by eye to twelve layouts of j on

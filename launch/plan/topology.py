@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jax.sharding import AbstractMesh, Mesh
 
-from train import heap
+from train import malloc
 from train import mesh as mesh_lib
 from train.chips import CHIPS, Chip
 
@@ -112,7 +112,7 @@ def prepare() -> None:
   Chips that are here stay free. To be called before JAX starts its backend.
   """
   jax.config.update('jax_platforms', 'cpu')
-  heap.share()
+  malloc.share()
 
 
 def parse(name: str) -> Topology:

@@ -10,6 +10,6 @@ own models loads there too. Sizes are read off the shapes in a file.
 """
 
 from models.published.models import Published, load
-from models.published.options import head_options, model_options
+from models.published.recipe import head_options, model_options
 
 __all__ = ['Published', 'head_options', 'load', 'model_options']

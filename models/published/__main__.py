@@ -12,7 +12,9 @@ becomes a finished readout, RUN/heads/depth, for `python -m evals.predict`.
 are npz or safetensors, by their ending.
 """
 
-from absl import app, flags, logging
+from absl import app, flags
+
+from base import command
 
 _OUT = flags.DEFINE_string('out', '', 'The folder or file to write.')
 _HEADS = flags.DEFINE_list(
@@ -31,16 +33,14 @@ _EMA = flags.DEFINE_bool(
 )
 
 
-def main(argv: list[str]) -> None:
+def main(words: list[str]) -> None:
   """Does what the first word says; heavy imports wait until it is known."""
   commands = {'info': _info, 'convert': _convert, 'export': _export}
-  if len(argv) != 3 or argv[1] not in commands:
+  if len(words) != 2 or words[0] not in commands:
     raise app.UsageError('expected info FILE, convert FILE or export RUN')
-  if (argv[1] == 'info') == bool(_OUT.value):
+  if (words[0] == 'info') == bool(_OUT.value):
     raise app.UsageError('convert and export need --out; info has none')
-  if not flags.FLAGS['verbosity'].present:
-    logging.set_verbosity(logging.WARNING)  # Orbax tells a lot
-  commands[argv[1]](argv[2])
+  commands[words[0]](words[1])
 
 
 def _info(path: str) -> None:
@@ -78,4 +78,4 @@ def _export(run: str) -> None:
 
 
 if __name__ == '__main__':
-  app.run(main)
+  command.run(main, words='info FILE, convert FILE or export RUN')

@@ -12,13 +12,15 @@ import jax.numpy as jnp
 from einops import rearrange
 from jaxtyping import Array, Float
 
-from models import moog, patches, vit
-from models.moog_layers import Transformer
+from models import vit
+from models.moog import objective as moog
+from models.moog.layers import Transformer
+from models.nn import patches
+from models.nn.patches import Triple
 from models.objective import Params
-from models.patches import Triple
-from models.published import files, names, place
+from models.published import files, loading, names
 from models.published.names import Layout, Sizes
-from models.published.options import moog_encoder
+from models.published.recipe import moog_encoder
 from models.readout import AttentionReadout
 from models.sizes import Size
 
@@ -90,7 +92,7 @@ def load(path: str, *, output_patch: Sequence[int] = (2, 8, 8)) -> Published:
       stacklevel=2,
     )
   function = _FUNCTIONS[layout.kind](path, layout, tuple(output_patch))
-  params = place.params(entries, layout.leaves)
+  params = loading.params(entries, layout.leaves)
   return Published(layout.kind, params, layout, jax.jit(function))
 
 

@@ -4,7 +4,8 @@ import pytest
 
 from configs import moog as recipe
 from data import source
-from models import moog, objective
+from models import objective
+from models.moog import objective as moog
 from train import optim
 
 

@@ -9,7 +9,8 @@ from absl import flags
 from ml_collections import config_flags
 
 from configs import mae, readout
-from data import source, videos
+from data import source
+from data.sources import videos
 from evals.tasks import boxes, classify, depth, points, pose
 from models import mae as objective
 from train.checkpoint import Checkpoints

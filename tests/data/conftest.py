@@ -7,7 +7,8 @@ import av
 import numpy as np
 import pytest
 
-from data import record, transcode
+from data.formats import record
+from data.ingest import transcode
 
 HEIGHT, WIDTH = 48, 64
 

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 
 from configs.mae import get_config as mae_config
-from data import bench, ingest, transforms, video, videos
+from data import transforms, video
 from data.bench import __main__ as command
+from data.bench import measure as bench
 from data.bench import peers
+from data.ingest import run
+from data.sources import videos
 from models import objective
 
 OPTIONS = {'frames': 4, 'height': 24, 'width': 32}
@@ -16,7 +19,7 @@ OPTIONS = {'frames': 4, 'height': 24, 'width': 32}
 def folder(footage, tmp_path_factory):
   out = tmp_path_factory.mktemp('bench') / 'data'
   recipe = {'chunk_frames': 32, 'overlap_frames': 16}
-  ingest.ingest(str(footage), out, recipe, workers=0)
+  run.ingest(str(footage), out, recipe, workers=0)
   return str(out)
 
 

@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from data import check, classified, kinetics, source, ssv2
+from data import classified, source
+from data.inspect import check
 from data.source import BadRecord
+from data.sources import kinetics, ssv2
 
 SIZE = {'frames': 4, 'height': 12, 'width': 16, 'stride': (2, 2)}
 RNG = np.random.default_rng(0)  # not used where clips are not random

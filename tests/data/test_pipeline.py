@@ -161,7 +161,7 @@ def test_wrong_options_are_errors():
   options = {'split': 'train', 'batch_size': 4, 'seed': 0}
   with pytest.raises(ValueError, match='sources is empty'):
     pipeline.make(**options, sources={})
-  with pytest.raises(ValueError, match="'wrld' does not exist"):
+  with pytest.raises(ValueError, match=r"source 'wrld': .*mean 'world'"):
     pipeline.make(**options, sources={'w': {'name': 'wrld', 'weight': 1}})
   with pytest.raises(ValueError, match='lacks'):
     pipeline.make(**options, sources={'w': {'name': 'world'}})

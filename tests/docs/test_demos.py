@@ -11,7 +11,7 @@ import pytest
 from configs import mae, readout
 from docs.demos import depth, tracks
 from evals import convert
-from tests.models import published_layouts as layouts
+from tests.models.published import layouts
 
 FOLDER = pathlib.Path(depth.__file__).parent
 

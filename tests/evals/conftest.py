@@ -47,7 +47,7 @@ class Mute(Toy):
 
 
 def _module(name, source):
-  module = types.ModuleType(f'data.{name}')
+  module = types.ModuleType(f'data.sources.{name}')
   module.KEYS = ('video', 'depth') if source is Toy else ('video',)
   module.make = lambda split, *, keys, **clip: source(split, keys)
   return module
@@ -55,9 +55,9 @@ def _module(name, source):
 
 @pytest.fixture(scope='module', autouse=True)
 def toy_sources():
-  """`data.toy` and `data.mute`, as if they were modules of data/."""
+  """Sources `toy` and `mute`, as if they were modules of data/sources."""
   modules = {
-    f'data.{name}': _module(name, source)
+    f'data.sources.{name}': _module(name, source)
     for name, source in (('toy', Toy), ('mute', Mute))
   }
   sys.modules.update(modules)
@@ -76,7 +76,7 @@ def quick_to_compile():
 
 @pytest.fixture(scope='module')
 def pretraining():
-  """The config of a tiny pretraining run on `data.toy`."""
+  """The config of a tiny pretraining run on `toy`."""
   return {
     'seed': 3,
     'steps': 1,

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from configs import mae, readout
-from evals import convert, job, predict_run
+from evals import convert, job
+from evals.predict import run as predict_run
 from models import published
-from tests.models import published_layouts as layouts
+from tests.models.published import layouts
 
 PATCH = layouts.OUTPUT_PATCH
 FILES = ('depth', 'points', 'boxes')

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from data import features as stored
+from data.sources import features as stored
 from evals import features
 from evals.resolve import resolve
 

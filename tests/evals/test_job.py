@@ -14,7 +14,7 @@ from data import pipeline
 from data import source as source_lib
 from evals import job, metrics
 from evals.resolve import resolve
-from train import guard, loop, pins
+from train import loop, retention, stop, workdir
 
 
 @pytest.fixture(scope='module')
@@ -86,9 +86,8 @@ def test_a_stopped_job_goes_on_to_the_same_numbers(
   run, done, recipe, tmp_path, monkeypatch
 ):
   _, result, _ = done
-  stop = job.loop.guard.StopRequest
   with monkeypatch.context() as patch:
-    patch.setattr(stop, 'requested', lambda self, step: step == 2)
+    patch.setattr(stop.StopRequest, 'requested', lambda self, step: step == 2)
     first = job.run(recipe, checkpoint=str(run), workdir=str(tmp_path))
   assert first is None
   assert not (tmp_path / 'result.json').exists()
@@ -108,7 +107,7 @@ def test_a_stopped_job_goes_on_while_its_run_does(
     return job.run(recipe, checkpoint=str(folder), workdir=str(out), **options)
 
   with monkeypatch.context() as patch:
-    patch.setattr(guard.StopRequest, 'requested', lambda self, step: step == 2)
+    patch.setattr(stop.StopRequest, 'requested', lambda self, step: step == 2)
     assert go() is None
   shutil.copytree(folder / 'checkpoints/1', folder / 'checkpoints/2')
   with pytest.raises(ValueError, match=r'backbone\.step: 1 there, 2 now'):
@@ -136,7 +135,7 @@ def test_a_job_that_saved_nothing_keeps_its_step_while_it_is_there(
     return config['backbone']
 
   first = began()
-  guard.claim_workdir(str(out), {'backbone': first})
+  workdir.settle(str(out), {'backbone': first})
   shutil.copytree(folder / 'checkpoints/1', folder / 'checkpoints/2')
   assert began() == first
   assert began(step=2)['step'] == 2
@@ -151,14 +150,14 @@ def test_the_checkpoint_is_pinned_while_the_job_runs(
   asked = {'checkpoint': folder, 'workdir': str(tmp_path / 'out')}
 
   def stopped(config, objective, workdir):
-    assert pins.pinned(folder) == {1}
+    assert retention.pinned(folder) == {1}
     with open(f'{folder}/pins/doomed.json', 'w') as file:
       json.dump([1], file)
     return types.SimpleNamespace(step=0)
 
   monkeypatch.setattr(job.loop, 'run', stopped)
   assert job.run(recipe, **asked) is None
-  assert pins.pinned(folder) == set()
+  assert retention.pinned(folder) == set()
   # The run decided to delete it while it was not pinned.
   with pytest.raises(ValueError, match='is deleting its checkpoint of step 1'):
     job.run(recipe, **asked)

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from configs import quickstart
-from train import guard
+from train import workdir
 
 pytestmark = pytest.mark.slow
 
@@ -18,8 +18,8 @@ pytestmark = pytest.mark.slow
 def run(tiny_config, tmp_path_factory):
   """A finished pretraining run of three steps."""
   folder = tmp_path_factory.mktemp('killed') / 'run'
-  recipe = guard.flatten(quickstart.get_config().to_dict())
-  wanted = guard.flatten(tiny_config(steps=3))
+  recipe = workdir.flatten(quickstart.get_config().to_dict())
+  wanted = workdir.flatten(tiny_config(steps=3))
   command = [
     *(sys.executable, '-m', 'train', '--config=configs/quickstart.py'),
     f'--workdir={folder}',

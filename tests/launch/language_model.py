@@ -17,7 +17,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from models import attention
+from models.nn import attention
 from train import mesh as mesh_lib
 
 HEADS, HEAD, LAYERS, HIDDEN, VOCABULARY = 64, 128, 32, 28672, 32000
@@ -40,8 +40,9 @@ class Size:
     width: of a token.
     sequences: of a chip.
     saved: names that the backward pass does not recompute.
-    kernel: attend with the kernel of `models/attention_tpu.py`, which knows no
-      causal mask, and so takes as long as twice the attention of one that does.
+    kernel: attend with the kernel of `models/nn/attention/tpu.py`, which knows
+      no causal mask, and so takes as long as twice the attention of one that
+      does.
   """
 
   width: int

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from models import mae, objective, patches
-from models.layers import Block
+from models import mae, objective
+from models.nn import patches
+from models.nn.layers import Block
 
 apply = jax.jit(Block(heads=2, mlp=24).apply)
 
@@ -210,7 +211,7 @@ def test_pictures_show_input_output_and_truth(normalise, small, params, batch):
   ('options', 'message'),
   [
     ({'size': 'XL'}, 'did you mean'),
-    ({'mask': 'tubes'}, "mask='tubes' does not exist: expected one of random"),
+    ({'mask': 'tubes'}, "mask 'tubes': expected one of random"),
     ({'loss_on': 'seen'}, 'expected one of all, masked'),
     ({'dtype': 'float16'}, 'expected one of float32, bfloat16'),
     ({'attention': 'flash'}, 'expected auto, plain, per_head'),

@@ -4,8 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from models import mae, patches, sizes, vit
-from models.layers import Block
+from models import mae, sizes, vit
+from models.nn import patches
+from models.nn.layers import Block
 from train import mesh as mesh_lib
 
 
@@ -142,7 +143,7 @@ def test_flops_of_a_full_forward_pass():
 def test_clips_of_another_shape_are_refused(small, params, batch):
   with pytest.raises(ValueError, match=r'Set model.frames, model.height'):
     small().features(params, batch['video'][:, :2])
-  with pytest.raises(ValueError, match="remat='all' does not exist"):
+  with pytest.raises(ValueError, match=r"unknown model\.remat 'all'"):
     small(remat='all')
 
 

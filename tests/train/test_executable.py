@@ -11,7 +11,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from launch import program
 from models import objective as objective_lib
-from train import chips, executable, guard, loop
+from train import chips, executable, loop, stop
 from train import mesh as mesh_lib
 
 
@@ -54,7 +54,7 @@ def test_a_restarted_run_loads_its_step_and_goes_on_the_same(
   assert compiled_programs == ['jit_train_step']
   assert not (tmp_path / 'whole/compiled').exists()
   with monkeypatch.context() as stopped:
-    stopped.setattr(guard.StopRequest, 'requested', lambda _, step: step == 2)
+    stopped.setattr(stop.StopRequest, 'requested', lambda _, step: step == 2)
     run(tmp_path / 'cut', **{'compile.keep': True})
   assert compiled_programs == ['jit_train_step'] * 2
   capsys.readouterr()
@@ -88,7 +88,7 @@ def test_options_of_the_recipe_reach_the_compiler(
   monkeypatch.setitem(chips.CHIPS, 'this', row)
   whole = dict(row.compiler_options) | given
   # A step is made, and stops the run.
-  monkeypatch.setattr(guard.StopRequest, 'requested', lambda *_: True)
+  monkeypatch.setattr(stop.StopRequest, 'requested', lambda *_: True)
 
   def run(**changes):
     config = tiny_config(

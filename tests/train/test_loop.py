@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from models import objective as objective_lib
-from train import guard, loop
+from train import loop, stop
 
 
 def run(config, workdir, **options):
@@ -41,7 +41,7 @@ def stop_at(monkeypatch):
 
   def arrange(step):
     monkeypatch.setattr(
-      guard.StopRequest, 'requested', lambda self, now: now == step
+      stop.StopRequest, 'requested', lambda self, now: now == step
     )
 
   return arrange
@@ -129,14 +129,14 @@ def test_a_run_goes_on_on_another_mesh(tiny_config, tmp_path, stop_at):
 
 
 def test_signals_save_and_stop(tiny_config, tmp_path, monkeypatch, capsys):
-  requested = guard.StopRequest.requested
+  requested = stop.StopRequest.requested
 
   def signalled(self, step):
     if step == 2:
       os.kill(os.getpid(), signal.SIGTERM)
     return requested(self, step)
 
-  monkeypatch.setattr(guard.StopRequest, 'requested', signalled)
+  monkeypatch.setattr(stop.StopRequest, 'requested', signalled)
   state = run(tiny_config(), tmp_path)
   assert int(state.step) == 2
   assert (tmp_path / 'checkpoints/2').is_dir()
@@ -155,7 +155,7 @@ def test_nothing_compiles_after_the_first_evaluation(
   )
   counts = {}
   monkeypatch.setattr(
-    guard.StopRequest,
+    stop.StopRequest,
     'requested',
     lambda self, step: counts.update({step: len(compiled)}),
   )

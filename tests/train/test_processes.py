@@ -12,15 +12,15 @@ import time
 import pytest
 
 from configs import quickstart
-from train import guard
+from train import workdir as workdir_lib
 
 STEPS = 40
 
 
 def command(tiny_config, workdir, **changes):
   """The command line of a tiny run."""
-  recipe = guard.flatten(quickstart.get_config().to_dict())
-  wanted = guard.flatten(tiny_config(**changes))
+  recipe = workdir_lib.flatten(quickstart.get_config().to_dict())
+  wanted = workdir_lib.flatten(tiny_config(**changes))
   overrides = [
     f'--config.{key}={value}'
     for key, value in wanted.items()

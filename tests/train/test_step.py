@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from data import pipeline
-from models import layers
 from models import objective as objective_lib
-from train import feed, optim, start
+from models.nn import layers
+from train import feed, optim, processes
 from train import mesh as mesh_lib
 from train import step as step_lib
 
@@ -49,7 +49,7 @@ class Setup:
       self.state = jax.jit(
         lambda rng: new(init(rng)),
         out_shardings=places,
-        compiler_options=start.options_of_programs_run_once(),
+        compiler_options=processes.options_of_programs_run_once(),
       )(rng)
       self.step = jax.jit(
         step_lib.make_train_step(

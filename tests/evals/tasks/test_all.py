@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from data import world
+from data.sources.world import source as world
 from evals import task as task_lib
 
 CLIP = 4, 16, 24

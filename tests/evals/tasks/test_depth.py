@@ -93,7 +93,7 @@ def test_the_trivial_answer_is_the_mean_over_valid_training_pixels():
 
 
 def test_clear_errors():
-  with pytest.raises(ValueError, match=r"'depht' .* did you mean 'depth'"):
+  with pytest.raises(ValueError, match=r"'depht': .* did you mean 'depth'"):
     task_lib.make('depht')
   with pytest.raises(ValueError, match='expected one of l2, huber, relative'):
     task_lib.make('depth', loss='l3')

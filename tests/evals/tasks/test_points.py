@@ -187,5 +187,5 @@ def test_clear_errors():
   assert isinstance(task_lib.make('points', residual=True), points.Points)
   with pytest.raises(ValueError, match=r'certain_within=0.0 must be above 0'):
     points.make(certain_within=0.0)
-  with pytest.raises(ValueError, match="mode='last' does not exist"):
+  with pytest.raises(ValueError, match="mode 'last': expected one of"):
     points.make(mode='last')

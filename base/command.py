@@ -1,0 +1,106 @@
+"""What all commands share: flags, and how wrong input ends.
+
+Imports nothing heavy, so that `--help` and a wrong flag are quick.
+"""
+
+import linecache
+import pathlib
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import app, flags, logging
+
+# `--help` of a command shows the flags that it has from here as its own.
+flags.disclaim_key_flags()
+
+_ROOT = pathlib.Path(__file__).parent.parent
+_DEBUG = flags.DEFINE_bool(
+  'debug', False, 'Show where an error was raised, not only what it says.'
+)
+flags.declare_key_flag('debug')
+
+
+def compilation_cache() -> flags.FlagHolder[str]:
+  """Defines the flag that `train.processes.up` is given."""
+  return flags.DEFINE_string(
+    'compilation_cache',
+    '~/.cache/scale4d/xla',
+    "Folder of compiled programs, shared by runs; '' for none.",
+  )
+
+
+def run(
+  main: Callable[..., None],
+  *,
+  required: Sequence[str] = (),
+  words: str = '',
+  most: int | None = None,
+) -> None:
+  """Calls `main`, which does its heavy imports itself, if flags are right.
+
+  What a person can mend ends in one line on stderr and exit code 1: an error
+  that our own code raises on purpose, or one of the system about a file. All
+  else is a fault of the program, and shows its traceback.
+
+  Args:
+    main: what the command does; it is given the words, if there may be any.
+    required: names of the flags that must be given.
+    words: what stands behind the command beside flags, and must; '': nothing.
+    most: words, if not any number of them.
+  """
+
+  def checked(argv: list[str]) -> None:
+    found = argv[1:]
+    if not words and found:
+      raise app.UsageError(f'unexpected arguments {found}')
+    if words and not (0 < len(found) <= (most or len(found))):
+      raise app.UsageError(f'expected {words}, got {found or "nothing"}')
+    if not flags.FLAGS['verbosity'].present:
+      logging.set_verbosity(logging.WARNING)  # Orbax tells a lot
+    _in_one_line(main, *([found] if words else []))
+
+  def parsed(argv: Sequence[str]) -> list[str]:
+    # A recipe is read here, which may refuse its argument.
+    return _in_one_line(app.parse_flags_with_usage, list(argv))
+
+  flags.mark_flags_as_required(required)
+  app.run(checked, flags_parser=parsed)
+
+
+def _in_one_line(function: Callable, *arguments):
+  """Calls it; an error that a person can mend becomes the last line."""
+  try:
+    return function(*arguments)
+  except KeyboardInterrupt:
+    sys.exit('stopped by Ctrl-C')
+  except (ValueError, ArithmeticError, RuntimeError, OSError) as error:
+    debug = _DEBUG.value if flags.FLAGS.is_parsed() else '--debug' in sys.argv
+    if debug or not (isinstance(error, OSError) or _is_meant(error)):
+      raise
+    sys.exit(f'{_said(error)}  (--debug shows where)')
+
+
+def _is_meant(error: Exception) -> bool:
+  """Whether a `raise` of our code made it, not a library or a mistake.
+
+  The line decides, not the file alone: JAX takes its own frames out of
+  tracebacks, which then end where it was called.
+  """
+  trace = error.__traceback__
+  while trace.tb_next:
+    trace = trace.tb_next
+  file = pathlib.Path(trace.tb_frame.f_code.co_filename)
+  if not file.is_relative_to(_ROOT) or '.venv' in file.parts:
+    return False
+  return (
+    linecache.getline(str(file), trace.tb_lineno).lstrip().startswith('raise')
+  )
+
+
+def _said(error: Exception) -> str:
+  """Its message on one line."""
+  if isinstance(error, OSError) and error.strerror:
+    # Without the number, which says nothing to a person.
+    where = f'{error.filename}: ' if error.filename else ''
+    return f'{where}{error.strerror}'
+  return ' '.join(str(error).split())

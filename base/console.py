@@ -1,0 +1,99 @@
+"""Lines for people: messages, tables, and how far long work has come."""
+
+import sys
+from collections.abc import Mapping, Sequence
+
+import tqdm
+
+# Seconds between two lines of progress where there is no terminal: a log of
+# hours shows that work goes on, and is not flooded.
+_BETWEEN_LINES = 30.0
+
+_muted = False
+
+
+def mute() -> None:
+  """From here on `say` and `progress` are silent in this process.
+
+  For all processes of a run but the first: one line is said once.
+  """
+  global _muted
+  _muted = True
+
+
+def say(*parts: str) -> None:
+  """One line on stdout; above a bar of `progress`, if one is shown."""
+  if not _muted:
+    with tqdm.tqdm.external_write_mode(sys.stdout):
+      print('  '.join(part for part in parts if part), flush=True)
+
+
+# Every update looks at the clock itself: no thread has to wake a slow bar.
+tqdm.tqdm.monitor_interval = 0
+
+
+class _Lines(tqdm.tqdm):
+  """A bar whose states are lines under one another, of long work only."""
+
+  _shown = (0, 0.0)  # done, and seconds since the start, of the last line
+
+  def display(self, msg=None, pos=None):
+    """Prints the state, unless a line of it or shortly before is there."""
+    del msg, pos
+    took, (done, before) = self.format_dict['elapsed'], self._shown
+    at_end = done and self.n == self.total
+    if self.n > done and (at_end or took - before >= _BETWEEN_LINES):
+      self._shown = self.n, took
+      print(self, flush=True)
+
+
+def progress(what: str, total: int, unit: str, **options) -> tqdm.tqdm:
+  """How far work has come: a bar on a terminal, else a line now and then.
+
+  A context manager; `update(n)` says that n more units are done, and
+  `set_postfix_str(text, refresh=False)` what else there is to say. It shows the
+  mean rate and the time left by it.
+
+  Args:
+    what: is being done.
+    total: units of work.
+    unit: name of one, such as 'clip'.
+    **options: further ones of tqdm.
+  """
+  is_terminal = sys.stdout.isatty()
+  return (tqdm.tqdm if is_terminal else _Lines)(
+    desc=what,
+    total=total,
+    unit=unit if options.get('unit_scale') else f' {unit}s',
+    file=sys.stdout,
+    disable=_muted,
+    mininterval=0.2 if is_terminal else _BETWEEN_LINES,
+    miniters=1,
+    dynamic_ncols=is_terminal,
+    bar_format=None
+    if is_terminal
+    else '{desc}: {n_fmt}/{total_fmt}{unit}, '
+    '{rate_fmt}, {remaining} left{postfix}',
+    smoothing=0,  # the mean of all, not of the last: files differ in length
+    **options,
+  )
+
+
+def table(lines: Sequence[Mapping[str, str]]) -> str:
+  """Under a line of names, a line for each, in columns."""
+  names = dict.fromkeys(name for line in lines for name in line)
+  rows = [{name: name for name in names}, *lines]
+  cells = [[row.get(name, '') for name in names] for row in rows]
+  width = [max(map(len, column)) for column in zip(*cells)]
+  return '\n'.join(
+    '  '.join(x.ljust(w) for x, w in zip(row, width)).rstrip() for row in cells
+  )
+
+
+def duration(seconds: float) -> str:
+  """'1h02m', '3m20s', '12s'."""
+  minutes, seconds = divmod(round(seconds), 60)
+  hours, minutes = divmod(minutes, 60)
+  if hours:
+    return f'{hours}h{minutes:02}m'
+  return f'{minutes}m{seconds:02}s' if minutes else f'{seconds}s'

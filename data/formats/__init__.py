@@ -1,0 +1,1 @@
+"""How others, and we, store records: read without what wrote them."""

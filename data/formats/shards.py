@@ -1,0 +1,128 @@
+"""A folder of ingested video: what it says of itself, and its records.
+
+| file | what |
+|---|---|
+| manifest.json | counts, recipe, shards with their sha256, fingerprint |
+| index.npz | a row per record: shard, position, frames, video |
+| shard-00000.array_record | records (`data/formats/record.py`), uncompressed |
+| shard-00000.json | the files it was made of, and those that were refused |
+| quarantine.jsonl | what was refused, and why |
+| plan.jsonl | which file goes to which shard, so that ingestion resumes |
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from array_record.python import array_record_module
+
+from base import files
+from data.source import BadRecord
+
+MANIFEST, INDEX, QUARANTINE = 'manifest.json', 'index.npz', 'quarantine.jsonl'
+WRITER_OPTIONS = 'group_size:1,uncompressed'
+
+_OPEN_READERS = 128  # per process; a corpus may have more shards than that
+
+
+@dataclasses.dataclass(frozen=True)
+class Shards:
+  """An ingested folder. Plain values: cheap to send to another process."""
+
+  path: Path
+  fingerprint: str
+
+  @property
+  def index(self) -> Mapping[str, np.ndarray]:
+    """Columns shard, position, frames and video (a hash), a row per record."""
+    return _index(self.path, self.fingerprint)
+
+  def read(self, row: int) -> bytes:
+    """The bytes of one record.
+
+    Raises:
+      BadRecord: the shard is damaged or gone.
+    """
+    shard = int(self.index['shard'][row])
+    position = int(self.index['position'][row])
+    try:
+      reader = _reader(self.path / shard_name(shard), self.fingerprint)
+      return reader.read([position])[0]
+    except (RuntimeError, IndexError, OSError) as error:
+      raise BadRecord(
+        f'record {position} of {self.path / shard_name(shard)}: {error}'
+      ) from error
+
+
+def shard_name(shard: int) -> str:
+  """File name of a shard."""
+  return f'shard-{shard:05d}.array_record'
+
+
+def manifest(path: Path) -> dict[str, Any]:
+  """The manifest of an ingested folder.
+
+  Raises:
+    ValueError: there is none, with the reason.
+  """
+  command = f"python -m data.ingest --videos='DIR/**' --out={path}"
+  if not path.is_dir():
+    raise ValueError(f'data: no folder {path}. Make it with `{command}`.')
+  if not (path / MANIFEST).exists():
+    raise ValueError(
+      f'data: {path} has no {MANIFEST}: it was not ingested, or ingestion has '
+      f'not finished. Run `{command}` (again: it goes on where it stopped).'
+    )
+  return files.read_json(path / MANIFEST, dict, 'copy the folder again')
+
+
+def open_shards(path: Path, fingerprint: str | None = None) -> Shards:
+  """The ingested folder at `path`, checked but for the bytes of records.
+
+  Args:
+    path: the folder.
+    fingerprint: what it must be, if given, so that a run is repeatable.
+
+  Raises:
+    ValueError: not an ingested folder, empty, incomplete, or another one.
+  """
+  described = manifest(path)
+  if not described['records']:
+    raise ValueError(
+      f'data: {path} is empty: all {described["refused"]} files were refused. '
+      f'{path / QUARANTINE} says why.'
+    )
+  if fingerprint not in (None, described['fingerprint']):
+    raise ValueError(
+      f'data: the fingerprint of {path} is {described["fingerprint"]}, the '
+      f'config says {fingerprint}: this is other data. Ingest the same files '
+      'with the same recipe, or change the config.'
+    )
+  for shard in described['shards']:
+    file = path / shard['file']
+    size = file.stat().st_size if file.exists() else None
+    if size != shard['bytes']:
+      raise ValueError(
+        f'data: {file} has {size} bytes, expected {shard["bytes"]}. The copy '
+        'of this folder is incomplete: copy it again.'
+      )
+  return Shards(path, described['fingerprint'])
+
+
+# The readers and the index belong to the process, not to the source: they are
+# opened when first used, and never pickled. The fingerprint is in the key so
+# that other data at the same path is not mistaken for this.
+@functools.lru_cache(maxsize=_OPEN_READERS)
+def _reader(path: Path, _: str) -> array_record_module.ArrayRecordReader:
+  if not path.exists():
+    raise FileNotFoundError(f'no file {path}')
+  return array_record_module.ArrayRecordReader(str(path))
+
+
+@functools.lru_cache(maxsize=4)
+def _index(path: Path, _: str) -> Mapping[str, np.ndarray]:
+  with np.load(path / INDEX) as columns:
+    return dict(columns)

@@ -1,0 +1,1 @@
+"""Folders of videos to records that train fast: `python -m data.ingest`."""

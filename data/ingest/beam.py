@@ -1,0 +1,75 @@
+"""Ingestion on Apache Beam: the same steps, on the machines of its runner.
+
+Workers need this checkout and its requirements (a container image, in the
+runner's options) and must see the folders of the videos and of the data.
+"""
+
+import functools
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from data.ingest import steps
+
+
+def run(
+  out: Path,
+  todo: Iterable[Mapping[str, Any]],
+  recipe: steps.Recipe,
+  runner: str,
+  options: str,
+):
+  """Makes the planned shards.
+
+  Args:
+    out: folder of the data.
+    todo: shards of `ingest_steps.plan` that are not finished.
+    recipe: keyword arguments of `transcode.records`.
+    runner: 'DirectRunner', 'DataflowRunner', ...
+    options: of the runner, as on its command line.
+
+  Raises:
+    ValueError: Apache Beam is not installed.
+  """
+  try:
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+  except ModuleNotFoundError as error:
+    raise ValueError(
+      f'ingest: --beam_runner={runner} needs Apache Beam: '
+      'pip install --group beam'
+    ) from error
+  files = [
+    (shard['shard'], position, shard['root'], name)
+    for shard in todo
+    for position, name in enumerate(shard['files'])
+  ]
+  part = functools.partial(_part, str(out), dict(recipe))
+  join = functools.partial(_join, str(out))
+  with beam.Pipeline(
+    runner=runner, options=PipelineOptions(shlex.split(options))
+  ) as pipeline:
+    _ = (
+      pipeline
+      | 'files' >> beam.Create(files)
+      | 'spread' >> beam.Reshuffle()
+      | 'transcode' >> beam.Map(part)
+      | 'shard' >> beam.GroupByKey()
+      | 'join' >> beam.Map(join)
+    )
+
+
+def _part(
+  out: str, recipe: dict[str, Any], file: tuple[int, int, str, str]
+) -> tuple[int, int]:
+  """(shard, position) of a file whose part is now there."""
+  shard, position, root, name = file
+  if not steps.part(Path(out), shard, position).exists():
+    steps.make_part(Path(out), shard, position, root, name, recipe)
+  return shard, position
+
+
+def _join(out: str, group: tuple[int, Iterable[int]]):
+  shard, positions = group
+  steps.make_shard(Path(out), shard, len(list(positions)))

@@ -1,0 +1,256 @@
+"""The steps of ingestion: plan, a part per file, a shard per group, manifest.
+
+Each step leaves one finished file, made under another name and renamed, and is
+skipped where that file exists: killed at any time, the same steps go on, and
+the result is the same bytes. The plan fixes which file goes to which shard, so
+neither workers nor interruptions nor files added later change a shard.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+import msgpack
+import numpy as np
+from array_record.python import array_record_module
+
+from data.formats import record
+from data.formats.shards import (
+  INDEX,
+  MANIFEST,
+  QUARANTINE,
+  WRITER_OPTIONS,
+  shard_name,
+)
+from data.ingest import transcode
+from data.source import BadRecord
+
+PLAN, PARTS = 'plan.jsonl', 'parts'
+FORMAT = 1
+SHARD_BYTES = 2**30  # of video files; those of 1080p make about 300 MB
+
+Recipe = Mapping[str, int | str]  # keyword arguments of transcode.records
+
+
+def plan(
+  out: Path, root: Path, files: Sequence[str], recipe: Recipe, per_shard: int
+) -> list[dict[str, Any]]:
+  """The shards to make, those of earlier calls first.
+
+  Args:
+    out: folder of the data.
+    root: folder of the videos.
+    files: videos, relative to `root`; new ones become new shards.
+    recipe: how to transcode; must stay the same for one `out`.
+    per_shard: most files of a shard.
+
+  Returns:
+    {'shard': number, 'root': folder, 'files': [name]} for each.
+
+  Raises:
+    ValueError: `out` was made with another recipe.
+  """
+  head = {'format': FORMAT, 'recipe': dict(recipe)}
+  lines = _lines(out / PLAN)
+  if not lines:
+    _append(out / PLAN, [head])
+  elif lines[0] != head:
+    raise ValueError(
+      f'ingest: {out} was made with {lines[0]["recipe"]}, now asked for '
+      f'{dict(recipe)}. Use the same options, or another --out.'
+    )
+  shards = lines[1:]
+  known = {(shard['root'], name) for shard in shards for name in shard['files']}
+  new = sorted(name for name in files if (str(root), name) not in known)
+  added = [
+    {'shard': len(shards) + number, 'root': str(root), 'files': group}
+    for number, group in enumerate(_groups(root, new, per_shard))
+  ]
+  _append(out / PLAN, added)
+  return shards + added
+
+
+def _groups(
+  root: Path, files: Sequence[str], per_shard: int
+) -> Iterator[list[str]]:
+  group, size = [], 0
+  for name in files:
+    group.append(name)
+    size += (root / name).stat().st_size
+    if len(group) == per_shard or size >= SHARD_BYTES:
+      yield group
+      group, size = [], 0
+  if group:
+    yield group
+
+
+def make_part(
+  out: Path, shard: int, position: int, root: str, name: str, recipe: Recipe
+) -> dict[str, Any]:
+  """Transcodes one file to a part; returns what the report says of it.
+
+  A file that is not a good video leaves a part that says so.
+
+  Raises:
+    OSError: `out` cannot be written, for example a full disk.
+  """
+  label = printable(name)
+  try:
+    packed, lost = transcode.records(Path(root) / name, label, **recipe)
+  except (BadRecord, FileNotFoundError, PermissionError) as error:
+    return refuse(out, shard, position, name, str(error))
+  parsed = [record.parse(data) for data in packed]
+  last = parsed[-1]
+  row = {
+    'name': label,
+    'source': last.source,
+    'frames': [each.frames for each in parsed],
+    'seconds': float((last.start + last.frames) / last.fps),
+    'lost': round(lost, 3),
+    'size': [last.width, last.height],
+    'bytes': sum(map(len, packed)),
+  }
+  _write(part(out, shard, position), msgpack.packb([row, packed]))
+  return row
+
+
+def refuse(
+  out: Path, shard: int, position: int, name: str, reason: str
+) -> dict[str, Any]:
+  """Leaves a part that says why there are no records of this file."""
+  row = {'name': printable(name), 'refused': reason}
+  _write(part(out, shard, position), msgpack.packb([row, []]))
+  return row
+
+
+def part(out: Path, shard: int, position: int) -> Path:
+  """Where the records of one file wait for their shard."""
+  return out / PARTS / f'{shard:05d}-{position:05d}'
+
+
+def summary(out: Path, shard: int) -> Path:
+  """What says that a shard is finished, and what is in it."""
+  return (out / shard_name(shard)).with_suffix('.json')
+
+
+def make_shard(out: Path, shard: int, files: int) -> dict[str, Any]:
+  """Joins the parts of a shard, in the order of the plan."""
+  target = out / shard_name(shard)
+  draft = target.with_suffix('.draft')
+  parts = [part(out, shard, position) for position in range(files)]
+  rows, records = [], 0
+  writer = array_record_module.ArrayRecordWriter(str(draft), WRITER_OPTIONS)
+  for path in parts:
+    row, packed = msgpack.unpackb(path.read_bytes())
+    rows.append(row)
+    for data in packed:
+      writer.write(data)
+    records += len(packed)
+  writer.close()
+  made = {'shard': shard, 'records': records, 'videos': rows}
+  if records:
+    with draft.open('rb') as file:
+      made['sha256'] = hashlib.file_digest(file, 'sha256').hexdigest()
+    made['bytes'] = draft.stat().st_size
+    draft.rename(target)
+  else:
+    draft.unlink()
+  _write(summary(out, shard), json.dumps(made).encode())
+  for path in parts:
+    path.unlink()
+  return made
+
+
+def finish(out: Path, recipe: Recipe, shards: int) -> dict[str, Any]:
+  """Writes manifest, index and quarantine of finished shards."""
+  made = [json.loads(summary(out, n).read_text()) for n in range(shards)]
+  good, refused, begun_late, columns = [], [], [], []
+  for shard in made:
+    position = 0
+    for row in shard['videos']:
+      if 'refused' in row:
+        refused.append({'file': row['name'], 'reason': row['refused']})
+        continue
+      good.append(row)
+      row.setdefault('lost', 0.0)  # shards of older versions do not say
+      if row['lost']:
+        reason = f'its first {row["lost"]:.1f} s do not decode: left out'
+        begun_late.append({'file': row['name'], 'reason': reason})
+      for frames in row['frames']:
+        video = int(row['source'][:16], 16)
+        columns.append((shard['shard'], position, frames, video))
+        position += 1
+  index = np.array(
+    columns,
+    [
+      ('shard', '<i4'),
+      ('position', '<i4'),
+      ('frames', '<i4'),
+      ('video', '<u8'),
+    ],
+  )
+  files = [
+    {
+      'file': shard_name(shard['shard']),
+      'records': shard['records'],
+      'bytes': shard['bytes'],
+      'sha256': shard['sha256'],
+    }
+    for shard in made
+    if shard['records']
+  ]
+  digest = hashlib.sha256(json.dumps([FORMAT, files]).encode()).hexdigest()
+  manifest = {
+    'format': FORMAT,
+    'fingerprint': digest[:16],
+    'videos': len(good),
+    'refused': len(refused),
+    'begun_late': len(begun_late),
+    'records': len(index),
+    'frames': int(index['frames'].sum()),
+    'seconds': round(sum(row['seconds'] for row in good), 3),
+    'lost': round(sum(row['lost'] for row in good), 3),
+    'bytes': sum(file['bytes'] for file in files),
+    'recipe': dict(recipe),
+    'codec': f'libx264, PyAV {av.__version__}',
+    'shards': files,
+  }
+  lines = [json.dumps(row) + '\n' for row in refused + begun_late]
+  _write(out / QUARANTINE, ''.join(lines).encode())
+  draft = out / 'index.draft.npz'
+  np.savez(draft, **{name: index[name] for name in index.dtype.names})
+  draft.rename(out / INDEX)
+  _write(out / MANIFEST, (json.dumps(manifest, indent=2) + '\n').encode())
+  return manifest
+
+
+def printable(name: str) -> str:
+  """A file's name; bytes that are not UTF-8 are escaped."""
+  return name.encode(errors='backslashreplace').decode()
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+  if not path.exists():
+    return []
+  # A kill while writing leaves a last line without its end: not yet planned.
+  text = path.read_text()
+  whole = text[: text.rfind('\n') + 1]
+  if whole != text:
+    _write(path, whole.encode())
+  return [json.loads(line) for line in whole.splitlines()]
+
+
+def _append(path: Path, rows: Sequence[Mapping[str, Any]]):
+  with path.open('a') as file:
+    file.writelines(json.dumps(row) + '\n' for row in rows)
+
+
+def _write(path: Path, data: bytes):
+  """All or nothing."""
+  draft = path.with_name(path.name + '.draft')
+  draft.write_bytes(data)
+  os.replace(draft, path)

@@ -1,0 +1,180 @@
+"""The work of `data.inspect`: counts, checks and a contact sheet."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from data import labelled, sheet, transforms, video
+from data import source as source_lib
+from data.formats import record, shards
+from data.inspect import check
+
+_ROWS = 12  # of the sheet, at least; a record is drawn as a whole
+
+# What one record gives: rows of the sheet, and what is wrong with it.
+Found = tuple[list[sheet.Row], list[str]]
+
+
+def describe(path: Path) -> str:
+  """What an ingested folder says of itself."""
+  manifest = shards.manifest(path)
+  frames = shards.open_shards(path).index['frames']
+  lines = [
+    f'{path}: fingerprint {manifest["fingerprint"]}',
+    f'  {manifest["videos"]} videos, {manifest["records"]} records, '
+    f'{len(manifest["shards"])} shards',
+    f'  {manifest["seconds"] / 3600:.3f} hours, {manifest["frames"]} frames '
+    '(those in two records count twice)',
+    f'  {manifest["bytes"] / 1e6:.1f} MB, '
+    f'{manifest["bytes"] / len(frames) / 1e3:.0f} kB per record',
+    f'  frames per record: {frames.min()} to {frames.max()}, '
+    f'median {np.median(frames):.0f}',
+    '  recipe: ' + ', '.join(f'{k}={v}' for k, v in manifest['recipe'].items()),
+    f'  {manifest["refused"]} files refused',
+  ]
+  refused = (path / shards.QUARANTINE).read_text().splitlines()
+  reasons = Counter(json.loads(row)['reason'].split(':')[0] for row in refused)
+  lines += [f'    {n} x {reason}' for reason, n in reasons.most_common(10)]
+  return '\n'.join(lines)
+
+
+def read_folder(path: Path, rows: Sequence[int]) -> Iterator[Found]:
+  """Decodes all frames of these records of an ingested folder."""
+  folder = shards.open_shards(path)
+  for row in rows:
+    try:
+      found = record.parse(folder.read(row))
+      frames = video.decode(found, np.arange(found.frames))
+    except source_lib.BadRecord as error:
+      yield [], [f'record {row}: {error}']
+      continue
+    shown = [frames[i] for i in sheet.spread(found.frames, sheet.COLUMNS)]
+    box = transforms.Box(0, 0, found.height, found.width)
+    width = max(1, round(sheet.HEIGHT * found.width / found.height))
+    caption = (
+      f'{row}: {found.name} from {float(found.start / found.fps):.1f} s, '
+      f'{found.width} x {found.height}, {float(found.fps):.3g} fps, '
+      f'{found.frames} frames'
+    )
+    yield [(caption, video.render(shown, box, sheet.HEIGHT, width))], []
+
+
+def read_source(
+  name: str, options: Mapping[str, Any], splits: Sequence[str], records: int
+) -> Iterator[Found]:
+  """Reads and checks records of each of the splits that the source has.
+
+  Args:
+    name: of the source.
+    options: of its make().
+    splits: to try.
+    records: of each split, evenly spread; 0: all.
+
+  Raises:
+    ValueError: none of the splits can be made.
+  """
+  errors, printed = [], {}
+  for split in splits:
+    try:
+      source = source_lib.make(name, split, **options)
+    except (ValueError, OSError) as error:
+      errors.append(error)
+      print(f'  {split}: none ({error})')
+      continue
+    print(f'  {split}: {len(source)} records')
+    names = getattr(source, 'names', ())
+    for reason, count in getattr(source, 'excluded', {}).items():
+      if count:
+        print(f'    left out: {count} x {reason}')
+    for index in sheet.spread(len(source), records or len(source)):
+      try:
+        found = source.read(index, np.random.default_rng(index))
+      except source_lib.BadRecord as error:
+        yield [], [f'{split} {index}: {error}']
+        continue
+      shapes = {k: f'{v.dtype} {list(np.shape(v))}' for k, v in found.items()}
+      if shapes != printed:
+        printed = shapes
+        for key, shape in shapes.items():
+          print(f'    {key}: {shape}')
+      faults = [f'{split} {index}: {why}' for why in check.faults(found)]
+      yield (
+        [] if faults else sheet.labelled(f'{split} {index}', found, names),
+        faults,
+      )
+  if len(errors) == len(splits):
+    raise ValueError(f'{name} has none of {", ".join(splits)}: {errors[-1]}')
+
+
+def parse(text: str) -> tuple[str, dict[str, Any]]:
+  """Name and options of a source, 'NAME:key=value,key=value'.
+
+  Values are read as `data.source.typed` says.
+
+  Raises:
+    ValueError: no such source or option (the nearest is named), or a value of
+      another type.
+  """
+  name, _, rest = text.partition(':')
+  if not name.isidentifier():
+    raise ValueError(
+      f'{name} is no folder, nor the name of a source, as world or tapvid'
+    )
+  options: dict[str, Any] = {'keys': source_lib.keys_of(name)}
+  for item in rest.split(',') if rest else ():
+    key, equals, value = item.partition('=')
+    if not equals:
+      raise ValueError(f'{name}: {item!r} has no value: write {item}=VALUE')
+    options[key] = value
+  return name, source_lib.typed(name, options)
+
+
+def inspect(
+  data: str, split: str, records: int, out: Path | None
+) -> Mapping[str, Any]:
+  """Prints, checks and draws; returns {'checked', 'bad', 'picture'}.
+
+  Args:
+    data: an ingested folder, or a source and its options.
+    split: of a source; '' for all that it has.
+    records: to read (of each split); 0: all.
+    out: the picture.
+
+  Raises:
+    ValueError: neither an ingested folder nor a source, or a picture that
+      cannot be written.
+  """
+  if Path(data).is_dir():
+    out = out or Path(data) / 'contact.png'
+    print(describe(Path(data)))
+    total = len(shards.open_shards(Path(data)).index['frames'])
+    found = read_folder(Path(data), sheet.spread(total, records or total))
+  else:
+    name, options = parse(data)
+    out = out or Path(f'contact-{name}.png')
+    print(f'{data}')
+    splits = (split,) if split else labelled.SPLITS
+    found = read_source(name, options, splits, records)
+  if not out.absolute().parent.is_dir() or not cv2.haveImageWriter(str(out)):
+    raise ValueError(
+      f'--out={out} must be a picture in a folder that there is, as sheet.png'
+    )
+  rows, bad, checked = [], [], 0
+  for drawn, faults in found:
+    checked += 1
+    bad += faults
+    if len(rows) < _ROWS:
+      rows += drawn
+  print(f'  {checked} records read, {len(bad)} faults')
+  for fault in bad:
+    print(f'    {fault}')
+  if rows:
+    if not cv2.imwrite(str(out), sheet.sheet(rows)[..., ::-1]):
+      raise OSError(f'--out={out} cannot be written')
+    print(f'  contact sheet: {out}')
+  return {'checked': checked, 'bad': bad, 'picture': out if rows else None}

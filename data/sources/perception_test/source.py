@@ -1,0 +1,251 @@
+"""Perception Test: point tracks and object boxes of filmed scenes.
+
+Patraucean et al., arXiv 2305.13786. Annotations are one JSON dict by video;
+videos are mp4 of about 30 frames in a second. Points are annotated in each
+frame where they are seen, boxes once a second.
+"""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from base import files
+from data import labelled, video
+from data.source import BadRecord
+from data.sources.perception_test import labels as perception_labels
+
+KEYS = ('video', 'tracks', 'tracks_visible', 'boxes', 'boxes_visible')
+# Our names of the splits, and those of the data set.
+SPLITS = {'train': 'train', 'validation': 'valid', 'test': 'test'}
+_ROW = {'tracks': 'track', 'boxes': 'box'}
+_READERS = {
+  'tracks': perception_labels.points,
+  'boxes': perception_labels.boxes,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Video:
+  """One video with the labels that are asked for."""
+
+  file: Path
+  starts: Int[np.ndarray, 's']  # frames where a clip may start
+  labels: Mapping[str, perception_labels.Labels]  # tracks, boxes
+
+
+@dataclasses.dataclass(frozen=True)
+class PerceptionTest:
+  """A `data.source.Source`. See `make`."""
+
+  videos: tuple[Video, ...]
+  excluded: Mapping[str, int]  # left out, by reason
+  keys: tuple[str, ...]
+  random: bool
+  frames: int
+  height: int
+  width: int
+  stride: int
+  rows: Mapping[str, int]  # tracks, boxes
+
+  @property
+  def is_fixed(self) -> bool:
+    """Whether a record is always the same clip."""
+    return not self.random
+
+  def __len__(self) -> int:
+    """Number of records."""
+    return len(self.videos)
+
+  def read(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """One clip of a video.
+
+    Raises:
+      BadRecord: the video is damaged, or shorter than the annotations say.
+    """
+    found = self.videos[index]
+    start = rng.choice(found.starts) if self.random else found.starts[0]
+    frames = start + self.stride * np.arange(self.frames)
+    clip = {}
+    for name, labels in found.labels.items():
+      padded = labelled.pad_rows(*labels.at(frames), self.rows[name])
+      clip[name], clip[f'{name}_visible'] = padded
+    if 'video' in self.keys:
+      try:
+        clip['video'] = _decode(found.file, frames, self.height, self.width)
+      except (BadRecord, OSError) as error:
+        raise BadRecord(f'{found.file}: {error}') from error
+    return {key: clip[key] for key in self.keys}
+
+
+def make(
+  split: str,
+  *,
+  path: str,
+  annotations: str = 'all_{split}.json',
+  videos: str = 'videos',
+  keys: Sequence[str] = ('video', 'tracks', 'tracks_visible'),
+  frames: int = 16,
+  height: int = 224,
+  width: int = 224,
+  stride: int = 2,
+  points: int = 64,
+  objects: int = 25,
+) -> PerceptionTest:
+  """Clips of the annotated videos of a split, one for each video.
+
+  The keys decide the task: with tracks the videos that have point tracks (few)
+  are taken, with boxes those with object tracks, with both those with both. A
+  clip starts where something is annotated that is annotated again later in the
+  clip: in training at any such frame, otherwise at the first. What is not seen
+  in the frame where the clip starts is left out, as are rows beyond `points`
+  or `objects` (in training, `excluded` counts those of each video's fullest
+  clip). Frames without an annotation are not visible; neither is an
+  object that is masked (hidden in a game of cups).
+
+  Listed videos are left out if they are not on disk, lack the labels, or have
+  no such clip: `excluded` counts them.
+
+  Args:
+    split: 'train', 'validation' or 'test'.
+    path: the folder with the annotations.
+    annotations: the JSON file below `path`; {split} is train, valid or test.
+      Entries of another split are left out. Of points alone there is
+      point_tracking_{split}.json.
+    videos: the folder with the videos, below `path` or absolute.
+    keys: of the record (KEYS).
+    frames: of a clip.
+    height: pixels; the whole picture is resized, whatever its shape.
+    width: pixels.
+    stride: distance between frames, of 30 in a second. With 30 (or 15) boxes
+      are annotated in each (or each other) frame of the clip.
+    points: rows of tracks.
+    objects: rows of boxes.
+
+  Raises:
+    ValueError: a bad option, annotations in another format, or no video.
+  """
+  labelled.check_split('perception_test', split)
+  labelled.check_keys('perception_test', keys, KEYS)
+  labelled.check_positive(
+    'perception_test',
+    frames=frames,
+    height=height,
+    width=width,
+    stride=stride,
+    points=points,
+    objects=objects,
+  )
+  wanted = [name for name in _READERS if {name, f'{name}_visible'} & {*keys}]
+  file = Path(path) / annotations.format(split=SPLITS[split])
+  rows = {'tracks': points, 'boxes': objects}
+  found, excluded = [], Counter()
+  for name, entry in _load(file).items():
+    try:
+      if entry['metadata']['split'] != SPLITS[split]:
+        continue
+      made = _video(Path(path) / videos, entry, wanted, frames, stride)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+      raise ValueError(
+        f'perception_test: {name} in {file} is not as published: {error!r}'
+      ) from error
+    reason = _reason(made, wanted)
+    if reason:
+      excluded[reason] += 1
+      continue
+    found.append(made)
+    starts = made.starts if split == 'train' else made.starts[:1]
+    for what, each in made.labels.items():
+      beyond = int(each.seen_in(starts).max()) - rows[what]
+      if beyond > 0:
+        excluded[f'{_ROW[what]} beyond the first {rows[what]}'] += beyond
+  if not found:
+    raise ValueError(
+      f'perception_test: no video of {split!r} in {file} is left with '
+      f'keys={tuple(keys)}, frames={frames} and stride={stride}: '
+      f'{dict(excluded)}. Boxes are annotated in each 30th frame: give them '
+      'stride=15 or 30.'
+    )
+  return PerceptionTest(
+    videos=tuple(found),
+    excluded=dict(excluded),
+    keys=tuple(keys),
+    random=split == 'train',
+    frames=frames,
+    height=height,
+    width=width,
+    stride=stride,
+    rows=rows,
+  )
+
+
+def _load(file: Path) -> dict[str, Any]:
+  if not file.is_file():
+    raise ValueError(
+      f'perception_test: {file} is missing. Put the annotations there, or name '
+      'others with annotations='
+    )
+  return files.read_json(file, dict, 'copy it again')
+
+
+def _video(
+  folder: Path, entry: dict, wanted: Sequence[str], frames: int, stride: int
+) -> Video:
+  """What is asked for of one entry of the annotations."""
+  metadata = entry['metadata']
+  total = int(metadata['num_frames'])
+  labels = {name: _READERS[name](entry) for name in wanted}
+  allowed = np.arange(total) + stride * (frames - 1) < total
+  for each in labels.values():
+    allowed &= each.starts(total, frames, stride)
+  file = folder / f'{metadata["video_id"]}.mp4'
+  return Video(file, np.flatnonzero(allowed).astype(np.int32), labels)
+
+
+def _reason(found: Video, wanted: Sequence[str]) -> str:
+  """Why the video is left out; empty if it is not."""
+  if not found.file.is_file():
+    return f'video not in {found.file.parent}'
+  for name in wanted:
+    if not found.labels[name].rows:
+      return f'video without {name}'
+  return '' if len(found.starts) else 'video without such a clip'
+
+
+def _decode(
+  file: Path, numbers: Int[np.ndarray, 't'], height: int, width: int
+) -> UInt8[np.ndarray, 't {height} {width} 3']:
+  """These frames, decoded from the keyframe before them.
+
+  The times of all packets, which need no decoding, tell which frame is which.
+  """
+  with video.opened(file) as stream:
+    try:
+      times = sorted(
+        packet.pts
+        for packet in stream.container.demux(stream)
+        if packet.pts is not None and not packet.is_discard
+      )
+      if len(times) <= numbers[-1]:
+        raise BadRecord(
+          f'{len(times)} frames, frame {numbers[-1]} is annotated'
+        )
+      wanted = [times[number] for number in numbers]
+      stream.container.seek(wanted[0], stream=stream)
+    except av.FFmpegError as error:
+      raise BadRecord(f'damaged: {error.strerror}') from error
+    shown = {}
+    # What is missing is found below.
+    for frame in video.each_frame(stream, on_lost=lambda seconds: None):
+      if frame.pts in wanted:
+        shown[frame.pts] = video.upright(frame, height, width)
+      if frame.pts >= wanted[-1]:
+        break
+  if len(shown) < len(numbers):
+    raise BadRecord(f'frames are missing among {numbers.tolist()}')
+  return np.stack([shown[time] for time in wanted])

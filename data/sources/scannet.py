@@ -1,0 +1,187 @@
+"""ScanNet: indoor scans with depth and camera poses (arXiv 1702.04405).
+
+Scenes lie as `.sens` files or as exported folders (`data/formats/scannet.py`):
+PATH/SCENE/SCENE.sens or PATH/SCENE/color, PATH may have scans/ between, and
+PATH holds the lists of scenes of the splits (Tasks/Benchmark in the code of
+ScanNet).
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from data import labelled
+from data.formats import scannet
+from data.source import BadRecord
+
+KEYS = ('video', 'depth', 'pose', 'intrinsics')
+
+
+@dataclasses.dataclass(frozen=True)
+class ScanNet:
+  """A `data.source.Source`; see `make`."""
+
+  scans: tuple[Path, ...]
+  excluded: Mapping[str, int]  # left out, by reason
+  keys: tuple[str, ...]
+  frames: int
+  height: int
+  width: int
+  stride: tuple[int, int]
+  clips: int
+  random: bool
+
+  @property
+  def is_fixed(self) -> bool:
+    """Whether a record is always the same clip."""
+    return not self.random
+
+  def __len__(self) -> int:
+    """Number of clips."""
+    return len(self.scans) * self.clips
+
+  def read(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """One clip, with the keys asked for.
+
+    Raises:
+      BadRecord: the scan cannot be read.
+    """
+    path = self.scans[index // self.clips]
+    try:
+      scan = scannet.load(path)
+      numbers = self._window(len(scan), index % self.clips, rng)
+      frames = [scan.frame(number) for number in numbers.tolist()]
+    except OSError as error:
+      raise BadRecord(f'{path}: {error}') from error
+    record = {}
+    if 'video' in self.keys:
+      record['video'] = self._video(frames)
+    if 'depth' in self.keys:
+      depth = labelled.centred(
+        np.stack([frame.depth for frame in frames]), self.height, self.width
+      )
+      record['depth'] = labelled.resize_depth(depth, self.height, self.width)
+    if 'pose' in self.keys:
+      record['pose'] = np.stack([frame.pose for frame in frames])
+    if 'intrinsics' in self.keys:
+      record['intrinsics'] = self._intrinsics(scan, frames[0])
+    return {key: record[key] for key in self.keys}
+
+  def _window(
+    self, total: int, number: int, rng: np.random.Generator
+  ) -> Int[np.ndarray, 't']:
+    if self.random:
+      return labelled.window(rng, total, self.frames, self.stride)
+    return labelled.spread_window(
+      total, self.frames, self.stride, number, self.clips
+    )
+
+  def _video(self, frames: Sequence[scannet.Frame]) -> np.ndarray:
+    size = labelled.picture(frames[0].colour).shape[:2]
+    reduce = labelled.reduction(size, (self.height, self.width))
+    video = labelled.stack(
+      [labelled.picture(frame.colour, reduce=reduce) for frame in frames]
+    )
+    part = labelled.centred(video, self.height, self.width)
+    return labelled.resize(part, self.height, self.width)
+
+  def _intrinsics(self, scan, frame: scannet.Frame) -> np.ndarray:
+    size = labelled.picture(frame.colour).shape[:2]
+    centre = 2 * scan.intrinsics[0, 2] / size[1]
+    if not 0.8 < centre < 1.2:
+      raise BadRecord(
+        f'{scan.path}: the centre of the picture is in column '
+        f'{scan.intrinsics[0, 2]:.0f} by its intrinsics, but pictures are '
+        f'{size[1]} wide: intrinsics of other pictures'
+      )
+    return labelled.centred_intrinsics(
+      scan.intrinsics, size, self.height, self.width
+    )
+
+
+def make(
+  split: str,
+  *,
+  path: str,
+  keys: Sequence[str] = ('video', 'depth'),
+  frames: int = 16,
+  height: int = 224,
+  width: int = 224,
+  stride: Sequence[int] = (5, 5),
+  clips: int = 1,
+  train: str = 'scannetv2_train.txt',
+  validation: str = 'scannetv2_val.txt',
+  test: str = 'scannetv2_test.txt',
+) -> ScanNet:
+  """Clips of the scans of a split.
+
+  For training a record is a scan, and a read a random clip of it; otherwise
+  records are `clips` clips of each scan, evenly spread over it. Frames without
+  a finite pose are not counted as frames of a scan. Listed scenes that are not
+  on disk are left out (`excluded` counts them).
+
+  Colour and depth are cut to the shape of the result, around the centre, and
+  resized: colour smoothly, depth to the nearest pixel. Intrinsics are those of
+  the colour camera, after that. The depth camera sees about 1% more; as is
+  usual, that is left as it is.
+
+  Args:
+    split: 'train', 'validation' or 'test'.
+    path: the folder.
+    keys: of the record, among KEYS.
+    frames: of a clip.
+    height: pixels.
+    width: pixels.
+    stride: least and greatest distance between frames, of 30 in a second.
+    clips: of each scan, in the splits that are not for training.
+    train: list of the scenes of this split, a file in `path`.
+    validation: as `train`.
+    test: as `train`.
+
+  Raises:
+    ValueError: a bad option, or no scene; with the remedy.
+  """
+  labelled.check_split('scannet', split)
+  labelled.check_keys('scannet', keys, KEYS)
+  labelled.check_positive(
+    'scannet', frames=frames, height=height, width=width, clips=clips
+  )
+  labelled.check_stride('scannet', stride)
+  lists = {'train': train, 'validation': validation, 'test': test}
+  file = Path(path) / lists[split]
+  if not file.is_file():
+    raise ValueError(
+      f'scannet: {file} is missing: copy the lists of scenes (Tasks/Benchmark '
+      f'in the code of ScanNet), or name one with {split}=FILE.'
+    )
+  found = [_find(Path(path), scene) for scene in file.read_text().split()]
+  scans = tuple(scan for scan in found if scan)
+  if not scans:
+    raise ValueError(
+      f'scannet: none of the {len(found)} scenes in {file} is in {path}: '
+      'expected SCENE/SCENE.sens or SCENE/color there, or in scans/.'
+    )
+  return ScanNet(
+    scans=scans,
+    excluded={'scene not on disk': len(found) - len(scans)},
+    keys=tuple(keys),
+    frames=frames,
+    height=height,
+    width=width,
+    stride=tuple(stride),
+    clips=1 if split == 'train' else clips,
+    random=split == 'train',
+  )
+
+
+def _find(path: Path, scene: str) -> Path | None:
+  for folder in (path, path / 'scans', path / 'scans_test'):
+    if (folder / scene / 'color').is_dir():
+      return folder / scene
+    file = folder / scene / f'{scene}.sens'
+    if file.is_file():
+      return file
+  return None

@@ -1,0 +1,127 @@
+"""Something-Something v2: what hands do with things, 174 classes.
+
+PATH holds the lists as published: labels.json has the number of each class;
+train.json and validation.json have an entry per video, whose template is the
+name of its class with placeholders in [brackets]. Videos are VIDEOS/ID.webm
+(Goyal et al., arXiv 1706.04261).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from base import files
+from data import classified, labelled
+
+KEYS = classified.KEYS
+
+
+def make(
+  split: str,
+  *,
+  path: str,
+  videos: str = '20bn-something-something-v2',
+  keys: Sequence[str] = ('video', 'label'),
+  frames: int = 16,
+  height: int = 224,
+  width: int = 224,
+  stride: Sequence[int] = (2, 2),
+  clips: int = 1,
+  crops: int = 1,
+  scale: Sequence[int | float] = (0.3, 1.0),
+  aspect: Sequence[int | float] = (3 / 4, 4 / 3),
+  train: str = 'train.json',
+  validation: str = '',
+  test: str = 'validation.json',
+  validation_fraction: int | float = 0.05,
+) -> classified.Classified:
+  """Clips of the videos of a split; see `classified.Classified`.
+
+  Clips are never mirrored: some classes differ in left and right only. Listed
+  videos that are not on disk are left out (`excluded` counts them).
+
+  Args:
+    split: 'train', 'validation' or 'test'.
+    path: the folder with the lists.
+    videos: the folder with the videos, below `path` or absolute.
+    keys: of the record, among KEYS.
+    frames: of a clip.
+    height: pixels.
+    width: pixels.
+    stride: least and greatest distance between frames, of 12 in a second; less
+      where a video is too short.
+    clips: of each video, in the splits that are not for training.
+    crops: of each of those clips: 1, the centre, or 3, at both ends of the
+      longer side and the centre.
+    scale: least and greatest area of a cut for training, of the picture's.
+    aspect: least and greatest width / height of a cut for training.
+    train: the list of this split, below `path`.
+    validation: as `train`; '' (ours): videos of `train`, by hash, that are
+      then not trained on.
+    test: as `train`; the published one has no classes, so that by default
+      test is the published validation.
+    validation_fraction: of the videos of `train`, if there is no list for
+      validation.
+
+  Raises:
+    ValueError: a bad option, a list in another format, or no video.
+  """
+  labelled.check_split('ssv2', split)
+  lists = {'train': train, 'validation': validation or train, 'test': test}
+  classes = _load(Path(path) / 'labels.json', dict)
+  names = sorted(classes, key=lambda name: int(classes[name]))
+  folder = Path(path) / videos
+  on_disk = {file.stem for file in folder.glob('*.webm')}
+  rows, missing = [], 0
+  for entry in _load(Path(path) / lists[split], list):
+    label = _label(entry, classes, Path(path) / lists[split])
+    if str(entry['id']) in on_disk:
+      rows.append((folder / f'{entry["id"]}.webm', label))
+    else:
+      missing += 1
+  if split != 'test' and not validation:
+    mine = labelled.part_of_train(
+      'ssv2', split, [file.stem for file, _ in rows], validation_fraction
+    )
+    rows = [row for row, kept in zip(rows, mine) if kept]
+  return classified.make(
+    'ssv2',
+    split,
+    rows=rows,
+    names=names,
+    excluded={f'video not in {folder}': missing},
+    keys=keys,
+    frames=frames,
+    height=height,
+    width=width,
+    stride=stride,
+    clips=clips,
+    crops=crops,
+    scale=scale,
+    aspect=aspect,
+    flip=0.0,
+  )
+
+
+def _load(file: Path, kind: type):
+  if not file.is_file():
+    raise ValueError(
+      f'ssv2: {file} is missing: put the published lists there, or name '
+      'another with train=, validation= or test='
+    )
+  return files.read_json(file, kind, 'copy it again')
+
+
+def _label(entry: dict, classes: dict, file: Path) -> int:
+  """The class of an entry: labels.json names it without the brackets."""
+  if 'template' not in entry:
+    raise ValueError(
+      f'ssv2: entry {entry.get("id")} of {file} has no template: this list has '
+      'no classes, as the published test.json. Name one that has.'
+    )
+  name = entry['template'].replace('[', '').replace(']', '')
+  if name not in classes:
+    raise ValueError(
+      f'ssv2: {name!r}, class of video {entry["id"]} in {file}, is not one of '
+      f'the {len(classes)} in labels.json'
+    )
+  return int(classes[name])

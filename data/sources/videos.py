@@ -1,0 +1,227 @@
+"""Clips of one's own videos, ingested by `python -m data.ingest`."""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+from jaxtyping import Int
+
+from data import transforms, video
+from data.formats import record, shards
+from data.formats.record import Record
+
+Number = float | int
+SPLITS = ('train', 'validation', 'test')
+KEYS = ('video',)
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+  """What is shown of a record: drawn before anything is decoded."""
+
+  frames: Int[np.ndarray, 't']
+  box: transforms.Box
+  flip: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Videos:
+  """A `data.source.Source`; reading is fetch, draw, decode, render."""
+
+  shards: shards.Shards
+  split: str
+  frames: int
+  height: int
+  width: int
+  stride: tuple[int, int]
+  window: str
+  crop: str
+  scale: tuple[float, float]
+  aspect: tuple[float, float]
+  flip: float
+  validation_fraction: float
+
+  @property
+  def fingerprint(self) -> str:
+    """Hash of the ingested data."""
+    return self.shards.fingerprint
+
+  @property
+  def rows(self) -> Int[np.ndarray, 'n']:
+    """Rows of the index that are in this split."""
+    return _rows(self.shards, self.split, self.validation_fraction)
+
+  @property
+  def is_fixed(self) -> bool:
+    """Whether a record is always the same clip."""
+    still = self.window == 'middle' and self.crop == 'centre'
+    return still and self.flip in (0, 1)
+
+  def __len__(self) -> int:
+    """Number of records."""
+    return len(self.rows)
+
+  def read(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """One clip: {'video': uint8 [t h w 3]}.
+
+    Raises:
+      BadRecord: the record cannot be decoded.
+    """
+    found = self.fetch(index)
+    clip = self.draw(found, rng)
+    return {'video': self.render(self.decode(found, clip), clip)}
+
+  def fetch(self, index: int) -> Record:
+    """The record, not yet decoded."""
+    return record.parse(self.shards.read(int(self.rows[index])))
+
+  def draw(self, found: Record, rng: np.random.Generator) -> Clip:
+    """When, where and which way round."""
+    size = found.height, found.width
+    if self.window == 'random':
+      frames = transforms.random_window(
+        rng, found.frames, self.frames, self.stride
+      )
+    else:
+      frames = transforms.middle_window(found.frames, self.frames, self.stride)
+    if self.crop == 'random':
+      box = transforms.random_box(rng, *size, self.scale, self.aspect)
+    else:
+      box = transforms.centre_box(*size, self.width / self.height)
+    return Clip(frames, box, transforms.random_flip(rng, self.flip))
+
+  def decode(self, found: Record, clip: Clip) -> list[av.VideoFrame]:
+    """The clip's frames, as they are stored."""
+    return video.decode(found, clip.frames)
+
+  def render(self, frames: Sequence[av.VideoFrame], clip: Clip) -> np.ndarray:
+    """uint8 [t h w 3]."""
+    return video.render(frames, clip.box, self.height, self.width, clip.flip)
+
+
+def make(
+  split: str,
+  *,
+  path: str,
+  keys: Sequence[str] = ('video',),
+  frames: int = 16,
+  height: int = 224,
+  width: int = 224,
+  stride: Sequence[int] = (2, 4),
+  window: str = 'random',
+  crop: str = 'random',
+  scale: Sequence[Number] = (0.5, 1.0),
+  aspect: Sequence[Number] = (3 / 4, 4 / 3),
+  flip: Number = 0.5,
+  validation_fraction: Number = 0.05,
+  fingerprint: str | None = None,
+) -> Videos:
+  """The clips of a folder made by `python -m data.ingest`.
+
+  A record is up to some seconds of one video (`data/ingest/transcode.py`); a
+  read is one clip of it. Records have the key video.
+
+  All records of one video are in one split, by the hash of its file: copies of
+  a file share a split, and videos added later do not move the others. At least
+  one video is for validation, if there are two. There is no third split: test
+  is validation.
+
+  Args:
+    split: 'train', 'validation' or 'test'.
+    path: the folder.
+    keys: what records must have; there is only 'video'.
+    frames: of a clip.
+    height: pixels.
+    width: pixels.
+    stride: least and greatest distance between frames, in stored frames. It
+      is made smaller, and then the last frame repeated, where a video is too
+      short.
+    window: 'random' or 'middle' start and stride.
+    crop: 'random' (resized, by `scale` and `aspect`) or 'centre' (the largest
+      box of the clip's shape).
+    scale: least and greatest area of a random crop, of the picture's.
+    aspect: least and greatest width / height of a random crop.
+    flip: probability of mirroring left and right.
+    validation_fraction: of the videos.
+    fingerprint: that the folder must have (its manifest.json), if given.
+
+  Window, crop and flip hold for training. The other splits always give the
+  middle window, the centre crop and no flip.
+
+  Raises:
+    ValueError: a bad option, bad folder or an empty split; with the remedy.
+  """
+  for name, value, allowed in (
+    ('split', split, SPLITS),
+    ('window', window, ('random', 'middle')),
+    ('crop', crop, ('random', 'centre')),
+  ):
+    if value not in allowed:
+      raise ValueError(f'videos: {name}={value!r}: choose one of {allowed}')
+  if set(keys) - {'video'}:
+    raise ValueError(
+      f'videos: keys={tuple(keys)}, but ingested videos have no labels, only '
+      "'video'. Take labels from another source, such as 'world'."
+    )
+  if min(frames, height, width) < 1:
+    raise ValueError(
+      f'videos: frames={frames} height={height} width={width} must be at '
+      'least 1'
+    )
+  _check_range('stride', stride, 1, 2**16)
+  _check_range('scale', scale, 0, 1)
+  _check_range('aspect', aspect, 0, 2**16)
+  for name, value in (
+    ('flip', flip),
+    ('validation_fraction', validation_fraction),
+  ):
+    if not 0 <= value <= 1:
+      raise ValueError(f'videos: {name}={value} is not between 0 and 1')
+  trains = split == 'train'
+  source = Videos(
+    shards=shards.open_shards(Path(path), fingerprint),
+    split=split,
+    frames=frames,
+    height=height,
+    width=width,
+    stride=tuple(stride),
+    window=window if trains else 'middle',
+    crop=crop if trains else 'centre',
+    scale=tuple(map(float, scale)),
+    aspect=tuple(map(float, aspect)),
+    flip=float(flip) if trains else 0.0,
+    validation_fraction=float(validation_fraction),
+  )
+  if not len(source):
+    videos = len(np.unique(source.shards.index['video']))
+    raise ValueError(
+      f'videos: the {split} split of {path} is empty: it has {videos} videos '
+      f'and validation_fraction={validation_fraction}. Change the fraction or '
+      'ingest more videos.'
+    )
+  return source
+
+
+def _check_range(name: str, pair: Sequence[Number], least: int, most: int):
+  ordered = len(pair) == 2 and least <= pair[0] <= pair[1] <= most
+  if not ordered or not pair[0]:
+    raise ValueError(
+      f'videos: {name}={tuple(pair)} must be (least, greatest), in order, '
+      f'positive and at most {most}'
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def _rows(
+  folder: shards.Shards, split: str, fraction: float
+) -> Int[np.ndarray, 'n']:
+  video_of_row = folder.index['video']
+  videos = np.unique(video_of_row)
+  validates = videos / 2.0**64 < fraction
+  if fraction and len(videos) > 1:
+    validates[0] = True  # the lowest hash
+  chosen = videos[validates == (split != 'train')]
+  return np.flatnonzero(np.isin(video_of_row, chosen))

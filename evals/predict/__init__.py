@@ -1,0 +1,1 @@
+"""A finished job on any video: `python -m evals.predict`."""

@@ -1,0 +1,203 @@
+"""Video in and out of a prediction: windows of any length of film."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import numpy as np
+from jaxtyping import UInt8
+
+from data import draw, video
+from data.ingest import transcode
+from data.source import BadRecord
+from data.transforms import Box, centre_box
+
+_READABLE = 360  # pixels that the smaller side of a picture has at least
+_BT601 = 6  # as the numbers in a file name it
+
+
+class Window(NamedTuple):
+  """As many frames as the model sees at once."""
+
+  clip: UInt8[np.ndarray, 't h w 3']  # for the model
+  picture: UInt8[np.ndarray, 't y x 3']  # the same, larger, to draw on
+  count: int  # frames that the film has; the rest repeat the last
+  start: int  # number of the first one in the film
+
+
+class Film:
+  """A video file, read in windows. See `opened`."""
+
+  def __init__(
+    self, name: str, stream: av.VideoStream, *, stride: int, crop: bool
+  ):
+    self.name = name
+    self.box = None  # of the whole picture, what is seen; known once it is
+    self.lost = 0.0  # seconds at the start that do not decode; known likewise
+    self._stream, self._stride, self._crop = stream, stride, crop
+    rate = stream.average_rate or stream.guessed_rate
+    if not rate:
+      raise BadRecord('its frame rate is unknown')
+    self._rate = rate.limit_denominator(1001)
+
+  @property
+  def rate(self) -> Fraction:
+    """Frames per second of windows, at the speed of the film."""
+    return self._rate / self._stride
+
+  @property
+  def total(self) -> int:
+    """About how many frames windows will show; 0 if the file does not tell."""
+    seconds = (self._stream.container.duration or 0) / av.time_base
+    if self._stream.duration:
+      seconds = float(self._stream.duration * self._stream.time_base)
+    return round(seconds * self.rate)
+
+  def windows(self, frames: int, height: int, width: int) -> Iterator[Window]:
+    """Windows one after another; the last is filled with its last frame.
+
+    Frames come at a constant rate, as clips that models learn from do.
+
+    Raises:
+      BadRecord: not a video, or damaged from here on; what came before has
+        been given.
+    """
+    zoom = zoom_of(height, width)
+    large, small, start, last = [], [], 0, None
+
+    def window():
+      count, more = len(small), frames - len(small)
+      clips = [np.stack(x + x[-1:] * more) for x in (small, large)]
+      return Window(*clips, count, start)
+
+    try:
+      for number, frame in enumerate(self._frames()):
+        if number % self._stride:
+          continue
+        if not small:
+          start = number
+        if frame is not last:
+          shown = self._shown(frame, height, width)
+          shown_large = self._shown(frame, zoom * height, zoom * width)
+        last = frame
+        small.append(shown)
+        large.append(shown_large)
+        if len(small) == frames:
+          yield window()
+          small.clear()
+          large.clear()
+    except BadRecord:
+      if small:
+        yield window()
+      raise
+    if small:
+      yield window()
+
+  def _frames(self) -> Iterator[av.VideoFrame]:
+    def lose(seconds):
+      self.lost = seconds
+
+    frames = video.each_frame(self._stream, on_lost=lose)
+    return transcode.constant_rate(frames, self._rate, self._rate)
+
+  def _shown(self, frame, height, width):
+    """The frame as a picture of this size: its middle, or all of it."""
+    size = video.upright_size(self._stream, frame)
+    box = Box(0, 0, *size)
+    if self._crop:
+      box = centre_box(*size, width / height)
+    self.box = self.box or box
+    # Resized such that the box has the size, then cut: FFmpeg's scaler averages
+    # what shrinks, with the right colours.
+    tall = round(size[0] * height / box.height)
+    wide = round(size[1] * width / box.width)
+    top = round(box.top * height / box.height)
+    left = round(box.left * width / box.width)
+    picture = video.upright(frame, tall, wide)
+    return picture[top : top + height, left : left + width]
+
+
+@contextlib.contextmanager
+def opened(path: str, *, stride: int, crop: bool) -> Iterator[Film]:
+  """A video file of any container and codec that FFmpeg knows.
+
+  Args:
+    path: of the file.
+    stride: every how many-th frame is seen.
+    crop: see the middle of the picture only, of the shape of the windows;
+      otherwise the whole picture is squeezed into it.
+
+  Raises:
+    ValueError: not a video.
+  """
+  if stride < 1:
+    raise ValueError(f'--stride={stride} must be at least 1')
+  if not os.path.isfile(path):
+    raise ValueError(f'--video={path} does not exist')
+  with contextlib.ExitStack() as stack:
+    try:
+      stream = stack.enter_context(video.opened(Path(path)))
+      film = Film(path, stream, stride=stride, crop=crop)
+    except BadRecord as error:
+      raise ValueError(f'--video={path}: {error}') from error
+    yield film
+
+
+def zoom_of(height: int, width: int) -> int:
+  """How many times larger than the model sees it a picture is drawn; even."""
+  return 2 * -(-_READABLE // (2 * min(height, width)))
+
+
+class Writer:
+  """An mp4 (H.264, yuv420p) that is there once it is whole.
+
+  A context manager; the first clip says the size, of even numbers.
+  """
+
+  def __init__(self, path: str, rate: Fraction):
+    self._path, self._rate = path, rate
+    self._stream = None
+
+  def __enter__(self) -> 'Writer':
+    os.makedirs(os.path.dirname(os.path.abspath(self._path)), exist_ok=True)
+    self._file = av.open(f'{self._path}.partial', 'w', format='mp4')
+    return self
+
+  def add(self, clip: UInt8[np.ndarray, 't h w 3']) -> None:
+    """Appends frames."""
+    if self._stream is None:
+      self._stream = self._file.add_stream('libx264', rate=self._rate)
+      codec = self._stream.codec_context
+      codec.height, codec.width = clip.shape[1:3]
+      codec.pix_fmt, codec.options = 'yuv420p', {'crf': '18'}
+      codec.color_range = av.video.reformatter.ColorRange.MPEG
+      codec.colorspace = _BT601
+    for picture in clip:
+      frame = av.VideoFrame.from_ndarray(picture, 'rgb24').reformat(
+        format='yuv420p', dst_colorspace='ITU601', dst_color_range='MPEG'
+      )
+      self._file.mux(self._stream.encode(frame))
+
+  def __exit__(self, kind, *unused) -> None:
+    partial = f'{self._path}.partial'
+    if kind is None:
+      self._file.mux(self._stream.encode(None))
+      self._file.close()
+      os.replace(partial, self._path)
+    else:
+      self._file.close()
+      with contextlib.suppress(FileNotFoundError):  # nothing was added
+        os.remove(partial)
+
+
+def captioned(
+  clip: UInt8[np.ndarray, 't h w 3'], lines: list[str]
+) -> UInt8[np.ndarray, 't y w 3']:
+  """The clip under black strips with a line of text each."""
+  strip = np.zeros((len(clip), 18, clip.shape[2], 3), np.uint8)
+  strips = [draw.text(strip, line) for line in lines]
+  return np.concatenate([*strips, clip], axis=1)

@@ -1,0 +1,1 @@
+"""Checkpoints evaluated while a run trains: `python -m evals.watch`."""

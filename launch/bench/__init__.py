@@ -1,0 +1,1 @@
+"""What a step takes on this machine: `python -m launch.bench`."""

@@ -1,0 +1,1 @@
+"""Every size, compiled for slices of pods: `python -m launch.ladder`."""

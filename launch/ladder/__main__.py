@@ -1,0 +1,214 @@
+"""Compiles the ladder of sizes on slices, and writes the table of docs/pods.md.
+
+  python -m launch.ladder
+  python -m launch.ladder --only=B,j
+
+Needs libtpu (`pip install --group tpu`). One program after the other, one to
+two minutes of one core each; what is done is kept in --folder, under a hash of
+what decides it, so that the same line goes on where it was stopped. The table
+is written after each program.
+"""
+
+import concurrent.futures
+import json
+import multiprocessing
+import pathlib
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from absl import flags
+
+from base import command, console, files
+from launch.ladder import rows as ladder
+from launch.ladder.rows import LADDER, Row
+
+BEGIN = '<!-- `make pods` writes from here -->'
+END = '<!-- to here -->'
+_AXES = ('replica', 'fsdp', 'tensor')
+HEAD = (
+  '| size | topology | replica x fsdp x tensor | batch | GiB per chip '
+  '| step ms | exposed ms | exposed GiB | MFU cycles / roofline '
+  '| compile CPU s |',
+  '|---|---|---|---|---|---|---|---|---|---|',
+)
+
+_FOLDER = flags.DEFINE_string('folder', 'runs/pods', 'Keeps what was compiled.')
+_ONLY = flags.DEFINE_list(
+  'only', [], 'Sizes to compile; all, if none is given.'
+)
+_DOCS = flags.DEFINE_string(
+  'docs', 'docs/pods.md', 'File with the table, between its two markers.'
+)
+
+
+def chosen(only: Sequence[str]) -> list[Row]:
+  """Rows of some sizes; all, of none.
+
+  Raises:
+    ValueError: a size that the ladder does not have.
+  """
+  sizes = list(dict.fromkeys(row.size for row in LADDER))
+  for size in only:
+    if size not in sizes:
+      raise ValueError(
+        f'--only={size!r} is no size of the ladder: expected some of '
+        f'{", ".join(sizes)}, with commas between them'
+      )
+  return [row for row in LADDER if not only or row.size in only]
+
+
+def path_of(folder: pathlib.Path, row: Row) -> pathlib.Path:
+  """Where the plan of a row is kept; what decides it is in the name."""
+  return folder / f'{row.name}-{ladder.key(row)}.json'
+
+
+def run(
+  rows: Sequence[Row],
+  folder: pathlib.Path,
+  compile_: Callable[[Row], dict[str, Any]],
+  *,
+  say: Callable[[str], None],
+  after: Callable[[], None],
+) -> None:
+  """Compiles the rows that are not in the folder.
+
+  Args:
+    rows: which.
+    folder: keeps one file for each.
+    compile_: row -> its plan, see `ladder.compile_row`.
+    say: is given a line of progress.
+    after: is called when a row is done.
+  """
+  folder.mkdir(parents=True, exist_ok=True)
+  left = [row for row in rows if not path_of(folder, row).exists()]
+  say(f'{len(rows) - len(left)} of {len(rows)} programs are done')
+  began = time.monotonic()
+  for number, row in enumerate(left, 1):
+    say(f'{number} of {len(left)}: {row.size} on {row.topology}')
+    found = compile_(row)
+    text = json.dumps(found, indent=2) + '\n'
+    files.write(str(path_of(folder, row)), text)
+    after()
+    minutes = (time.monotonic() - began) / 60
+    eta = minutes / number * (len(left) - number)
+    say(f'  {summary(found)}; about {eta:.0f} minutes left')
+
+
+def apart(row: Row) -> dict[str, Any]:
+  """`ladder.compile_row` in a process that ends with it."""
+  with concurrent.futures.ProcessPoolExecutor(
+    1, multiprocessing.get_context('spawn')
+  ) as pool:
+    return pool.submit(ladder.compile_row, row).result()
+
+
+def summary(found: dict[str, Any]) -> str:
+  """A plan in a line."""
+  if 'does_not_fit' in found:
+    return 'does not fit: ' + found['does_not_fit'].splitlines()[0]
+  mfu = found['estimates']['roofline']['mfu']
+  return '; '.join(
+    [
+      f'MFU {mfu:.3f} (roofline), {found["cpu_sec"]:.0f} CPU-seconds, '
+      f'{found["host_gib"]:.1f} GiB',
+      *(f'warning: {line}' for line in found['warnings']),
+    ]
+  )
+
+
+def exposed_bytes(found: dict[str, Any]) -> float:
+  """Bytes of collectives, each by the share of its time that compute waits."""
+  return sum(
+    each['bytes'] * each['exposed_sec'] / each['seconds']
+    for each in found['collectives']
+    if each['seconds']
+  )
+
+
+def table(folder: pathlib.Path, before: str = '') -> str:
+  """The ladder as Markdown, with what the folder has of it.
+
+  Args:
+    folder: of plans.
+    before: text with an earlier table. Its lines of rows that the folder does
+      not have, which are of other sources or another machine, stay.
+  """
+  lines = before.splitlines()
+  return '\n'.join([*HEAD, *(_line(folder, row, lines) for row in LADDER)])
+
+
+def _line(folder, row, before):
+  from launch.plan import topology
+
+  slice_ = topology.parse(row.topology)
+  mesh = slice_.abstract_mesh(**row.config()['mesh']).shape
+  layout = ' x '.join(str(mesh[axis]) for axis in _AXES)
+  cells = [row.size, row.topology, layout, str(row.batch)]
+  path = path_of(folder, row)
+  if not path.exists():
+    kept = [line for line in before if line.startswith(_joined(cells) + ' ')]
+    return kept[0] if kept else _joined([*cells, 'not run', *[''] * 5])
+  found = json.loads(path.read_text())
+  spent = f'{found["cpu_sec"]:.0f}'
+  if 'does_not_fit' in found:
+    return _joined([*cells, 'does not fit', *[''] * 4, spent])
+  cycles, roofline = (
+    found['estimates'][model] for model in ('cycles', 'roofline')
+  )
+  return _joined(
+    [
+      *cells,
+      f'{found["compiled_bytes"]["peak"] / 2**30:.1f} of '
+      f'{slice_.chip.hbm_gib:.2f}',
+      f'{1e3 * roofline["step_sec"]:.0f}',
+      f'{1e3 * roofline["exposed_sec"]:.0f}',
+      f'{exposed_bytes(found) / 2**30:.2f}',
+      f'{cycles["mfu"]:.3f} / {roofline["mfu"]:.3f}',
+      spent,
+    ]
+  )
+
+
+def _joined(cells):
+  return '| ' + ' | '.join(cells) + ' |'
+
+
+def replace(text: str, table_: str) -> str:
+  """The text with another table between the markers.
+
+  Raises:
+    ValueError: the markers are not in it, once and in order.
+  """
+  before, begin, rest = text.partition(BEGIN)
+  _, end, behind = rest.partition(END)
+  if not (begin and end):
+    raise ValueError(
+      f'--docs: expected the lines {BEGIN!r} and {END!r} around the table; '
+      'write them where it should be'
+    )
+  return f'{before}{BEGIN}\n{table_}\n{END}{behind}'
+
+
+def main() -> None:
+  """Compiles what is left, and keeps the table up to date."""
+  from launch.plan import topology
+
+  folder, docs = pathlib.Path(_FOLDER.value), pathlib.Path(_DOCS.value)
+
+  def write():
+    text = docs.read_text()
+    files.write(str(docs), replace(text, table(folder, text)))
+
+  try:
+    rows = chosen(_ONLY.value)
+    write()
+  except ValueError as error:
+    raise SystemExit(str(error)) from error
+  if not topology.has_compiler():
+    raise SystemExit('libtpu is not installed: `pip install --group tpu`')
+  run(rows, folder, apart, say=console.say, after=write)
+
+
+if __name__ == '__main__':
+  command.run(main, required=[])

@@ -1,0 +1,116 @@
+"""The ladder: every size on slices of several generations, compiled once.
+
+A row is a layout of `configs/layouts.json`.
+"""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+import resource
+from collections.abc import Iterator
+from typing import Any
+
+from configs import common, mae, moog
+
+# Size -> its recipe, what stands behind the colon, the name of its layouts.
+_RECIPES = {
+  **{
+    size: (mae, f'size={size}', f'mae.{size}')
+    for size in ('S', 'B', 'L', 'H', 'G', 'e', 'j')
+  },
+  'MooG': (moog, 'data=movi_e,path=MOVI', 'moog.movi_e'),
+}
+# Batches that a layout is compiled with, beside its own.
+_FURTHER = {('j', 'v5p:8x8x8'): (4096,)}
+ROOT = pathlib.Path(__file__).parents[2]
+# What decides a plan, beside the packages. Of launch, not what prints.
+_SOURCES = (
+  *('models/**/*.py', 'train/*.py', 'launch/program.py'),
+  *(
+    f'launch/plan/{name}.py'
+    for name in (
+      *('collectives', 'compiled', 'figures', 'findings', 'hlo', 'kernels'),
+      *('memory', 'planning', 'timeline', 'topology', 'traffic'),
+    )
+  ),
+)
+_PACKAGES = ('jax', 'jaxlib', 'libtpu', 'flax', 'optax')
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """One program of the ladder.
+
+  Attributes:
+    size: of configs/mae.py, or MooG.
+    topology: slice of a pod.
+    batch: clips of a step.
+  """
+
+  size: str
+  topology: str
+  batch: int
+
+  @property
+  def name(self) -> str:
+    """Of the row, and of its file."""
+    return f'{self.size}-{self.topology.replace(":", "-")}-{self.batch}'
+
+  def config(self) -> dict[str, Any]:
+    """The recipe with its layout, as plain values."""
+    recipe, argument, _ = _RECIPES[self.size]
+    argument += f',topology={self.topology},batch_size={self.batch}'
+    return recipe.get_config(argument).to_dict()
+
+
+def _rows() -> Iterator[Row]:
+  """Rows by size, then as the file has the slices, then by batch."""
+  known = json.loads(common.LAYOUTS.read_text())
+  for size, (_, _, recipe) in _RECIPES.items():
+    for topology, layout in known[recipe].items():
+      batches = {layout['data.batch_size'], *_FURTHER.get((size, topology), ())}
+      for batch in sorted(batches):
+        yield Row(size, topology, batch)
+
+
+LADDER = tuple(_rows())
+
+
+def key(row: Row) -> str:
+  """Hash of what decides a row's plan: recipe, slice, sources, packages."""
+  digest = hashlib.sha256()
+  decides = [row.config(), row.topology, versions()]
+  digest.update(json.dumps(decides, sort_keys=True, default=str).encode())
+  for pattern in _SOURCES:
+    for file in sorted(ROOT.glob(pattern)):
+      digest.update(file.read_bytes())
+  return digest.hexdigest()[:16]
+
+
+def versions() -> dict[str, str]:
+  """Package -> version, of those that decide a plan and are installed."""
+  from train import workdir
+
+  return workdir.versions(_PACKAGES)
+
+
+def compile_row(row: Row) -> dict[str, Any]:
+  """The plan of a row, or {'does_not_fit': why}.
+
+  'cpu_sec' and 'host_gib' are what it took of time and memory (Linux). To be
+  run in a process of its own, which gives its memory back.
+  """
+  from launch.plan import planning, topology
+
+  topology.prepare()
+  slice_ = topology.parse(row.topology)
+  try:
+    found = planning.plan(row.config(), slice_)
+  except planning.DoesNotFitError as error:
+    found = {'does_not_fit': str(error)}
+  spent = resource.getrusage(resource.RUSAGE_SELF)
+  return found | {
+    'cpu_sec': spent.ru_utime + spent.ru_stime,
+    'host_gib': spent.ru_maxrss / 2**20,
+  }

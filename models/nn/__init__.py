@@ -1,0 +1,1 @@
+"""What objectives are built of: attention, layers, positions, pixels."""

@@ -1,0 +1,247 @@
+"""The leaves of a transformer, and its block, as published for 4DS.
+
+Parameters are float32; `dtype` is that of the arithmetic and of the result.
+Statistics of LayerNorm and the softmax are float32 always.
+"""
+
+import functools
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
+from jaxtyping import Array, Float, Shaped
+
+from models.nn.attention import attend
+from models.sharding import constrain, platform, shards
+
+ZEROS = nn.initializers.zeros
+XAVIER = nn.initializers.xavier_uniform()
+_LANES = 128  # of a vector of a TPU
+
+
+def lecun(inputs: int, outputs: int) -> nn.initializers.Initializer:
+  """LeCun normal for a kernel of `inputs` axes, then `outputs` axes."""
+  axes = range(inputs + outputs)
+  return nn.initializers.lecun_normal(
+    in_axis=tuple(axes[:inputs]), out_axis=tuple(axes[inputs:])
+  )
+
+
+def affine(
+  x: Shaped[Array, '...'], kernel: jax.Array, bias: jax.Array, axes: int = 1
+) -> jax.Array:
+  """x kernel + bias, see `product`; the bias is [*outputs]."""
+  return product(x, kernel, axes) + bias
+
+
+def product(
+  x: Shaped[Array, '...'], kernel: jax.Array, axes: int = 1
+) -> jax.Array:
+  """x kernel, contracting the last axes of x with the kernel's first.
+
+  On a CPU as a product of matrices: XLA would otherwise transpose the whole
+  gradient of the result to find the kernel's. On a TPU [b n] are kept apart:
+  merging them would move every token in memory, and between chips where both
+  are split.
+
+  Args:
+    x: [*batch *inputs].
+    kernel: [*inputs *outputs].
+    axes: number of input axes.
+  """
+  if platform() != 'cpu' or shards('tokens') > 1:
+    width = kernel.shape[axes - 1 if axes > 1 else -1]
+    narrow = width % _LANES if axes > 1 else width < 0.85 * _LANES
+    return (_apart if narrow else jnp.tensordot)(x, kernel, axes)
+  inputs = math.prod(kernel.shape[:axes])
+  y = x.reshape(-1, inputs) @ kernel.reshape(inputs, -1)
+  return y.reshape(*x.shape[: x.ndim - axes], *kernel.shape[axes:])
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _apart(x, kernel, axes):
+  """x kernel as `jnp.tensordot`; the gradient of the kernel as a matrix.
+
+  FSDP scatters it to its shards. One of axes [d heads 64] the compiler of TPUs
+  lays out with d along the lanes, where it scatters nothing: it reduces all of
+  it, then slices; so on some generations it does with heads 104 wide (G). Sizes
+  e and j (112 and 128 wide) need none of this and would wait longer with it;
+  but for the kernels of `out` [heads 104 d], which are reduced whole too. The
+  result keeps its axes, since what follows is not fused with a product across a
+  reshape.
+  """
+  return jnp.tensordot(x, kernel, axes)
+
+
+def _apart_forward(x, kernel, axes):
+  return _apart(x, kernel, axes), (x, kernel)
+
+
+def _apart_backward(axes, saved, gradient):
+  x, kernel = saved
+  batch = tuple(range(x.ndim - axes))
+  inner = tuple(range(len(batch), gradient.ndim))
+  to_x = jnp.tensordot(
+    gradient, kernel, (inner, tuple(range(axes, kernel.ndim)))
+  )
+  matrices = (y.reshape(*x.shape[: len(batch)], -1) for y in (x, gradient))
+  to_kernel = jnp.tensordot(*matrices, (batch, batch)).reshape(kernel.shape)
+  return to_x.astype(x.dtype), to_kernel.astype(kernel.dtype)
+
+
+_apart.defvjp(_apart_forward, _apart_backward)
+
+
+class Affine(nn.Module):
+  """A kernel and its bias. Whoever owns it says how they multiply.
+
+  Attributes:
+    inputs: shape of the kernel's input axes.
+    outputs: shape of its output axes, and of the bias.
+    kernel_init: of the kernel; the bias starts at zero.
+    dtype: of what is returned.
+  """
+
+  inputs: tuple[int, ...]
+  outputs: tuple[int, ...]
+  kernel_init: nn.initializers.Initializer
+  dtype: str = 'float32'
+
+  @nn.compact
+  def __call__(self) -> tuple[jax.Array, jax.Array]:
+    """The kernel [*inputs *outputs] and the bias [*outputs]."""
+    kernel = self.param(
+      'kernel', self.kernel_init, (*self.inputs, *self.outputs)
+    )
+    bias = self.param('bias', ZEROS, self.outputs)
+    return kernel.astype(self.dtype), bias.astype(self.dtype)
+
+
+class LayerNorm(nn.Module):
+  """LayerNorm with scale, population variance.
+
+  Attributes:
+    dtype: of the result.
+    epsilon: added to the variance.
+    use_bias: whether there is a bias.
+  """
+
+  dtype: str = 'float32'
+  epsilon: float = 1e-6
+  use_bias: bool = True
+
+  @nn.compact
+  def __call__(self, x: Float[Array, '... d']) -> Float[Array, '... d']:
+    """Normalises over the last axis, in float32."""
+    scale = self.param('scale', nn.initializers.ones, x.shape[-1:])
+    x = x.astype(jnp.float32)
+    mean = x.mean(-1, keepdims=True)
+    variance = jnp.square(x).mean(-1, keepdims=True) - jnp.square(mean)
+    inverse = jax.lax.rsqrt(jnp.maximum(variance, 0) + self.epsilon)
+    x = (x - mean) * inverse * scale
+    if self.use_bias:
+      x = x + self.param('bias', ZEROS, x.shape[-1:])
+    return x.astype(self.dtype)
+
+
+class SelfAttention(nn.Module):
+  """Multi-head self-attention with biases.
+
+  Attributes:
+    heads: number of heads; each is width / heads wide.
+    dtype: of the arithmetic and the result.
+    implementation: see `models.nn.attention.attend`.
+    tokens: the logical name of their axis, over which they may be split.
+  """
+
+  heads: int
+  dtype: str = 'float32'
+  implementation: str = 'auto'
+  tokens: str | None = None
+
+  @nn.compact
+  def __call__(self, x: Float[Array, 'b n d']) -> Float[Array, 'b n d']:
+    """Every token attends to all tokens of its example."""
+    width = x.shape[-1]
+    split = (self.heads, width // self.heads)
+    projected = []
+    for name in ('query', 'key', 'value'):
+      kernel, bias = Affine(
+        (width,), split, lecun(1, 2), self.dtype, name=name
+      )()
+      y = affine(x, kernel, bias)
+      y = constrain(y, 'batch', self.tokens, 'heads', None)
+      projected.append(checkpoint_name(y, 'qkv'))
+    y = attend(*projected, implementation=self.implementation, over=self.tokens)
+    kernel, bias = Affine(
+      split, (width,), lecun(2, 1), self.dtype, name='out'
+    )()
+    return affine(y, kernel, bias, axes=2)
+
+
+class MLP(nn.Module):
+  """Two layers with GELU (tanh approximation) between them.
+
+  Attributes:
+    hidden: width between the two.
+    dtype: of the arithmetic and the result.
+    start: an initializer of both kernels.
+    outputs: width of the result; None: that of the input.
+    tokens: the logical name of the axis before the last.
+  """
+
+  hidden: int
+  dtype: str = 'float32'
+  start: nn.initializers.Initializer = XAVIER
+  outputs: int | None = None
+  tokens: str | None = None
+
+  @nn.compact
+  def __call__(self, x: Float[Array, '... d']) -> Float[Array, '... e']:
+    """The same on every token."""
+    width, hidden = (x.shape[-1],), (self.hidden,)
+    outputs = width if self.outputs is None else (self.outputs,)
+    kernel, bias = Affine(
+      width, hidden, self.start, self.dtype, name='dense_in'
+    )()
+    y = checkpoint_name(affine(x, kernel, bias), 'hidden')
+    between = [None] * (y.ndim - 2)
+    if self.tokens:
+      between[-1] = self.tokens
+    y = constrain(y, 'batch', *between, 'mlp')
+    y = jax.nn.gelu(y, approximate=True)
+    kernel, bias = Affine(
+      hidden, outputs, self.start, self.dtype, name='dense_out'
+    )()
+    return affine(y, kernel, bias)
+
+
+class Block(nn.Module):
+  """Pre-norm transformer block: x += attention(x), then x += MLP(x).
+
+  Attributes:
+    heads: attention heads.
+    mlp: hidden width of the MLP.
+    dtype: of the arithmetic and the result.
+    attention: see `models.nn.attention.attend`.
+    tokens: the logical name of their axis, over which they may be split.
+  """
+
+  heads: int
+  mlp: int
+  dtype: str = 'float32'
+  attention: str = 'auto'
+  tokens: str | None = None
+
+  @nn.compact
+  def __call__(self, x: Float[Array, 'b n d']) -> Float[Array, 'b n d']:
+    """One layer of the backbone."""
+    y = LayerNorm(self.dtype, name='attention_norm')(x)
+    x = x + SelfAttention(
+      self.heads, self.dtype, self.attention, self.tokens, name='attention'
+    )(y)
+    x = checkpoint_name(x, 'projected')
+    y = LayerNorm(self.dtype, name='mlp_norm')(x)
+    return x + MLP(self.mlp, self.dtype, tokens=self.tokens, name='mlp')(y)

@@ -1,0 +1,95 @@
+"""Where a token is: learned position embeddings, and how they start."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from base.names import choose
+from models.nn.patches import Triple
+
+STARTS = ('normal', 'waves')
+Cell = tuple[float, float, float] | Triple
+
+
+def waves(grid: Triple, cell: Cell, width: int) -> Float[Array, 't h w d']:
+  """Sines and cosines of the position along each axis, a third of d each.
+
+  After the transformer's fixed encoding (arXiv 1706.03762), in three
+  dimensions; wavelengths from 2 to 80 cells.
+
+  Args:
+    grid: places along time, height and width.
+    cell: size of a place along each, in units that grids are to share; two
+      grids over one clip then agree about where things are.
+    width: of an embedding. What three axes cannot share evenly is 0.
+  """
+  count = width // 6
+  angular = jnp.pi * 40.0 ** -jnp.linspace(0, 1, max(count, 1))[:count]
+  table = jnp.zeros((*grid, width))
+  for axis, (size, extent) in enumerate(zip(grid, cell)):
+    place = (jnp.arange(size) + 0.5) * extent
+    phase = place[:, None] * angular
+    wave = jnp.concatenate([jnp.sin(phase), jnp.cos(phase)], axis=1)
+    shape = [1, 1, 1, 2 * count]
+    shape[axis] = size
+    start = 2 * count * axis
+    table = table.at[..., start : start + 2 * count].set(wave.reshape(shape))
+  return table
+
+
+def start_of(
+  name: str, grid: Triple, cell: Cell = (1, 1, 1)
+) -> nn.initializers.Initializer:
+  """The initializer of a table of positions.
+
+  Args:
+    name: 'normal' (standard deviation 0.02), or 'waves'.
+    grid: whose positions they are, whatever the shape of the table.
+    cell: see `waves`.
+
+  Raises:
+    ValueError: no such name.
+  """
+  choose('model.positions', name, STARTS)
+  if name == 'normal':
+    return nn.initializers.normal(0.02)
+
+  def init(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32):
+    del key
+    return waves(grid, cell, shape[-1]).reshape(shape).astype(dtype)
+
+  return init
+
+
+def resize(
+  table: Float[Array, 't h w d'], grid: Triple
+) -> Float[Array, '_ _ _ d']:
+  """Embeddings of another grid over the same extent of time and space.
+
+  Keys' cubic, half-pixel centres; where the grid shrinks, smoothed first.
+  """
+  return jax.image.resize(table, (*grid, table.shape[-1]), 'cubic')
+
+
+class Learned(nn.Module):
+  """One learned embedding per position of a grid.
+
+  The published encoder has a full (t h w) table, not a sum of one per axis.
+
+  Attributes:
+    sizes: of the grid.
+    width: of an embedding.
+    start: an initializer; normal(0.02) is the published one.
+  """
+
+  sizes: Triple | tuple[int]
+  width: int
+  start: nn.initializers.Initializer = nn.initializers.normal(0.02)
+
+  @nn.compact
+  def __call__(self) -> Float[Array, 'n d']:
+    """All embeddings, in the order (t h w), float32."""
+    shape = (*self.sizes, self.width)
+    table = self.param('embeddings', self.start, shape)
+    return table.reshape(-1, self.width)

@@ -1,0 +1,87 @@
+"""Pickles: arrays are read, code is not run."""
+
+import os
+import pickle
+
+import numpy as np
+import pytest
+
+from data.formats import unpickle
+
+ARRAYS = {
+  'video': np.arange(24, dtype=np.uint8).reshape(2, 3, 4),
+  'points': np.linspace(0, 1, 6, dtype=np.float32).reshape(1, 3, 2)[:, ::2],
+  'occluded': np.array([[True, False]]),
+  'jpegs': np.array([b'\xff\xd8abc', b'\xff\xd8d']),
+  'scalar': np.float64(0.5),
+  'rest': [1, 2.5, 'name', None, (b'bytes', True)],
+}
+
+
+@pytest.mark.parametrize('protocol', [3, 4, 5])
+def test_arrays_come_back(tmp_path, protocol):
+  file = tmp_path / 'a.pkl'
+  file.write_bytes(pickle.dumps(ARRAYS, protocol))
+  found = unpickle.load(file)
+  assert found.keys() == ARRAYS.keys()
+  for key in ('video', 'points', 'occluded', 'jpegs', 'scalar'):
+    np.testing.assert_array_equal(found[key], ARRAYS[key], strict=True)
+  assert found['rest'] == ARRAYS['rest']
+
+
+def test_the_name_that_numpy_had_is_known(tmp_path):
+  """As files that numpy 1 wrote have it."""
+  file = tmp_path / 'a.pkl'
+  new = pickle.dumps(ARRAYS['video'], 3)
+  assert b'numpy._core.multiarray' in new
+  file.write_bytes(new.replace(b'numpy._core.', b'numpy.core.'))
+  np.testing.assert_array_equal(unpickle.load(file), ARRAYS['video'])
+
+
+class Run:
+  """Runs a command when it is unpickled."""
+
+  def __init__(self, function, *arguments):
+    self.call = function, arguments
+
+  def __reduce__(self):
+    return self.call
+
+
+@pytest.mark.parametrize('protocol', [0, 2, 4, 5])
+def test_code_is_refused_by_its_name(tmp_path, protocol):
+  file, trace = tmp_path / 'a.pkl', tmp_path / 'trace'
+  bad = {**ARRAYS, 'rest': Run(os.system, f'touch {trace}')}
+  file.write_bytes(pickle.dumps(bad['rest'], protocol))
+  with pytest.raises(ValueError, match=r'asks for (posix|nt)\.system'):
+    unpickle.load(file)
+  assert not trace.exists()
+
+
+@pytest.mark.parametrize('function', [eval, getattr, np.load, np.fromfile])
+def test_builtins_and_the_rest_of_numpy_are_refused(tmp_path, function):
+  file = tmp_path / 'a.pkl'
+  file.write_bytes(pickle.dumps(Run(function, 'x')))
+  with pytest.raises(ValueError, match=f'asks for .*{function.__name__}'):
+    unpickle.load(file)
+
+
+def test_a_dotted_name_does_not_reach_through(tmp_path):
+  """Protocol 4 may name an attribute of an attribute."""
+  file = tmp_path / 'a.pkl'
+  module, name = b'numpy._core.multiarray', b'_reconstruct.__globals__'
+  coded = b'\x80\x04'
+  for text in (module, name):
+    coded += b'\x8c' + bytes([len(text)]) + text
+  file.write_bytes(coded + b'\x93.')
+  with pytest.raises(ValueError, match=r'asks for .*__globals__'):
+    unpickle.load(file)
+
+
+def test_damage_is_told(tmp_path):
+  file = tmp_path / 'a.pkl'
+  whole = pickle.dumps(ARRAYS)
+  for data in (b'', b'no pickle', whole[:-30], whole[:5], b'\x80\x04K'):
+    file.write_bytes(data)
+    with pytest.raises(ValueError, match='not a pickle, or a damaged one'):
+      unpickle.load(file)

@@ -1,0 +1,271 @@
+"""Ingestion: any folder in, complete and repeatable data out."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from data.formats import record, shards
+from data.ingest import pool, steps
+from data.ingest import run as ingest
+
+RECIPE = {'min_frames': 16, 'chunk_frames': 32, 'overlap_frames': 16}
+
+
+def run(videos, out, *, recipe=RECIPE, workers=0, **options):
+  return ingest.ingest(str(videos), out, recipe, workers=workers, **options)
+
+
+def contents(out: Path) -> dict[str, bytes]:
+  """Every file but the plan, which has absolute paths."""
+  return {
+    path.name: path.read_bytes()
+    for path in out.iterdir()
+    if path.is_file() and path.name != steps.PLAN
+  }
+
+
+def refused(out: Path) -> dict[str, str]:
+  lines = (out / shards.QUARANTINE).read_text().splitlines()
+  rows = [json.loads(line) for line in lines]
+  return {row['file']: row['reason'] for row in rows}
+
+
+def named(out: Path) -> list[tuple[str, int]]:
+  """(video, first frame) of every record, in order."""
+  folder = shards.open_shards(out)
+  found = [
+    record.parse(folder.read(row)) for row in range(len(folder.index['frames']))
+  ]
+  return [(each.name, each.start) for each in found]
+
+
+@pytest.fixture(scope='module')
+def whole(footage, tmp_path_factory):
+  """The footage, ingested in one go."""
+  out = tmp_path_factory.mktemp('whole') / 'data'
+  run(footage / '**', out, per_shard=4)
+  return out
+
+
+def test_everything_is_kept_or_refused_with_a_reason(whole):
+  assert named(whole) == [
+    ('a.mp4', 0),
+    ('a.mp4', 16),
+    ('below/b.mkv', 0),
+    ('c.avi', 0),
+  ]
+  assert refused(whole) == {
+    'empty.mp4': 'empty file',
+    'notes.txt': 'not a video: Invalid data found when processing input',
+    'short.mp4': 'too short: 5 frames, fewer than 16',
+  }
+  manifest = shards.manifest(whole)
+  assert (manifest['videos'], manifest['refused']) == (3, 3)
+  assert (manifest['records'], manifest['frames']) == (4, 32 + 24 + 21 + 30)
+  assert manifest['seconds'] == pytest.approx(4.0 + 2.1 + 3.0)
+  assert manifest['bytes'] == sum(
+    path.stat().st_size for path in whole.glob('*.array_record')
+  )
+
+
+def test_a_start_that_does_not_decode_is_counted(film, tmp_path, capsys):
+  (tmp_path / 'in').mkdir()
+  film.write(tmp_path / 'in' / 'a.mp4', film.texture(20))
+  film.write_bad_start(tmp_path / 'in' / 'b.mp4')
+  (tmp_path / 'in' / 'c.mp4').touch()
+  out = tmp_path / 'data'
+  manifest = run(tmp_path / 'in', out)
+  said = capsys.readouterr().out
+  assert 'b.mp4: its first 0.8 s do not decode, 3.2 s are kept' in said
+  assert (manifest['seconds'], manifest['lost']) == (5.2, 0.8)
+  assert (manifest['refused'], manifest['begun_late']) == (1, 1)
+  assert refused(out) == {
+    'c.mp4': 'empty file',
+    'b.mp4': 'its first 0.8 s do not decode: left out',
+  }
+  text = ingest.report(out, manifest)
+  assert '0.8 s at the start of 1 of them do not decode' in text
+  assert '  1 x empty file' in text
+  assert 'its first' not in text
+
+
+def test_a_second_run_says_done_and_changes_nothing(footage, whole, capsys):
+  before = contents(whole)
+  run(footage / '**', whole, per_shard=4)
+  assert 'all 6 files are done' in capsys.readouterr().out
+  assert contents(whole) == before
+
+
+def test_a_folder_stands_for_all_below_it(footage, whole, tmp_path):
+  assert run(footage, tmp_path / 'data', per_shard=4) == shards.manifest(whole)
+
+
+@pytest.mark.parametrize('finished', [1, 5])
+def test_interrupted_runs_end_the_same(
+  footage, whole, tmp_path, monkeypatch, finished
+):
+  real, made = steps.make_part, []
+
+  def stops(*arguments):
+    if len(made) == finished:
+      raise KeyboardInterrupt
+    made.append(arguments[4])
+    return real(*arguments)
+
+  monkeypatch.setattr(steps, 'make_part', stops)
+  with pytest.raises(KeyboardInterrupt):
+    run(footage, tmp_path, per_shard=4)
+  with pytest.raises(ValueError, match='ingestion has not finished'):
+    shards.open_shards(tmp_path)
+  finished = -1
+  run(footage, tmp_path, per_shard=4)
+  assert len(made) == len(set(made)) == 6  # nothing was done twice
+  assert contents(tmp_path) == contents(whole)
+
+
+def test_interrupted_joining_ends_the_same(
+  footage, whole, tmp_path, monkeypatch
+):
+  real = os.replace
+
+  def stops(source, target):
+    if target.name == 'shard-00000.json':
+      raise KeyboardInterrupt
+    real(source, target)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(os, 'replace', stops)
+    with pytest.raises(KeyboardInterrupt):
+      run(footage, tmp_path, per_shard=4)
+  assert (tmp_path / 'shard-00000.array_record').exists()
+  run(footage, tmp_path, per_shard=4)
+  assert contents(tmp_path) == contents(whole)
+
+
+def test_killed_processes_end_the_same(footage, whole, tmp_path):
+  command = [
+    *(sys.executable, '-m', 'data.ingest', f'--videos={footage}/**'),
+    *(f'--out={tmp_path / "data"}', '--workers=2', '--files_per_shard=4'),
+    *(f'--{name}={value}' for name, value in RECIPE.items()),
+  ]
+  process = subprocess.Popen(command, start_new_session=True)
+  parts = tmp_path / 'data' / steps.PARTS
+  deadline = time.monotonic() + 60
+  while not (parts.exists() and any(parts.iterdir())):
+    assert time.monotonic() < deadline
+    time.sleep(0.01)
+  os.killpg(process.pid, signal.SIGKILL)
+  process.wait()
+  done = subprocess.run(command, check=True, capture_output=True, text=True)
+  assert '3 videos in 4 records' in done.stdout
+  assert '3 files were refused' in done.stdout
+  assert named(tmp_path / 'data') == named(whole)
+
+
+def test_new_videos_become_new_shards(film, tmp_path):
+  folder, out = tmp_path / 'videos', tmp_path / 'data'
+  folder.mkdir()
+  film.write(folder / 'b.mp4', film.texture(20))
+  first = run(folder, out)
+  film.write(folder / 'a.mp4', film.greys(20))
+  second = run(folder, out)
+  assert named(out) == [('b.mp4', 0), ('a.mp4', 0)]
+  assert second['shards'][0] == first['shards'][0]
+  assert second['fingerprint'] != first['fingerprint']
+
+
+def test_another_recipe_is_refused(footage, whole):
+  with pytest.raises(ValueError, match='another --out'):
+    run(footage, whole, recipe={**RECIPE, 'min_frames': 4})
+
+
+def test_no_file_is_an_error(tmp_path):
+  with pytest.raises(ValueError, match='no file matches'):
+    run(tmp_path / '*.mp4', tmp_path / 'data')
+
+
+def test_all_refused_is_an_error_when_opened(tmp_path):
+  (tmp_path / 'videos').mkdir()
+  (tmp_path / 'videos' / 'a.mp4').touch()
+  assert run(tmp_path / 'videos', tmp_path / 'data')['records'] == 0
+  with pytest.raises(ValueError, match='all 1 files were refused'):
+    shards.open_shards(tmp_path / 'data')
+
+
+def test_two_runs_at_once_are_refused(footage, tmp_path):
+  with (
+    ingest._alone(tmp_path),
+    pytest.raises(ValueError, match='another process'),
+  ):
+    run(footage, tmp_path)
+
+
+def test_a_full_disk_is_told_and_loses_nothing(
+  footage, whole, tmp_path, monkeypatch
+):
+  def full(*_):
+    raise OSError(errno.ENOSPC, 'No space left on device')
+
+  with monkeypatch.context() as patch:
+    patch.setattr(Path, 'write_bytes', full)
+    with pytest.raises(OSError, match='Make room and run the same command'):
+      run(footage, tmp_path, per_shard=4)
+  run(footage, tmp_path, per_shard=4)
+  assert contents(tmp_path) == contents(whole)
+
+
+def test_a_file_that_kills_its_process_twice_is_refused(
+  footage, tmp_path, monkeypatch
+):
+  real = steps.make_part
+
+  def dies(*arguments):
+    if arguments[4] == 'a.mp4':
+      raise pool.Died('its process died, exit code -11')
+    return real(*arguments)
+
+  monkeypatch.setattr(steps, 'make_part', dies)
+  run(footage, tmp_path)
+  assert refused(tmp_path)['a.mp4'] == 'Died: its process died, exit code -11'
+
+
+def test_beam_is_asked_for_by_name(footage, tmp_path):
+  try:
+    import apache_beam  # noqa: F401
+  except ModuleNotFoundError:
+    with pytest.raises(ValueError, match='pip install --group beam'):
+      run(footage, tmp_path, beam_runner='DirectRunner')
+  else:
+    pytest.skip('Apache Beam is installed')
+
+
+def test_beam_makes_the_same_shards(footage, whole, tmp_path):
+  pytest.importorskip('apache_beam', reason='pip install --group beam')
+  run(footage, tmp_path, per_shard=4, beam_runner='DirectRunner')
+  assert contents(tmp_path) == contents(whole)
+
+
+@pytest.mark.parametrize(
+  ('option', 'said'),
+  [
+    ({'preset': 'meduim'}, "did you mean 'medium'"),
+    ({'overlap_frames': 208}, 'less than chunk_frames=160'),
+    ({'overlap_frames': 8}, 'multiples of 16'),
+    ({'short_side': -4}, 'short_side=-4 must be'),
+    ({'crv': 20}, "'crv'.*must be some of"),
+  ],
+)
+def test_an_impossible_recipe_is_refused_before_the_folder_is(
+  footage, tmp_path, option, said
+):
+  out = tmp_path / 'data'
+  with pytest.raises(ValueError, match=said):
+    ingest.ingest(str(footage), out, option, workers=0)
+  assert not out.exists()

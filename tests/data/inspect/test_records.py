@@ -1,0 +1,159 @@
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from data import sheet
+from data.formats import shards
+from data.ingest import run
+from data.inspect import records
+from data.sources.world import source as world
+
+
+@pytest.fixture(scope='module')
+def folder(footage, tmp_path_factory):
+  out = tmp_path_factory.mktemp('inspect') / 'data'
+  run.ingest(str(footage), out, {}, workers=0)
+  return out
+
+
+def test_says_what_a_folder_holds_and_draws_it(folder, tmp_path, capsys):
+  picture = tmp_path / 'sheet.png'
+  found = records.inspect(str(folder), 'train', 0, picture)
+  assert (found['checked'], found['bad']) == (3, [])
+  text = capsys.readouterr().out
+  for part in ('3 videos, 3 records', '3 files refused', '1 x empty file'):
+    assert part in text
+  drawn = cv2.imread(str(picture))
+  assert drawn.shape == (3 * (96 + 16), 8 * 128, 3)
+  # The last row is a video that becomes brighter.
+  assert drawn[-96:, -128:].mean() > drawn[-96:, :128].mean() + 50
+
+
+def test_finds_bad_records(folder, tmp_path):
+  copy = tmp_path / 'data'
+  shutil.copytree(folder, copy)
+  file = copy / shards.shard_name(0)
+  data = bytearray(file.read_bytes())
+  data[data.index(b'4DV1') + 500] ^= 1
+  file.write_bytes(data)
+  found = records.inspect(str(copy), 'train', 0, None)
+  assert found['checked'] == 3
+  assert len(found['bad']) == 1
+  assert found['picture'] == copy / 'contact.png'
+
+
+def test_says_what_a_source_holds_and_draws_its_labels(tmp_path, capsys):
+  picture = tmp_path / 'sheet.png'
+  options = 'frames=4,height=24,width=32,clips=5,points=9,seed=2'
+  found = records.inspect(f'world:{options}', '', 2, picture)
+  assert (found['checked'], found['bad']) == (3 * 2, [])
+  text = capsys.readouterr().out
+  for part in (
+    'train: 5 records',
+    'test: 256 records',
+    'tracks: float32 [9, 4, 2]',
+    'label: int32 []',
+    '6 records read, 0 faults',
+  ):
+    assert part in text
+  assert text.count('video: uint8 [4, 24, 32, 3]') == 1
+  # Of the first four records video, depth and segmentation.
+  drawn = cv2.imread(str(picture))
+  assert drawn.shape[0] == 12 * (96 + 16)
+  plain = world.make('train', frames=4, height=24, width=32, clips=5, seed=2)
+  video = plain.read(0)['video'][0].repeat(4, 0).repeat(4, 1)
+  shown = drawn[16 : 16 + 96, :128, ::-1]
+  differs = (shown != video).any(-1)
+  assert 0.01 < differs.mean() < 0.6
+
+
+def test_captions_name_classes():
+  record = {'video': np.zeros((2, 8, 12, 3), np.uint8), 'label': np.array(1)}
+  ((caption, _),) = sheet.labelled('test 0', record, ('push', 'pull'))
+  assert caption == 'test 0 label 1, pull'
+  ((caption, _),) = sheet.labelled('test 0', record, ('push',))
+  assert caption == 'test 0 label 1'
+
+
+def test_keys_can_be_chosen(tmp_path, capsys):
+  options = 'frames=4,height=24,width=32,keys=video+pose,antialias=false'
+  records.inspect(f'world:{options}', 'test', 1, tmp_path / 'sheet.png')
+  text = capsys.readouterr().out
+  assert 'pose: float32 [4, 4, 4]' in text
+  assert 'depth' not in text
+
+
+def test_says_which_splits_a_source_lacks_and_what_it_left_out(
+  film, tmp_path, capsys
+):
+  film.write(tmp_path / 'a.mp4', film.greys(9))
+  (tmp_path / 'broken.mp4').write_bytes(b'nothing')
+  (tmp_path / 'val.csv').write_text('a.mp4 1\nbroken.mp4 0\ngone.mp4 0\n')
+  options = (
+    f'path={tmp_path},frames=4,height=24,width=32,stride=1+2,validation=val.csv'
+  )
+  found = records.inspect(f'kinetics:{options}', '', 0, tmp_path / 'sheet.png')
+  assert found['checked'] == 4
+  assert len(found['bad']) == 2
+  assert 'validation 1: ' in found['bad'][0]
+  assert 'broken.mp4' in found['bad'][0]
+  text = capsys.readouterr().out
+  assert 'train: none (' in text
+  assert 'left out: 1 x video not in' in text
+
+
+@pytest.mark.parametrize(
+  ('text', 'message'),
+  [
+    ('world:frame=8', "unknown option 'frame'.*did you mean 'frames'"),
+    ('world:frames', 'write frames=VALUE'),
+    ('world:frames=x', "frames='x' must be of type int"),
+    ('world:antialias=1', "'true' or 'false'"),
+    ('world:keys=video+sound', 'sound'),
+    ('mixture', "unknown data source 'mixture'"),
+    ('no/such.folder', 'no/such.folder is no folder'),
+    ('kinetics:path=/nowhere', 'kinetics has none of train, validation, test'),
+  ],
+)
+def test_mistakes_are_told(text, message, tmp_path):
+  with pytest.raises(ValueError, match=message):
+    records.inspect(text, '', 1, tmp_path / 'sheet.png')
+
+
+@pytest.mark.parametrize('name', ['nowhere/a.png', 'a.xyz', 'a'])
+def test_a_picture_that_cannot_be_written_is_told_first(name, tmp_path):
+  data = 'world:frames=2,height=8,width=12'
+  with pytest.raises(ValueError, match=r'--out=.* must be a picture in a fold'):
+    records.inspect(data, 'test', 1, tmp_path / name)
+
+
+@pytest.mark.parametrize(
+  ('source', 'name'),
+  [
+    ('perception_test', 'all_train.json'),
+    ('ssv2', 'labels.json'),
+    ('ssv2', 'train.json'),
+    ('movi', 'dataset_info.json'),
+    ('videos', 'manifest.json'),
+  ],
+)
+def test_damaged_json_is_told_with_its_name(source, name, tmp_path):
+  (tmp_path / 'labels.json').write_text('{"Push": "0"}')
+  for text, message in (
+    ('{"a": 1', 'is not JSON'),
+    ('3', 'holds a int'),
+  ):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=rf'{name} {message}'):
+      records.inspect(f'{source}:path={tmp_path}', 'train', 1, None)
+  if source == 'movi':
+    (tmp_path / name).write_text('{"splits": [{"name": "train"}]}')
+    with pytest.raises(ValueError, match=rf'{name} does not list splits'):
+      records.inspect(f'{source}:path={tmp_path}', 'train', 1, None)
+
+
+def test_other_names_are_errors():
+  with pytest.raises(ValueError, match='nothing'):
+    records.inspect('nothing', 'train', 1, None)

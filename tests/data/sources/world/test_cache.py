@@ -1,0 +1,116 @@
+"""The built-in world on disk: the same clips, complete or not there."""
+
+import errno
+import os
+import pickle
+
+import numpy as np
+import pytest
+
+from data.sources.world import cache as world_cache
+from data.sources.world import source as world
+
+SMALL = {
+  'frames': 3,
+  'height': 16,
+  'width': 24,
+  'clips': 6,
+  'test_clips': 4,
+}
+
+
+def _make(path, split='train', **options):
+  return world.make(split, **SMALL | options, cache=str(path))
+
+
+def _files(path):
+  return sorted(str(p.relative_to(path)) for p in path.rglob('*.npy*'))
+
+
+def test_cached_clips_are_the_rendered_ones(tmp_path):
+  cached = _make(tmp_path, keys=world.KEYS)
+  drawn = world.make('train', **SMALL, keys=world.KEYS)
+  assert len(cached) == len(drawn) == 6
+  for index in range(6):
+    got, expected = cached.read(index, None), drawn.read(index)
+    assert list(got) == list(expected)
+    for key in world.KEYS:
+      assert got[key].dtype == expected[key].dtype
+      tolerance = 5e-4 if key == 'depth' else 0
+      np.testing.assert_allclose(got[key], expected[key], rtol=tolerance)
+  with pytest.raises(IndexError, match='clip 6 of the 6'):
+    cached.read(6)
+
+
+def test_a_clip_may_be_changed_without_harm(tmp_path):
+  source = _make(tmp_path, keys=('video',))
+  clip = source.read(0)
+  clip['video'][:] = 0
+  assert source.read(0)['video'].any()
+
+
+def test_source_holds_no_pictures(tmp_path):
+  source = _make(tmp_path)
+  source.read(0)
+  pickled = pickle.dumps(source)
+  assert len(pickled) < 2000
+  again = pickle.loads(pickled).read(5)
+  np.testing.assert_array_equal(again['video'], source.read(5)['video'])
+
+
+def test_what_is_there_is_not_rendered_again(tmp_path, monkeypatch, capsys):
+  _make(tmp_path, keys=('video',))
+  assert 'world: 6/6 clips of video, ' in capsys.readouterr().out
+  _make(tmp_path, keys=('video', 'depth'))
+  assert 'clips of depth, ' in capsys.readouterr().out
+  monkeypatch.setattr(world.World, '_draw', None)
+  _make(tmp_path, keys=('depth', 'video')).read(3)
+  assert capsys.readouterr().out == ''
+
+
+def test_other_options_are_other_files(tmp_path):
+  a = _make(tmp_path, keys=('depth',))
+  b = _make(tmp_path, keys=('depth',), seed=1)
+  c = _make(tmp_path, 'test', keys=('depth',))
+  assert len({a.folder, b.folder, c.folder}) == 3
+  assert not np.array_equal(a.read(0)['depth'], b.read(0)['depth'])
+  assert not np.array_equal(a.read(0)['depth'], c.read(0)['depth'])
+
+
+def test_an_interrupted_try_starts_over(tmp_path, monkeypatch):
+  draw = world.World._draw
+
+  def interrupted(self, index):
+    if index == 4:
+      raise KeyboardInterrupt
+    return draw(self, index)
+
+  with monkeypatch.context() as patched:
+    patched.setattr(world.World, '_draw', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+      _make(tmp_path)
+  assert all(name.endswith('.part') for name in _files(tmp_path))
+  source = _make(tmp_path)
+  assert all(name.endswith('.npy') for name in _files(tmp_path))
+  expected = world.make('train', **SMALL).read(5)
+  np.testing.assert_array_equal(source.read(5)['video'], expected['video'])
+
+
+def test_a_full_disk_is_said_before_rendering(tmp_path, monkeypatch):
+  def full(*_):
+    raise OSError(errno.ENOSPC, 'No space left on device')
+
+  monkeypatch.setattr(os, 'posix_fallocate', full)
+  with pytest.raises(OSError, match='too full for a world cache of 0 MiB'):
+    _make(tmp_path)
+  assert _files(tmp_path) == []
+
+
+def test_several_processes_render_the_same(tmp_path, monkeypatch):
+  monkeypatch.setattr(world_cache, '_CHUNK', 1)
+  source = _make(tmp_path, keys=('video',), cache_workers=2)
+  drawn = world.make('train', **SMALL, keys=('video',))
+  for index in range(6):
+    np.testing.assert_array_equal(
+      source.read(index)['video'], drawn.read(index)['video']
+    )

@@ -1,0 +1,150 @@
+"""Pins: a checkpoint that another process reads is not deleted under it.
+
+A reader writes RUN/pins/<step>.<host>.<pid>.<n>.json, where n counts what its
+process has pinned, and renews it for as long as it reads; the run asks here
+before it deletes. Each writes before it looks: the reader its pin before
+RUN/pins/doomed.json, the run that list before the pins. So one of them sees the
+other, whoever comes first and however long the run takes from the decision to
+the deletion.
+"""
+
+import contextlib
+import itertools
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from base import files
+from base.console import say
+
+STALE = 300.0  # seconds without renewal after which a pin's owner is dead
+_NUMBERS = itertools.count()  # a process may hold a step twice
+
+
+@contextlib.contextmanager
+def hold(run: str, step: int, *, every: float = 30.0) -> Iterator[bool]:
+  """Pins the checkpoint of `step`; yields whether it is there to stay.
+
+  Where nothing can be written, in another user's run, it says so and does
+  without.
+
+  Args:
+    run: folder of the run.
+    step: of the checkpoint.
+    every: seconds between renewals.
+  """
+  owner = f'{socket.gethostname()}.{os.getpid()}.{next(_NUMBERS)}'
+  path = os.path.join(_folder(run), f'{step}.{owner}.json')
+  stop = threading.Event()
+
+  def renew():
+    while not stop.wait(every):
+      try:
+        _write(path)
+      except OSError as error:
+        say(f'cannot renew {path}: {error}')
+
+  thread = threading.Thread(target=renew, name='pin', daemon=True)
+  try:
+    os.makedirs(_folder(run), exist_ok=True)
+    _write(path)
+  except OSError as error:
+    say(f'cannot pin step {step} of {run}, which may delete it: {error}')
+    stop.set()
+  thread.start()
+  try:
+    folder = os.path.join(run, 'checkpoints', str(step))
+    yield step not in _doomed(run) and os.path.isdir(folder)
+  finally:
+    stop.set()
+    thread.join()
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+      os.remove(path)
+
+
+def pinned(run: str) -> set[int]:
+  """Steps of the run's checkpoints that someone reads."""
+  return {step for step, _, age in _pins(run) if age < STALE}
+
+
+def sweep(run: str) -> None:
+  """Removes the pins of dead readers."""
+  for _, path, age in _pins(run):
+    if age >= STALE:
+      with contextlib.suppress(FileNotFoundError):
+        os.remove(path)
+
+
+class Retention:
+  """Orbax's policy: the last checkpoints stay, every nth, and pinned ones."""
+
+  def __init__(self, run: str, *, keep: int, keep_every: int | None):
+    """Keeps as `train.checkpoint.Checkpoints` says."""
+    policies = [ocp.checkpoint_managers.LatestN(keep)]
+    if keep_every:
+      policies.append(ocp.checkpoint_managers.EveryNSteps(keep_every))
+    self._policy = ocp.checkpoint_managers.AnyPreservationPolicy(policies)
+    self._run = run
+
+  def should_preserve(
+    self,
+    checkpoints: Sequence[Any],
+    *,
+    context: ocp.checkpoint_managers.PreservationContext,
+  ) -> list[bool]:
+    """Which of them stay; Orbax asks when it starts to write another.
+
+    Args:
+      checkpoints: Orbax's facts of each, among them its `step`.
+      context: of Orbax; nothing is in it.
+    """
+    stays = self._policy.should_preserve(checkpoints, context=context)
+    steps = [checkpoint.step for checkpoint in checkpoints]
+    spare = {step for step, stay in zip(steps, stays) if not stay}
+    self._announce(spare)
+    spare -= pinned(self._run)
+    self._announce(spare)
+    return [step not in spare for step in steps]
+
+  def _announce(self, steps: Collection[int]) -> None:
+    if jax.process_index() == 0:  # it alone deletes
+      os.makedirs(_folder(self._run), exist_ok=True)
+      files.write(_doomed_path(self._run), json.dumps(sorted(steps)))
+
+
+def _folder(run: str) -> str:
+  return os.path.join(run, 'pins')
+
+
+def _write(path: str) -> None:
+  files.write(path, json.dumps({'time': time.time()}))
+
+
+def _pins(run: str) -> Iterator[tuple[int, str, float]]:
+  """(step, path, seconds since it was renewed) of each pin."""
+  if not os.path.isdir(_folder(run)):
+    return
+  for entry in os.scandir(_folder(run)):
+    step, *_, end = entry.name.split('.')
+    if step.isdigit() and end == 'json':
+      with contextlib.suppress(FileNotFoundError):  # just removed
+        yield int(step), entry.path, time.time() - os.stat(entry.path).st_mtime
+
+
+def _doomed_path(run: str) -> str:
+  return os.path.join(_folder(run), 'doomed.json')
+
+
+def _doomed(run: str) -> list[int]:
+  """Steps that the run has decided to delete, or is deciding about."""
+  if not os.path.exists(_doomed_path(run)):
+    return []
+  with open(_doomed_path(run)) as file:
+    return json.load(file)
