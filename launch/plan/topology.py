@@ -72,13 +72,12 @@ class Topology:
   def directions(self, coordinates: np.ndarray) -> int:
     """Links over which a chip of a group can receive at once.
 
-    Each axis along which the group extends is one: it is a line, whose ends
-    have one neighbour. An axis that is a ring and lies in the group as a whole
-    counts twice; a part of a ring is a line, and so is every second chip of
-    one, whose links are shared with the group in between.
-
-    Groups are taken to be boxes, and networks not to be twisted: what a 4x4x8
-    or 4x8x8 gains where it is rented as a twisted torus does not count.
+    An axis that is a ring, and lies in the group as a whole, counts twice. Any
+    other along which the group extends counts once: its ends have one
+    neighbour. A part of a ring is such a line, and so is every second chip of
+    a ring. That groups which lie between each other's chips share links is not
+    in it, nor is the other way that rings go round in a twisted torus, as which
+    a 4x4x8 or 4x8x8 can be rented.
 
     Args:
       coordinates: [chips, axes] of the group in the network of a slice. Chips
