@@ -4,6 +4,10 @@ Peaks as the makers publish them (cloud.google.com/tpu/docs, nvidia.com data
 sheets); what a program may use of the memory as the TPU compiler says it when
 one does not fit; clocks as in docs/pods.md. jax-ml.github.io/scaling-book/tpus
 gives the line to the host of v4 and v6e; v5e and v5p are taken to be as v4.
+Slices as in cloud.google.com/tpu/docs: v5e and v6e list all of theirs; those of
+v4 (types-topologies) are A <= B <= C, all at most 4 or all multiples of 4; the
+largest job on v5p is of 96 cubes. Rings as in the pages of v5p and of
+scaling-book: v4 and v5p have them from a whole cube on, v5e and v6e along 16.
 A new generation is one row.
 """
 
@@ -34,6 +38,11 @@ _OFFLOADED = {
   'xla_sc_disable_megacore_partitioning': True,
   **_ASYNC_GATHERS,
 }
+_FLAT = (
+  *((1, 1), (2, 2), (2, 4), (4, 4)),
+  *((4, 8), (8, 8), (8, 16), (16, 16)),
+)
+_BELOW_A_CUBE = ((2, 2, 1), (2, 2, 2), (2, 2, 4), (2, 4, 4))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +61,10 @@ class Chip:
     matrix_unit: rows and columns that it multiplies at once.
     torus_axes: dimensions of the network between chips.
     wraps_at: an axis of a multiple of so many chips is a ring, else a line.
+    shapes: of the slices that can be rented, in chips, without those of cubes.
+    cubes: larger slices are of whole cubes, `wraps_at` chips wide, at most so
+      many. Switches between cubes close the rings, so that a slice of less
+      than one has none. 0: there are no cubes.
     chips_per_host: of a slice of several hosts.
     topology_options: of `get_topology_desc`, beside the name.
     compiler_options: for the training step.
@@ -68,6 +81,8 @@ class Chip:
   matrix_unit: int = 128
   torus_axes: int = 0
   wraps_at: int = 0
+  shapes: tuple[tuple[int, ...], ...] = ()
+  cubes: int = 0
   chips_per_host: int = 0
   topology_options: Mapping[str, str] = dataclasses.field(default_factory=dict)
   compiler_options: Mapping[str, bool | str] = dataclasses.field(
@@ -86,6 +101,8 @@ CHIPS = {
     ghz=1.05,
     torus_axes=3,
     wraps_at=4,
+    shapes=_BELOW_A_CUBE,
+    cubes=64,
     chips_per_host=4,
     # Without it there is a device for each of the two cores of a chip.
     topology_options={'chip_config_name': 'megacore'},
@@ -103,6 +120,7 @@ CHIPS = {
     ghz=1.5,
     torus_axes=2,
     wraps_at=16,
+    shapes=_FLAT,
     chips_per_host=4,
     compiler_options=_WHOLE_GATHERS,
   ),
@@ -117,6 +135,8 @@ CHIPS = {
     ghz=1.75,
     torus_axes=3,
     wraps_at=4,
+    shapes=_BELOW_A_CUBE,
+    cubes=96,
     chips_per_host=4,
     # e on v5p:4x4x4: of 65 ms a step that compute waited for collectives, 13
     # are left (docs/pods.md).
@@ -134,6 +154,7 @@ CHIPS = {
     matrix_unit=256,
     torus_axes=2,
     wraps_at=16,
+    shapes=_FLAT,
     chips_per_host=4,
     compiler_options={**_WHOLE_GATHERS, **_OFFLOADED},
   ),

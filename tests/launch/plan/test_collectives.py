@@ -2,7 +2,8 @@
 
 import pytest
 
-from launch.plan import collectives, hlo, topology
+from launch.plan import collectives, hlo
+from launch.plan.topology import Topology
 from train.chips import CHIPS
 
 
@@ -17,7 +18,8 @@ ENTRY %main (x: bf16[64,32]) -> bf16[64,32] {{
 """
   program = hlo.parse(text)
   devices = torus(mesh, network, slices)
-  reader = collectives.Reader(program, devices, CHIPS['v5p'])
+  slice_ = Topology('v5p', network, slices)
+  reader = collectives.Reader(program, devices, slice_)
   return reader.read(program.root('main'))
 
 
@@ -33,6 +35,20 @@ def test_a_gather_of_shards(torus):
   # fsdp lies on two axes of four chips, which are rings: 4 ways in.
   assert found.links == 4
   assert found.seconds(CHIPS['v5p']) == pytest.approx(3840 / (4 * 90e9))
+
+
+def test_part_of_a_ring_is_a_line(torus):
+  gather = (
+    'bf16[64,32]{1,0} all-gather(%x), '
+    "replica_groups=mesh['axis_0'=32,'axis_1'=4] {'axis_1'}, dimensions={0}"
+  )
+  whole = read(torus, gather, mesh=(32, 4, 1), network=(4, 8, 4))
+  part = read(torus, gather, mesh=(32, 4, 1), network=(4, 4, 8))
+  assert (whole.group, part.group) == (4, 4)
+  assert (whole.links, part.links) == (2, 1)
+  # Over the one link that leads along the line.
+  seconds = 64 * 32 * 2 * 3 / 4 / 90e9
+  assert part.seconds(CHIPS['v5p']) == pytest.approx(seconds)
 
 
 def test_a_reduction_over_replicas_counts_twice(torus):
@@ -113,21 +129,6 @@ def test_forms_of_groups(text, first):
 def test_a_form_that_is_not_known_is_no_guess():
   with pytest.raises(ValueError, match='unknown form'):
     collectives.groups('replica_groups=<new>', 8)
-
-
-@pytest.mark.parametrize(
-  ('chip', 'places', 'expected'),
-  [
-    ('v5p', [(0, 0, i) for i in range(4)], 2),
-    ('v5p', [(0, 0, i) for i in range(2)], 1),
-    ('v5p', [(0, i, j) for i in range(4) for j in range(8)], 4),
-    ('v5e', [(i, j) for i in range(4) for j in range(4)], 2),
-    ('v5e', [(i, 0) for i in range(16)], 2),
-    ('v5e', [(0, 0)], 1),
-  ],
-)
-def test_ways_into_a_chip(chip, places, expected):
-  assert topology.directions(CHIPS[chip], places) == expected
 
 
 def send(kind):

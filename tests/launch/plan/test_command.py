@@ -95,16 +95,16 @@ def test_what_cannot_fit_is_refused_with_three_changes():
   with pytest.raises(planning.DoesNotFitError) as caught:
     planning.plan(
       config_of(**{'mesh.replica': 64}),
-      topology.parse('v5e:16x16'),
+      topology.parse('v4:4x8x8'),
       shapes_only=True,
     )
   message = str(caught.value)
-  assert 'of a chip of v5e:16x16, which has 15.75 GiB' in message
+  assert 'of a chip of v4:4x8x8, which has 30.75 GiB' in message
   changes = message.partition('fit, predicted by formula:')[2].split('\n')[1:]
   assert len(changes) == 3
   for change in changes:
     assert change.strip().startswith('--')
-    assert float(change.split()[-2]) <= 15.75
+    assert float(change.split()[-2]) <= 30.75
 
 
 def test_what_the_compiler_refuses_is_told_with_its_buffers(monkeypatch):

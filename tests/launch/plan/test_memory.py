@@ -101,6 +101,30 @@ def test_changes_that_would_fit(tiny_config):
   assert found[0].memory.activations == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+  ('shape', 'larger'),
+  [
+    ((1, 1), ['2x2', '2x4', '4x4', '4x8', '8x8', '8x16', '16x16']),
+    ((8, 16), ['16x16']),
+    ((16, 16), []),
+    ((4, 4, 4), ['4x4x8', '4x8x8', '8x8x8', '8x8x16', '8x16x16', '16x16x16']),
+    ((16, 16, 20), []),
+  ],
+)
+def test_larger_slices_that_are_proposed_can_be_rented(
+  shape, larger, tiny_config
+):
+  slice_ = topology.Topology('v5e' if len(shape) == 2 else 'v5p', shape)
+  config = tiny_config()
+  config['mesh'] = {'replica': 1, 'fsdp': -1, 'tensor': 1}
+  found = [
+    change['topology'].split(':')[1]
+    for change, _, _ in memory._candidates(config, slice_)
+    if 'topology' in change
+  ]
+  assert found == larger
+
+
 def test_changes_of_readouts_name_the_flag_of_their_backbone():
   change = {'model.remat': 'full', 'mesh.fsdp': 4}
   text = '--backbone.model.remat=full --config.mesh.fsdp=4'

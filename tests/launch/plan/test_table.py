@@ -47,7 +47,7 @@ def test_more_chips_with_as_many_clips_each():
   )
   assert lines[2].endswith(' +0.0%')
   assert lines[3].endswith(' +7.0%')
-  odd = [*slices[:1], parse('v5e:1x4')]
+  odd = [*slices[:1], parse('v5e:2x2')]
   refused = plan_table.rows(
     config, odd, plan, say=lambda _: None, same_per_chip=True
   )[1]['refused']

@@ -3,9 +3,8 @@
 import pytest
 
 from launch.plan import collectives, hlo, timeline
-from train.chips import CHIPS
+from launch.plan.topology import Topology
 
-CHIP = CHIPS['v5p']
 GHZ = 1.75e9
 GROUPS = "replica_groups=mesh['axis_0'=4,'axis_1'=16] {'axis_1'}"
 
@@ -39,7 +38,8 @@ ENTRY %main (x: bf16[64,32], w: bf16[32,32], stack: bf16[8,64,32]) -> f32[] {{
 }}
 """
   mesh = torus((4 * slices, 16, 1), (4, 4, 4), slices)
-  reader = collectives.Reader(hlo.parse(text), mesh, CHIP)
+  slice_ = Topology('v5p', (4, 4, 4), slices)
+  reader = collectives.Reader(hlo.parse(text), mesh, slice_)
   return timeline.estimate(reader, model)
 
 

@@ -1,10 +1,13 @@
 """Slices of pods are read by name."""
 
 import dataclasses
+import json
+import math
 
 import jax
 import pytest
 
+from configs import common
 from launch.plan import topology
 from train import chips
 
@@ -40,11 +43,84 @@ def test_several_slices():
     ('2xv4:4x4x4', 'bandwidth between slices of v4 is not known'),
     ('0xv5e:4x4', "no chip '0xv5e'"),
     ('2xv5e', 'expected v5e:4x4'),
+    ('v5e:8x2', r'1x1, 2x2, 2x4, .*, 8x16, 16x16; take v5e:4x4, the nearest'),
+    ('v5e:1x4', 'v5e cannot be rented in that shape, .* take v5e:2x2'),
+    ('v5e:32x32', 'take v5e:16x16'),
+    ('2xv6e:32x32', 'take 2xv6e:16x16'),
+    ('v5p:2x2x3', '2x4x4, or AxBxC .*multiples of 4.* 6144 .*take v5p:2x2x4'),
+    ('v5p:8x8x4', 'A <= B <= C, .*take v5p:4x8x8'),
+    ('v5p:2x2x8', 'take v5p:2x4x4'),
+    ('v4:4x4x6', 'take v4:4x4x8'),
+    ('v5p:16x16x28', 'at most 6144 chips; take v5p:16x16x24'),
+    ('v4:16x16x24', 'at most 4096 chips; take v4:16x16x16'),
   ],
 )
 def test_what_is_no_slice_is_refused(name, message):
   with pytest.raises(ValueError, match=message):
     topology.parse(name)
+
+
+@pytest.mark.parametrize('shape', ['2x2x1', '2x2x2', '2x4x4', '4x12x20'])
+def test_sizes_of_three_axes(shape):
+  for generation in ('v4', 'v5p'):
+    name = f'{generation}:{shape}'
+    assert topology.parse(name).name == name
+
+
+def test_the_largest_slices():
+  largest = {'v4': '16x16x16', 'v5e': '16x16', 'v5p': '16x16x24'}
+  for generation, shape in largest.items():
+    chips_of = topology.parse(f'{generation}:{shape}').chips
+    every = topology.rentable(generation)
+    assert chips_of == max(math.prod(each) for each in every)
+
+
+def test_layouts_are_of_slices_that_can_be_rented():
+  for layouts in json.loads(common.LAYOUTS.read_text()).values():
+    for name in layouts:
+      assert topology.parse(name).name == name
+
+
+@pytest.mark.parametrize(
+  ('name', 'places', 'expected'),
+  [
+    ('v5p:4x4x4', [(0, 0, i) for i in range(4)], 2),
+    ('v5p:4x4x4', [(0, 0, i) for i in range(2)], 1),
+    ('v5p:4x4x8', [(0, 0, i) for i in range(8)], 2),
+    # Half of a ring, every second chip of one, and two that are far apart.
+    ('v5p:4x4x8', [(0, 0, i) for i in range(4)], 1),
+    ('v5p:4x4x8', [(0, 0, i) for i in range(4, 8)], 1),
+    ('v5p:4x4x8', [(0, 0, i) for i in range(0, 8, 2)], 1),
+    ('v5p:4x4x8', [(0, 0, 0), (0, 0, 4)], 1),
+    ('v5p:4x4x8', [(0, i, j) for i in range(4) for j in range(8)], 4),
+    ('v5p:8x8x8', [(0, i, j) for i in range(4) for j in range(8)], 3),
+    # Less than a cube has no rings.
+    ('v5p:2x2x4', [(0, 0, i) for i in range(4)], 1),
+    ('v4:2x4x4', [(0, i, j) for i in range(4) for j in range(4)], 2),
+    # Devices of two axes have three coordinates.
+    ('v5e:4x4', [(i, j, 0) for i in range(4) for j in range(4)], 2),
+    ('v5e:16x16', [(i, 0, 0) for i in range(16)], 2),
+    ('v5e:16x16', [(i, 0, 0) for i in range(8)], 1),
+    ('v6e:8x16', [(i, j, 0) for i in range(8) for j in range(16)], 3),
+    ('v5e:1x1', [(0, 0, 0)], 1),
+    # One place in each of two slices, and half of a ring in each.
+    ('2xv5p:4x4x4', [(0, 0, 0), (0, 0, 0)], 1),
+    ('2xv5p:4x4x8', [(0, 0, i % 4) for i in range(8)], 1),
+  ],
+)
+def test_ways_into_a_chip(name, places, expected):
+  assert topology.parse(name).directions(places) == expected
+
+
+def test_ways_along_the_axes_of_a_mesh(torus):
+  # Tensor shards are half of the last axis, FSDP the rest of it and another.
+  mesh = torus((4, 8, 4, 1), (4, 4, 8))
+  assert topology.parse('v5p:4x4x8').links(mesh) == {
+    'replica': 2,
+    'fsdp': 3,
+    'tensor': 1,
+    'sequence': 1,
+  }
 
 
 def test_every_kind_of_device_is_of_one_generation():
@@ -69,5 +145,6 @@ def test_a_tpus_row_is_complete():
       *(chip.hbm_gib, chip.hbm_gb_per_s, chip.ici_gb_per_s, chip.ghz),
       chip.pcie_gb_per_s,
       *(chip.torus_axes, chip.wraps_at, chip.chips_per_host),
+      len(chip.shapes),
     ]
     assert all(numbers) == name.startswith('v'), name
