@@ -4,6 +4,10 @@ Peaks as the makers publish them (cloud.google.com/tpu/docs, nvidia.com data
 sheets); what a program may use of the memory as the TPU compiler says it when
 one does not fit; clocks as in docs/pods.md. jax-ml.github.io/scaling-book/tpus
 gives the line to the host of v4 and v6e; v5e and v5p are taken to be as v4.
+Slices as in cloud.google.com/tpu/docs: v5e and v6e list all of theirs; those of
+v4 (types-topologies) are A <= B <= C, all at most 4 or all multiples of 4; the
+largest job on v5p is of 96 cubes. Rings as in the pages of v5p and of
+scaling-book: v4 and v5p have them from a whole cube on, v5e and v6e along 16.
 A new generation is one row.
 """
 
@@ -36,6 +40,13 @@ _OFFLOADED = {
 }
 
 
+_FLAT_SLICES = (
+  *((1, 1), (2, 2), (2, 4), (4, 4)),
+  *((4, 8), (8, 8), (8, 16), (16, 16)),
+)
+_BELOW_A_CUBE = ((2, 2, 1), (2, 2, 2), (2, 2, 4), (2, 4, 4))
+
+
 @dataclasses.dataclass(frozen=True)
 class Chip:
   """One generation. Numbers are of one chip; 0 where not known or needed.
@@ -52,6 +63,10 @@ class Chip:
     matrix_unit: rows and columns that it multiplies at once.
     torus_axes: dimensions of the network between chips.
     wraps_at: an axis of a multiple of so many chips is a ring, else a line.
+    slices: shapes in chips that can be rented, but for those of whole cubes.
+    cubes: what a larger slice may be made of: so many cubes, `wraps_at` chips
+      wide, at most. Optical switches between them close the rings, so that a
+      slice which is not made of cubes has none. 0: there are no cubes.
     chips_per_host: of a slice of several hosts.
     topology_options: of `get_topology_desc`, beside the name.
     compiler_options: for the training step.
@@ -68,6 +83,8 @@ class Chip:
   matrix_unit: int = 128
   torus_axes: int = 0
   wraps_at: int = 0
+  slices: tuple[tuple[int, ...], ...] = ()
+  cubes: int = 0
   chips_per_host: int = 0
   topology_options: Mapping[str, str] = dataclasses.field(default_factory=dict)
   compiler_options: Mapping[str, bool | str] = dataclasses.field(
@@ -86,6 +103,8 @@ CHIPS = {
     ghz=1.05,
     torus_axes=3,
     wraps_at=4,
+    slices=_BELOW_A_CUBE,
+    cubes=64,
     chips_per_host=4,
     # Without it there is a device for each of the two cores of a chip.
     topology_options={'chip_config_name': 'megacore'},
@@ -103,6 +122,7 @@ CHIPS = {
     ghz=1.5,
     torus_axes=2,
     wraps_at=16,
+    slices=_FLAT_SLICES,
     chips_per_host=4,
     compiler_options=_WHOLE_GATHERS,
   ),
@@ -117,6 +137,8 @@ CHIPS = {
     ghz=1.75,
     torus_axes=3,
     wraps_at=4,
+    slices=_BELOW_A_CUBE,
+    cubes=96,
     chips_per_host=4,
     # e on v5p:4x4x4: of 65 ms a step that compute waited for collectives, 13
     # are left (docs/pods.md).
@@ -134,6 +156,7 @@ CHIPS = {
     matrix_unit=256,
     torus_axes=2,
     wraps_at=16,
+    slices=_FLAT_SLICES,
     chips_per_host=4,
     compiler_options={**_WHOLE_GATHERS, **_OFFLOADED},
   ),

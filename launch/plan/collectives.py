@@ -6,7 +6,8 @@ import re
 import numpy as np
 from jax.sharding import Mesh
 
-from launch.plan import hlo, topology
+from launch.plan import hlo
+from launch.plan.topology import Topology
 from train.chips import Chip
 
 KINDS = (
@@ -80,12 +81,12 @@ class Reader:
   Attributes:
     program: that they are of.
     mesh: whose devices, in order, the program numbers.
-    chip: of the mesh.
+    topology: of the mesh.
   """
 
   program: hlo.Program
   mesh: Mesh
-  chip: Chip
+  topology: Topology
 
   def read(self, instruction: hlo.Instruction) -> Collective | None:
     """The collective that an instruction is, or starts; None if none.
@@ -122,7 +123,7 @@ class Reader:
       shape=' '.join(
         f'{array.dtype}[{",".join(map(str, array.shape))}]' for array in arrays
       ),
-      links=topology.directions(self.chip, self._coordinates(devices)),
+      links=self.topology.directions(self._coordinates(devices)),
       source=instruction.source or inner.source,
     )
 

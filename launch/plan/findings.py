@@ -24,7 +24,7 @@ def examine(
 ) -> dict[str, Any]:
   """Collectives, the largest buffers and estimated seconds, as plain values."""
   parsed = hlo.parse(compiled.text)
-  reader = Reader(parsed, program.mesh, topology.chip)
+  reader = Reader(parsed, program.mesh, topology)
   estimates = {
     model: timeline.estimate(reader, model) for model in ('cycles', 'roofline')
   }

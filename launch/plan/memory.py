@@ -17,7 +17,7 @@ from jax.sharding import AbstractDevice, AbstractMesh, AxisType
 
 from configs.common import with_changes
 from launch import program as program_lib
-from launch.plan.topology import Topology
+from launch.plan.topology import Topology, shapes
 from launch.program import Program
 from train import mesh as mesh_lib
 
@@ -232,9 +232,11 @@ def _candidates(config, topology) -> Iterator[tuple[dict, dict, Topology]]:
   ]
   for change in changes:
     yield change, with_changes(config, change), topology
-  shape = list(topology.shape)
+  shape = sorted(topology.shape)
   for _ in range(10):
-    shape[shape.index(min(shape))] *= 2
+    shape = sorted([2 * shape[0], *shape[1:]])
+    if tuple(shape) not in shapes(topology.generation):
+      continue
     larger = dataclasses.replace(topology, shape=tuple(shape))
     mesh = {**config['mesh'], 'replica': topology.slices, 'fsdp': -1}
     yield {'topology': larger.name}, {**config, 'mesh': mesh}, larger

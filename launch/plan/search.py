@@ -146,8 +146,7 @@ def _links(topology, mesh, devices) -> dict[str, float]:
   """
   if not devices:
     return dict.fromkeys(mesh_lib.AXES, 2.0)
-  placed = mesh_lib.make(**mesh, devices=devices)
-  return topology_lib.links(topology.chip, placed)
+  return topology.links(mesh_lib.make(**mesh, devices=devices))
 
 
 def rough_seconds(

@@ -2,7 +2,9 @@
 
 import contextlib
 import dataclasses
+import functools
 import importlib.util
+import itertools
 import math
 import os
 import re
@@ -58,6 +60,49 @@ class Topology:
     """Machines that feed the chips."""
     chips = math.prod(self.shape)
     return self.slices * max(1, chips // self.chip.chips_per_host)
+
+  @property
+  def rings(self) -> tuple[bool, ...]:
+    """Of each axis of the network, whether its ends are joined."""
+    multiples = [size % self.chip.wraps_at == 0 for size in self.shape]
+    if self.chip.cubes and not all(multiples):
+      return (False,) * len(self.shape)
+    return tuple(multiples)
+
+  def directions(self, coordinates: np.ndarray) -> int:
+    """Links over which a chip of a group can receive at once.
+
+    Each axis along which the group extends is one: it is a line, whose ends
+    have one neighbour. An axis that is a ring and lies in the group as a whole
+    counts twice; a part of a ring is a line, and so is every second chip of
+    one, whose links are shared with the group in between.
+
+    Groups are taken to be boxes, and networks not to be twisted: what a 4x4x8
+    or 4x8x8 gains where it is rented as a twisted torus does not count.
+
+    Args:
+      coordinates: [chips, axes] of the group in the network of a slice. Chips
+        of several slices that have one place count once: nothing but the
+        network between slices joins them.
+    """
+    found = 0
+    for places, size, ring in zip(
+      np.asarray(coordinates).T, self.shape, self.rings
+    ):
+      extent = len(set(places.tolist()))
+      if extent > 1:
+        found += 2 if ring and extent == size else 1
+    return max(found, 1)
+
+  def links(self, mesh: Mesh) -> dict[str, int]:
+    """Axis of a mesh of these devices -> `directions` of a group along it."""
+    found = {}
+    for number, axis in enumerate(mesh.axis_names):
+      first = np.moveaxis(mesh.devices, number, -1).reshape(
+        -1, mesh.devices.shape[number]
+      )[0]
+      found[axis] = self.directions(np.array([each.coords for each in first]))
+    return found
 
   def abstract_mesh(self, **sizes: int) -> AbstractMesh:
     """A mesh over as many devices, for shapes only.
@@ -119,8 +164,8 @@ def parse(name: str) -> Topology:
   """The slice or slices of that name.
 
   Raises:
-    ValueError: no such generation, not as many axes as it has, or several
-      slices of one whose network between them is not known.
+    ValueError: no such generation, a shape that it is not rented in, or
+      several slices of one whose network between them is not known.
   """
   times, generation, shape = re.fullmatch(
     r'(?:([1-9]\d*)x)?([^:]*):?(.*)', name
@@ -145,41 +190,54 @@ def parse(name: str) -> Topology:
       f'--topology={name!r}: the bandwidth between slices of {generation} is '
       'not known; add dcn_gb_per_s to its row in train/chips.py'
     )
-  return Topology(generation, tuple(map(int, shape.split('x'))), slices)
+  found = Topology(generation, tuple(map(int, shape.split('x'))), slices)
+  if found.shape not in shapes(generation):
+    raise ValueError(_no_shape(found))
+  return found
+
+
+@functools.cache
+def shapes(generation: str) -> frozenset[tuple[int, ...]]:
+  """Of the slices that can be rented, in chips; axes of cubes ascend."""
+  chip = CHIPS[generation]
+  cubes = itertools.combinations_with_replacement(
+    range(1, chip.cubes + 1), chip.torus_axes
+  )
+  return frozenset(chip.slices).union(
+    tuple(chip.wraps_at * size for size in cube)
+    for cube in cubes
+    if math.prod(cube) <= chip.cubes
+  )
+
+
+def _no_shape(given: Topology) -> str:
+  """What is wrong with it, what there is, and the nearest of that."""
+  chip = given.chip
+  known = ', '.join('x'.join(map(str, shape)) for shape in chip.slices)
+  if chip.cubes:
+    most = chip.cubes * chip.wraps_at**chip.torus_axes
+    known += (
+      f', or AxBxC with A <= B <= C, multiples of {chip.wraps_at}, of at most '
+      f'{most} chips'
+    )
+
+  def distance(shape):
+    # Of as many chips, that which is most like a cube.
+    ratio = math.prod(shape) / math.prod(given.shape)
+    return abs(math.log(ratio)), max(shape)
+
+  nearest = dataclasses.replace(
+    given, shape=min(shapes(given.generation), key=distance)
+  )
+  return (
+    f'--topology={given.name!r}: {given.generation} cannot be rented in that '
+    f'shape, expected one of {known}; the nearest is {nearest.name}'
+  )
 
 
 def has_compiler() -> bool:
   """Whether libtpu, which has the TPU compiler, is installed."""
   return importlib.util.find_spec('libtpu') is not None
-
-
-def directions(chip: Chip, coordinates: np.ndarray) -> float:
-  """Links over which a chip of a group can receive at once.
-
-  An axis along which the group spans a whole ring counts twice, one on which
-  it is a line, whose ends have one neighbour, once.
-
-  Args:
-    chip: of the group.
-    coordinates: [chips, axes] in the network.
-  """
-  links = 0
-  for places in np.asarray(coordinates).T:
-    extent = len(set(places.tolist()))
-    if extent > 1:
-      links += 1 + (extent % chip.wraps_at == 0)
-  return max(links, 1)
-
-
-def links(chip: Chip, mesh: Mesh) -> dict[str, float]:
-  """Axis of a mesh -> `directions` of a group along it."""
-  found = {}
-  for number, axis in enumerate(mesh.axis_names):
-    first = np.moveaxis(mesh.devices, number, -1).reshape(
-      -1, mesh.devices.shape[number]
-    )[0]
-    found[axis] = directions(chip, np.array([each.coords for each in first]))
-  return found
 
 
 @contextlib.contextmanager

@@ -77,7 +77,7 @@ def test_the_estimates_are_near_a_published_measurement(
   mesh = mesh_lib.make(fsdp=slice_.chips, devices=slice_.devices())
   program = language_model.Program(point.size, mesh)
   made = compiled.compile_step(program, slice_)
-  reader = Reader(hlo.parse(made.text), mesh, slice_.chip)
+  reader = Reader(hlo.parse(made.text), mesh, slice_)
   peak = slice_.chips * slice_.chip.tflops * 1e12
   estimates = {
     model: timeline.estimate(reader, model) for model in ('cycles', 'roofline')

@@ -140,7 +140,7 @@ def test_two_slices_reduce_over_the_network_between_them(tpu_compiler):
       return jax.jit(lambda x: x.sum(0), out_shardings=whole).lower(x)
 
   made = compiled.compile_step(Sum(mesh, 8192), two)
-  reader = collectives.Reader(hlo.parse(made.text), mesh, two.chip)
+  reader = collectives.Reader(hlo.parse(made.text), mesh, two)
   found = timeline.estimate(reader, 'roofline')
   (use,) = [use for use in found.uses if use.what.axes == collectives.DCN]
   assert (use.what.kind, use.what.group) == ('all-reduce', 2)
