@@ -2,7 +2,7 @@
 
 Peaks as the makers publish them (cloud.google.com/tpu/docs, nvidia.com data
 sheets); what a program may use of the memory as the TPU compiler says it when
-one does not fit; clocks as in docs/pods.md. jax-ml.github.io/scaling-book/tpus
+one does not fit; clocks that its cycles are of. jax-ml.github.io/scaling-book/tpus
 gives the line to the host of v4 and v6e; v5e and v5p are taken to be as v4.
 Slices as in cloud.google.com/tpu/docs: v5e and v6e list all of theirs; those of
 v4 (types-topologies) are A <= B <= C, all at most 4 or all multiples of 4; the
@@ -139,7 +139,7 @@ CHIPS = {
     cubes=96,
     chips_per_host=4,
     # e on v5p:4x4x4: of 65 ms a step that compute waited for collectives, 13
-    # are left (docs/pods.md).
+    # are left (docs/pods_attempts.md).
     compiler_options={**_WHOLE_GATHERS, **_OFFLOADED},
   ),
   'v6e': Chip(

@@ -9,7 +9,7 @@ the `CostEstimate` that the kernel was given. Its time is then the sum of
   and it multiplied no matrices meanwhile,
 
 or the time to move its bytes at 85% of the bandwidth of HBM, if that is more.
-docs/pods.md compares it with the schedules that the compiler writes.
+docs/pods_attempts.md compares it with the schedules that the compiler writes.
 """
 
 import re

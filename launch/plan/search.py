@@ -24,7 +24,7 @@ from train import mesh as mesh_lib
 
 # Of the peak, what matrix products reach in programs that were compiled; of
 # collectives, what compute waits for. Fitted by eye to twelve layouts of j on
-# v5p:8x8x8 (docs/pods.md); they order candidates, and no more.
+# v5p:8x8x8 (docs/pods_attempts.md); they order candidates, and no more.
 _PEAK_SHARE = 0.8
 _TENSOR_EXPOSED, _REPLICA_EXPOSED = 0.45, 0.5
 # Kernels are collected while something is computed: of little the compiler

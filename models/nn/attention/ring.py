@@ -10,7 +10,7 @@ where they belong.
 Llama 3 collects all keys instead (arXiv 2407.21783). In a ring a chip holds
 the keys of two blocks, not of the whole clip, and a block is passed on while
 the one before is attended to; blocks are short enough for the kernel of TPUs
-where the clip is not. docs/pods.md has both, compiled: they are near.
+where the clip is not. docs/long_clips.md has both, compiled: they are near.
 
 The ring is unrolled: a program grows with its length.
 """
