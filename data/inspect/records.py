@@ -1,6 +1,6 @@
 """The work of `data.inspect`: counts, checks and a contact sheet."""
 
-import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +15,7 @@ from data.formats import record, shards
 from data.inspect import check
 
 _ROWS = 12  # of the sheet, at least; a record is drawn as a whole
+_KEPT = 64  # records in memory, of which those on the sheet are chosen
 
 # What one record gives: rows of the sheet, and what is wrong with it.
 Found = tuple[list[sheet.Row], list[str]]
@@ -35,11 +36,16 @@ def describe(path: Path) -> str:
     f'  frames per record: {frames.min()} to {frames.max()}, '
     f'median {np.median(frames):.0f}',
     '  recipe: ' + ', '.join(f'{k}={v}' for k, v in manifest['recipe'].items()),
-    f'  {manifest["refused"]} files refused',
   ]
-  refused = (path / shards.QUARANTINE).read_text().splitlines()
-  reasons = Counter(json.loads(row)['reason'].split(':')[0] for row in refused)
+  refused, begun_late = shards.quarantine(path)
+  lines.append(f'  {len(refused)} files refused')
+  reasons = Counter(row['reason'].split(':')[0] for row in refused)
   lines += [f'    {n} x {reason}' for reason, n in reasons.most_common(10)]
+  if begun_late:
+    lines.append(
+      f'  {manifest["lost"]:.1f} s at the start of {len(begun_late)} files left '
+      'out: they do not decode'
+    )
   return '\n'.join(lines)
 
 
@@ -164,12 +170,19 @@ def inspect(
     raise ValueError(
       f'--out={out} must be a picture in a folder that there is, as sheet.png'
     )
-  rows, bad, checked = [], [], 0
+  kept, step, good, bad, checked = [], 1, 0, [], 0
   for drawn, faults in found:
     checked += 1
     bad += faults
-    if len(rows) < _ROWS:
-      rows += drawn
+    if not drawn:
+      continue
+    # Every record, or if there are many each 2nd, 4th ...: memory is bounded.
+    if good % step == 0:
+      kept.append(drawn)
+    if len(kept) > _KEPT:
+      kept, step = kept[::2], 2 * step
+    good += 1
+  rows = _spread_rows(kept)
   print(f'  {checked} records read, {len(bad)} faults')
   for fault in bad:
     print(f'    {fault}')
@@ -178,3 +191,12 @@ def inspect(
       raise OSError(f'--out={out} cannot be written')
     print(f'  contact sheet: {out}')
   return {'checked': checked, 'bad': bad, 'picture': out if rows else None}
+
+
+def _spread_rows(records: Sequence[list[sheet.Row]]) -> list[sheet.Row]:
+  """The rows of as many records as the sheet has room for, evenly spread."""
+  if not records:
+    return []
+  room = math.ceil(_ROWS / len(records[0]))
+  chosen = sheet.spread(len(records), room)
+  return [row for number in chosen for row in records[number]]
