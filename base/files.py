@@ -17,7 +17,6 @@ from etils import epath
 
 # Of a disk, or of a user's share of one.
 FULL = (errno.ENOSPC, errno.EDQUOT)
-_NO_SPACE = os.strerror(errno.ENOSPC)
 _FULL_SAID = (
   'the disk is full: free some space, then run the same command, which goes on '
   'from what is finished'
@@ -153,10 +152,15 @@ def naming_full(path: epath.PathLike) -> Iterator[None]:
   try:
     yield
   except (OSError, RuntimeError) as error:
-    is_told = isinstance(error, OSError) and error.strerror == _FULL_SAID
-    # Libraries in C++ tell it in their message alone.
-    is_full = getattr(error, 'errno', None) in FULL or _NO_SPACE in str(error)
-    if is_full and not is_told:
+    if isinstance(error, OSError):
+      # In other words than the system's it is told already.
+      is_new = error.errno in FULL and error.strerror == os.strerror(
+        error.errno
+      )
+    else:
+      # Libraries in C++ tell it in their message alone.
+      is_new = os.strerror(errno.ENOSPC) in str(error)
+    if is_new:
       raise full(path) from error
     raise
 

@@ -39,6 +39,24 @@ from base.names import choose, nearest
 from data import sources
 
 
+# The same for programs: key -> dtype, and shape in letters.
+TABLE = {
+  'video': ('uint8', 't h w 3'),
+  'depth': ('float32', 't h w 1'),
+  'pose': ('float32', 't 4 4'),
+  'intrinsics': ('float32', '3 3'),
+  'tracks': ('float32', 'q t 2'),
+  'tracks_visible': ('bool', 'q t'),
+  'query_frames': ('int32', 'q'),
+  'boxes': ('float32', 'o t 4'),
+  'boxes_visible': ('bool', 'o t'),
+  'segmentation': ('uint8', 't h w 1'),
+  'label': ('int32', ''),
+  'video_id': ('int32', ''),
+  'features': ('bfloat16', 't n d'),
+}
+
+
 class BadRecord(ValueError):
   """One record cannot be read; the pipeline substitutes and reports it."""
 

@@ -173,6 +173,15 @@ class World:
   def __len__(self) -> int:
     return self.length
 
+  @property
+  def sizes(self) -> dict[str, int]:
+    """What the letters of `data.source.TABLE` stand for."""
+    scene = self.scene
+    return {
+      **{'t': scene['frames'], 'h': scene['height'], 'w': scene['width']},
+      **{'q': self.points, 'o': scene['objects']},
+    }
+
   def only(self, keys: Sequence[str]) -> 'World':
     """The same clips with other keys."""
     return dataclasses.replace(self, keys=tuple(keys))

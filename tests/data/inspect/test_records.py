@@ -69,7 +69,7 @@ def test_says_what_a_source_holds_and_draws_its_labels(tmp_path, capsys):
   assert 0.01 < differs.mean() < 0.6
 
 
-@pytest.mark.parametrize('count', [30, 300])
+@pytest.mark.parametrize('count', [30, 140])
 def test_the_sheet_shows_the_last_records_too(count, tmp_path, monkeypatch):
   shown = []
 
