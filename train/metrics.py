@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from base import files
+from data import contact_sheet
 
 
 class Writer:
@@ -110,7 +111,7 @@ class Writer:
   def pictures(self, step: int, clips: Mapping[str, np.ndarray]) -> None:
     """Writes clips [b t h w 3] in [0, 1] as pictures: a row for each clip."""
     if self._is_first:
-      sheets = {name: contact_sheet(clip) for name, clip in clips.items()}
+      sheets = {name: contact_sheet.plain(clip) for name, clip in clips.items()}
       self._submit(self._write_pictures, step, sheets)
 
   def _write_pictures(self, step, sheets):
@@ -183,15 +184,3 @@ def _drop_after(path: str, step: int) -> None:
     lines = [line for line in file if line.endswith('\n')]
   kept = [line for line in lines if json.loads(line)['step'] <= step]
   files.write(path, ''.join(kept))
-
-
-def contact_sheet(clips: np.ndarray, gap: int = 2) -> np.ndarray:
-  """Clips [b t h w 3] in [0, 1] -> uint8 picture; rows are clips."""
-  sheet = np.pad(
-    np.asarray(clips, np.float32),
-    ((0, 0), (0, 0), (gap, gap), (gap, gap), (0, 0)),
-    constant_values=1.0,
-  )
-  b, t, h, w, _ = sheet.shape
-  sheet = sheet.transpose(0, 2, 1, 3, 4).reshape(b * h, t * w, 3)
-  return np.round(np.clip(sheet, 0, 1) * 255).astype(np.uint8)

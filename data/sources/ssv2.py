@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from base import files
-from data import classified, labelled
+from data import classification, require, splits
 
-KEYS = classified.KEYS
+KEYS = classification.KEYS
 
 
 def make(
@@ -33,8 +33,8 @@ def make(
   validation: str = '',
   test: str = 'validation.json',
   validation_fraction: int | float = 0.05,
-) -> classified.Classified:
-  """Clips of the videos of a split; see `classified.Classified`.
+) -> classification.Classified:
+  """Clips of the videos of a split; see `classification.Classified`.
 
   Clips are never mirrored: some classes differ in left and right only. Listed
   videos that are not on disk are left out (`excluded` counts them).
@@ -65,25 +65,30 @@ def make(
   Raises:
     ValueError: a bad option, a list in another format, or no video.
   """
-  labelled.check_split('ssv2', split)
-  lists = {'train': train, 'validation': validation or train, 'test': test}
+  require.one_of('ssv2', splits.SPLITS, split=split)
+  listed = splits.listed_in(
+    split, train=train, validation=validation, test=test
+  )
   classes = _load(Path(path) / 'labels.json', dict)
   names = sorted(classes, key=lambda name: int(classes[name]))
   folder = Path(path) / videos
   on_disk = {file.stem for file in folder.glob('*.webm')}
   rows, missing = [], 0
-  for entry in _load(Path(path) / lists[split], list):
-    label = _label(entry, classes, Path(path) / lists[split])
+  for entry in _load(Path(path) / listed, list):
+    label = _label(entry, classes, Path(path) / listed)
     if str(entry['id']) in on_disk:
       rows.append((folder / f'{entry["id"]}.webm', label))
     else:
       missing += 1
-  if split != 'test' and not validation:
-    mine = labelled.part_of_train(
-      'ssv2', split, [file.stem for file, _ in rows], validation_fraction
-    )
-    rows = [row for row, kept in zip(rows, mine) if kept]
-  return classified.make(
+  rows = splits.of_list(
+    'ssv2',
+    split,
+    rows,
+    [file.stem for file, _ in rows],
+    validation=validation,
+    fraction=validation_fraction,
+  )
+  return classification.make(
     'ssv2',
     split,
     rows=rows,

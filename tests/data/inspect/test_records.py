@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data import sheet
+from data import contact_sheet
 from data.formats import shards
 from data.ingest import run
 from data.inspect import records
@@ -77,7 +77,7 @@ def test_the_sheet_shows_the_last_records_too(count, tmp_path, monkeypatch):
     shown.extend(int(caption.split()[1]) for caption, _ in rows)
     return np.zeros((2, 3, 3), np.uint8)
 
-  monkeypatch.setattr(records.sheet, 'sheet', captions)
+  monkeypatch.setattr(contact_sheet, 'captioned', captions)
   options = f'frames=2,height=4,width=6,keys=video,test_clips={count}'
   records.inspect(f'world:{options}', 'test', 0, tmp_path / 'sheet.png')
   assert len(shown) == 12
@@ -116,9 +116,9 @@ def test_a_damaged_quarantine_is_told(folder, tmp_path, text, said):
 
 def test_captions_name_classes():
   record = {'video': np.zeros((2, 8, 12, 3), np.uint8), 'label': np.array(1)}
-  ((caption, _),) = sheet.labelled('test 0', record, ('push', 'pull'))
+  ((caption, _),) = contact_sheet.rows_of('test 0', record, ('push', 'pull'))
   assert caption == 'test 0 label 1, pull'
-  ((caption, _),) = sheet.labelled('test 0', record, ('push',))
+  ((caption, _),) = contact_sheet.rows_of('test 0', record, ('push',))
   assert caption == 'test 0 label 1'
 
 

@@ -9,7 +9,7 @@ import re
 import numpy as np
 import pytest
 
-from data.sources.world import cache as world_cache
+from data.sources.world import cache
 from data.sources.world import source as world
 
 SMALL = {
@@ -107,7 +107,7 @@ def test_a_full_disk_is_said_before_rendering(tmp_path, monkeypatch):
 
 
 def test_several_processes_render_the_same(tmp_path, monkeypatch):
-  monkeypatch.setattr(world_cache, '_CHUNK', 1)
+  monkeypatch.setattr(cache, '_CHUNK', 1)
   source = _make(tmp_path, keys=('video',), cache_workers=2)
   drawn = world.make('train', **SMALL, keys=('video',))
   for index in range(6):
