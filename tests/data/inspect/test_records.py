@@ -193,10 +193,34 @@ def test_damaged_json_is_told_with_its_name(source, name, tmp_path):
     (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=rf'{name} {message}'):
       records.inspect(f'{source}:path={tmp_path}', 'train', 1, None)
-  if source == 'movi':
-    (tmp_path / name).write_text('{"splits": [{"name": "train"}]}')
-    with pytest.raises(ValueError, match=rf'{name} does not list splits'):
-      records.inspect(f'{source}:path={tmp_path}', 'train', 1, None)
+
+
+@pytest.mark.parametrize(
+  ('source', 'name', 'text', 'said'),
+  [
+    ('movi', 'dataset_info.json', '{"splits": 3}', 'splits holds a int'),
+    ('movi', 'dataset_info.json', '{"splits": [[]]}', 'splits: 0 holds a list'),
+    (
+      *('movi', 'dataset_info.json', '{"splits": [{"name": "train"}]}'),
+      'splits: 0 lacks shardLengths',
+    ),
+    (
+      *('movi', 'dataset_info.json'),
+      '{"splits": [{"name": "train", "shardLengths": ["x"]}]}',
+      'has lengths of shards that are no numbers',
+    ),
+    ('ssv2', 'labels.json', '{"Push": "one"}', 'has classes without a number'),
+    ('ssv2', 'labels.json', '{"Push": []}', 'has classes without a number'),
+    ('ssv2', 'train.json', '["a"]', ': 0 holds a str'),
+    ('ssv2', 'train.json', '[{"template": "Push"}]', 'lacks id'),
+    ('perception_test', 'all_train.json', '{"video_1": 3}', 'not as published'),
+  ],
+)
+def test_json_of_another_shape_is_told(source, name, text, said, tmp_path):
+  (tmp_path / 'labels.json').write_text('{"Push": "0"}')
+  (tmp_path / name).write_text(text)
+  with pytest.raises(ValueError, match=rf'{name}.*{said}'):
+    records.inspect(f'{source}:path={tmp_path}', 'train', 1, None)
 
 
 def test_other_names_are_errors():
