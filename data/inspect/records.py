@@ -22,6 +22,35 @@ _KEPT = 64  # records in memory, of which those on the sheet are chosen
 Found = tuple[list[contact_sheet.Row], list[str]]
 
 
+def sources() -> str:
+  """What sources there are, and how to look at one."""
+  lines = ['The sources, which are what lies in data/sources/:']
+  for name in source_lib.names():
+    lines += ['', f'{name}: {source_lib.about(name)}']
+    needed = source_lib.needed(name)
+    if _takes_words(name):
+      options = ','.join(f'{key}={key.upper()}' for key in needed)
+      word = f'{name}:{options}' if options else name
+      lines.append(f'  python -m data.inspect {word}')
+  return '\n'.join(
+    [
+      *lines,
+      '',
+      'More options are those of make() in data/sources/NAME: '
+      'NAME:OPTION=VALUE,OPTION=VALUE',
+    ]
+  )
+
+
+def _takes_words(name: str) -> bool:
+  """Whether all that a source must be told is text; `keys` have a default."""
+  return all(
+    kind is str
+    for key, kind in source_lib.needed(name).items()
+    if key != 'keys'
+  )
+
+
 def describe(path: Path) -> str:
   """What an ingested folder says of itself."""
   manifest = shards.manifest(path)
@@ -138,6 +167,11 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
       f'{name} is no folder, nor the name of a source, as world or tapvid'
     )
   options: dict[str, Any] = {'keys': source_lib.keys_of(name)}
+  if not _takes_words(name):
+    raise ValueError(
+      f'{name} cannot be looked at by itself: it needs '
+      f'{", ".join(source_lib.needed(name))} of a config'
+    )
   for item in rest.split(',') if rest else ():
     key, equals, value = item.partition('=')
     if not equals:
