@@ -5,12 +5,12 @@
   python -m data.inspect world:frames=8,height=48           a source
   python -m data.inspect tapvid:path=DAVIS.pkl,keys=video+tracks
 
-A source is a module of data/sources/, with options of its make(); several values of
-one option are joined by +. All keys that it can give are read, unless `keys`
-names some. Prints counts, reads some records from end to end, checks them
-(`data/inspect/check.py`), and draws a contact sheet: time from left to right,
-labels on the video, depth and objects below it. Ends with an error if a record
-is bad.
+A source is a module of data/sources/, with options of its make(); several
+values of one option are joined by +. All keys that it can give are read, unless
+`keys` names some. Prints counts, reads some records from end to end, checks
+them (`data/inspect/check.py`), and draws a contact sheet: time from left to
+right, labels on the video, depth and objects below it. Ends with an error if a
+record is bad.
 """
 
 from pathlib import Path
