@@ -22,15 +22,16 @@ def main() -> None:
   """Prints one line: median step, clips/s, model FLOP/s, MFU."""
   import jax
 
-  from launch import program as program_lib
+  from launch import recipe
+  from launch.bench.running import running
   from train import chips, processes
   from train import mesh as mesh_lib
 
   processes.up(compilation_cache='')
   config = _CONFIG.value.to_dict()
   mesh = mesh_lib.make(**config['mesh'])
-  program = program_lib.make(config, mesh)
-  clips, step = program.batch['video'].shape[0], program.running()
+  program = recipe.program(config, mesh)
+  clips, step = program.batch['video'].shape[0], running(program)
   seconds = []
   for _ in range(3 + _STEPS.value):
     began = time.perf_counter()

@@ -42,11 +42,11 @@ def sharding(row: rows.Row) -> str:
   """A line for each parameter: path, shape, axes of the mesh."""
   import jax
 
-  from launch import program as program_lib
+  from launch import recipe
   from train import mesh as mesh_lib
 
   mesh = mesh_lib.make_abstract(8, **_MESH)
-  params = program_lib.make(row.config(), mesh).state.params
+  params = recipe.program(row.config(), mesh).state.params
   lines = []
   for path, leaf in jax.tree_util.tree_leaves_with_path(params):
     name = jax.tree_util.keystr(path, simple=True, separator='/')

@@ -174,7 +174,7 @@ def check_flags() -> None:
 def main() -> None:
   """Prints the plan."""
   from base import console, files
-  from launch import program
+  from launch import recipe as recipe_lib
   from launch.plan import layouts, planning, search, topology
   from launch.plan import page as plan_page
   from launch.plan import table as plan_table
@@ -186,7 +186,7 @@ def main() -> None:
     check_flags()
     per_core = frames_per_core(_BENCH.value) if _BENCH.value else 0.0
     if _BACKBONE.value:
-      config = program.of_readouts(config, _BACKBONE.value.to_dict())
+      config = recipe_lib.of_readouts(config, _BACKBONE.value.to_dict())
     slices = [topology.parse(name) for name in _TOPOLOGY.value.split(',')]
     config = with_options(config, _OPTIONS.value)
     plan = functools.partial(

@@ -9,8 +9,8 @@ import time
 import jax
 
 from launch.plan.topology import Topology, stderr_lines
-from launch.program import Program
 from train import chips, executable
+from train.program import Program
 
 _SPILL = 'nvoluntary full rematerialization'
 

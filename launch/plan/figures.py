@@ -8,7 +8,7 @@ import jax
 
 from launch.plan import memory
 from launch.plan.topology import Topology
-from launch.program import Program
+from train.program import Program
 
 DAY = 24 * 3600
 

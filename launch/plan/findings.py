@@ -11,7 +11,7 @@ from launch.plan import hlo, timeline
 from launch.plan.collectives import Reader
 from launch.plan.compiled import Compiled
 from launch.plan.topology import Topology
-from launch.program import Program
+from train.program import Program
 
 _NO_BUFFERS = {
   *('parameter', 'tuple', 'get-tuple-element', 'bitcast', 'while', 'constant'),

@@ -16,10 +16,10 @@ import jax
 from jax.sharding import AbstractDevice, AbstractMesh, AxisType
 
 from configs.common import with_changes
-from launch import program as program_lib
+from launch import recipe
 from launch.plan.topology import Topology, rentable
-from launch.program import Program
 from train import mesh as mesh_lib
+from train.program import Program
 
 GIB = 2**30
 # Clips of the traced batch: no other dimension is a multiple of this prime.
@@ -181,7 +181,7 @@ def remedies(
       continue
     try:
       mesh = where.abstract_mesh(**changed['mesh'])
-      program = program_lib.make(changed, mesh)
+      program = recipe.program(changed, mesh)
     except ValueError:
       continue  # this layout is none of this model's
     memory = of_program(program, changed)

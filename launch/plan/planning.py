@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from launch import program as program_lib
+from launch import recipe
 from launch.plan import compiled, figures, findings, memory
 from launch.plan import topology as topology_lib
 from launch.plan.topology import Topology
@@ -36,7 +36,7 @@ def plan(
     DoesNotFitError: it needs more memory than there is.
   """
   mesh = topology.abstract_mesh(**config['mesh'])
-  found = figures.of_shapes(program_lib.make(config, mesh), config, topology)
+  found = figures.of_shapes(recipe.program(config, mesh), config, topology)
   limit = topology.chip.hbm_gib * memory.GIB
   held = memory.Memory(
     **{k: v for k, v in found['bytes_by_formula'].items() if k != 'total'}
@@ -61,7 +61,7 @@ def plan(
 
 def _compile(config, topology, held, executable):
   mesh = mesh_lib.make(**config['mesh'], devices=topology.devices())
-  program = program_lib.make(config, mesh)
+  program = recipe.program(config, mesh)
   try:
     made = compiled.compile_step(program, topology, executable)
   except compiled.OutOfMemoryError as error:

@@ -15,12 +15,13 @@ import jax
 
 from base.console import duration
 from configs.common import with_changes
-from launch import program as program_lib
+from launch import recipe
 from launch.plan import collectives, memory, planning
 from launch.plan import topology as topology_lib
 from launch.plan.memory import Memory
 from launch.plan.topology import Topology
 from train import mesh as mesh_lib
+from train.program import Program
 
 # Of the peak, what matrix products reach in programs that were compiled; of
 # collectives, what compute waits for. Fitted by eye to twelve layouts of j on
@@ -80,7 +81,7 @@ def candidates(
     changed = with_changes(config, layout)
     mesh = topology.abstract_mesh(**changed['mesh'])
     try:
-      program = program_lib.make(changed, mesh)
+      program = recipe.program(changed, mesh)
     except ValueError:
       continue  # heads or rows that this mesh does not divide
     if _rows(program) < _ROWS:
@@ -99,7 +100,7 @@ def candidates(
         continue
       remat = changed['model'].get('remat', '')
       if remat not in saved:
-        saved[remat] = memory.saved_per_clip(program_lib.make(changed, mesh))
+        saved[remat] = memory.saved_per_clip(recipe.program(changed, mesh))
       held = memory.of_program(program, changed, saved[remat])
       if held.total > _HBM_SHARE * topology.chip.hbm_gib * memory.GIB:
         discarded += 1
@@ -127,7 +128,7 @@ def _options(config) -> Iterator[dict[str, Any]]:
     yield changes | ({'model.remat': remat} if remat else {})
 
 
-def _rows(program: program_lib.Program) -> int:
+def _rows(program: Program) -> int:
   """Of the smallest shard along FSDP's axis."""
   found = [1 << 30]
   for leaf in jax.tree.leaves(program.state.params):
@@ -150,7 +151,7 @@ def _links(topology, mesh, devices) -> dict[str, float]:
 
 
 def rough_seconds(
-  program: program_lib.Program,
+  program: Program,
   config: Mapping[str, Any],
   topology: Topology,
   block_inputs: float,

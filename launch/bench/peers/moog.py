@@ -29,7 +29,8 @@ _REMAT = flags.DEFINE_string(
 def main() -> None:
   """Prints seconds of both, and their ratio."""
   from configs import moog
-  from launch import program
+  from launch import recipe
+  from launch.bench.running import running
   from train import malloc, mesh
 
   malloc.keep()
@@ -42,7 +43,7 @@ def main() -> None:
   peer += [str(clips), str(frames)]
   needs = 'kauldron and representations4d'
   with turns.peer(peer, needs=needs) as process:
-    step = program.make(config, mesh.make()).running()
+    step = running(recipe.program(config, mesh.make()))
     step()
     step()
     ours, theirs = turns.take(step, process, _ROUNDS.value)

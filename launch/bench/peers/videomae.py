@@ -83,7 +83,8 @@ def table(
 def main() -> None:
   """Prints the table."""
   from configs import mae
-  from launch import program as program_lib
+  from launch import recipe
+  from launch.bench.running import running
   from train import malloc
   from train import mesh as mesh_lib
 
@@ -92,7 +93,7 @@ def main() -> None:
   config = mae.get_config(f'size=S,batch_size={clips}').to_dict()
   config['model'] |= {'dtype': 'float32', 'remat': 'none'}
   config['optim']['clip_norm'] = 0.0  # nor does the peer clip
-  program = program_lib.make(config, mesh_lib.make())
+  program = recipe.program(config, mesh_lib.make())
   visible = program.objective.visible
   check_peer(python)
   peer = [
@@ -103,7 +104,7 @@ def main() -> None:
     str(visible),
   ]
   with turns.peer(peer, needs='torch and transformers') as process:
-    step = program.running()
+    step = running(program)
     step()
     step()
     ours, theirs = turns.take(step, process, _ROUNDS.value)

@@ -1,6 +1,6 @@
 """Mistakes in a compiled step are found by what they send."""
 
-from launch import program as program_lib
+from launch import recipe
 from launch.plan import findings
 from launch.plan.collectives import Collective
 from launch.plan.timeline import Use
@@ -34,7 +34,7 @@ def test_gradients_that_are_not_scattered_are_told():
 def test_the_sizes_of_matrices(tiny_config):
   config = tiny_config()
   mesh = mesh_lib.make_abstract(8, **config['mesh'])
-  found = findings.parameter_elements(program_lib.make(config, mesh))
+  found = findings.parameter_elements(recipe.program(config, mesh))
   # Three layers of width 16 and MLP 32, split over two tensor shards.
   assert found[16 * 32 // 2].startswith('a layer of processor/layers/mlp/')
   assert found[3 * 16 * 32 // 2].startswith('processor/layers/mlp/')

@@ -5,14 +5,14 @@ import dataclasses
 import jax
 import pytest
 
-from launch import program as program_lib
+from launch import recipe
 from launch.plan import memory, topology
 from train import mesh as mesh_lib
 
 
 def planned(config, chips=8):
   mesh = mesh_lib.make_abstract(chips, **config['mesh'])
-  return program_lib.make(config, mesh)
+  return recipe.program(config, mesh)
 
 
 def test_the_state_as_it_is_sharded(tiny_config):

@@ -4,7 +4,7 @@ import pytest
 
 from configs import mae
 from configs.common import with_changes
-from launch import program
+from launch import recipe
 from launch.plan import memory, planning, search, topology
 
 
@@ -49,7 +49,7 @@ def test_slices_hold_whole_replicas_and_are_far_apart(config):
   layouts = list(search._layouts(two.chips, two.slices))
   assert {each['mesh.replica'] for each in layouts} == {2, 4, 8, 16, 32}
   changed = with_changes(config, layouts[0])
-  made = program.make(changed, two.abstract_mesh(**changed['mesh']))
+  made = recipe.program(changed, two.abstract_mesh(**changed['mesh']))
   links = {'replica': 1, 'fsdp': 2, 'tensor': 1}
   apart, together = (
     search.rough_seconds(made, changed, slices, 0.0, links)
@@ -62,7 +62,7 @@ def test_slices_hold_whole_replicas_and_are_far_apart(config):
 
 def test_what_kernels_come_over_counts(config, slice_):
   changed = with_changes(config, {'mesh.replica': 4, 'mesh.fsdp': 4})
-  made = program.make(changed, slice_.abstract_mesh(**changed['mesh']))
+  made = recipe.program(changed, slice_.abstract_mesh(**changed['mesh']))
   narrow, wide = (
     search.rough_seconds(
       made, changed, slice_, 0.0, {'replica': 2, 'fsdp': fsdp, 'tensor': 1}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from configs import readout as readouts
-from launch import program as program_lib
+from launch import recipe
 from launch.plan import memory, planning, topology
 from train import mesh as mesh_lib
 
@@ -13,9 +13,9 @@ from train import mesh as mesh_lib
 def test_shapes_are_those_of_a_real_state(tiny_config):
   config = tiny_config()
   mesh = mesh_lib.make(**config['mesh'])
-  program = program_lib.make(config, mesh)
+  program = recipe.program(config, mesh)
   with mesh_lib.use(mesh):
-    state = program.new_state(jax.random.key(0))
+    state = program.fresh(jax.random.key(0))
     video = np.zeros(program.batch['video'].shape, np.uint8)
     batch = {'video': jax.device_put(video, program.batch['video'].sharding)}
 
@@ -33,9 +33,9 @@ def test_shapes_are_those_of_a_real_state(tiny_config):
 
 def test_devices_need_not_be_there(tiny_config):
   config = tiny_config()
-  real = program_lib.make(config, mesh_lib.make(**config['mesh']))
+  real = recipe.program(config, mesh_lib.make(**config['mesh']))
   abstract = mesh_lib.make_abstract(8, **config['mesh'])
-  planned = program_lib.make(config, abstract)
+  planned = recipe.program(config, abstract)
   assert planned.flops() == real.flops()
   shards = [
     jax.tree.map(lambda leaf: leaf.sharding.shard_shape(leaf.shape), made.state)
@@ -48,23 +48,23 @@ def test_a_batch_that_cannot_be_shared_out_is_refused(tiny_config):
   config = tiny_config(**{'data.batch_size': 6})
   mesh = mesh_lib.make_abstract(8, **config['mesh'])
   with pytest.raises(ValueError, match='batch_size=6 must be divisible by'):
-    program_lib.make(config, mesh)
+    recipe.program(config, mesh)
 
 
 def readout_of(tiny_config, remat='none', **mesh):
   """The config of a fine-tuning, on clips of eight frames."""
-  recipe = readouts.get_config('task=depth,data=world,finetune=0.1')
-  recipe.mesh.update(mesh)
-  recipe.data.batch_size = 4
+  config = readouts.get_config('task=depth,data=world,finetune=0.1')
+  config.mesh.update(mesh)
+  config.data.batch_size = 4
   changes = {'model.frames': 8, 'model.scan': True, 'model.remat': remat}
   backbone = tiny_config(**changes)
-  return program_lib.of_readouts(recipe.to_dict(), backbone)
+  return recipe.of_readouts(config.to_dict(), backbone)
 
 
 def test_readouts_of_a_recipe_that_nobody_trained(tiny_config):
   config = readout_of(tiny_config, fsdp=2, sequence=4)
   mesh = mesh_lib.make_abstract(8, **config['mesh'])
-  program = program_lib.make(config, mesh)
+  program = recipe.program(config, mesh)
   shapes = {key: (x.shape, x.dtype) for key, x in program.batch.items()}
   assert shapes == {
     'video': ((4, 8, 16, 24, 3), np.uint8),
@@ -73,7 +73,7 @@ def test_readouts_of_a_recipe_that_nobody_trained(tiny_config):
   assert set(program.state.params) == {'backbone', 'heads'}
   held = memory.of_program(program, config)
   whole = mesh_lib.make_abstract(2, fsdp=2)
-  other = memory.of_program(program_lib.make(config, whole), config)
+  other = memory.of_program(recipe.program(config, whole), config)
   assert held.activations == other.activations / 4
   assert held.batch == other.batch  # every part has the whole clip
 
@@ -81,7 +81,7 @@ def test_readouts_of_a_recipe_that_nobody_trained(tiny_config):
 def test_a_host_holds_the_activations_of_its_part_of_clips(tiny_config):
   config = readout_of(tiny_config, remat='offload', fsdp=2, sequence=4)
   split, whole = (
-    memory.offloaded(program_lib.make(config, mesh), config)
+    memory.offloaded(recipe.program(config, mesh), config)
     for mesh in (
       mesh_lib.make_abstract(8, **config['mesh']),
       mesh_lib.make_abstract(2, fsdp=2),
