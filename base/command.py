@@ -59,12 +59,27 @@ def run(
       logging.set_verbosity(logging.WARNING)  # Orbax tells a lot
     _in_one_line(main, *([found] if words else []))
 
-  def parsed(argv: Sequence[str]) -> list[str]:
-    # A recipe is read here, which may refuse its argument.
-    return _in_one_line(app.parse_flags_with_usage, list(argv))
-
   flags.mark_flags_as_required(required)
-  app.run(checked, flags_parser=parsed)
+  app.run(checked, flags_parser=_parsed)
+
+
+def _parsed(argv: Sequence[str]) -> list[str]:
+  """The words that are left of a command line once its flags are read.
+
+  A recipe is read here, and may refuse its argument: then the flag's error has
+  the recipe's somewhere behind it, and its traceback in its text.
+  """
+  try:
+    return flags.FLAGS(list(argv))
+  except flags.Error as error:
+    if _wants_debug():
+      raise
+    behind = error
+    while behind.__context__:
+      behind = behind.__context__
+    if _is_meant(behind):
+      sys.exit(f'{_said(behind)}  (--debug shows where)')
+    sys.exit(f'{_said(error)}  (--help shows the flags)')
 
 
 def _in_one_line(function: Callable, *arguments):
@@ -74,10 +89,14 @@ def _in_one_line(function: Callable, *arguments):
   except KeyboardInterrupt:
     sys.exit('stopped by Ctrl-C')
   except (ValueError, ArithmeticError, RuntimeError, OSError) as error:
-    debug = _DEBUG.value if flags.FLAGS.is_parsed() else '--debug' in sys.argv
-    if debug or not (isinstance(error, OSError) or _is_meant(error)):
+    known = isinstance(error, OSError) or _is_meant(error)
+    if _wants_debug() or not known:
       raise
     sys.exit(f'{_said(error)}  (--debug shows where)')
+
+
+def _wants_debug() -> bool:
+  return _DEBUG.value if flags.FLAGS.is_parsed() else '--debug' in sys.argv
 
 
 def _is_meant(error: Exception) -> bool:
@@ -92,9 +111,8 @@ def _is_meant(error: Exception) -> bool:
   file = pathlib.Path(trace.tb_frame.f_code.co_filename)
   if not file.is_relative_to(_ROOT) or '.venv' in file.parts:
     return False
-  return (
-    linecache.getline(str(file), trace.tb_lineno).lstrip().startswith('raise')
-  )
+  line = linecache.getline(str(file), trace.tb_lineno).lstrip()
+  return line.startswith('raise')
 
 
 def _said(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """Lines for people: messages, tables, and how far long work has come."""
 
+import io
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -22,8 +23,11 @@ def mute() -> None:
 
 
 def say(*parts: str) -> None:
-  """One line on stdout; above a bar of `progress`, if one is shown."""
-  if not _muted:
+  """One line on stdout, above a bar of `progress` if one is shown.
+
+  Nothing, if all parts are empty.
+  """
+  if not _muted and any(parts):
     with tqdm.tqdm.external_write_mode(sys.stdout):
       print('  '.join(part for part in parts if part), flush=True)
 
@@ -65,7 +69,8 @@ def progress(what: str, total: int, unit: str, **options) -> tqdm.tqdm:
     desc=what,
     total=total,
     unit=unit if options.get('unit_scale') else f' {unit}s',
-    file=sys.stdout,
+    # Lines are printed by `display`; what tqdm writes itself is of bars.
+    file=sys.stdout if is_terminal else io.StringIO(),
     disable=_muted,
     mininterval=0.2 if is_terminal else _BETWEEN_LINES,
     miniters=1,

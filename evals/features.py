@@ -138,7 +138,8 @@ def _batches(forward, params, data, mesh, split):
   """The features of every clip of a split, a batch at a time."""
   count, done = len(data), 0
   began = reported = time.monotonic()
-  with Feed(data, mesh, start=0, on_bad=_refuse) as feed:
+  batches = -(-count // data.batch_size)
+  with Feed(data, mesh, start=0, end=batches, on_bad=_refuse) as feed:
     while done < count:
       values = np.asarray(forward(params, feed.next()))[: count - done]
       done += len(values)

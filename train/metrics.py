@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from base import files
+from base.console import say
 
 
 class Writer:
@@ -176,13 +177,34 @@ def _wandb_id(workdir: str) -> str:
 
 
 def _drop_after(path: str, step: int) -> None:
+  """Keeps the lines up to `step`; says if some of them cannot be read."""
   if not os.path.exists(path):
     return
-  with open(path) as file:
-    # A kill can cut the last line short.
-    lines = [line for line in file if line.endswith('\n')]
-  kept = [line for line in lines if json.loads(line)['step'] <= step]
+  kept, bad = [], []
+  with open(path, errors='replace') as file:
+    for number, line in enumerate(file, 1):
+      found = _step_of(line)
+      if found is None:
+        bad.append(number)
+      elif found <= step:
+        kept.append(line)
+  # A kill can cut the last line short: that one is written again.
+  if bad and bad[-1] == number:
+    bad.pop()
+  if bad:
+    say(
+      f'{path}: {len(bad)} lines are damaged and left out, the first is line '
+      f'{bad[0]}'
+    )
   files.write(path, ''.join(kept))
+
+
+def _step_of(line: str) -> int | None:
+  """Of a line of metrics.jsonl; None if it is no whole one."""
+  try:
+    return int(json.loads(line)['step']) if line.endswith('\n') else None
+  except (ValueError, KeyError, TypeError):
+    return None
 
 
 def contact_sheet(clips: np.ndarray, gap: int = 2) -> np.ndarray:
