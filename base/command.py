@@ -118,6 +118,10 @@ def _is_meant(error: Exception) -> bool:
 def _said(error: Exception) -> str:
   """Its message on one line."""
   if isinstance(error, OSError) and error.strerror:
+    from base import files  # takes a tenth of a second
+
+    if error.errno in files.FULL:
+      error = files.full(error.filename or 'this run')
     # Without the number, which says nothing to a person.
     where = f'{error.filename}: ' if error.filename else ''
     return f'{where}{error.strerror}'

@@ -93,7 +93,16 @@ class Writer:
 
   def _submit(self, function, *args):
     self._pending = [task for task in self._pending if not _finished(task)]
-    self._pending.append(self._thread.submit(function, *args))
+    self._pending.append(self._thread.submit(self._try, function, *args))
+
+  def _try(self, function, *args):
+    """In the thread: a full disk is told with the folder it is of."""
+    try:
+      function(*args)
+    except OSError as error:
+      if error.errno in files.FULL:
+        raise files.full(self._workdir) from error
+      raise
 
   def scalars(self, step: int, values: Mapping[str, float]) -> None:
     """Writes one line of scalars."""
@@ -150,13 +159,15 @@ class Writer:
 
   def __exit__(self, *unused) -> None:
     self._thread.shutdown()
-    self.flush()
-    for writer in self._writers:
-      writer.close()
-    if self._wandb:
-      self._wandb.finish()
-    if self._is_first:
-      self._jsonl.close()
+    try:
+      self.flush()
+      for writer in self._writers:
+        writer.close()
+      if self._wandb:
+        self._wandb.finish()
+    finally:
+      if self._is_first:
+        self._jsonl.close()
 
 
 def _finished(task) -> bool:
@@ -170,8 +181,7 @@ def _wandb_id(workdir: str) -> str:
   """One W&B run per workdir, however often it starts again."""
   path = os.path.join(workdir, 'wandb_id.txt')
   if not os.path.exists(path):
-    with open(path, 'w') as file:
-      file.write(os.urandom(4).hex())
+    files.write(path, os.urandom(4).hex())
   with open(path) as file:
     return file.read()
 

@@ -1,5 +1,6 @@
 """How commands end: one line for what a person can mend, else a traceback."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -24,6 +25,17 @@ def test_an_error_that_was_meant_is_one_line():
 def test_a_file_that_the_system_refuses_is_one_line(tmp_path):
   with pytest.raises(SystemExit, match='nowhere: No such file or directory'):
     command._in_one_line(open, tmp_path / 'nowhere')
+
+
+def test_a_full_disk_is_told_with_what_to_do():
+  def full():
+    raise OSError(errno.ENOSPC, 'No space left on device', 'run/config.json')
+
+  with pytest.raises(SystemExit) as ended:
+    command._in_one_line(full)
+  assert str(ended.value.code).startswith(
+    'run/config.json: the disk is full: free some space, then run the same'
+  )
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The record of a run, as a person or a kill may have left it."""
 
+import errno
 import json
 
 import pytest
@@ -37,3 +38,16 @@ def test_a_line_that_a_kill_cut_is_written_again_without_a_word(
 ):
   assert lines_after(tmp_path, GOOD + b'{"step": 2, "tr', 1) == [1, 2]
   assert 'damaged' not in capsys.readouterr().out
+
+
+def test_a_full_disk_is_told_with_the_folder(tmp_path, monkeypatch):
+  def full(*_):
+    raise OSError(errno.ENOSPC, 'No space left on device')
+
+  monkeypatch.setattr(metrics.Writer, '_write_scalars', full)
+  writer = metrics.Writer(
+    str(tmp_path), start=0, config={}, every=1, tensorboard=False
+  )
+  with pytest.raises(OSError, match='disk is full') as raised, writer:
+    writer.scalars(1, {'train/loss': 0.5})
+  assert raised.value.filename == str(tmp_path)
