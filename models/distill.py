@@ -36,7 +36,7 @@ def make(
   """The objective.
 
   Args:
-    student: keyword arguments of `vit.make`: the backbone that learns.
+    student: keyword arguments of `vit.backbone`: the backbone that learns.
     teacher: the same of the one that it learns from. None: there is none, and
       the objective gives features of the student only.
     frames: of a clip.
@@ -49,8 +49,8 @@ def make(
       have tokens at different places.
   """
   clip = (frames, height, width)
-  learns = vit.make(clip, **student)
-  teaches = None if teacher is None else vit.make(clip, **teacher)
+  learns = vit.backbone(clip, **student)
+  teaches = None if teacher is None else vit.backbone(clip, **teacher)
   if teaches is not None:
     vit.blocks_before(teaches.size.depth, depth)
     if teaches.grid != learns.grid:

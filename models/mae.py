@@ -87,7 +87,7 @@ def make(
   choose('model.mask', mask, MASKS)
   choose('model.loss_on', loss_on, LOSS_ON)
   clip = (frames, height, width)
-  backbone = vit.make(
+  backbone = vit.backbone(
     clip,
     **{'size': size, 'dim': dim, 'depth': depth, 'mlp': mlp, 'heads': heads},
     **{'patch': patch, 'dtype': dtype, 'remat': remat, 'scan': scan},

@@ -63,7 +63,7 @@ def rematerialised(
   return jax.checkpoint(function, policy=REMAT[remat], prevent_cse=not in_scan)
 
 
-def make(
+def backbone(
   clip: Triple,
   *,
   size: str = 'S',

@@ -1,4 +1,7 @@
-"""MooG, "Moving Off-the-Grid" (arXiv 2411.05927): an objective in a folder."""
+"""MooG, "Moving Off-the-Grid" (arXiv 2411.05927): an objective in a folder.
+
+From here comes what `models/objective.py` asks of an objective.
+"""
 
 from models.moog.objective import make
 
