@@ -18,8 +18,7 @@ from einops import rearrange, repeat
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from models import vit
-from models.nn import colours as components
-from models.nn import patches
+from models.nn import patches, pca
 from models.nn.layers import Affine, affine, lecun
 from models.objective import Batch, Features, Params
 
@@ -191,12 +190,12 @@ class Distill:
     del rng
     video = batch['video']
     target = self.target(params, video)
-    of = components.basis(target)
+    of = pca.basis(target)
     t, h, w = self.student.grid
     pt, ph, pw = self.student.patch
     rows = [patches.to_unit(video, jnp.float32)]
     for tokens in (self.predict(params, video), target):
-      shown = components.colours(tokens, of)
+      shown = pca.colours(tokens, of)
       pattern = 'b (t h w) c -> b (t pt) (h ph) (w pw) c'
       sizes = {'t': t, 'h': h, 'w': w, 'pt': pt, 'ph': ph, 'pw': pw}
       rows.append(repeat(shown, pattern, **sizes))

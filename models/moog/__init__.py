@@ -3,6 +3,6 @@
 From here comes what `models/objective.py` asks of an objective.
 """
 
-from models.moog.objective import make
+from models.moog.objective import MooG, make
 
-__all__ = ['make']
+__all__ = ['MooG', 'make']

@@ -16,9 +16,9 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.nn import initializers
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, Shaped
 
-from models.moog import start as moog_start
 from models.moog.frames import Decoder, Encoder
 from models.moog.layers import Linear, Transformer
+from models.moog.start_at_places import start_at_places
 from models.nn import patches
 from models.nn.layers import LayerNorm
 from models.nn.positions import Learned
@@ -202,7 +202,7 @@ class Cell:
     params = {name: part['params'] for name, part in made.items()}
     if self.start_as != 'places':
       return params
-    return moog_start.at_places(
+    return start_at_places(
       params, encoder=self.encoder, size=self.size, bases=self.decoder.bases
     )
 

@@ -17,7 +17,7 @@ from einops import rearrange
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from base.names import choose
-from models.moog import pictures as moog_pictures
+from models.moog import pictures
 from models.moog.cell import VARIANTS, Cell, Pixels, State, Step
 from models.moog.frames import Decoder, Encoder
 from models.moog.layers import Transformer
@@ -111,7 +111,7 @@ def make(
       clip, so that a token learns at each clip anew what it stands for; or
       'learned' embeddings, so that it may know beforehand (ours); or such that
       start at 'places' spread over the picture, with attention that starts by
-      looking there: see `moog_start` (ours, for short runs).
+      looking there: see `start_at_places` (ours, for short runs).
     start_std: of the noise, or of 'learned' embeddings before training.
     loss_gradient: tell the corrector the gradient of the frame's error by the
       predicted state.
@@ -365,10 +365,10 @@ class MooG:
   def pictures(
     self, params: Params, batch: Batch, rng: PRNGKeyArray
   ) -> dict[str, Float[Array, 'b t h w 3']]:
-    """See `moog_pictures.draw`."""
+    """See `pictures.draw`."""
     del rng
     states = self.decoded(params, batch['video'])
-    return moog_pictures.draw(self.cell, params, batch['video'], states)
+    return pictures.draw(self.cell, params, batch['video'], states)
 
   def check(self, shape: tuple[int, ...]) -> None:
     """Check.

@@ -12,15 +12,14 @@ import jax.numpy as jnp
 from einops import rearrange
 from jaxtyping import Array, Float
 
-from models import vit
-from models.moog import objective as moog
+from models import moog, vit
 from models.moog.layers import Transformer
 from models.nn import patches
 from models.nn.patches import Triple
 from models.objective import Params
 from models.published import files, loading, names
+from models.published.config import moog_encoder
 from models.published.names import Layout, Sizes
-from models.published.recipe import moog_encoder
 from models.readout import AttentionReadout
 from models.sizes import Size
 

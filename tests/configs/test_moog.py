@@ -4,8 +4,7 @@ import pytest
 
 from configs import moog as recipe
 from data import source
-from models import objective
-from models.moog import objective as moog
+from models import moog, objective
 from train import optim
 
 

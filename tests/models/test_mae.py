@@ -214,7 +214,7 @@ def test_pictures_show_input_output_and_truth(normalise, small, params, batch):
     ({'mask': 'tubes'}, "mask 'tubes': expected one of random"),
     ({'loss_on': 'seen'}, 'expected one of all, masked'),
     ({'dtype': 'float16'}, 'expected one of float32, bfloat16'),
-    ({'attention': 'flash'}, 'expected auto, plain, per_head'),
+    ({'attention': 'flash'}, 'expected one of auto, plain'),
     ({'patch': (2, 3, 2)}, 'model.patch=.* height=8 is not a multiple of 3'),
     ({'output_patch': (3, 4, 4)}, 'model.output_patch=.* frames=4'),
     ({'mask_ratio': 0.99}, r'of 24 patches 0 are seen. Lower it'),

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, PartitionSpec
 
-from models import distill, mae, sharding, sizes
-from models.moog import objective
+from models import distill, mae, moog, sharding, sizes
 from models.moog.readout import (
   ConditionalAutoregressiveReadout,
   DenseHead,
@@ -48,9 +47,7 @@ def test_the_table_covers_moog_and_no_row_is_idle():
   clips = {'video': jax.ShapeDtypeStruct((2, 8, 128, 128, 3), np.uint8)}
   used = set()
   for each in options:
-    params = jax.eval_shape(
-      objective.make(**each).init, jax.random.key(0), clips
-    )
+    params = jax.eval_shape(moog.make(**each).init, jax.random.key(0), clips)
     sharding.logical_axes(params)
     used |= {sharding.TABLE[sharding.row_of(name)] for name in names(params)}
   assert used == set(sharding.MOOG)

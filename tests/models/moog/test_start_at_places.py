@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from models.moog import objective as moog
+from models import moog
 from models.moog import pictures
-from models.moog import start as moog_start
 from models.moog.frames import pixel_fourier
+from models.moog.start_at_places import spread
 
 
 @pytest.mark.parametrize('variant', ['A', 'B'])
@@ -39,7 +39,7 @@ def test_places_need_wavelengths_of_the_encoder():
 
 def test_places_are_spread_over_the_frame_as_evenly_as_may_be():
   """8 tokens for 2 x 4 squares of a frame that is twice as wide as high."""
-  got = moog_start.spread(8, (16, 32), 3)
+  got = spread(8, (16, 32), 3)
   want = pixel_fourier(
     jnp.array([4, 12]), jnp.array([4, 12, 20, 28]), (16, 32), 3
   )

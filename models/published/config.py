@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from models import sizes as sizes_lib
 from models.published.names import Layout, Sizes
+from models.sizes import SIZES, Size
 
 
 def model_options(path: str, layout: Layout) -> dict[str, Any]:
@@ -90,10 +90,10 @@ def _moog(path: str, layout: Layout) -> dict[str, Any]:
 def _mae(sizes: Sizes) -> dict[str, Any]:
   t, h, w = sizes['t'], sizes['h'], sizes['w']
   patch = (sizes['pt'], sizes['ph'], sizes['pw'])
-  own = sizes_lib.Size(sizes['d'], sizes['l'], sizes['m'], sizes['k'])
+  own = Size(sizes['d'], sizes['l'], sizes['m'], sizes['k'])
   size = {'size': 'S', 'dim': own.width, 'depth': own.depth}
   size |= {'mlp': own.mlp, 'heads': own.heads}
-  for name, known in sizes_lib.SIZES.items():
+  for name, known in SIZES.items():
     if (known.width, known.depth, known.mlp, known.heads) == (
       *(own.width, own.depth, own.mlp, own.heads),
     ):
