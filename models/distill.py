@@ -27,10 +27,10 @@ def make(
   *,
   student: Mapping[str, Any],
   teacher: Mapping[str, Any] | None,
-  frames: int = 16,
-  height: int = 224,
-  width: int = 224,
-  depth: float = 0.95,
+  frames: int,
+  height: int,
+  width: int,
+  depth: float,
 ) -> 'Distill':
   """The objective.
 

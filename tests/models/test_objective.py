@@ -3,12 +3,10 @@
 import sys
 import types
 
-import numpy as np
 import pytest
 
 from models import mae, objective
-
-CLIP = {'frames': 4, 'height': 8, 'width': 12}
+from tests.models import recipes
 
 
 def test_objectives_are_what_has_a_make():
@@ -40,14 +38,13 @@ def test_a_module_of_any_make_is_one(monkeypatch):
   module = types.ModuleType('models.other')
   module.make = mae.make
   monkeypatch.setitem(sys.modules, 'models.other', module)
-  assert objective.make('other', size='B') == mae.make(size='B')
-  options = {'name': 'other', 'size': 'B'}
+  assert objective.make('other', **recipes.MAE) == recipes.mae()
+  options = {'name': 'other', **recipes.MAE}
   assert objective.for_readouts(**options) == options
 
 
 def test_a_folder_is_one():
-  options = objective.for_readouts('moog', **CLIP, subsample=4)
-  assert options == {'name': 'moog', **CLIP, 'subsample': 4}
-  made = objective.make(**options, eval_subsample=2)
-  made.check(np.zeros((1, 4, 8, 12, 3)).shape)
+  options = recipes.MOOG | {'frames': 4, 'height': 8, 'width': 16}
+  made = objective.make(**objective.for_readouts('moog', **options))
+  assert made == recipes.moog(**options)
   assert isinstance(made, objective.Objective)
