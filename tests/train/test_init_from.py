@@ -7,10 +7,12 @@ import pytest
 from models import mae
 from models.nn import positions
 from models.published import files, loading, names
+from tests.models import recipes
 from train import checkpoint, init_from, mesh
 
 OPTIONS = {
-  **{'dim': 16, 'depth': 3, 'mlp': 32, 'heads': 2, 'dtype': 'float32'},
+  **recipes.MAE,
+  **{'dim': 16, 'depth': 3, 'mlp': 32, 'heads': 2},
   **{'frames': 4, 'height': 16, 'width': 24, 'patch': (2, 4, 8)},
   **{'output_patch': (4, 8, 8), 'mask_ratio': 0.5},
 }

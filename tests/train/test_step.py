@@ -11,6 +11,7 @@ import pytest
 from data import pipeline
 from models import objective as objective_lib
 from models.nn import layers
+from tests.models import recipes
 from train import feed
 from train import mesh as mesh_lib
 from train import program as program_lib
@@ -113,6 +114,7 @@ def moog_config(tiny_config, mesh, changes):
   config = tiny_config(**on(*mesh), **SGD)
   sizes = ('frames', 'height', 'width')
   model = {key: config['model'][key] for key in sizes}
+  model = recipes.MOOG | model
   model |= {'name': 'moog', 'tokens': 6, 'dim': 16, 'mlp': 32}
   model |= {'channels': (8, 16), 'strides': (2, 2), 'head_dim': 8}
   for part in ('predictor', 'corrector', 'decoder'):
