@@ -50,6 +50,13 @@ class _Lines(tqdm.tqdm):
       self._shown = self.n, took
       print(self, flush=True)
 
+  def close(self):
+    """Without the end of the line that a bar leaves open."""
+    if not self.disable:
+      self.display()
+      self._decr_instances(self)
+      self.disable = True
+
 
 def progress(what: str, total: int, unit: str, **options) -> tqdm.tqdm:
   """How far work has come: a bar on a terminal, else a line now and then.

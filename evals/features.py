@@ -122,7 +122,7 @@ def fill(
     )
   (cached,) = config['data']['sources'].values()
   folder = Path(cached['path'])
-  missing = [s for s in SPLITS if not features.described(folder, s)]
+  missing = [s for s in SPLITS if features.is_missing(folder, s)]
   if not missing:
     return
   params = backbone()

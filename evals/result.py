@@ -8,8 +8,8 @@ import jax
 import numpy as np
 
 from base import console
+from data import contact_sheet
 from evals import metrics, readout, score
-from train.metrics import contact_sheet
 
 Config = dict[str, Any]
 
@@ -131,7 +131,7 @@ def write_pictures(
     answer = jax.tree.map(lambda x, head=head: x[head], answers[name])
     for title, clips in task.pictures(answer, batch).items():
       path = os.path.join(folder, f'{title}.png')
-      sheet = contact_sheet(clips / np.float32(255))
+      sheet = contact_sheet.plain(clips / np.float32(255))
       if not cv2.imwrite(path, sheet[..., ::-1]):
         raise OSError(f'cannot write {path}: is the disk full?')
 

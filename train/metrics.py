@@ -17,6 +17,7 @@ import numpy as np
 
 from base import files
 from base.console import say
+from data import contact_sheet
 
 
 class Writer:
@@ -120,7 +121,7 @@ class Writer:
   def pictures(self, step: int, clips: Mapping[str, np.ndarray]) -> None:
     """Writes clips [b t h w 3] in [0, 1] as pictures: a row for each clip."""
     if self._is_first:
-      sheets = {name: contact_sheet(clip) for name, clip in clips.items()}
+      sheets = {name: contact_sheet.plain(clip) for name, clip in clips.items()}
       self._submit(self._write_pictures, step, sheets)
 
   def _write_pictures(self, step, sheets):
@@ -215,15 +216,3 @@ def _step_of(line: str) -> int | None:
     return int(json.loads(line)['step']) if line.endswith('\n') else None
   except (ValueError, KeyError, TypeError):
     return None
-
-
-def contact_sheet(clips: np.ndarray, gap: int = 2) -> np.ndarray:
-  """Clips [b t h w 3] in [0, 1] -> uint8 picture; rows are clips."""
-  sheet = np.pad(
-    np.asarray(clips, np.float32),
-    ((0, 0), (0, 0), (gap, gap), (gap, gap), (0, 0)),
-    constant_values=1.0,
-  )
-  b, t, h, w, _ = sheet.shape
-  sheet = sheet.transpose(0, 2, 1, 3, 4).reshape(b * h, t * w, 3)
-  return np.round(np.clip(sheet, 0, 1) * 255).astype(np.uint8)
