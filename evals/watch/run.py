@@ -10,7 +10,7 @@ from typing import Any
 from base import files
 from base.console import say
 from data.pipeline import TooManyBadRecords
-from evals import job
+from evals import evaluate as evaluate_lib
 from evals.resolve import read_config, resolve
 from train import checkpoint, retention
 from train import workdir as workdir_lib
@@ -103,11 +103,11 @@ def evaluate(config: Config, *, run: str, workdir: str, step: int) -> None:
   where = {'checkpoint': run, 'step': step}
   folder = os.path.join(workdir, str(step))
   resolved = resolve(config, **where, random_init=False, workdir=folder)
-  tasks = resolved['tasks']
+  tasks = resolved.objective.tasks
 
   def attempt(config, workdir):
     try:
-      if job.run(config, **where, workdir=workdir) is None:
+      if evaluate_lib.run(config, **where, workdir=workdir) is None:
         raise Stopped
     except (ValueError, FloatingPointError, TooManyBadRecords) as error:
       say(f'step {step}, {", ".join(config["tasks"])}: {error}')

@@ -16,7 +16,7 @@ import pytest
 from base import files
 from configs import quickstart
 from data import source as source_lib
-from evals import job
+from evals import evaluate
 from evals import task as task_lib
 from evals.tasks import depth
 from evals.watch import run as watch_run
@@ -73,7 +73,7 @@ def quick(monkeypatch):
       json.dump(result, file)
     return result
 
-  monkeypatch.setattr(job, 'run', fake)
+  monkeypatch.setattr(evaluate, 'run', fake)
   return asked, fail
 
 
@@ -141,11 +141,11 @@ def test_a_killed_watch_ends_with_the_same_numbers(
   whole = numbers()
   shutil.rmtree(run / 'readouts')
   with monkeypatch.context() as patch:
-    patch.setattr(job.score, 'facts_of', lambda *_: sys.exit('killed'))
+    patch.setattr(evaluate.score, 'facts_of', lambda *_: sys.exit('killed'))
     with pytest.raises(SystemExit):
       watch(recipe, run)
   shutil.rmtree(run / 'checkpoints/2')
-  monkeypatch.delattr(job.loop, 'start_from')
+  monkeypatch.delattr(evaluate.loop, 'start_from')
   watch(recipe, run)
   assert [x['step'] for x in results(run)] == [2]
   cut = numbers()
@@ -211,8 +211,8 @@ def test_too_many_bad_records_do_not_end_the_watch(run, recipe, monkeypatch):
     attempts.append(options)
     return job_run(*args, **options)
 
-  job_run = job.run
-  monkeypatch.setattr(job, 'run', counted)
+  job_run = evaluate.run
+  monkeypatch.setattr(evaluate, 'run', counted)
   monkeypatch.setattr(toy, 'read', broken)
   data = {**recipe['data'], 'max_bad': 0.01}
   watch({**recipe, 'data': data}, run)
@@ -303,7 +303,7 @@ def test_it_waits_for_the_run_to_begin(run, recipe, quick, monkeypatch, capsys):
 
 
 def test_told_to_stop_it_stops(run, recipe, monkeypatch):
-  monkeypatch.setattr(job, 'run', lambda *_, **__: None)
+  monkeypatch.setattr(evaluate, 'run', lambda *_, **__: None)
   with pytest.raises(watch_run.Stopped):
     watch(recipe, run)
   assert not results(run)
