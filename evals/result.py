@@ -25,7 +25,7 @@ _KEYS = {
   **{'random_init': bool, 'checkpoint': dict, 'config': dict},
 }
 _OF_TASK = {
-  **{'headline': list, 'metrics': dict, 'trivial': dict, 'lr': float},
+  **{'headline': list, 'metrics': dict, 'trivial': dict, 'lr': (int, float)},
   **{'head': int, 'heads': list, 'clips': int, 'clips_without_labels': int},
 }
 
