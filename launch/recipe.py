@@ -63,6 +63,22 @@ def of_readouts(
   return completed(config, pretraining, untrained)
 
 
+def as_flags(change: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+  """Overrides as they are given to a command.
+
+  Args:
+    change: 'section.name' -> value, or 'topology' -> its name.
+    config: the recipe; readouts have their model from another one.
+  """
+  flags = {'model': 'backbone' if 'tasks' in config else 'config'}
+  return ' '.join(
+    f'--{flags.get(key.split(".")[0], "config")}.{key}={value}'
+    if '.' in key
+    else f'--{key}={value}'
+    for key, value in change.items()
+  )
+
+
 @functools.cache
 def _labelled(data: str) -> dict[str, jax.ShapeDtypeStruct]:
   """Shapes of a clip and its labels, of a data section as JSON; reads one."""

@@ -62,11 +62,10 @@ def program(row: rows.Row) -> str:
   Raises:
     ValueError: libtpu is not installed, or the program does not fit.
   """
-  from launch.plan import planning, topology
+  from launch.plan import compiler, estimate, topology
 
-  if not topology.has_compiler():
-    raise ValueError('libtpu is not installed: `pip install --group tpu`')
-  plan = planning.plan(row.config(), topology.parse(row.topology))
+  compiler.require()
+  plan = estimate.plan(row.config(), topology.parse(row.topology))
   return collectives(plan)
 
 
@@ -138,9 +137,9 @@ def path_of(folder: pathlib.Path, name: str) -> pathlib.Path:
 
 def main() -> None:
   """Writes the files, and says what changed in them."""
-  from launch.plan import topology
+  from launch.plan import compiler
 
-  topology.prepare()
+  compiler.prepare()
   folder = pathlib.Path(_INTO.value)
   folder.mkdir(parents=True, exist_ok=True)
   for name in _FILES.value or [*SHARDINGS, *PROGRAMS]:

@@ -101,13 +101,13 @@ def compile_row(row: Row) -> dict[str, Any]:
   'cpu_sec' and 'host_gib' are what it took of time and memory (Linux). To be
   run in a process of its own, which gives its memory back.
   """
-  from launch.plan import planning, topology
+  from launch.plan import compiler, does_not_fit, estimate, topology
 
-  topology.prepare()
+  compiler.prepare()
   slice_ = topology.parse(row.topology)
   try:
-    found = planning.plan(row.config(), slice_)
-  except planning.DoesNotFitError as error:
+    found = estimate.plan(row.config(), slice_)
+  except does_not_fit.DoesNotFitError as error:
     found = {'does_not_fit': str(error)}
   spent = resource.getrusage(resource.RUSAGE_SELF)
   return found | {
