@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.sharding import AbstractMesh, Mesh
+from ml_collections import config_dict
 
 from models import objective as objective_lib
 from train import program as program_lib
@@ -40,6 +41,20 @@ def program(config: Mapping[str, Any], mesh: Mesh | AbstractMesh) -> Program:
     clip = (model['frames'], model['height'], model['width'], 3)
     examples = {'video': jax.ShapeDtypeStruct(clip, jnp.uint8)}
   return program_lib.make(config, objective, examples, mesh)
+
+
+def pretraining(config: config_dict.ConfigDict) -> dict[str, Any]:
+  """Plain values of what --config is, where it must be no recipe of readouts.
+
+  Raises:
+    ValueError: it is one.
+  """
+  if 'tasks' in config:
+    raise ValueError(
+      '--config is a recipe of readouts, expected one of pretraining, such as '
+      'configs/mae.py:size=S'
+    )
+  return config.to_dict()
 
 
 def of_readouts(

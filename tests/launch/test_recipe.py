@@ -51,6 +51,12 @@ def test_a_batch_that_cannot_be_shared_out_is_refused(tiny_config):
     recipe.program(config, mesh)
 
 
+def test_a_recipe_of_readouts_is_none_of_pretraining():
+  recipe_of = readouts.get_config('task=depth,data=world')
+  with pytest.raises(ValueError, match='recipe of readouts, expected one of'):
+    recipe.pretraining(recipe_of)
+
+
 def readout_of(tiny_config, remat='none', **mesh):
   """The config of a fine-tuning, on clips of eight frames."""
   config = readouts.get_config('task=depth,data=world,finetune=0.1')
