@@ -6,6 +6,7 @@ Imports nothing heavy, so that `--help` and a wrong flag are quick.
 import linecache
 import pathlib
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
@@ -64,22 +65,33 @@ def run(
 
 
 def _parsed(argv: Sequence[str]) -> list[str]:
-  """The words that are left of a command line once its flags are read.
+  """What `argv` has beside flags, which are set; a wrong one is the last line.
 
-  A recipe is read here, and may refuse its argument: then the flag's error has
-  the recipe's somewhere behind it, and its traceback in its text.
+  A recipe is read here, and may refuse its argument. Its error lies within one
+  of ml_collections, which has its traceback as text, and one of absl.
   """
   try:
     return flags.FLAGS(list(argv))
   except flags.Error as error:
-    if _wants_debug():
+    if _is_debugged():
       raise
-    behind = error
-    while behind.__context__:
-      behind = behind.__context__
-    if _is_meant(behind):
-      sys.exit(f'{_said(behind)}  (--debug shows where)')
-    sys.exit(f'{_said(error)}  (--help shows the flags)')
+    first: BaseException = error
+    while first.__context__:
+      first = first.__context__
+    if _is_meant(first):
+      sys.exit(f'{_said(first)}  (--debug shows where)')
+    sys.exit(f'{_said(error)}  (--help lists the flags)')
+  except (AttributeError, KeyError) as error:
+    # An override of what the recipe does not have; or a mistake in the recipe.
+    is_override = 'get_config' not in [
+      frame.name for frame in traceback.extract_tb(error.__traceback__)
+    ]
+    if _is_debugged() or not is_override:
+      raise
+    # What ml_collections says, with the nearest name, it says as a key.
+    says = error.args[0]
+    says = says.args[0] if isinstance(says, KeyError) else says
+    sys.exit(f'the recipe has no {" ".join(str(says).split())}')
 
 
 def _in_one_line(function: Callable, *arguments):
@@ -89,13 +101,12 @@ def _in_one_line(function: Callable, *arguments):
   except KeyboardInterrupt:
     sys.exit('stopped by Ctrl-C')
   except (ValueError, ArithmeticError, RuntimeError, OSError) as error:
-    known = isinstance(error, OSError) or _is_meant(error)
-    if _wants_debug() or not known:
+    if _is_debugged() or not (isinstance(error, OSError) or _is_meant(error)):
       raise
     sys.exit(f'{_said(error)}  (--debug shows where)')
 
 
-def _wants_debug() -> bool:
+def _is_debugged() -> bool:
   return _DEBUG.value if flags.FLAGS.is_parsed() else '--debug' in sys.argv
 
 

@@ -41,6 +41,9 @@ class _Lines(tqdm.tqdm):
 
   _shown = (0, 0.0)  # done, and seconds since the start, of the last line
 
+  def clear(self, nolock=False):
+    """Leaves the line where it is, which is in a log."""
+
   def display(self, msg=None, pos=None):
     """Prints the state, unless a line of it or shortly before is there."""
     del msg, pos

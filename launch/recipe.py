@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.sharding import AbstractMesh, Mesh
+from ml_collections import config_dict
 
 from models import objective as objective_lib
 from train import program as program_lib
@@ -42,6 +43,20 @@ def program(config: Mapping[str, Any], mesh: Mesh | AbstractMesh) -> Program:
   return program_lib.make(config, objective, examples, mesh)
 
 
+def pretraining(config: config_dict.ConfigDict) -> dict[str, Any]:
+  """Plain values of what --config is, where it must be no recipe of readouts.
+
+  Raises:
+    ValueError: it is one.
+  """
+  if 'tasks' in config:
+    raise ValueError(
+      '--config is a recipe of readouts, expected one of pretraining, such as '
+      'configs/mae.py:size=S'
+    )
+  return config.to_dict()
+
+
 def of_readouts(
   config: Mapping[str, Any], backbone: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -61,6 +76,22 @@ def of_readouts(
   pretraining = {'model': backbone['model'], 'data': {'sources': {}}}
   untrained = {'run': '', 'step': None, 'random_init': True}
   return completed(config, pretraining, untrained)
+
+
+def as_flags(change: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+  """Overrides as they are given to a command.
+
+  Args:
+    change: 'section.name' -> value, or 'topology' -> its name.
+    config: the recipe; readouts have their model from another one.
+  """
+  flags = {'model': 'backbone' if 'tasks' in config else 'config'}
+  return ' '.join(
+    f'--{flags.get(key.split(".")[0], "config")}.{key}={value}'
+    if '.' in key
+    else f'--{key}={value}'
+    for key, value in change.items()
+  )
 
 
 @functools.cache

@@ -5,7 +5,7 @@ and behind it what `jax.experimental.serialize_executable` makes. The step is
 traced and lowered at every start, and its text compared: nothing that is not
 this very program, for these devices, by these versions, is loaded. JAX's
 compilation cache does the same for all programs of a machine; this one goes
-where the checkpoints go, and can come from `launch.plan --executable`, as
+where the checkpoints go, and can come from `launch.plan.precompile`, as
 MaxText's `train_compile` has it.
 
 Loading runs what the file says, as importing a module does: a folder with one

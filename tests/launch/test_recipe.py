@@ -6,7 +6,7 @@ import pytest
 
 from configs import readout as readouts
 from launch import recipe
-from launch.plan import memory, planning, topology
+from launch.plan import estimate, memory, topology
 from train import mesh as mesh_lib
 
 
@@ -51,6 +51,12 @@ def test_a_batch_that_cannot_be_shared_out_is_refused(tiny_config):
     recipe.program(config, mesh)
 
 
+def test_a_recipe_of_readouts_is_none_of_pretraining():
+  recipe_of = readouts.get_config('task=depth,data=world')
+  with pytest.raises(ValueError, match='recipe of readouts, expected one of'):
+    recipe.pretraining(recipe_of)
+
+
 def readout_of(tiny_config, remat='none', **mesh):
   """The config of a fine-tuning, on clips of eight frames."""
   config = readouts.get_config('task=depth,data=world,finetune=0.1')
@@ -90,10 +96,17 @@ def test_a_host_holds_the_activations_of_its_part_of_clips(tiny_config):
   assert split == whole / 4 > 0
 
 
+def test_changes_of_readouts_name_the_flag_of_their_backbone():
+  change = {'model.remat': 'full', 'mesh.fsdp': 4}
+  text = '--backbone.model.remat=full --config.mesh.fsdp=4'
+  assert recipe.as_flags(change, {'tasks': {}}) == text
+  assert recipe.as_flags(change, {}) == text.replace('backbone', 'config')
+
+
 @pytest.mark.slow
 def test_pods_pass_keys_round_and_collect_no_clip(tiny_config, tpu_compiler):
   config = readout_of(tiny_config, fsdp=2, sequence=4)
-  plan = planning.plan(config, topology.parse('v5e:2x4'))
+  plan = estimate.plan(config, topology.parse('v5e:2x4'))
   assert not [line for line in plan['warnings'] if 'rematerialization' in line]
   sent = [each for each in plan['collectives'] if each['axes'] == 'sequence']
   assert 'collective-permute' in {each['kind'] for each in sent}

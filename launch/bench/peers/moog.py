@@ -18,9 +18,11 @@ from launch.bench import turns
 _PYTHON = flags.DEFINE_string(
   'official', None, 'Interpreter with the published modules.'
 )
-_FRAMES = flags.DEFINE_integer('frames', 8, 'Of a clip.')
-_CLIPS = flags.DEFINE_integer('clips', 1, 'Clips per step.')
-_ROUNDS = flags.DEFINE_integer('rounds', 5, 'Timed steps of each.')
+_FRAMES = flags.DEFINE_integer('frames', 8, 'Of a clip.', lower_bound=1)
+_CLIPS = flags.DEFINE_integer('clips', 1, 'Clips per step.', lower_bound=1)
+_ROUNDS = flags.DEFINE_integer(
+  'rounds', 5, 'Timed steps of each.', lower_bound=1
+)
 _REMAT = flags.DEFINE_string(
   'remat', 'none', 'What we recompute; the published step recomputes nothing.'
 )

@@ -1,9 +1,9 @@
 """Mistakes in a compiled step are found by what they send."""
 
 from launch import recipe
-from launch.plan import findings
-from launch.plan.collectives import Collective
-from launch.plan.timeline import Use
+from launch.plan.hlo import mistakes, summary
+from launch.plan.hlo.collectives import Collective
+from launch.plan.hlo.timeline import Use
 from train import mesh as mesh_lib
 
 
@@ -17,7 +17,7 @@ def use(kind, axes, shape, count=1):
 
 def test_gradients_that_are_not_scattered_are_told():
   parameters = {4096: 'a layer of mlp/kernel'}
-  found = findings.full_reductions(
+  found = mistakes.full_reductions(
     [
       use('all-reduce', 'replica+fsdp', 'f32[8] bf16[64,64]', 12),
       use('all-reduce', 'replica', 'bf16[64,64]'),
@@ -34,7 +34,7 @@ def test_gradients_that_are_not_scattered_are_told():
 def test_the_sizes_of_matrices(tiny_config):
   config = tiny_config()
   mesh = mesh_lib.make_abstract(8, **config['mesh'])
-  found = findings.parameter_elements(recipe.program(config, mesh))
+  found = mistakes.parameter_elements(recipe.program(config, mesh))
   # Three layers of width 16 and MLP 32, split over two tensor shards.
   assert found[16 * 32 // 2].startswith('a layer of processor/layers/mlp/')
   assert found[3 * 16 * 32 // 2].startswith('processor/layers/mlp/')
@@ -42,7 +42,7 @@ def test_the_sizes_of_matrices(tiny_config):
 
 
 def test_alike_collectives_are_one_row():
-  rows = findings.table(
+  rows = summary.table(
     [
       use('all-gather', 'fsdp', 'f32[2]'),
       use('all-reduce', 'fsdp', 'f32[2]', 2),

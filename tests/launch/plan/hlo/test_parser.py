@@ -2,7 +2,7 @@
 
 import pytest
 
-from launch.plan import hlo
+from launch.plan.hlo import parser
 
 CYCLES = 'backend_config={"window_config":{"estimated_cycles":"1234"}}'
 KNOWN = 'backend_config={"known_trip_count":{"n":"7"}}'
@@ -40,7 +40,7 @@ ENTRY %main (x: bf16[8,64], w: bf16[64,32]) -> bf16[8,32] {{
 
 @pytest.fixture(scope='module')
 def program():
-  return hlo.parse(TEXT)
+  return parser.parse(TEXT)
 
 
 def test_computations_and_their_instructions(program):
@@ -76,4 +76,4 @@ def test_how_often_a_loop_runs(program):
 
 def test_what_is_no_program_is_refused():
   with pytest.raises(ValueError, match='no ENTRY'):
-    hlo.parse('module {}')
+    parser.parse('module {}')

@@ -6,7 +6,7 @@ import re
 import numpy as np
 from jax.sharding import Mesh
 
-from launch.plan import hlo
+from launch.plan.hlo import parser
 from launch.plan.topology import Topology
 from train.chips import Chip
 
@@ -74,6 +74,29 @@ class Collective:
     return DCN if self.axes == DCN else 'ICI'
 
 
+def seconds(
+  kind: str,
+  axis: str,
+  *,
+  group: int,
+  payload: float,
+  links: float,
+  chip: Chip,
+) -> float:
+  """Time of a collective that nobody has compiled, see `Collective`.
+
+  Args:
+    kind: one of KINDS.
+    axis: of the mesh, over which it goes; DCN between slices.
+    group: chips of a group.
+    payload: bytes of the whole array.
+    links: directions from which a chip receives at once.
+    chip: of which there are many.
+  """
+  thought = Collective(kind, axis, group, payload, '', links, source='')
+  return thought.seconds(chip)
+
+
 @dataclasses.dataclass(frozen=True)
 class Reader:
   """Reads collectives of programs for one mesh.
@@ -84,11 +107,11 @@ class Reader:
     topology: of the mesh.
   """
 
-  program: hlo.Program
+  program: parser.Program
   mesh: Mesh
   topology: Topology
 
-  def read(self, instruction: hlo.Instruction) -> Collective | None:
+  def read(self, instruction: parser.Instruction) -> Collective | None:
     """The collective that an instruction is, or starts; None if none.
 
     A fusion around one is one too: the TPU's compiler prints a reduce-scatter
@@ -127,7 +150,7 @@ class Reader:
       source=instruction.source or inner.source,
     )
 
-  def core(self, instruction: hlo.Instruction) -> hlo.Instruction | None:
+  def core(self, instruction: parser.Instruction) -> parser.Instruction | None:
     """The collective in an instruction: itself, or in what it calls."""
     if instruction.opcode.removesuffix('-start') in KINDS:
       return instruction
@@ -150,7 +173,7 @@ class Reader:
     if name not in _ACROSS:
       raise ValueError(
         f'transfer between slices of unknown type {name!r}: expected one of '
-        f'{", ".join(_ACROSS)}; add it to launch/plan/collectives.py'
+        f'{", ".join(_ACROSS)}; add it to launch/plan/hlo/collectives.py'
       )
     kind, sent = _ACROSS[name], send.arrays[0]
     slices = len({each.slice_index for each in self.mesh.devices.flat})
@@ -188,7 +211,7 @@ class Reader:
     return np.array([chosen[int(i)].coords for i in devices])
 
 
-def _copy(start: hlo.Instruction) -> Collective:
+def _copy(start: parser.Instruction) -> Collective:
   """Of an array, or of a slice of one that stays on the host."""
   arrays = start.arrays
   # Types are (result, operand, state) and ((operands), result, state).

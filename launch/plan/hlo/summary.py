@@ -1,15 +1,9 @@
-"""What is found in a compiled step: time, collectives, buffers, mistakes."""
+"""What a plan says of a compiled step: time, collectives, buffers, mistakes."""
 
-import math
-import re
-from collections import defaultdict
 from typing import Any
 
-import jax
-
-from launch.plan import hlo, timeline
-from launch.plan.collectives import Reader
-from launch.plan.compiled import Compiled
+from launch.plan.hlo import mistakes, parser, timeline
+from launch.plan.hlo.collectives import Reader
 from launch.plan.topology import Topology
 from train.program import Program
 
@@ -19,23 +13,27 @@ _NO_BUFFERS = {
 }
 
 
-def examine(
-  compiled: Compiled, program: Program, topology: Topology
-) -> dict[str, Any]:
-  """Collectives, the largest buffers and estimated seconds, as plain values."""
-  parsed = hlo.parse(compiled.text)
+def examine(text: str, program: Program, topology: Topology) -> dict[str, Any]:
+  """Seconds by two models, collectives, the largest buffers, mistakes.
+
+  Args:
+    text: of the optimised program, as the compiler wrote it.
+    program: that it was compiled from, on a mesh of the topology's devices.
+    topology: where.
+
+  Returns:
+    plain values; 'estimates' has seconds of a step, by model.
+  """
+  parsed = parser.parse(text)
   reader = Reader(parsed, program.mesh, topology)
   estimates = {
     model: timeline.estimate(reader, model) for model in ('cycles', 'roofline')
   }
   uses = estimates['roofline'].uses
   return {
-    'compile_sec': compiled.seconds,
-    'compiled_bytes': compiled.bytes,
-    'warnings': [
-      *compiled.warnings,
-      *full_reductions(uses, parameter_elements(program)),
-    ],
+    'warnings': mistakes.full_reductions(
+      uses, mistakes.parameter_elements(program)
+    ),
     'largest_buffers': largest(parsed),
     'largest_costs': [
       {'what': where, 'seconds': seconds}
@@ -77,46 +75,7 @@ def table(uses: list[timeline.Use]) -> list[dict[str, Any]]:
   return sorted(rows.values(), key=lambda row: -row['seconds'])
 
 
-def parameter_elements(program: Program) -> dict[int, str]:
-  """Elements of each matrix that is sharded over fsdp -> its path.
-
-  Of the whole stack and of one layer, on one tensor shard.
-  """
-  found: dict[int, str] = {}
-  tensor = program.mesh.shape['tensor']
-  leaves = jax.tree_util.tree_leaves_with_path(program.state.params)
-  for path, leaf in leaves:
-    axes = leaf.sharding.spec
-    if 'fsdp' in axes:
-      count = leaf.size // (tensor if 'tensor' in axes else 1)
-      name = jax.tree_util.keystr(path, simple=True, separator='/')
-      found[count] = name
-      if '/layers/' in f'/{name}/':
-        found[count // leaf.shape[0]] = f'a layer of {name}'
-  return found
-
-
-def full_reductions(
-  uses: list[timeline.Use], parameters: dict[int, str]
-) -> list[str]:
-  """All-reduces over fsdp of as much as a parameter: gradients not sharded."""
-  found = defaultdict(float)
-  for use in uses:
-    what = use.what
-    if what.kind == 'all-reduce' and 'fsdp' in what.axes.split('+'):
-      for shape in what.shape.split():
-        sizes = re.search(r'\[(.*)\]', shape)[1].split(',')
-        name = parameters.get(math.prod(int(size) for size in sizes if size))
-        if name:
-          found[name, shape] += use.count
-  return [
-    f'{count:g} all-reduces over fsdp of {shape}, of the size of {name}: its '
-    'gradient should be reduce-scattered'
-    for (name, shape), count in found.items()
-  ]
-
-
-def largest(program: hlo.Program, count: int = 8) -> list[dict[str, Any]]:
+def largest(program: parser.Program, count: int = 8) -> list[dict[str, Any]]:
   """The largest arrays in HBM that instructions make, and the inputs.
 
   Loops' bodies count too; what is updated in place is listed once.

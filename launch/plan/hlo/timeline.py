@@ -8,8 +8,8 @@ roofline: those of instructions with a matrix product; for the others, the
   bytes that they read and write in HBM at 85% of its bandwidth. Copies that
   the compiler starts ahead are taken as hidden.
 
-Kernels of our own take, in both models, what `launch/plan/kernels.py` makes of
-their CostEstimate.
+Kernels of our own take, in both models, what `kernels` makes of their
+CostEstimate.
 
 Collectives run one after the other on a line of time of their own, and compute
 waits where it needs their result; what it waits is exposed. An axis of the
@@ -21,8 +21,8 @@ to a host, and what comes from it, one each.
 import dataclasses
 from collections import Counter
 
-from launch.plan import hlo, kernels, traffic
-from launch.plan.collectives import Collective, Reader
+from launch.plan.hlo import kernels, parser, traffic
+from launch.plan.hlo.collectives import Collective, Reader
 
 HBM_SHARE = 0.85  # of the bandwidth, what elementwise programs reach
 _FREE = {
@@ -202,7 +202,7 @@ class _Walk:
     setattr(self.found, kind, total)
 
 
-def _goes_on(fusion: hlo.Instruction) -> bool:
+def _goes_on(fusion: parser.Instruction) -> bool:
   """Whether it computes while a collective, begun before it, goes on.
 
   The TPU's compiler writes one collective as a fusion that starts it, fusions
@@ -212,7 +212,7 @@ def _goes_on(fusion: hlo.Instruction) -> bool:
   return names[0].startswith('async_collective_fusion')
 
 
-def is_matmul(program: hlo.Program, instruction: hlo.Instruction) -> bool:
+def is_matmul(program: parser.Program, instruction: parser.Instruction) -> bool:
   """Whether it multiplies matrices. On a TPU they are convolutions."""
   return any(
     each.opcode in ('convolution', 'dot')

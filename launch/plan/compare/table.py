@@ -1,8 +1,9 @@
-"""One recipe on several slices: what it would cost where."""
+"""A recipe on each of several slices, and the table of them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from base import console
 from configs.common import with_changes, with_layout
 from launch.plan import layouts, memory
 from launch.plan.topology import Topology
@@ -13,7 +14,6 @@ def rows(
   slices: Sequence[Topology],
   plan: Callable[..., dict[str, Any]],
   *,
-  say: Callable[[str], None],
   same_per_chip: bool = False,
   own_layouts: bool = False,
 ) -> list[dict[str, Any]]:
@@ -23,29 +23,30 @@ def rows(
     config: the recipe, laid out by its own `mesh` on each slice, unless told
       otherwise below.
     slices: where.
-    plan: `launch.plan.planning.plan` with its options.
-    say: is given a line before each.
+    plan: `launch.plan.estimate.plan` with its options.
     same_per_chip: the config is of the first slice; others have as many clips
       and shards a chip, in more replicas.
     own_layouts: each slice has the layout of `configs/layouts.json`.
   """
   found = []
-  for number, each in enumerate(slices, 1):
-    say(f'{number} of {len(slices)}: {each.name}')
-    try:
-      laid_out = config
-      if same_per_chip:
-        laid_out = scaled(config, slices[0], each)
-      elif own_layouts:
-        laid_out = with_layout(
-          config,
-          layouts.recipe_of(config),
-          each.name,
-          config['data']['batch_size'],
-        )
-      found.append(plan(laid_out, each))
-    except ValueError as error:
-      found.append({'topology': each.name, 'refused': str(error)})
+  with console.progress('planning', len(slices), 'slice') as bar:
+    for each in slices:
+      bar.set_postfix_str(each.name)
+      try:
+        laid_out = config
+        if same_per_chip:
+          laid_out = scaled(config, slices[0], each)
+        elif own_layouts:
+          laid_out = with_layout(
+            config,
+            layouts.recipe_of(config),
+            each.name,
+            config['data']['batch_size'],
+          )
+        found.append(plan(laid_out, each))
+      except ValueError as error:
+        found.append({'topology': each.name, 'refused': str(error)})
+      bar.update()
   return found
 
 

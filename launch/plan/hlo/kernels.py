@@ -14,7 +14,7 @@ docs/pods_attempts.md compares it with the schedules that the compiler writes.
 
 import re
 
-from launch.plan import hlo
+from launch.plan.hlo import parser
 from train.chips import Chip
 
 SHARE = 0.85  # of the peak, and of the bandwidth
@@ -23,7 +23,7 @@ VECTOR = 1024
 CYCLES = 2  # for a vector of exponentials
 
 
-def cost(instruction: hlo.Instruction) -> dict[str, float] | None:
+def cost(instruction: parser.Instruction) -> dict[str, float] | None:
   """What a kernel was said to cost: flops, transcendentals, bytes_accessed.
 
   Args:

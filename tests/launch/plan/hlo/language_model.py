@@ -162,7 +162,7 @@ def step(tx, size, params, state, tokens):
 
 
 class Program:
-  """The step on a mesh, as `launch.plan.compiled.compile_step` takes it."""
+  """The step on a mesh, as `launch.plan.compiler.compile_step` takes it."""
 
   def __init__(self, size, mesh):
     self.size = size

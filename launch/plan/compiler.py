@@ -1,18 +1,75 @@
-"""Compiles a step for a slice of TPUs that is not here, and says what it is."""
+"""The TPU's compiler, libtpu: compiles a step for a slice that is not here."""
 
+import contextlib
 import dataclasses
+import importlib.util
+import os
 import pathlib
 import re
+import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 
 import jax
 
-from launch.plan.topology import Topology, stderr_lines
-from train import chips, executable
+from launch.plan.topology import Topology
+from train import chips, executable, malloc
 from train.program import Program
 
+MISSING = 'libtpu is not installed: `pip install --group tpu`'
 _SPILL = 'nvoluntary full rematerialization'
+
+
+def prepare() -> None:
+  """Sets up a process that compiles for chips that are not here.
+
+  Chips that are here stay free. To be called before JAX starts its backend.
+  """
+  jax.config.update('jax_platforms', 'cpu')
+  malloc.share()
+
+
+def is_installed() -> bool:
+  """Whether libtpu, which has the TPU compiler, is installed."""
+  return importlib.util.find_spec('libtpu') is not None
+
+
+def require() -> None:
+  """For commands that make nothing without it.
+
+  Raises:
+    ValueError: it is not installed.
+  """
+  if not is_installed():
+    raise ValueError(MISSING)
+
+
+def devices(topology: Topology) -> Sequence[jax.Device]:
+  """JAX's devices of a slice, to compile for; they hold no data.
+
+  Raises:
+    ValueError: the compiler knows no such slice.
+  """
+  from jax.experimental import topologies
+
+  # Without these, libtpu asks a metadata server which is not there.
+  os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')
+  os.environ.setdefault('TPU_WORKER_HOSTNAMES', 'localhost')
+  # Nor does a process that compiles need the chips for itself.
+  os.environ.setdefault('ALLOW_MULTIPLE_LIBTPU_LOAD', '1')
+  options = dict(topology.chip.topology_options)
+  if topology.slices > 1:
+    options['num_slices'] = topology.slices
+  one = dataclasses.replace(topology, slices=1)
+  try:
+    with stderr_lines():  # of what it found out about this machine
+      description = topologies.get_topology_desc(one.name, 'tpu', **options)
+  except jax.errors.JaxRuntimeError as error:
+    raise ValueError(
+      f'--topology={topology.name} is no slice that the compiler knows: {error}'
+    ) from error
+  return description.devices
 
 
 class OutOfMemoryError(Exception):
@@ -124,3 +181,20 @@ def _final_text(folder: str) -> str:
   files = pathlib.Path(folder).glob('*.after_codegen.txt')
   # Programs of constants are compiled beside it.
   return max((file.read_text() for file in files), key=len)
+
+
+@contextlib.contextmanager
+def stderr_lines() -> Iterator[list[str]]:
+  """Inside, what C++ writes to stderr is kept; the lines, afterwards."""
+  lines: list[str] = []
+  sys.stderr.flush()
+  saved = os.dup(2)
+  with tempfile.TemporaryFile() as file:
+    os.dup2(file.fileno(), 2)
+    try:
+      yield lines
+    finally:
+      os.dup2(saved, 2)
+      os.close(saved)
+      file.seek(0)
+      lines += file.read().decode(errors='replace').splitlines()

@@ -13,9 +13,10 @@ import dataclasses
 import jax
 import pytest
 
-from launch.plan import compiled, hlo, timeline, topology
-from launch.plan.collectives import Reader
-from tests.launch import language_model
+from launch.plan import compiler, topology
+from launch.plan.hlo import parser, timeline
+from launch.plan.hlo.collectives import Reader
+from tests.launch.plan.hlo import language_model
 from train import mesh as mesh_lib
 
 
@@ -74,10 +75,10 @@ def test_the_estimates_are_near_a_published_measurement(
 ):
   point = POINTS[name]
   slice_ = topology.parse(point.topology)
-  mesh = mesh_lib.make(fsdp=slice_.chips, devices=slice_.devices())
+  mesh = mesh_lib.make(fsdp=slice_.chips, devices=compiler.devices(slice_))
   program = language_model.Program(point.size, mesh)
-  made = compiled.compile_step(program, slice_)
-  reader = Reader(hlo.parse(made.text), mesh, slice_)
+  made = compiler.compile_step(program, slice_)
+  reader = Reader(parser.parse(made.text), mesh, slice_)
   peak = slice_.chips * slice_.chip.tflops * 1e12
   estimates = {
     model: timeline.estimate(reader, model) for model in ('cycles', 'roofline')

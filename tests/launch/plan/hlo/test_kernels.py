@@ -2,7 +2,7 @@
 
 import pytest
 
-from launch.plan import hlo, kernels
+from launch.plan.hlo import kernels, parser
 from train.chips import CHIPS
 
 TEXT = """
@@ -15,7 +15,7 @@ ENTRY %main (x: bf16[8,128]) -> bf16[8,128] {
 
 
 def test_cost_is_read_of_kernels_only():
-  main = hlo.parse(TEXT).computations['main']
+  main = parser.parse(TEXT).computations['main']
   expected = {'flops': 1000, 'transcendentals': 2048, 'bytes_accessed': 30}
   assert kernels.cost(main['k']) == expected
   assert kernels.cost(main['c']) is None

@@ -7,16 +7,15 @@ from typing import Any
 
 import evals.report
 from evals.report.tables import html_table
-from launch.plan import text as plan_text
-
-_GIB = 2**30
+from launch.plan.report import text as plan_text
+from launch.plan.report.text import GIB
 
 
 def page(found: Mapping[str, Any]) -> str:
   """HTML that needs no other file.
 
   Args:
-    found: as `planning.plan` makes it.
+    found: as `estimate.plan` makes it.
   """
   folder = pathlib.Path(evals.report.__file__).parent
   style = (folder / 'page.css').read_text()
@@ -63,7 +62,12 @@ def _tiles(found):
   held = held or found['bytes_by_formula']['total']
   limit = found['bytes_limit']
   tiles.append(
-    ('memory', f'{held / _GIB:.1f} GiB', f'of {limit / _GIB:.2f}', source)
+    (
+      'memory',
+      f'{held / GIB:.1f} GiB',
+      f'of {limit / GIB:.2f}',
+      source,
+    )
   )
   return '<div class="tiles">{}</div>'.format(
     ''.join(
@@ -112,15 +116,18 @@ def _time(found):
 
 def _memory(found):
   rows = [
-    (f'{name}, by formula', f'{count / _GIB:.3f}')
+    (f'{name}, by formula', f'{count / GIB:.3f}')
     for name, count in found['bytes_by_formula'].items()
   ]
   rows += [
-    (f'{name}, by the compiler', f'{count / _GIB:.3f}')
+    (f'{name}, by the compiler', f'{count / GIB:.3f}')
     for name, count in found.get('compiled_bytes', {}).items()
   ]
   rows += [
-    (f'{row["is"]} {row["shape"]} {row["what"]}', f'{row["bytes"] / _GIB:.3f}')
+    (
+      f'{row["is"]} {row["shape"]} {row["what"]}',
+      f'{row["bytes"] / GIB:.3f}',
+    )
     for row in found.get('largest_buffers', ())
   ]
   text = table(('bytes of a chip', 'GiB'), rows)
@@ -140,7 +147,7 @@ def _communication(found):
         str(row['group']),
         row['shape'],
         f'{row["count"]:.0f}',
-        f'{row["bytes"] / _GIB:.3f}',
+        f'{row["bytes"] / GIB:.3f}',
         f'{1e3 * row["seconds"]:.2f}',
         f'{1e3 * row["exposed_sec"]:.2f}',
       )

@@ -1,23 +1,19 @@
-"""Looks for the layout, remat policy and micro-batches of a recipe on a slice.
+"""Layouts, remat policies and micro-batches that a recipe could have.
 
 What cannot fit is discarded by formula, the rest is put in order by a rough
-formula of its time, and the best few are compiled, one after the other. The
-order of what was compiled is by the roofline model.
+formula of its time.
 """
 
 import dataclasses
 import itertools
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 
-from base.console import duration
 from configs.common import with_changes
 from launch import recipe
-from launch.plan import collectives, memory, planning
-from launch.plan import topology as topology_lib
+from launch.plan import compiler, hlo, memory
 from launch.plan.memory import Memory
 from launch.plan.topology import Topology
 from train import mesh as mesh_lib
@@ -61,7 +57,7 @@ class Candidate:
   seconds: float
 
   def __str__(self) -> str:
-    return memory.as_flags(self.changes, self.config)
+    return recipe.as_flags(self.changes, self.config)
 
 
 def candidates(
@@ -75,7 +71,7 @@ def candidates(
   """
   fitting, discarded = [], 0
   saved: dict[str, float] = {}
-  devices = topology.devices() if topology_lib.has_compiler() else ()
+  devices = compiler.devices(topology) if compiler.is_installed() else ()
   sequence = mesh_lib.shape_of(topology.chips, **config['mesh'])[-1]
   for layout in _layouts(topology.chips // sequence, topology.slices):
     changed = with_changes(config, layout)
@@ -183,16 +179,14 @@ def rough_seconds(
   accumulate = config['step']['accumulate']
 
   def seconds(kind, axis, payload, group=0):
-    sent = collectives.Collective(
-      kind=kind,
-      axes=axis,
+    return hlo.seconds(
+      kind,
+      axis,
       group=group or shape[axis],
       payload=payload,
-      shape='',
       links=links.get(axis, 1),
-      source='',
+      chip=chip,
     )
-    return sent.seconds(chip)
 
   shard = held / 2  # of kernels and of gradients, in bfloat16
   kernels = shard * shape['fsdp']
@@ -215,74 +209,5 @@ def rough_seconds(
   moved = held * (_UPDATE_PASSES + 3 * (accumulate - 1))
   compute += moved / (chip.hbm_gb_per_s * 1e9)
   if topology.slices > 1:
-    compute += seconds('all-reduce', collectives.DCN, shard, topology.slices)
+    compute += seconds('all-reduce', hlo.DCN, shard, topology.slices)
   return compute + waited
-
-
-def search(
-  config: Mapping[str, Any],
-  topology: Topology,
-  *,
-  compiles: int,
-  say: Callable[[str], None],
-) -> list[tuple[Candidate, dict[str, Any]]]:
-  """Compiles the most promising candidates; the fastest first.
-
-  Args:
-    config: the recipe.
-    topology: where.
-    compiles: how many.
-    say: is given a line before and after each.
-
-  Raises:
-    ValueError: nothing fits, by formula or by the compiler.
-  """
-  fitting, discarded = candidates(config, topology)
-  say(f'{len(fitting)} layouts fit by formula, {discarded} do not')
-  if not fitting:
-    raise ValueError(
-      f'no layout of this recipe fits {topology.name}: choose more chips, or '
-      'another size'
-    )
-  found = []
-  chosen = fitting[:compiles]
-  began = time.monotonic()
-  for done, candidate in enumerate(chosen):
-    left = ''
-    if done:
-      each = (time.monotonic() - began) / done
-      left = f', ETA {duration(each * (len(chosen) - done))}'
-    say(f'compiling {done + 1} of {len(chosen)}{left}: {candidate}')
-    try:
-      plan = planning.plan(candidate.config, topology)
-    except planning.DoesNotFitError as error:
-      say(f'  does not fit: {str(error).splitlines()[0]}')
-      continue
-    mfu = plan['estimates']['roofline']['mfu']
-    say(f'  MFU {mfu:.3f} (roofline), compiled in {plan["compile_sec"]:.0f} s')
-    found.append((candidate, plan))
-  if not found:
-    raise ValueError(
-      f'none of the {len(chosen)} layouts that were compiled fits '
-      f'{topology.name}, though they do by formula: try more of the '
-      f'{len(fitting)} with --search={2 * len(chosen)}, or more chips'
-    )
-  return sorted(
-    found, key=lambda pair: -pair[1]['estimates']['roofline']['mfu']
-  )
-
-
-def ranking(found: list[tuple[Candidate, dict[str, Any]]]) -> str:
-  """A table of what `search` found."""
-  lines = [
-    f'{"MFU":>6}{"cycles":>8}{"step ms":>9}{"exposed":>9}{"GiB":>7}  layout'
-  ]
-  for candidate, plan in found:
-    each = plan['estimates']['roofline']
-    peak = plan['compiled_bytes']['peak'] / memory.GIB
-    lines.append(
-      f'{each["mfu"]:6.3f}{plan["estimates"]["cycles"]["mfu"]:8.3f}'
-      f'{1e3 * each["step_sec"]:9.1f}{1e3 * each["exposed_sec"]:9.1f}'
-      f'{peak:7.2f}  {candidate}'
-    )
-  return '\n'.join(lines)

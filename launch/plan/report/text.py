@@ -18,7 +18,7 @@ def report(found: Mapping[str, Any]) -> str:
   """All figures.
 
   Args:
-    found: as `planning.plan` makes it.
+    found: as `estimate.plan` makes it.
   """
   lines = [
     title(found),

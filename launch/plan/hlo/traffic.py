@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-from launch.plan import hlo
+from launch.plan.hlo import parser
 
 
 def moved(
-  program: hlo.Program,
-  instruction: hlo.Instruction,
-  computation: hlo.Computation,
+  program: parser.Program,
+  instruction: parser.Instruction,
+  computation: parser.Computation,
 ) -> float:
   """Bytes of HBM that an instruction reads and writes.
 
@@ -63,11 +63,11 @@ def _used(inner, value) -> float:
   return total
 
 
-def _users(inner, value) -> Iterator[hlo.Instruction]:
+def _users(inner, value) -> Iterator[parser.Instruction]:
   return (each for each in inner.values() if value.name in each.operands)
 
 
-def _results(inner, root) -> list[hlo.Instruction]:
+def _results(inner, root) -> list[parser.Instruction]:
   if root.opcode == 'tuple':
     return [inner[name] for name in root.operands]
   return [root]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from launch.plan import collectives, hlo
+from launch.plan.hlo import collectives, parser
 from launch.plan.topology import Topology
 from train.chips import CHIPS
 
@@ -16,7 +16,7 @@ ENTRY %main (x: bf16[64,32]) -> bf16[64,32] {{
   ROOT %one = {line}
 }}
 """
-  program = hlo.parse(text)
+  program = parser.parse(text)
   devices = torus(mesh, network, slices)
   slice_ = Topology('v5p', network, slices)
   reader = collectives.Reader(program, devices, slice_)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from launch.plan import collectives, hlo, timeline
+from launch.plan.hlo import collectives, parser, timeline
 from launch.plan.topology import Topology
 
 GHZ = 1.75e9
@@ -39,7 +39,7 @@ ENTRY %main (x: bf16[64,32], w: bf16[32,32], stack: bf16[8,64,32]) -> f32[] {{
 """
   mesh = torus((4 * slices, 16, 1), (4, 4, 4), slices)
   slice_ = Topology('v5p', (4, 4, 4), slices)
-  reader = collectives.Reader(hlo.parse(text), mesh, slice_)
+  reader = collectives.Reader(parser.parse(text), mesh, slice_)
   return timeline.estimate(reader, model)
 
 

@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from launch.plan import collectives, compiled, hlo, timeline, topology
+from launch.plan import compiler, topology
 from train import chips, executable
 from train import mesh as mesh_lib
 
 
 def test_what_the_compiler_says_of_too_little_memory():
-  error = compiled.OutOfMemoryError(
+  error = compiler.OutOfMemoryError(
     'RESOURCE_EXHAUSTED: E1000: CompileTimeHbmOom: Ran out of memory on HBM, '
     'the total memory required for HLO temporaries (16.00G) exceeds available '
     'HBM (15.75G). HLO module: jit_f.'
@@ -25,7 +25,7 @@ def test_what_the_compiler_says_of_too_little_memory():
 
 
 def test_the_other_form_lists_the_largest_buffers():
-  error = compiled.OutOfMemoryError(
+  error = compiler.OutOfMemoryError(
     'RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. Used 20.50G of '
     '15.75G hbm. Exceeded hbm capacity by 4.75G.\n\n'
     'Largest program allocations in hbm:\n\n'
@@ -43,7 +43,7 @@ def test_the_other_form_lists_the_largest_buffers():
 
 def test_what_is_said_on_stderr_is_kept(capfd):
 
-  with topology.stderr_lines() as lines:
+  with compiler.stderr_lines() as lines:
     os.write(2, b'one\ntwo\n')
   assert lines == ['one', 'two']
   assert capfd.readouterr().err == ''
@@ -76,7 +76,7 @@ def test_options_of_the_recipe_are_over_those_of_the_chips(monkeypatch):
   given = {'xla_enable_async_all_gather': 'false', 'xla_new': True}
   step = Step(mesh_lib.make(), 8, given)
   with pytest.raises(Asked) as caught:
-    compiled.compile_step(step, slice_)
+    compiler.compile_step(step, slice_)
   (options,) = caught.value.args
   assert 'xla_new' not in slice_.chip.compiler_options
   assert {**slice_.chip.compiler_options, **given}.items() <= options.items()
@@ -93,11 +93,11 @@ def test_every_generation_takes_its_options_and_has_its_memory(
   chip = chips.CHIPS[generation]
   shape = (2, 2, 1)[: chip.torus_axes]
   small = topology.Topology(generation, shape)
-  devices = small.devices()
+  devices = compiler.devices(small)
   assert len(devices) == 4
   assert chips.of_device(devices[0]) is chip
   mesh = mesh_lib.make(devices=devices)
-  made = compiled.compile_step(Step(mesh, 1024), small, workdir=str(tmp_path))
+  made = compiler.compile_step(Step(mesh, 1024), small, workdir=str(tmp_path))
   assert 'ENTRY' in made.text
   assert made.bytes['peak'] > 0
   path = executable.path_of(str(tmp_path))
@@ -106,8 +106,8 @@ def test_every_generation_takes_its_options_and_has_its_memory(
   assert of['devices'].startswith(f'4 x {devices[0].device_kind}, ')
   options = chips.compiler_options(chip)
   assert json.loads(of['compiler options']) == options
-  with pytest.raises(compiled.OutOfMemoryError) as caught:
-    compiled.compile_step(Step(mesh, 2**19), small)
+  with pytest.raises(compiler.OutOfMemoryError) as caught:
+    compiler.compile_step(Step(mesh, 2**19), small)
   assert caught.value.limit == pytest.approx(chip.hbm_gib * 2**30, rel=1e-3)
   assert caught.value.needed > caught.value.limit
 
@@ -115,35 +115,10 @@ def test_every_generation_takes_its_options_and_has_its_memory(
 @pytest.mark.slow
 def test_a_program_can_be_compiled_twice(tpu_compiler):
   small = topology.parse('v5e:2x2')
-  mesh = mesh_lib.make(devices=small.devices())
+  mesh = mesh_lib.make(devices=compiler.devices(small))
   # JAX's cache would have the second, and could not read it.
   first, second = (
-    compiled.compile_step(Step(mesh, 512), small) for _ in range(2)
+    compiler.compile_step(Step(mesh, 512), small) for _ in range(2)
   )
   assert 'ENTRY' in first.text
   assert 'ENTRY' in second.text
-
-
-@pytest.mark.slow
-def test_two_slices_reduce_over_the_network_between_them(tpu_compiler):
-  two = topology.parse('2xv5e:2x2')
-  devices = two.devices()
-  assert {device.slice_index for device in devices} == {0, 1}
-  mesh = mesh_lib.make(replica=2, fsdp=4, devices=devices)
-
-  class Sum(Step):
-    def lower(self):
-      place = NamedSharding(self.mesh, PartitionSpec(('replica', 'fsdp')))
-      shape = (8, self.width)
-      x = jax.ShapeDtypeStruct(shape, jnp.float32, sharding=place)
-      whole = NamedSharding(self.mesh, PartitionSpec())
-      return jax.jit(lambda x: x.sum(0), out_shardings=whole).lower(x)
-
-  made = compiled.compile_step(Sum(mesh, 8192), two)
-  reader = collectives.Reader(hlo.parse(made.text), mesh, two)
-  found = timeline.estimate(reader, 'roofline')
-  (use,) = [use for use in found.uses if use.what.axes == collectives.DCN]
-  assert (use.what.kind, use.what.group) == ('all-reduce', 2)
-  # Each chip sends what it holds of the sum: a quarter, or all of it.
-  assert use.what.payload in (8192, 4 * 8192)
-  assert use.exposed > 0
