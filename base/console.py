@@ -1,5 +1,6 @@
 """Lines for people: messages, tables, and how far long work has come."""
 
+import io
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -22,8 +23,11 @@ def mute() -> None:
 
 
 def say(*parts: str) -> None:
-  """One line on stdout; above a bar of `progress`, if one is shown."""
-  if not _muted:
+  """One line on stdout, above a bar of `progress` if one is shown.
+
+  Nothing, if all parts are empty.
+  """
+  if not _muted and any(parts):
     with tqdm.tqdm.external_write_mode(sys.stdout):
       print('  '.join(part for part in parts if part), flush=True)
 
@@ -36,6 +40,9 @@ class _Lines(tqdm.tqdm):
   """A bar whose states are lines under one another, of long work only."""
 
   _shown = (0, 0.0)  # done, and seconds since the start, of the last line
+
+  def clear(self, nolock=False):
+    """Leaves the line where it is, which is in a log."""
 
   def display(self, msg=None, pos=None):
     """Prints the state, unless a line of it or shortly before is there."""
@@ -72,7 +79,8 @@ def progress(what: str, total: int, unit: str, **options) -> tqdm.tqdm:
     desc=what,
     total=total,
     unit=unit if options.get('unit_scale') else f' {unit}s',
-    file=sys.stdout,
+    # Lines are printed by `display`; what tqdm writes itself is of bars.
+    file=sys.stdout if is_terminal else io.StringIO(),
     disable=_muted,
     mininterval=0.2 if is_terminal else _BETWEEN_LINES,
     miniters=1,

@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from base import files
+from base.console import say
 from data import contact_sheet
 
 
@@ -93,7 +94,16 @@ class Writer:
 
   def _submit(self, function, *args):
     self._pending = [task for task in self._pending if not _finished(task)]
-    self._pending.append(self._thread.submit(function, *args))
+    self._pending.append(self._thread.submit(self._try, function, *args))
+
+  def _try(self, function, *args):
+    """In the thread: a full disk is told with the folder it is of."""
+    try:
+      function(*args)
+    except OSError as error:
+      if error.errno in files.FULL:
+        raise files.full(self._workdir) from error
+      raise
 
   def scalars(self, step: int, values: Mapping[str, float]) -> None:
     """Writes one line of scalars."""
@@ -150,13 +160,15 @@ class Writer:
 
   def __exit__(self, *unused) -> None:
     self._thread.shutdown()
-    self.flush()
-    for writer in self._writers:
-      writer.close()
-    if self._wandb:
-      self._wandb.finish()
-    if self._is_first:
-      self._jsonl.close()
+    try:
+      self.flush()
+      for writer in self._writers:
+        writer.close()
+      if self._wandb:
+        self._wandb.finish()
+    finally:
+      if self._is_first:
+        self._jsonl.close()
 
 
 def _finished(task) -> bool:
@@ -170,17 +182,37 @@ def _wandb_id(workdir: str) -> str:
   """One W&B run per workdir, however often it starts again."""
   path = os.path.join(workdir, 'wandb_id.txt')
   if not os.path.exists(path):
-    with open(path, 'w') as file:
-      file.write(os.urandom(4).hex())
+    files.write(path, os.urandom(4).hex())
   with open(path) as file:
     return file.read()
 
 
 def _drop_after(path: str, step: int) -> None:
+  """Keeps the lines up to `step`; says if some of them cannot be read."""
   if not os.path.exists(path):
     return
-  with open(path) as file:
-    # A kill can cut the last line short.
-    lines = [line for line in file if line.endswith('\n')]
-  kept = [line for line in lines if json.loads(line)['step'] <= step]
+  kept, bad = [], []
+  with open(path, errors='replace') as file:
+    for number, line in enumerate(file, 1):
+      found = _step_of(line)
+      if found is None:
+        bad.append(number)
+      elif found <= step:
+        kept.append(line)
+  # A kill can cut the last line short: that one is written again.
+  if bad and bad[-1] == number:
+    bad.pop()
+  if bad:
+    say(
+      f'{path}: {len(bad)} lines are damaged and left out, the first is line '
+      f'{bad[0]}'
+    )
   files.write(path, ''.join(kept))
+
+
+def _step_of(line: str) -> int | None:
+  """Of a line of metrics.jsonl; None if it is no whole one."""
+  try:
+    return int(json.loads(line)['step']) if line.endswith('\n') else None
+  except (ValueError, KeyError, TypeError):
+    return None

@@ -14,11 +14,14 @@ import numpy as np
 from base import files
 from base.console import say
 from data.source import BadRecord
-from evals import task as task_lib
+from evals import is_readout
+from evals import job as job_lib
+from evals import result as result_lib
+from evals.job import Job
 from evals.predict import draw as predict_draw
 from evals.predict import queries as predict_queries
 from evals.predict import video as predict_video
-from evals.predict.model import Answers, Views, carrying, clip_shape
+from evals.predict.model import Answers, Views, carrying
 from evals.predict.video import Film, Window
 from evals.resolve import read_config
 from models import objective as objective_lib
@@ -66,38 +69,36 @@ def predict(
   """
   if not out.endswith('.mp4') or os.path.abspath(out) == os.path.abspath(video):
     raise ValueError(f'--out={out} must be another file, and end with .mp4')
-  config, heads = finished(readout)
+  job, heads = finished(readout)
   if checkpoint:
-    check_backbone(config, readout, checkpoint)
-  tasks = list(tasks or config['tasks'])
-  unknown = sorted(set(tasks) - config['tasks'].keys())
+    check_backbone(job, readout, checkpoint)
+  there = job.objective.tasks
+  tasks = list(tasks or there)
+  unknown = sorted(set(tasks) - there.keys())
   if unknown:
     raise ValueError(
-      f'--task={"+".join(unknown)}: {readout} has the tasks '
-      f'{sorted(config["tasks"])}'
+      f'--task={"+".join(unknown)}: {readout} has the tasks {sorted(there)}'
     )
   asked = predict_queries.grid()
   if queries:
-    asked |= predict_queries.read(queries, sorted(config['tasks']))
-  zoom = predict_video.zoom_of(*clip_shape(config)[1:])
-  names = ()
-  if 'classify' in config['tasks']:
-    names = task_lib.make('classify', **config['tasks']['classify']).names
-  check_times(config, asked)
-  carried = carrying(config)
+    asked |= predict_queries.read(queries, sorted(there))
+  zoom = predict_video.zoom_of(*job.clip[1:])
+  names = there['classify'].names if 'classify' in there else ()
+  check_times(job, asked)
+  carried = carrying(job)
   views = {
     name: predict_draw.make(name, asked, zoom, names, name in carried)
-    for name in config['tasks']
+    for name in there
   }
   with predict_video.opened(video, stride=stride, crop=crop) as film:
-    answers = Answers(config, readout, views)
+    answers = Answers(job, readout, views)
     answers.choose({name: heads[name] for name in tasks})
     views = {name: views[name] for name in tasks}
-    windows, ended = _draw(film, clip_shape(config), answers, views, out)
+    windows, ended = _draw(film, job.clip, answers, views, out)
     found = {
       'video': video,
       'readout': readout,
-      'backbone': config['backbone'],
+      'backbone': job.backbone,
       'frames': sum(window['frames'] for window in windows),
       'frame_rate': float(film.rate),
       'stride': stride,
@@ -110,47 +111,41 @@ def predict(
   return found
 
 
-def finished(readout: str) -> tuple[dict[str, Any], dict[str, int]]:
-  """Config of a job, and which head of each task was chosen.
+def finished(readout: str) -> tuple[Job, dict[str, int]]:
+  """A job of a folder, and which head of each task was chosen.
 
   Raises:
-    ValueError: not a job, or one that is not finished.
+    ValueError: not a job, or one that is not finished, or a damaged file.
   """
-  path = os.path.join(readout, 'config.json')
-  if not os.path.exists(path):
+  if not os.path.exists(os.path.join(readout, 'config.json')):
     raise ValueError(
       f'--readout={readout} is not a readout job: it has no config.json. Give '
       'the --workdir of a `python -m evals`'
     )
-  with open(path) as file:
-    config = json.load(file)
-  if 'tasks' not in config:
+  config = workdir.read_config(readout)
+  if not is_readout(config):
     raise ValueError(
       f'--readout={readout} is a pretraining run: train a readout of it with '
       f'`python -m evals --checkpoint={readout}`, and give its --workdir'
     )
-  path = os.path.join(readout, 'result.json')
-  if not os.path.exists(path):
+  if not os.path.exists(os.path.join(readout, 'result.json')):
     raise ValueError(
       f'--readout={readout} is not finished: it has no result.json. Run its '
       'command again'
     )
-  with open(path) as file:
-    found = json.load(file)['tasks']
-  return config, {name: found[name]['head'] for name in found}
+  return job_lib.read(readout), result_lib.heads(readout)
 
 
-def check_times(
-  config: Mapping[str, Any], asked: Mapping[str, np.ndarray]
-) -> None:
+def check_times(job: Job, asked: Mapping[str, np.ndarray]) -> None:
   """Whether points that are asked for in later frames can be.
 
   Raises:
     ValueError: the readout of points is told places only.
   """
-  if 'points' not in config['tasks'] or asked['points'].shape[1] == 2:
+  tasks = job.objective.tasks
+  if 'points' not in tasks or asked['points'].shape[1] == 2:
     return
-  if not task_lib.make('points', **config['tasks']['points']).query_frames:
+  if not tasks['points'].query_frames:
     raise ValueError(
       '--queries: points are [x, y, frame], but this readout of points is told '
       'no frame. Ask for [x, y] in frame 0, or train one with '
@@ -158,9 +153,7 @@ def check_times(
     )
 
 
-def check_backbone(
-  config: Mapping[str, Any], readout: str, checkpoint: str
-) -> None:
+def check_backbone(job: Job, readout: str, checkpoint: str) -> None:
   """Whether the job's backbone is from this run, or a copy of it.
 
   Raises:
@@ -169,18 +162,18 @@ def check_backbone(
   """
   model = objective_lib.for_readouts(**read_config(checkpoint)['model'])
   theirs = workdir.flatten(model)
-  ours = workdir.flatten(config['model'])
+  ours = workdir.flatten(job.train['model'])
   other = [
     f'{key}: {theirs.get(key, "absent")} there, {ours.get(key, "absent")} here'
     for key in sorted(theirs.keys() | ours.keys())
     if theirs.get(key) != ours.get(key)
   ]
-  other = other or _other_weights(config['backbone'], checkpoint)
+  other = other or _other_weights(job.backbone, checkpoint)
   if other:
     raise ValueError(
       f'--checkpoint={checkpoint} is of another backbone than '
       f'--readout={readout} ({"; ".join(other[:5])}): its own is that of '
-      f'{config["backbone"]["run"]}'
+      f'{job.backbone["run"]}'
     )
 
 

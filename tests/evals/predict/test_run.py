@@ -12,13 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from evals import job
+from evals import job as job_lib
 from evals.predict import draw
 from evals.predict import model as predict_model
 from evals.predict import queries as predict_queries
 from evals.predict import run as predict_run
 from evals.predict import video as predict_video
 from models import objective as objective_lib
+from tests.models import recipes
 from train import checkpoint
 from train.step import State
 
@@ -71,7 +72,7 @@ def config(pretraining, recipe):
 @pytest.fixture(scope='module')
 def params(config):
   """The job's, with a second head of each task that is not the first."""
-  objective = job.make_objective(config)
+  objective = job_lib.make_objective(config)
   batch = {'video': np.zeros((1, T, H, W, 3), np.uint8)}
   for name in config['tasks']:
     view = draw.make(name, predict_queries.grid(), ZOOM)
@@ -156,7 +157,7 @@ def test_every_task_on_a_film_of_two_windows_and_a_half(
   np.testing.assert_array_equal(clip[1:], np.stack([clip[1]] * 3))
 
   # The same as the readout itself says, of the head that was chosen.
-  objective = job.make_objective(config)
+  objective = job_lib.make_objective(config)
   clip, queries = asked[1]
   batch = {key: value[None] for key, value in queries.items()}
   answers = jax.jit(objective.predict)(params, {**batch, 'video': clip[None]})
@@ -266,7 +267,8 @@ def recurrent(config, frames):
   """A job of MooG and its recurrent heads, for windows of so many frames."""
   head = {'readout': 'recurrent', 'width': 16, 'heads': 2, 'head_dim': 8}
   head |= {'layers': 1, 'mlp': 16, 'residual': True}
-  model = {'name': 'moog', 'frames': frames, 'height': H, 'width': W}
+  model = {**recipes.MOOG, 'name': 'moog', 'frames': frames}
+  model |= {'height': H, 'width': W}
   model |= {'tokens': 6, 'dim': 16, 'head_dim': 8, 'mlp': 16}
   model |= {'channels': (8, 8), 'strides': (2, 4), 'subsample': 8}
   model |= {'predictor_layers': 1, 'corrector_layers': 1, 'decoder_layers': 1}
@@ -288,7 +290,7 @@ def test_windows_of_recurrent_heads_do_not_show(config, movie, tmp_path):
   for name in ('points', 'boxes'):
     view = draw.make(name, start, ZOOM, (), True)
     batch |= {key: value[None] for key, value in view.asked(T).items()}
-  objective = job.make_objective(recurrent(config, T))
+  objective = job_lib.make_objective(recurrent(config, T))
   params = jax.jit(objective.init)(jax.random.key(0), batch)
   # Heads that have not learned hardly look.
   params['heads'] = jax.tree.map(lambda x: 3 * x, params['heads'])
@@ -336,7 +338,7 @@ def test_averaged_parameters_are_those_of_the_result(config, params, tmp_path):
   }
   folder = save(tmp_path / 'job', config, params, average)
   answers = predict_model.Answers(
-    config,
+    job_lib.make(config),
     folder,
     {
       name: draw.make(name, predict_queries.grid(), ZOOM)
@@ -431,7 +433,7 @@ def test_the_run_of_another_seed_is_refused(done, movie, config, tmp_path):
   backbone = {'run': first, 'step': 7, 'random_init': False}
 
   def check(run, **found):
-    job = {**config, 'backbone': {**backbone, **found}}
+    job = job_lib.make({**config, 'backbone': {**backbone, **found}})
     predict_run.check_backbone(job, 'JOB', run)
 
   check(first, saved=time)
