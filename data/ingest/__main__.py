@@ -25,7 +25,6 @@ from pathlib import Path
 from absl import flags
 
 from base import command
-from data.ingest import run
 
 _VIDEOS = flags.DEFINE_string(
   'videos', None, "Pattern of the video files, e.g. 'DIR/**' (quoted)."
@@ -45,14 +44,22 @@ _OVERLAP = flags.DEFINE_integer(
   'overlap_frames', 64, 'Frames that two records share.'
 )
 _MIN_FRAMES = flags.DEFINE_integer('min_frames', 16, 'Refuse shorter videos.')
-_PER_SHARD = flags.DEFINE_integer('files_per_shard', 256, 'At most.')
-_LIMIT = flags.DEFINE_integer('limit_s', 7200, 'Seconds that a file may take.')
+_PER_SHARD = flags.DEFINE_integer(
+  'files_per_shard', 256, 'At most.', lower_bound=1
+)
+_LIMIT = flags.DEFINE_integer(
+  'limit_s', 7200, 'Seconds that a file may take.', lower_bound=1
+)
 _BEAM_RUNNER = flags.DEFINE_string('beam_runner', None, 'Apache Beam runner.')
 _BEAM_OPTIONS = flags.DEFINE_string('beam_options', '', "The runner's options.")
 
 
 def main() -> None:
   """Ingests, and says what the folder now holds."""
+  from data.ingest import run
+
+  if not _OUT.value:
+    raise ValueError('--out is empty: name the folder to write')
   out = Path(_OUT.value)
   try:
     manifest = run.ingest(

@@ -6,6 +6,7 @@ and cannot stop a task that hangs. Here both are an outcome of that task.
 
 import dataclasses
 import multiprocessing
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -91,7 +92,13 @@ class Pool:
     context = multiprocessing.get_context('spawn')
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs,), daemon=True)
-    process.start()
+    # Ctrl-C goes to all processes of a terminal, and this one ends the others.
+    # What is blocked here stays so in the child, from its first moment.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+      process.start()
+    finally:
+      signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()
     self._workers.append(_Worker(process, ours))
     return self._workers[-1]
@@ -127,7 +134,7 @@ def _serve(pipe: Connection):
   while True:
     try:
       task = pipe.recv()
-    except (EOFError, KeyboardInterrupt):
+    except EOFError:
       return
     pipe.send(_call(task))
 
