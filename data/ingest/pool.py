@@ -10,6 +10,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -94,6 +95,7 @@ class Pool:
     process = context.Process(target=_serve, args=(theirs,), daemon=True)
     # Ctrl-C goes to all processes of a terminal, and this one ends the others.
     # What is blocked here stays so in the child, from its first moment.
+    resource_tracker.ensure_running()  # starting it would unblock
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
       process.start()
