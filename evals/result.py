@@ -22,7 +22,9 @@ _REMEDY = (
 _KEYS = {
   **{'tasks': dict, 'source': str, 'split': str, 'refused': list},
   **{'steps': int, 'seed': int, 'finetune': (int, float)},
-  **{'random_init': bool, 'checkpoint': dict, 'config': dict},
+  **{'random_init': bool, 'checkpoint.step': (int, type(None))},
+  **{'config.model': dict, 'config.tasks': dict, 'config.data.sources': dict},
+  **{'config.test_sources': dict, 'config.finetune': (int, float)},
 }
 _OF_TASK = {
   **{'headline': list, 'metrics': dict, 'trivial': dict, 'lr': (int, float)},

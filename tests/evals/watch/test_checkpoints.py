@@ -61,7 +61,9 @@ def write_result(folder, tasks):
   result = {'tasks': dict.fromkeys(tasks, found), 'refused': []}
   result |= {'source': 'toy', 'split': 'test', 'seed': 5, 'steps': 3}
   result |= {'finetune': 0.0, 'random_init': False}
-  result |= {'checkpoint': {}, 'config': {}}
+  result |= {'checkpoint': {'step': 1}}
+  result['config'] = {'model': {}, 'tasks': {}, 'data': {'sources': {}}}
+  result['config'] |= {'test_sources': {}, 'finetune': 0.0}
   with open(f'{folder}/result.json', 'w') as file:
     json.dump(result, file)
   return result
