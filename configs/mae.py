@@ -12,7 +12,8 @@ has figures there is configs/quickstart.py.
 
 Pod: the same line with another size, on every host at once. `config.mesh`
 shares it out; `topology=v5p:8x8x8` takes mesh, batch, rematerialisation and
-options of the compiler from `configs/layouts.json`, which `launch.plan` writes.
+options of the compiler from `configs/layouts.json`, which
+`launch.plan.search` writes.
 500,000 steps would take, by the roofline model's step (docs/pods.md; nothing
 ran on a TPU, and input, checkpoints and evaluation are not in it):
 

@@ -56,6 +56,10 @@ class Objective(Protocol):
     Masks and noise are drawn here, on device. Draw them per row, from
     `row_keys(rng, batch)`: then a batch in micro-batches, or on any mesh,
     sees the same draws.
+
+    What is to log may be averaged over parts of a batch, and is. Scores that
+    are no means, such as ratios of sums, are made of the averages by a method
+    `scores(metrics) -> metrics` of the objective, which others do without.
     """
 
   def features(
@@ -128,6 +132,11 @@ def _module(name: str):
   if not _is_objective(found):
     choose('model.name', name, names())
   return found
+
+
+def scores(objective: Objective, metrics: Mapping[str, Any]) -> dict[str, Any]:
+  """What is logged of `loss`'s metrics, averaged over whatever was a part."""
+  return getattr(objective, 'scores', dict)(metrics)
 
 
 def row_keys(rng: PRNGKeyArray, batch: Batch) -> Key[Array, 'b']:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from evals import job
+from evals import evaluate
 from models import objective as objective_lib
 from tests.models import recipes
 from train import loop
@@ -175,8 +175,8 @@ def train(run, recipe, tmp_path_factory):
       return states[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-      patch.setattr(job.loop, 'run', watched)
-      result = job.run(
+      patch.setattr(evaluate.loop, 'run', watched)
+      result = evaluate.run(
         {**recipe, **changes},
         checkpoint=str(run),
         workdir=str(out or tmp_path_factory.mktemp('out')),

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from evals import convert, job
+from evals import convert, evaluate
 from models import objective, published
 from tests.models import recipes
 from train import checkpoint, loop, optim
@@ -86,7 +86,7 @@ def test_a_published_file_teaches_as_its_run_does(
 def test_readouts_are_of_the_student_and_read_no_teacher(
   run, recipe, tmp_path, capsys
 ):
-  result = job.run(recipe, checkpoint=str(run[0]), workdir=str(tmp_path))
+  result = evaluate.run(recipe, checkpoint=str(run[0]), workdir=str(tmp_path))
   assert 'but not its' in capsys.readouterr().out
   assert np.isfinite(result['tasks']['depth']['metrics']['abs_rel']['value'])
   kept = checkpoint.read(str(tmp_path))['backbone']

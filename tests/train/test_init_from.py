@@ -8,7 +8,7 @@ from models import mae
 from models.nn import positions
 from models.published import files, loading, names
 from tests.models import recipes
-from train import checkpoint, mesh
+from train import checkpoint, init_from, mesh
 
 OPTIONS = {
   **recipes.MAE,
@@ -56,7 +56,7 @@ def start(path):
       places = mesh.params_shardings(split, init(objective, 0))
       params = init(objective, 0, places)
       options = {'path': path} | changes
-      return params, checkpoint.start_from(params, places, **options)
+      return params, init_from.start_from(params, places, **options)
 
   return run
 
@@ -85,7 +85,7 @@ def test_it_may_be_a_part_of_the_parameters(objective, path, stored):
   params = {'backbone': init(objective, 0)}
   with mesh.use(one):
     places = mesh.params_shardings(one, params)
-    got = checkpoint.start_from(params, places, path=path, at='backbone')
+    got = init_from.start_from(params, places, path=path, at='backbone')
   jax.tree.map(
     np.testing.assert_array_equal,
     got['backbone']['processor'],
@@ -140,7 +140,7 @@ def test_a_runs_positions_are_resized_too(objective, start, tmp_path):
   wanted = {key: init(wide, 0)[key] for key in params}
   with mesh.use(one):
     places = mesh.params_shardings(one, wanted)
-    got = checkpoint.start_from(
+    got = init_from.start_from(
       wanted, places, path=str(tmp_path / 'b'), resize=True
     )
   np.testing.assert_allclose(
