@@ -17,7 +17,6 @@ import numpy as np
 from etils import epath
 
 from base import files
-
 from data.contact_sheet import GAP
 
 # Of each picture that objectives and tasks draw: what its panels show, from
