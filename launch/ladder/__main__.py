@@ -20,8 +20,7 @@ from absl import flags
 
 from base import command, console, files
 from base.names import choose
-from launch.ladder import rows as ladder
-from launch.ladder.rows import LADDER, Row
+from launch.ladder.rows import SIZES, Row, compile_row, key, ladder
 
 BEGIN = '<!-- `make pods` writes from here -->'
 END = '<!-- to here -->'
@@ -48,15 +47,14 @@ def chosen(only: Sequence[str]) -> list[Row]:
   Raises:
     ValueError: a size that the ladder does not have.
   """
-  sizes = list(dict.fromkeys(row.size for row in LADDER))
   for size in only:
-    choose('size in --only', size, sizes)
-  return [row for row in LADDER if not only or row.size in only]
+    choose('size in --only', size, SIZES)
+  return [row for row in ladder() if not only or row.size in only]
 
 
 def path_of(folder: pathlib.Path, row: Row) -> pathlib.Path:
   """Where the plan of a row is kept; what decides it is in the name."""
-  return folder / f'{row.name}-{ladder.key(row)}.json'
+  return folder / f'{row.name}-{key(row)}.json'
 
 
 def kept(path: pathlib.Path) -> dict[str, Any]:
@@ -103,7 +101,7 @@ def run(
   Args:
     rows: which.
     folder: keeps one file for each.
-    compile_: row -> its plan, see `ladder.compile_row`.
+    compile_: row -> its plan, see `rows.compile_row`.
     after: is called when a row is done.
   """
   folder.mkdir(parents=True, exist_ok=True)
@@ -120,11 +118,11 @@ def run(
 
 
 def apart(row: Row) -> dict[str, Any]:
-  """`ladder.compile_row` in a process that ends with it."""
+  """`rows.compile_row` in a process that ends with it."""
   with concurrent.futures.ProcessPoolExecutor(
     1, multiprocessing.get_context('spawn')
   ) as pool:
-    return pool.submit(ladder.compile_row, row).result()
+    return pool.submit(compile_row, row).result()
 
 
 def summary(found: dict[str, Any]) -> str:
@@ -159,7 +157,7 @@ def table(folder: pathlib.Path, before: str = '') -> str:
       not have, which are of other sources or another machine, stay.
   """
   lines = before.splitlines()
-  return '\n'.join([*HEAD, *(_line(folder, row, lines) for row in LADDER)])
+  return '\n'.join([*HEAD, *(_line(folder, row, lines) for row in ladder())])
 
 
 def _line(folder, row, before):
