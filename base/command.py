@@ -35,6 +35,7 @@ def run(
   *,
   required: Sequence[str] = (),
   words: str = '',
+  least: int = 1,
   most: int | None = None,
 ) -> None:
   """Calls `main`, which does its heavy imports itself, if flags are right.
@@ -46,15 +47,16 @@ def run(
   Args:
     main: what the command does; it is given the words, if there may be any.
     required: names of the flags that must be given.
-    words: what stands behind the command beside flags, and must; '': nothing.
-    most: words, if not any number of them.
+    words: what stands behind the command beside flags; '': nothing.
+    least: number of words.
+    most: number of words, if not any.
   """
 
   def checked(argv: list[str]) -> None:
     found = argv[1:]
     if not words and found:
       raise app.UsageError(f'unexpected arguments {found}')
-    if words and not (0 < len(found) <= (most or len(found))):
+    if words and not (least <= len(found) <= (most or len(found))):
       raise app.UsageError(f'expected {words}, got {found or "nothing"}')
     if not flags.FLAGS['verbosity'].present:
       logging.set_verbosity(logging.WARNING)  # Orbax tells a lot
@@ -80,7 +82,7 @@ def _parsed(argv: Sequence[str]) -> list[str]:
       first = first.__context__
     if _is_meant(first):
       sys.exit(f'{_said(first)}  (--debug shows where)')
-    sys.exit(f'{error}  (--help lists the flags)')
+    sys.exit(f'{_said(error)}  (--help lists the flags)')
   except (AttributeError, KeyError) as error:
     # An override of what the recipe does not have; or a mistake in the recipe.
     is_override = 'get_config' not in [
@@ -122,14 +124,17 @@ def _is_meant(error: Exception) -> bool:
   file = pathlib.Path(trace.tb_frame.f_code.co_filename)
   if not file.is_relative_to(_ROOT) or '.venv' in file.parts:
     return False
-  return (
-    linecache.getline(str(file), trace.tb_lineno).lstrip().startswith('raise')
-  )
+  line = linecache.getline(str(file), trace.tb_lineno).lstrip()
+  return line.startswith('raise')
 
 
 def _said(error: Exception) -> str:
   """Its message on one line."""
   if isinstance(error, OSError) and error.strerror:
+    from base import files  # takes a tenth of a second
+
+    if error.errno in files.FULL:
+      error = files.full(error.filename or 'this run')
     # Without the number, which says nothing to a person.
     where = f'{error.filename}: ' if error.filename else ''
     return f'{where}{error.strerror}'

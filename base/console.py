@@ -1,5 +1,6 @@
 """Lines for people: messages, tables, and how far long work has come."""
 
+import io
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -22,8 +23,11 @@ def mute() -> None:
 
 
 def say(*parts: str) -> None:
-  """One line on stdout; above a bar of `progress`, if one is shown."""
-  if not _muted:
+  """One line on stdout, above a bar of `progress` if one is shown.
+
+  Nothing, if all parts are empty.
+  """
+  if not _muted and any(parts):
     with tqdm.tqdm.external_write_mode(sys.stdout):
       print('  '.join(part for part in parts if part), flush=True)
 
@@ -49,8 +53,15 @@ class _Lines(tqdm.tqdm):
       self._shown = self.n, took
       print(self, flush=True)
 
+  def close(self):
+    """Without the end of the line that a bar leaves open."""
+    if not self.disable:
+      self.display()
+      self._decr_instances(self)
+      self.disable = True
 
-def progress(what: str, total: int, unit: str, **options) -> tqdm.tqdm:
+
+def progress(what: str, total: int | None, unit: str, **options) -> tqdm.tqdm:
   """How far work has come: a bar on a terminal, else a line now and then.
 
   A context manager; `update(n)` says that n more units are done, and
@@ -59,7 +70,7 @@ def progress(what: str, total: int, unit: str, **options) -> tqdm.tqdm:
 
   Args:
     what: is being done.
-    total: units of work.
+    total: units of work; None where that is not known.
     unit: name of one, such as 'clip'.
     **options: further ones of tqdm.
   """
@@ -68,7 +79,8 @@ def progress(what: str, total: int, unit: str, **options) -> tqdm.tqdm:
     desc=what,
     total=total,
     unit=unit if options.get('unit_scale') else f' {unit}s',
-    file=sys.stdout,
+    # Lines are printed by `display`; what tqdm writes itself is of bars.
+    file=sys.stdout if is_terminal else io.StringIO(),
     disable=_muted,
     mininterval=0.2 if is_terminal else _BETWEEN_LINES,
     miniters=1,

@@ -1,9 +1,13 @@
 """The seam between a data set and the pipeline: what a source gives.
 
-A source is a module of this folder, `data/sources/<name>.py`, with a function
-`make(split, **options) -> Source` and KEYS, the record keys it can give. All
-sources speak one vocabulary of record keys, so that a task runs on any source
-that has its labels:
+A source is a module, `data/sources/<name>.py`, with a function `make(split,
+**options) -> Source` and KEYS, the record keys it can give. One that needs
+several files is a folder, `data/sources/<name>/`, whose `__init__.py` has the
+two from its `source.py`, and the same first line. What lies there is a source,
+and nothing else does; that line is what `python -m data.inspect` says of it.
+
+All sources speak one vocabulary of record keys, so that a task runs on any
+source that has its labels:
 
 | key | dtype, shape | meaning |
 |---|---|---|
@@ -34,9 +38,27 @@ from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from base.names import choose, nearest
 from data import sources
+
+# The same for programs: key -> dtype, and shape in letters.
+TABLE = {
+  'video': ('uint8', 't h w 3'),
+  'depth': ('float32', 't h w 1'),
+  'pose': ('float32', 't 4 4'),
+  'intrinsics': ('float32', '3 3'),
+  'tracks': ('float32', 'q t 2'),
+  'tracks_visible': ('bool', 'q t'),
+  'query_frames': ('int32', 'q'),
+  'boxes': ('float32', 'o t 4'),
+  'boxes_visible': ('bool', 'o t'),
+  'segmentation': ('uint8', 't h w 1'),
+  'label': ('int32', ''),
+  'video_id': ('int32', ''),
+  'features': ('bfloat16', 't n d'),
+}
 
 
 class BadRecord(ValueError):
@@ -68,6 +90,25 @@ class Source(Protocol):
     """
 
 
+def pad_rows(
+  values: Float[np.ndarray, 'n t c'],
+  visible: Bool[np.ndarray, 'n t'],
+  rows: int,
+) -> tuple[Float[np.ndarray, '{rows} t c'], Bool[np.ndarray, '{rows} t']]:
+  """The first `rows` tracks, or boxes, and then zeros that are never visible.
+
+  Args:
+    values: of each track in each frame.
+    visible: whether it is seen there.
+    rows: of the result.
+  """
+  padded = np.zeros((rows, *values.shape[1:]), np.float32)
+  seen = np.zeros((rows, visible.shape[1]), bool)
+  kept = min(rows, len(values))
+  padded[:kept], seen[:kept] = values[:kept], visible[:kept]
+  return padded, seen
+
+
 def make(name: str, split: str, **options) -> Source:
   """The source of module `data/sources/<name>.py`.
 
@@ -80,11 +121,7 @@ def make(name: str, split: str, **options) -> Source:
     ValueError: no such source; an option that is missing, unknown or bad.
   """
   given = typed(name, options)
-  missing = [
-    key
-    for key, each in _options(name).items()
-    if each.default is each.empty and key not in given
-  ]
+  missing = [key for key in needed(name) if key not in given]
   if missing:
     raise ValueError(
       f'data source {name!r} needs the option {", ".join(missing)}: write '
@@ -169,6 +206,28 @@ def keys_of(name: str) -> tuple[str, ...]:
 def names() -> list[str]:
   """Of all sources."""
   return sorted(each.name for each in pkgutil.iter_modules(sources.__path__))
+
+
+def about(name: str) -> str:
+  """The first line of the module's docstring.
+
+  Raises:
+    ValueError: no such source.
+  """
+  return inspect.getdoc(_module(name)).splitlines()[0]
+
+
+def needed(name: str) -> dict[str, Any]:
+  """Options of a source that have no default, with their types.
+
+  Raises:
+    ValueError: no such source.
+  """
+  return {
+    key: each.annotation
+    for key, each in _options(name).items()
+    if each.default is each.empty
+  }
 
 
 def _module(name: str):

@@ -36,11 +36,11 @@ _CACHE = command.compilation_cache()
 
 def main() -> None:
   """Runs the job; heavy imports wait until flags are right."""
-  from evals import job
+  from evals import evaluate
   from train import processes
 
   processes.up(_CACHE.value)
-  result = job.run(
+  result = evaluate.run(
     _CONFIG.value.to_dict(),
     checkpoint=_CHECKPOINT.value,
     workdir=_WORKDIR.value,

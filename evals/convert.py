@@ -10,13 +10,15 @@ import numpy as np
 
 from base import files as base_files
 from base.console import say
-from evals import task as task_lib
+from evals import is_readout
+from evals import job as job_lib
+from evals import result as result_lib
 from evals.resolve import resolve
 from models import objective as objective_lib
 from models import published
 from models.objective import Params
 from models.published import files, loading, names, tables
-from train import checkpoint
+from train import checkpoint, workdir
 from train import mesh as mesh_lib
 
 Config = Mapping[str, Any]
@@ -59,7 +61,7 @@ def convert(
   loaded = published.load(path, output_patch=output_patch)
   found = {path: loaded} if 'head' in loaded.params else {}
   found |= {file: published.load(file) for file in heads}
-  model = published.model_options(path, loaded.layout)
+  model = published.model_options(path, loaded.layout, pretraining['model'])
   if loaded.kind == 'moog' and heads:
     # It sees clips of any length; its heads do not.
     model['frames'] = found[heads[0]].layout.sizes['head']['frames']
@@ -113,18 +115,18 @@ def _write_job(
   }
   if task == 'depth':
     options['patch'] = tuple(output_patch)
-  config = resolve(
+  job = resolve(
     {**readout, 'tasks': {task: options}}, checkpoint=run, random_init=False
   )
-  if config['model']['frames'] != sizes['frames']:
+  if job.clip[0] != sizes['frames']:
     raise ValueError(
       f'{path} is a head for clips of {sizes["frames"]} frames, the backbone '
-      f'in {run} sees {config["model"]["frames"]}'
+      f'in {run} sees {job.clip[0]}'
     )
   folder = os.path.join(run, 'heads', task)
   stacked = jax.tree.map(lambda x: x[None], head.params['head'])
   checkpoint.create(
-    folder, config, {'backbone': params, 'heads': {task: stacked}}
+    folder, job.train, {'backbone': params, 'heads': {task: stacked}}
   )
   # No metrics: it was not tested here.
   result = {'tasks': {task: {'head': 0}}, 'file': os.path.abspath(path)}
@@ -146,13 +148,11 @@ def export(run: str, out: str, *, task: str = '', ema: bool = False) -> None:
   Raises:
     ValueError: no such run, or it has no published form.
   """
-  path = os.path.join(run, 'config.json')
-  if not os.path.exists(path):
+  if not os.path.exists(os.path.join(run, 'config.json')):
     raise ValueError(f'{run} is not a run: it has no config.json')
-  with open(path) as file:
-    config = json.load(file)
-  if 'tasks' in config:
-    kind, params = _head(run, config, task)
+  config = workdir.read_config(run)
+  if is_readout(config):
+    kind, params = _head(run, job_lib.read(run), task)
   else:
     name = config['model']['name']
     if task or name not in _BACKBONES:
@@ -169,16 +169,16 @@ def export(run: str, out: str, *, task: str = '', ema: bool = False) -> None:
   say(f'wrote {out} ({kind}){left}')
 
 
-def _head(run: str, config: Config, task: str) -> tuple[str, Params]:
+def _head(run: str, job: job_lib.Job, task: str) -> tuple[str, Params]:
   """Kind and parameters of a job's head; with the backbone, if of depth."""
-  has = sorted(set(config['tasks']) & set(tables.KINDS))
+  has = sorted(set(job.objective.tasks) & set(tables.KINDS))
   if not task and len(has) == 1:
     (task,) = has
   if task not in has:
     raise ValueError(
       f'--task={task!r}: {run} has {has or "no head"} with a published form'
     )
-  made = task_lib.make(task, **config['tasks'][task])
+  made = job.objective.tasks[task]
   if getattr(made, 'readout', 'attention') != 'attention':
     raise ValueError(
       f'{run}: a {made.readout} readout has no published form; train it with '
@@ -190,16 +190,16 @@ def _head(run: str, config: Config, task: str) -> tuple[str, Params]:
       f'train it with --config.tasks.{task}.residual=False'
     )
   params = checkpoint.read(run)
-  chosen, path = 0, os.path.join(run, 'result.json')
-  if os.path.exists(path):
-    with open(path) as file:
-      chosen = json.load(file)['tasks'][task]['head']
+  chosen = 0
+  # A job that is not finished has not chosen: its first learning rate's.
+  if os.path.exists(os.path.join(run, 'result.json')):
+    chosen = result_lib.heads(run)[task]
   head = jax.tree.map(lambda x: x[chosen], params['heads'][task])
   if task != 'depth':
     return task, {'head': head}
   if made.start:
     # The published head has no constant beside its bias.
     head['output']['bias'] = head['output']['bias'] + np.float32(made.start)
-  at = _BACKBONES[config['model']['name']][1]
+  at = _BACKBONES[job.train['model']['name']][1]
   backbone = params['backbone'][at] if at else params['backbone']
   return task, {'backbone': backbone, 'head': head}

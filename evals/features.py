@@ -6,7 +6,6 @@ backbone the same clips.
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from base.console import say
+from base.console import progress
 from data import pipeline
 from data.sources import features
 from evals.readout import Readout
@@ -23,7 +22,6 @@ from models.objective import Params
 from train.feed import Feed
 
 SPLITS = ('train', 'validation', 'test')
-_REPORT_SEC = 5.0
 
 
 def redirect(config: dict[str, Any]) -> dict[str, Any]:
@@ -99,7 +97,8 @@ def _fingerprint(config: Mapping[str, Any]) -> str:
 
 
 def fill(
-  config: Mapping[str, Any],
+  folder: str,
+  clips: Mapping[str, Any],
   objective: Readout,
   backbone: Callable[[], Params],
   mesh: Mesh,
@@ -107,7 +106,8 @@ def fill(
   """Writes the features that are not there yet. Call it inside `mesh.use`.
 
   Args:
-    config: of `redirect`.
+    folder: the cache, of these clips and this backbone.
+    clips: options of the pipeline of their videos.
     objective: whose features they are.
     backbone: gives its parameters; called if there is something to write.
     mesh: where it runs.
@@ -120,36 +120,32 @@ def fill(
       f'config.feature_cache is for one process, this is one of '
       f'{jax.process_count()}: leave it empty'
     )
-  (cached,) = config['data']['sources'].values()
-  folder = Path(cached['path'])
-  missing = [s for s in SPLITS if not features.described(folder, s)]
+  path = Path(folder)
+  missing = [s for s in SPLITS if features.is_missing(path, s)]
   if not missing:
     return
   params = backbone()
   whole = NamedSharding(mesh, PartitionSpec())
   forward = jax.jit(objective.tokens, out_shardings=whole)
   for split in missing:
-    data = direct(config) | {'keys': ['video']}
-    data = pipeline.once(split=split, **data)
-    features.write(folder, split, _batches(forward, params, data, mesh, split))
+    data = pipeline.once(split=split, **{**clips, 'keys': ['video']})
+    features.write(path, split, _batches(forward, params, data, mesh, split))
 
 
 def _batches(forward, params, data, mesh, split):
   """The features of every clip of a split, a batch at a time."""
   count, done = len(data), 0
-  began = reported = time.monotonic()
-  with Feed(data, mesh, start=0, on_bad=_refuse) as feed:
+  batches = -(-count // data.batch_size)
+  with (
+    progress(f'features of {split}', count, 'clip') as bar,
+    Feed(data, mesh, start=0, end=batches, on_bad=_refuse) as feed,
+  ):
     while done < count:
+      # The last batch is filled up from the start of the split.
       values = np.asarray(forward(params, feed.next()))[: count - done]
       done += len(values)
       yield values
-      now = time.monotonic()
-      if done == count or now - reported > _REPORT_SEC:
-        reported, rate = now, done / (now - began)
-        say(
-          f'features of {split}: {done}/{count} clips, {rate:.0f} clips/s, '
-          f'ETA {(count - done) / rate:.0f}s'
-        )
+      bar.update(len(values))
 
 
 def _refuse(report: Mapping[str, Any]) -> None:

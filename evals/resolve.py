@@ -1,4 +1,4 @@
-"""From a readout recipe and a pretraining run to the config of a job."""
+"""From a readout recipe and a pretraining run to a job."""
 
 import json
 import os
@@ -7,7 +7,8 @@ from typing import Any
 
 from base.console import say
 from data import source as source_lib
-from evals import features
+from evals import features, is_readout
+from evals import job as job_lib
 from evals import task as task_lib
 from models import objective as objective_lib
 from train import workdir as workdir_lib
@@ -23,8 +24,8 @@ def resolve(
   random_init: bool,
   step: int = -1,
   workdir: str = '',
-) -> Config:
-  """The recipe, with what only the pretraining run and the source know.
+) -> job_lib.Job:
+  """The job of a recipe, with what only the run and the source know.
 
   `model` and the options of a source that the run was trained on are the
   run's, unless the recipe gives them; clips have the model's frames, height
@@ -47,7 +48,7 @@ def resolve(
   backbone = _backbone(
     checkpoint, random_init=random_init, step=step, workdir=workdir
   )
-  return completed(config, pretraining, backbone)
+  return job_lib.make(completed(config, pretraining, backbone))
 
 
 def completed(
@@ -55,7 +56,9 @@ def completed(
   pretraining: Mapping[str, Any],
   backbone: Mapping[str, Any],
 ) -> Config:
-  """What `resolve` makes of a recipe, without reading a run.
+  """The config of the job that `resolve` makes, without reading a run.
+
+  As config.json keeps it, and `evals.job.make` takes it.
 
   Args:
     config: a readout recipe's values.
@@ -145,10 +148,10 @@ def _began_with(workdir: str) -> Config | None:
   path = os.path.join(workdir, 'config.json')
   if not workdir or not os.path.exists(path):
     return None
-  with open(path) as file:
-    config = json.load(file)
-  # A pretraining run has none: its folder is refused when it is claimed.
-  return config.get('backbone')
+  if not is_readout(workdir_lib.read_config(workdir)):
+    return None  # a pretraining run: refused when the folder is claimed
+  kinds = {'backbone.run': str, 'backbone.random_init': bool}
+  return job_lib.read_config(workdir, kinds)['backbone']
 
 
 def _answerable(tasks: Config, source: str) -> Config:
@@ -244,11 +247,12 @@ def read_config(checkpoint: str) -> Config:
       f'--checkpoint={checkpoint} is not a run: it has no config.json. Give '
       'the --workdir of a pretraining run, not its checkpoints/ or a step'
     )
-  with open(path) as file:
-    config = json.load(file)
-  if 'tasks' in config:
+  if is_readout(workdir_lib.read_config(checkpoint)):
+    kinds = {'backbone.run': str}
+    backbone = job_lib.read_config(checkpoint, kinds)['backbone']
     raise ValueError(
-      f'--checkpoint={checkpoint} is a readout of '
-      f'{config["backbone"]["run"]}: give that run'
+      f'--checkpoint={checkpoint} is a readout of {backbone["run"]}: give that '
+      'run'
     )
-  return config
+  kinds = {'model.name': str, 'data.sources': dict, 'steps': int}
+  return job_lib.read_config(checkpoint, kinds)

@@ -1,31 +1,78 @@
 """What a readout job leaves: result.json, clips.npz, pictures, a table."""
 
 import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
 import jax
 import numpy as np
 
-from base import console
+from base import console, files
+from data import contact_sheet
 from evals import metrics, readout, score
-from train.metrics import contact_sheet
+from evals.job import Job
+from evals.task import Task
 
-Config = dict[str, Any]
+Result = dict[str, Any]  # of result.json
+_REMEDY = (
+  "remove it: the job's command tests again, from the job's last checkpoint"
+)
+# What is read of a result, and of each of its tasks.
+_KEYS = {
+  **{'tasks': dict, 'source': str, 'split': str, 'refused': list},
+  **{'steps': int, 'seed': int, 'finetune': (int, float)},
+  **{'random_init': bool, 'checkpoint.step': (int, type(None))},
+  **{'config.model': dict, 'config.tasks': dict, 'config.data.sources': dict},
+  **{'config.test_sources': dict, 'config.finetune': (int, float)},
+}
+_OF_TASK = {
+  **{'headline': list, 'metrics': dict, 'trivial': dict, 'lr': (int, float)},
+  **{'head': int, 'heads': list, 'clips': int, 'clips_without_labels': int},
+}
+
+
+def read(folder: str) -> Result:
+  """The result of a job that was tested.
+
+  Raises:
+    ValueError: the file is damaged.
+  """
+  path = os.path.join(folder, 'result.json')
+  result = files.read_json(path, dict, _REMEDY)
+  files.check_keys(result, _KEYS, path, _REMEDY)
+  for name in result['tasks']:
+    kinds = {f'tasks.{name}.{key}': kind for key, kind in _OF_TASK.items()}
+    files.check_keys(result, kinds, path, _REMEDY)
+  return result
+
+
+def heads(folder: str) -> dict[str, int]:
+  """Of a finished job, the head of each task that was chosen.
+
+  So too of a published head, which was converted and not tested.
+
+  Raises:
+    ValueError: the file is damaged.
+  """
+  path = os.path.join(folder, 'result.json')
+  result = files.read_json(path, dict, _REMEDY)
+  files.check_keys(result, {'tasks': dict}, path, _REMEDY)
+  kinds = {f'tasks.{name}.head': int for name in result['tasks']}
+  files.check_keys(result, kinds, path, _REMEDY)
+  return {name: found['head'] for name, found in result['tasks'].items()}
 
 
 def summary(
-  config: Config,
-  objective: readout.Readout,
-  unknown: Config,
+  job: Job,
+  unknown: Mapping[str, Any],
   validated: score.Scored | None,
   tested: score.Scored,
-) -> Config:
+) -> Result:
   """What result.json holds.
 
   Args:
-    config: resolved.
-    objective: whose tasks they are.
+    job: whose result it is.
     unknown: what was left out of the training split, see `score.facts_of`.
     validated: the validation split, by which the learning rate is chosen;
       None where there is one.
@@ -34,33 +81,34 @@ def summary(
   Raises:
     ValueError: no clip of the split can be scored.
   """
-  sources = config['test_sources'] or config['data']['sources']
-  (source,) = sources.values()
-  if config['feature_cache']:
-    source = source['source']
   left_out = {'train': unknown, 'test': tested.left_out}
   if validated is not None:
     left_out['validation'] = validated.left_out
   return {
     'tasks': {
-      name: _summary_of(config, task, name, validated, tested)
-      for name, task in objective.tasks.items()
+      name: _summary_of(name, task, job.rates, validated, tested)
+      for name, task in job.objective.tasks.items()
     },
-    'source': source['name'],
+    'source': job.source,
     'split': 'test',
     'interval': '95%, bootstrap over test clips, 1000 draws',
     'refused': tested.left_out['refused'],
     'left_out': left_out,
-    'steps': config['steps'],
-    'seed': config['seed'],
-    'finetune': config['finetune'],
-    'random_init': config['backbone']['random_init'],
-    'checkpoint': config['backbone'],
-    'config': config,
+    **{key: job.train[key] for key in ('steps', 'seed', 'finetune')},
+    'random_init': job.backbone['random_init'],
+    'checkpoint': job.backbone,
+    'config': job.train,
   }
 
 
-def _summary_of(config, task, name, validated, tested) -> Config:
+def _summary_of(
+  name: str,
+  task: Task,
+  rates: Sequence[float],
+  validated: score.Scored | None,
+  tested: score.Scored,
+) -> dict[str, Any]:
+  """Of one task: the head of the rate that does best on validation clips."""
   sums, trivial = tested.heads[name], tested.trivial[name]
   counts = trivial['count']
   if not counts.any():
@@ -80,7 +128,7 @@ def _summary_of(config, task, name, validated, tested) -> Config:
       'validation': chosen
       and _floats({key: x[place] for key, x in chosen.items()}),
     }
-    for place, lr in enumerate(config['lrs'])
+    for place, lr in enumerate(rates)
   ]
   ends = metrics.bootstrap(score.of_head(sums, best), task.scores)
   return {
@@ -90,7 +138,7 @@ def _summary_of(config, task, name, validated, tested) -> Config:
       key: {'value': value, 'low': ends[key][0], 'high': ends[key][1]}
       for key, value in heads[best]['test'].items()
     },
-    'lr': config['lrs'][best],
+    'lr': rates[best],
     'head': best,
     'heads': heads,
     'trivial': _floats(task.scores(metrics.total(trivial))),
@@ -103,7 +151,7 @@ def _floats(scores: metrics.Scores) -> dict[str, float]:
   return {name: float(value) for name, value in scores.items()}
 
 
-def write_clips(workdir: str, result: Config, tested: score.Scored) -> None:
+def write_clips(workdir: str, result: Result, tested: score.Scored) -> None:
   """OUT/clips.npz: each test clip's sums, '<task>/<name>' of the chosen head.
 
   Two jobs on the same clips are compared clip by clip with them.
@@ -119,7 +167,7 @@ def write_clips(workdir: str, result: Config, tested: score.Scored) -> None:
 def write_pictures(
   workdir: str,
   objective: readout.Readout,
-  result: Config,
+  result: Result,
   tested: score.Scored,
 ) -> None:
   """OUT/pictures/<name>.png: a row for each of the first test clips."""
@@ -131,12 +179,12 @@ def write_pictures(
     answer = jax.tree.map(lambda x, head=head: x[head], answers[name])
     for title, clips in task.pictures(answer, batch).items():
       path = os.path.join(folder, f'{title}.png')
-      sheet = contact_sheet(clips / np.float32(255))
+      sheet = contact_sheet.plain(clips / np.float32(255))
       if not cv2.imwrite(path, sheet[..., ::-1]):
         raise OSError(f'cannot write {path}: is the disk full?')
 
 
-def table(results: list[Config]) -> str:
+def table(results: Sequence[Result]) -> str:
   """A line per result and task, under a line of names, a block per task."""
   blocks = []
   for name in dict.fromkeys(name for x in results for name in x['tasks']):

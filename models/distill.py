@@ -18,8 +18,7 @@ from einops import rearrange, repeat
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from models import vit
-from models.nn import colours as components
-from models.nn import patches
+from models.nn import patches, pca
 from models.nn.layers import Affine, affine, lecun
 from models.objective import Batch, Features, Params
 
@@ -28,15 +27,15 @@ def make(
   *,
   student: Mapping[str, Any],
   teacher: Mapping[str, Any] | None,
-  frames: int = 16,
-  height: int = 224,
-  width: int = 224,
-  depth: float = 0.95,
+  frames: int,
+  height: int,
+  width: int,
+  depth: float,
 ) -> 'Distill':
   """The objective.
 
   Args:
-    student: keyword arguments of `vit.make`: the backbone that learns.
+    student: keyword arguments of `vit.backbone`: the backbone that learns.
     teacher: the same of the one that it learns from. None: there is none, and
       the objective gives features of the student only.
     frames: of a clip.
@@ -49,8 +48,8 @@ def make(
       have tokens at different places.
   """
   clip = (frames, height, width)
-  learns = vit.make(clip, **student)
-  teaches = None if teacher is None else vit.make(clip, **teacher)
+  learns = vit.backbone(clip, **student)
+  teaches = None if teacher is None else vit.backbone(clip, **teacher)
   if teaches is not None:
     vit.blocks_before(teaches.size.depth, depth)
     if teaches.grid != learns.grid:
@@ -124,6 +123,7 @@ class Distill:
     told = self.predict(params, batch['video'])
     target = self.target(params, batch['video'])
     norms = jnp.linalg.norm(told, axis=-1) * jnp.linalg.norm(target, axis=-1)
+    # Of a student that says 0 it is 0.
     cosine = jnp.sum(told * target, -1) / jnp.maximum(norms, 1e-6)
     return jnp.mean(jnp.square(told - target)), {'cosine': jnp.mean(cosine)}
 
@@ -133,6 +133,7 @@ class Distill:
     """What the student makes of the teacher's features, float32."""
     backbone, own = self.student, params['student']
     x = backbone.embed(own['encoder'], patches.patchify(video, backbone.patch))
+    # All blocks: `features` leaves out the last, which nothing would train.
     x = backbone.run(own['processor']['layers'], x)
     kernel, bias = self._head.apply({'params': params['head']})
     x = affine(x, kernel.astype(x.dtype), bias.astype(x.dtype))
@@ -142,6 +143,8 @@ class Distill:
     self, params: Params, video: Shaped[Array, 'b t h w 3']
   ) -> Float[Array, 'b n d']:
     """The teacher's features, normalised per token, float32."""
+    # The optimizer freezes it too; here, so that nothing is kept of it for a
+    # backward pass.
     own = jax.lax.stop_gradient(params['teacher'])
     tokens = self.teacher.features(own, video, self.depth).tokens
     x = rearrange(tokens.astype(jnp.float32), 'b t n d -> b (t n) d')
@@ -191,12 +194,12 @@ class Distill:
     del rng
     video = batch['video']
     target = self.target(params, video)
-    of = components.basis(target)
+    of = pca.basis(target)
     t, h, w = self.student.grid
     pt, ph, pw = self.student.patch
     rows = [patches.to_unit(video, jnp.float32)]
     for tokens in (self.predict(params, video), target):
-      shown = components.colours(tokens, of)
+      shown = pca.colours(tokens, of)
       pattern = 'b (t h w) c -> b (t pt) (h ph) (w pw) c'
       sizes = {'t': t, 'h': h, 'w': w, 'pt': pt, 'ph': ph, 'pw': pw}
       rows.append(repeat(shown, pattern, **sizes))

@@ -30,31 +30,31 @@ LOSS_ON = ('all', 'masked')
 
 def make(
   *,
-  size: str = 'S',
+  size: str,
   dim: int | None = None,
   depth: int | None = None,
   mlp: int | None = None,
   heads: int | None = None,
-  frames: int = 16,
-  height: int = 224,
-  width: int = 224,
-  patch: Sequence[int] = (2, 16, 16),
-  output_patch: Sequence[int] = (4, 16, 16),
-  mask: str = 'random',
-  mask_ratio: float = 0.95,
+  frames: int,
+  height: int,
+  width: int,
+  patch: Sequence[int],
+  output_patch: Sequence[int],
+  mask: str,
+  mask_ratio: float,
   decoder_blocks: int = 2,
-  loss_on: str = 'all',
-  normalise_target: bool = False,
-  dtype: str = 'bfloat16',
-  remat: str = 'none',
-  scan: bool = True,
-  attention: str = 'auto',
-  positions: str = 'normal',
+  loss_on: str,
+  normalise_target: bool,
+  dtype: str,
+  remat: str,
+  scan: bool,
+  attention: str,
+  positions: str,
 ) -> 'MAE':
-  """The objective. Defaults are published, unless marked (ours).
+  """The objective; `configs/mae.py` has the published values.
 
   Args:
-    size: a name of `models.sizes.SIZES` (ours: S).
+    size: a name of `models.sizes.SIZES`.
     dim: another width of the residual stream than the size's.
     depth: another number of blocks.
     mlp: another hidden width.
@@ -67,19 +67,20 @@ def make(
     mask: 'random' drops patches uniformly; 'tube' drops the same places in
       every frame.
     mask_ratio: fraction of the patches that are dropped.
-    decoder_blocks: how many of the blocks, the last ones, see the latents.
-    loss_on: 'all' pixels, or those of 'masked' patches only. What 4DS does is
-      not public (ours).
+    decoder_blocks: how many of the blocks, the last ones, see the latents; 2
+      are published.
+    loss_on: 'all' pixels, or those of 'masked' patches only.
     normalise_target: reconstruct each output patch less its mean, over its
       standard deviation, in place of raw pixels.
     dtype: of the arithmetic, float32 or bfloat16; parameters, softmax and
-      statistics are float32 (ours).
-    remat: what the backward pass recomputes: a name of `vit.REMAT` (ours).
-    scan: scan over the layers, or unroll them (ours).
-    attention: see `models.nn.attention.attend` (ours).
+      statistics are float32.
+    remat: what the backward pass recomputes: a name of `vit.REMAT`.
+    scan: scan over the layers, or unroll them.
+    attention: see `models.nn.attention.attend`.
     positions: how position embeddings and latents start: 'normal' with
-      deviation 0.02, or 'waves', sines and cosines of the position (ours:
-      short runs then need not find out first where patches are).
+      deviation 0.02, as published, or 'waves', sines and cosines of the
+      position (ours: short runs then need not find out first where patches
+      are).
 
   Raises:
     ValueError: an unknown name, or numbers that do not fit together.
@@ -87,7 +88,7 @@ def make(
   choose('model.mask', mask, MASKS)
   choose('model.loss_on', loss_on, LOSS_ON)
   clip = (frames, height, width)
-  backbone = vit.make(
+  backbone = vit.backbone(
     clip,
     **{'size': size, 'dim': dim, 'depth': depth, 'mlp': mlp, 'heads': heads},
     **{'patch': patch, 'dtype': dtype, 'remat': remat, 'scan': scan},
@@ -131,6 +132,7 @@ class MAE:
     t, h, w = self.backbone.grid
     if self.mask == 'tube':
       return t * round(h * w * (1 - self.mask_ratio))
+    # 78 of 1568, as published.
     return round(t * h * w * (1 - self.mask_ratio))
 
   @property
@@ -192,6 +194,7 @@ class MAE:
     target = self._target(patches.patchify(video, self.output_patch))
     error = jnp.square(self.reconstruct(params, video, index) - target)
     if self.loss_on == 'masked':
+      # Pixel by pixel: an output patch may cover seen and hidden patches.
       hidden = patches.patchify(~self._seen(index), self.output_patch)
       return jnp.mean(error, where=hidden), {}
     return jnp.mean(error), {}
@@ -205,9 +208,11 @@ class MAE:
     places, count = t * h * w, self.visible
     if self.mask == 'tube':
       places, count = h * w, self.visible // t
+    # Bits, not uniform floats: of 32 bits two are hardly ever equal.
     words = jax.vmap(lambda key: jax.random.bits(key, (places,)))(keys)
     index = jax.lax.top_k(words, count)[1]
     if self.mask == 'tube':
+      # The same places in every time step, as numbers of patches.
       start = jnp.arange(t)[:, None] * places
       index = rearrange(start + index[:, None], 'b t v -> b (t v)')
     return index
@@ -226,15 +231,20 @@ class MAE:
     )
     # Taken before they are embedded: masked patches cost one copy of bytes.
     seen = patches.take(patches.patchify(video, backbone.patch), index)
+    # Most of the depth runs on one token of twenty: masking pays.
     x = backbone.run(first, backbone.embed(params['encoder'], seen, index))
+    # The backbone collects its own shards; these two are only read here.
     own = {key: params[key] for key in ('latents', 'head')}
     own = gather(own, '', x.dtype)
     latents = self._latents.apply({'params': own['latents']})
     latents = repeat(latents.astype(x.dtype), 's d -> b s d', b=x.shape[0])
+    # In front, as published. Attention does not see the order; the head then
+    # takes the first tokens, whatever was seen.
     x = backbone.run(last, jnp.concatenate([latents, x], axis=1))
     kernel, bias = self._head.apply({'params': own['head']})
     kernel, bias = kernel.astype(x.dtype), bias.astype(x.dtype)
     pixels = affine(x[:, : self.latents], kernel, bias)
+    # The loss is float32, whatever the arithmetic is.
     return pixels.astype(jnp.float32)
 
   def features(

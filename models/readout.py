@@ -76,13 +76,13 @@ class AttentionReadout(nn.Module):
   Attributes:
     outputs: numbers that each query predicts.
     frames: time steps the features are resized to.
+    width: of the queries.
+    heads: attention heads, each width / heads wide.
     queries: number of learned queries; 0: they are asked for.
     conditioning: numbers that a query which is asked for consists of: 2 for
       a point (x, y), 4 for a box.
     copies: of a query which is asked for, each with a learned embedding of
       its own and its own outputs (here: of a few frames).
-    width: of the queries.
-    heads: attention heads, each width / heads wide.
     query_std: of learned queries at the start.
     query_bases: wavelengths of what is asked for, see `Asked`.
     query_hidden: of its MLP.
@@ -94,11 +94,11 @@ class AttentionReadout(nn.Module):
 
   outputs: int
   frames: int
+  width: int
+  heads: int
   queries: int = 0
   conditioning: int = 0
   copies: int = 1
-  width: int = 1024
-  heads: int = 16
   query_std: float = 0.02
   query_bases: int = 16
   query_hidden: int = 512
@@ -127,6 +127,7 @@ class AttentionReadout(nn.Module):
       raise ValueError(
         f'head.width={self.width} must be divisible by head.heads={self.heads}'
       )
+    # In this order, as published: resized, normalised, told the time.
     x = LayerNorm(name='norm')(resize_time(features, self.frames))
     x = x + Learned((self.frames,), x.shape[-1], name='posenc')()[:, None]
     x = rearrange(x, 'b t n d -> b (t n) d').astype(self.dtype)
@@ -140,6 +141,7 @@ class AttentionReadout(nn.Module):
         name='query',
       )(asked)
     else:
+      # Used as they are: the published counts have no projection of them.
       start = nn.initializers.normal(self.query_std)
       query = Learned((self.queries,), self.width, start, name='query')()
       query = repeat(query, 'q d -> b q d', b=x.shape[0])

@@ -8,30 +8,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from evals import job
-from evals.predict.draw import View
-from evals.readout import Readout
+from evals.job import Job
+from evals.predict.views import View
 from models.objective import Params
 from models.readout import Recurrent
 from train import mesh as mesh_lib
 from train import optim
 from train import step as step_lib
-from train.checkpoint import start_from
+from train.init_from import start_from
 
 Views = Mapping[str, View]
 
 
-def clip_shape(config: Mapping[str, Any]) -> tuple[int, int, int]:
-  """(frames, height, width) that the backbone sees."""
-  (source,) = config['data']['sources'].values()
-  known = {**source, **config['model']}
-  return known['frames'], known['height'], known['width']
-
-
-def carrying(config: Mapping[str, Any]) -> set[str]:
+def carrying(job: Job) -> set[str]:
   """The tasks whose heads go on from window to window."""
-  tasks, shape = job.make_objective(config).tasks, clip_shape(config)
-  return {x for x in tasks if isinstance(tasks[x].head(shape), Recurrent)}
+  tasks = job.objective.tasks
+  return {x for x in tasks if isinstance(tasks[x].head(job.clip), Recurrent)}
 
 
 class Answers:
@@ -41,11 +33,11 @@ class Answers:
   window. On one device.
   """
 
-  def __init__(self, config: Mapping[str, Any], readout: str, views: Views):
+  def __init__(self, job: Job, readout: str, views: Views):
     """Loads the parameters.
 
     Args:
-      config: of the job.
+      job: whose heads they are.
       readout: its folder.
       views: of all its tasks.
 
@@ -53,13 +45,12 @@ class Answers:
       ValueError: no checkpoint of this architecture is there.
     """
     self._mesh = mesh_lib.make(devices=jax.devices()[:1])
-    self._objective = job.make_objective(config)
-    frames, *_ = shape = clip_shape(config)
-    batch = {'video': np.zeros((1, *shape, 3), np.uint8)}
+    self._objective = job.objective
+    batch = {'video': np.zeros((1, *job.clip, 3), np.uint8)}
     for view in views.values():
-      batch |= _batched(view.asked(frames))
+      batch |= _batched(view.asked(job.clip[0]))
     with mesh_lib.use(self._mesh):
-      self._params = load(config, readout, self._objective, batch, self._mesh)
+      self._params = load(job, readout, batch, self._mesh)
     self._states = None
 
   def choose(self, heads: Mapping[str, int]) -> None:
@@ -95,30 +86,30 @@ class Answers:
 
 
 def load(
-  config: Mapping[str, Any],
+  job: Job,
   readout: str,
-  objective: Readout,
   batch: Mapping[str, np.ndarray],
   mesh: jax.sharding.Mesh,
 ) -> Params:
   """The parameters that a job's result is of: averaged, if it averaged them.
 
   Args:
-    config: of the job.
+    job: of which they are.
     readout: its folder.
-    objective: of all its tasks.
     batch: for shapes.
     mesh: where parameters are put.
 
   Raises:
     ValueError: no checkpoint of this architecture is there.
   """
-  shapes = jax.eval_shape(lambda: objective.init(jax.random.key(0), batch))
+  init = job.objective.init
+  shapes = jax.eval_shape(lambda: init(jax.random.key(0), batch))
   places = mesh_lib.params_shardings(mesh, shapes)
   params = start_from(shapes, places, path=readout)
-  if not config['step']['ema']:
+  step = job.train['step']
+  if not step['ema']:
     return params
-  is_frozen = optim.matches(config['step']['freeze'], shapes)
+  is_frozen = optim.matches(step['freeze'], shapes)
   trained = [step_lib.split(x, is_frozen)[0] for x in (shapes, places)]
   average = start_from(*trained, path=readout, ema=True)
   return step_lib.join(average, step_lib.split(params, is_frozen)[1])

@@ -44,7 +44,7 @@ def main() -> None:
   """Watches; heavy imports wait until flags are right."""
   import jax
 
-  from evals.watch import run as watch_run
+  from evals.watch import checkpoints, outcomes, tasks
   from train import processes
 
   processes.up(_CACHE.value)
@@ -57,10 +57,10 @@ def main() -> None:
   workdir = _WORKDIR.value or os.path.join(run, 'readouts')
   config = _CONFIG.value.to_dict()
   try:
-    watch_run.watch(config, run=run, workdir=workdir, poll=_POLL.value)
-  except watch_run.Stopped:
+    checkpoints.watch(config, run=run, workdir=workdir, poll=_POLL.value)
+  except tasks.Stopped:
     sys.exit('stopped before the end: the same command goes on')
-  failed = watch_run.failures(workdir)
+  failed = outcomes.failures(workdir)
   if failed:
     sys.exit(f'some tasks failed: {json.dumps(failed, indent=2)}')
 

@@ -16,9 +16,9 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.nn import initializers
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, Shaped
 
-from models.moog import start as moog_start
 from models.moog.frames import Decoder, Encoder
 from models.moog.layers import Linear, Transformer
+from models.moog.start_at_places import start_at_places
 from models.nn import patches
 from models.nn.layers import LayerNorm
 from models.nn.positions import Learned
@@ -29,10 +29,9 @@ State = Float[Array, 'b s d']
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-  """In what the two published models differ.
+  """In what the two published models differ, but for their strides.
 
   Attributes:
-    strides: of the six convolutions.
     positions: how places enter a frame's tokens: 'add' or 'concat', see
       `Encoder`.
     norm: which state is normalised: the 'corrected' one, at the end of a step,
@@ -44,7 +43,6 @@ class Variant:
       ones of a frame, or the 'corrected' ones.
   """
 
-  strides: tuple[int, ...]
   positions: str
   norm: str
   decode: str
@@ -54,7 +52,6 @@ class Variant:
 VARIANTS = {
   # The published training code.
   'A': Variant(
-    strides=(1, 1, 1, 2, 1, 2),
     positions='add',
     norm='corrected',
     decode='predicted',
@@ -62,7 +59,6 @@ VARIANTS = {
   ),
   # The published weights, and the notebook that runs them.
   'B': Variant(
-    strides=(2, 1, 1, 2, 1, 1),
     positions='concat',
     norm='incoming',
     decode='carried',
@@ -102,7 +98,7 @@ class Cell:
     encoder: of frames.
     predictor: of the next state.
     corrector: of the predicted state.
-    decoder: of pixels.
+    decoder: of pixels; None: there are only features.
     loss_gradient: whether the corrector is told how the error depends on the
       predicted state.
   """
@@ -116,7 +112,7 @@ class Cell:
   encoder: Encoder
   predictor: Transformer
   corrector: Transformer
-  decoder: Decoder
+  decoder: Decoder | None
   loss_gradient: bool
 
   def __post_init__(self):
@@ -139,11 +135,11 @@ class Cell:
         f'model.decode=predicted, got {self.layout} and '
         f'{self.variant.decode}: it is the gradient by the predicted state.'
       )
-    bases = self.decoder.bases, self.encoder.bases
-    if self.start_as == 'places' and bases[0] > bases[1]:
+    if self.start_as == 'places' and self.decoder.bases > self.encoder.bases:
       raise ValueError(
-        f'model.start=places: model.decoder_bases={bases[0]} must not be above '
-        f'model.encoder_bases={bases[1]}: tokens have the places of both.'
+        f'model.start=places: model.decoder_bases={self.decoder.bases} must '
+        f'not be above model.encoder_bases={self.encoder.bases}: tokens have '
+        'the places of both.'
       )
     i, j = self.encoder.grid(*self.size)
     if self.layout != 'free' and self.state[0] != i * j:
@@ -177,9 +173,11 @@ class Cell:
     """New parameters, those of each part by its name."""
     frame = jnp.zeros((1, *self.size, 3))
     state = jnp.zeros((1, *self.state))
+    # A predicted state and its slope.
     pair = jnp.concatenate([state, state], axis=-1)
     place = jnp.zeros((1, 1), jnp.int32)
     keys = iter(jax.random.split(rng, 8))
+    # What it gives says how wide the corrector's keys are.
     seen, encoder = self.encoder.init_with_output(next(keys), frame)
     made = {
       'encoder': encoder,
@@ -191,6 +189,7 @@ class Cell:
       'state_norm': self._norm.init(next(keys), state),
     }
     if self.start_as != 'noise':
+      # Noise, as published, has no parameters.
       made['start'] = self._start.init(next(keys))
     if self.loss_gradient:
       made['gradient'] = self._gradient.init(next(keys), pair)
@@ -202,7 +201,7 @@ class Cell:
     params = {name: part['params'] for name, part in made.items()}
     if self.start_as != 'places':
       return params
-    return moog_start.at_places(
+    return start_at_places(
       params, encoder=self.encoder, size=self.size, bases=self.decoder.bases
     )
 
@@ -214,6 +213,7 @@ class Cell:
     else:
       noise = jax.vmap(lambda key: jax.random.normal(key, self.state))(keys)
       state = self.start_std * noise
+    # Variant A carries a normalised state, and starts with one.
     if self.variant.norm == 'corrected':
       return self._normalise(params, state)
     return state
@@ -240,9 +240,11 @@ class Cell:
       encoded: the frame's own tokens, of `encode`.
       pixels: of this frame, to be decoded and compared; None: nothing is.
     """
+    # Variant B decodes this, as it is before its norm.
     carried = state
     if self.variant.norm == 'incoming':
       state = self._normalise(params, state)
+    # A transformer ends in a norm: the state is added out here.
     predicted = state + self._apply(params, 'predictor', state)
     decoded = predicted if self.variant.decode == 'predicted' else carried
     error = slope = None
@@ -250,6 +252,7 @@ class Cell:
 
       def total(decoded):
         error = self._error(params, decoded, pixels)
+        # Not the mean: a clip's slope must not depend on the batch.
         return jnp.sum(error), error
 
       slope, error = jax.grad(total, has_aux=True)(decoded)
@@ -276,9 +279,11 @@ class Cell:
     return jnp.mean(jnp.square(guess - true), axis=(1, 2, 3))
 
   def _correct(self, params: Params, predicted: State, encoded, slope):
+    # Tokens of no place ask the frame; those of a grid are fused with it.
     if self.layout == 'free':
       query = predicted
       if slope is not None:
+        # An input, as published: no second derivatives.
         pair = [predicted, jax.lax.stop_gradient(slope)]
         query = self._apply(params, 'gradient', jnp.concatenate(pair, axis=-1))
         query = checkpoint_name(query, 'projected')

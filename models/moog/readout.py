@@ -53,12 +53,12 @@ class ConditionalAutoregressiveReadout(nn.Module):
   """
 
   values: int
-  logits: int = 2
-  width: int = 512
-  layers: int = 3
-  heads: int = 8
-  head_dim: int = 64
-  mlp: int = 2048
+  logits: int
+  width: int
+  layers: int
+  heads: int
+  head_dim: int
+  mlp: int
   bases: int = 16
   dtype: str = 'float32'
   attention: str = 'auto'
@@ -115,11 +115,14 @@ class ConditionalAutoregressiveReadout(nn.Module):
 
     def body(self, state, xs):
       tokens, now = xs
+      # Before its own frame a query's state means nothing, and is not judged.
       state = jnp.where(now[..., None], start, state)
       corrected = state + self._reader(state, tokens)
       state = self._norm(corrected + self._predictor(corrected))
       return state, corrected
 
+    # A lifted scan, since the parts are named modules of this one; what a frame
+    # keeps is made again in the backward pass.
     scan = nn.scan(
       nn.remat(body, prevent_cse=False),
       variable_broadcast='params',
@@ -137,21 +140,21 @@ class DenseReadout(nn.Module):
   Parameters: those of a `Decoder`, in reader/.
 
   Attributes:
-    outputs: numbers of a pixel.
     layers: blocks of cross-attention.
     heads: attention heads.
     head_dim: width of each.
     mlp: hidden width of the MLPs.
+    outputs: numbers of a pixel.
     bases: wavelengths of a place, along each axis.
     dtype: of the arithmetic.
     attention: see `models.nn.attention.attend`.
   """
 
+  layers: int
+  heads: int
+  head_dim: int
+  mlp: int
   outputs: int = 1
-  layers: int = 3
-  heads: int = 8
-  head_dim: int = 64
-  mlp: int = 2048
   bases: int = 16
   dtype: str = 'float32'
   attention: str = 'auto'
@@ -306,6 +309,7 @@ class DenseHead:
       return self.reader.apply(variables, *inputs, (h, w))[:, 0]
 
     inputs = tuple(x.swapaxes(0, 1) for x in (features, rows, columns))
+    # All pixels of all frames at once would each hold logits of all tokens.
     found = jax.lax.map(jax.checkpoint(frame), inputs)
     if asked:
       return rearrange(found, 't b i j c -> b (t i j) c') + self.bias

@@ -1,9 +1,78 @@
-"""Wrong flags end in one line, as wrong input does."""
+"""How commands end: one line for what a person can mend, else a traceback."""
 
+import errno
+import json
 import subprocess
 import sys
 
 import pytest
+
+from base import command
+
+
+def meant():
+  raise ValueError('frames=0 must be\n  at least 1')
+
+
+def test_an_error_that_was_meant_is_one_line():
+  with pytest.raises(SystemExit) as ended:
+    command._in_one_line(meant)
+  assert ended.value.code == (
+    'frames=0 must be at least 1  (--debug shows where)'
+  )
+
+
+def test_a_file_that_the_system_refuses_is_one_line(tmp_path):
+  with pytest.raises(SystemExit, match='nowhere: No such file or directory'):
+    command._in_one_line(open, tmp_path / 'nowhere')
+
+
+def test_a_full_disk_is_told_with_what_to_do():
+  def full():
+    raise OSError(errno.ENOSPC, 'No space left on device', 'run/config.json')
+
+  with pytest.raises(SystemExit) as ended:
+    command._in_one_line(full)
+  assert str(ended.value.code).startswith(
+    'run/config.json: the disk is full: free some space, then run the same'
+  )
+
+
+@pytest.mark.parametrize(
+  'mistake', [lambda: json.loads(''), lambda: int('x'), lambda: {}['key']]
+)
+def test_a_fault_of_the_program_shows_where(mistake):
+  """A library's error, or one that a line of ours ran into, helps nobody."""
+  with pytest.raises((ValueError, KeyError)):
+    command._in_one_line(mistake)
+
+
+def test_with_debug_all_errors_show_where(monkeypatch):
+  monkeypatch.setattr(sys, 'argv', ['command', '--debug'])
+  with pytest.raises(ValueError, match='frames=0'):
+    command._in_one_line(meant)
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
+    (
+      ['train', '--config=configs/mae.py:size=Z', '--workdir=w'],
+      'unknown size',
+    ),
+    (['data.inspect', 'wrld'], "did you mean 'world'"),
+    (['evals.report', '--out=report', 'nowhere'], 'nowhere'),
+  ],
+)
+def test_mistakes_of_users_end_in_one_line(arguments, message, tmp_path):
+  done = subprocess.run(
+    [sys.executable, '-m', *arguments], capture_output=True, text=True
+  )
+  assert done.returncode == 1
+  assert message in done.stderr
+  assert 'Traceback' not in done.stderr
+  assert len(done.stderr.splitlines()) == 1
+
 
 COMMAND = """
 import sys

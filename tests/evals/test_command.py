@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from configs import readout
-from evals import job, score
+from data import pipeline
+from evals import score
 from evals.resolve import resolve
 from train import mesh as mesh_lib
 
@@ -88,8 +89,8 @@ def test_the_source_of_the_test_has_options_of_its_own(run, tmp_path):
   config = readout.get_config(
     f'task=points,data=world,test=tapvid,test.path={file},test.points=4'
   )
-  config = resolve(config.to_dict(), checkpoint=str(run), random_init=True)
-  tests = job.test_pipeline(config)
+  job = resolve(config.to_dict(), checkpoint=str(run), random_init=True)
+  tests = pipeline.once(split='test', **job.tests)
   assert len(tests) == 1
   clip = tests.example()
   assert clip['video'].shape == (4, 16, 24, 3)
@@ -111,10 +112,10 @@ def test_classes_are_those_of_the_source(run, tmp_path):
     config.tasks.classify.classes = classes
     return resolve(config.to_dict(), checkpoint=str(run), random_init=True)
 
-  config = resolved(2)
-  assert config['tasks']['classify']['names'] == ['Lift it', 'Push it']
-  assert config['data']['keys'] == ['video', 'label', 'video_id']
-  assert len(job.test_pipeline(config)) == 3 * 4 * 3
+  job = resolved(2)
+  assert job.train['tasks']['classify']['names'] == ['Lift it', 'Push it']
+  assert job.train['data']['keys'] == ['video', 'label', 'video_id']
+  assert len(pipeline.once(split='test', **job.tests)) == 3 * 4 * 3
   (tmp_path / 'labels.json').write_text(
     json.dumps({'Push it': '1', 'Lift it': '0', 'Turn it': '2'})
   )
@@ -133,13 +134,13 @@ def test_facts_are_of_the_whole_list_though_it_is_sorted(run, tmp_path):
   config = readout.get_config(
     f'task=classify,data=kinetics,data.path={tmp_path},data.validation=val.csv'
   )
-  config = resolve(config.to_dict(), checkpoint=str(run), random_init=True)
+  config = config.to_dict()
   config['data'] |= {'batch_size': 512, 'workers': 0}
+  job = resolve(config, checkpoint=str(run), random_init=True)
+  known = pipeline.make(split='train', **job.labels)
   mesh = mesh_lib.make(replica=8, fsdp=1)
   with mesh_lib.use(mesh):
-    facts, _ = score.facts_of(
-      job.make_objective(config), job.label_pipeline(config), mesh
-    )
+    facts, _ = score.facts_of(job.objective, known, mesh)
   first, second = facts['classify']['labels'][:2]
   assert first + second == 1024
   assert second > 2 * first

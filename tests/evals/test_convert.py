@@ -8,8 +8,9 @@ import jax
 import numpy as np
 import pytest
 
-from configs import mae, readout
-from evals import convert, job
+from configs import mae, moog, readout
+from evals import convert, evaluate
+from evals.predict import checks
 from evals.predict import run as predict_run
 from models import published
 from tests.models.published import layouts
@@ -18,10 +19,10 @@ PATCH = layouts.OUTPUT_PATCH
 FILES = ('depth', 'points', 'boxes')
 
 
-def recipes():
+def recipes(method=mae, arg=''):
   tasks = 'task=depth+points+boxes,recipe=paper,lr=3e-4'
   return {
-    'pretraining': mae.get_config().to_dict(),
+    'pretraining': method.get_config(arg).to_dict(),
     'readout': readout.get_config(tasks).to_dict(),
   }
 
@@ -64,14 +65,13 @@ def test_what_is_exported_is_what_was_converted(run, paths, tmp_path, capsys):
 
 
 def test_a_job_of_it_answers_as_the_file_does(run, paths):
-  config, heads = predict_run.finished(f'{run}/heads/depth')
+  job, heads = checks.finished(f'{run}/heads/depth')
   assert heads == {'depth': 0}
-  objective = job.make_objective(config)
   video = np.random.default_rng(0).integers(
     0, 256, (2, layouts.T, layouts.H, layouts.W, 3), dtype=np.uint8
   )
   params = convert.checkpoint.read(f'{run}/heads/depth')
-  got = jax.jit(objective.predict)(params, {'video': video})['depth'][0]
+  got = jax.jit(job.objective.predict)(params, {'video': video})['depth'][0]
   model = published.load(paths['depth'], output_patch=PATCH)
   np.testing.assert_allclose(got, model(video), atol=1e-5)
 
@@ -113,7 +113,7 @@ def test_a_readout_of_it_is_trained(run, tmp_path):
   config['log'] |= {'tensorboard': False}
   config['eval'] |= {'batches': 1}
   config['mesh'] |= {'replica': 8, 'fsdp': 1}
-  result = job.run(config, checkpoint=run, workdir=str(tmp_path))
+  result = evaluate.run(config, checkpoint=run, workdir=str(tmp_path))
   assert result['tasks']['depth']['clips'] == 8
 
 
@@ -122,7 +122,7 @@ def test_moog_and_its_heads_are_converted_run_and_exported(
 ):
   path = layouts.save(tmp_path / 'moog.npz', layouts.moog(decoder=True))
   out, heads = str(tmp_path / 'run'), [paths['points'], paths['boxes']]
-  convert.convert(path, out, heads=heads, **recipes())
+  convert.convert(path, out, heads=heads, **recipes(moog, 'data=-'))
   convert.export(out, str(tmp_path / 'back.npz'))
   same(tmp_path / 'back.npz', path)
   for task in ('points', 'boxes'):
@@ -137,8 +137,8 @@ def test_moog_and_its_heads_are_converted_run_and_exported(
     assert found['frames'] == 8
     assert len(found['windows']) == 2
     assert task in found['windows'][0]
-  config, _ = predict_run.finished(f'{out}/heads/points')
-  assert job.make_objective(config).backbone.frames == layouts.T
+  job, _ = checks.finished(f'{out}/heads/points')
+  assert job.objective.backbone.frames == layouts.T
 
 
 def test_what_has_no_published_form_is_refused(run, paths, tmp_path):

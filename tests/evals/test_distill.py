@@ -4,11 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from evals import convert, job
+from evals import convert, evaluate
 from models import objective, published
+from tests.models import recipes
 from train import checkpoint, loop, optim
-
-OPTIONS = ('size', 'dim', 'depth', 'mlp', 'heads', 'patch', 'dtype')
 
 
 def train(config, folder):
@@ -28,13 +27,13 @@ def recipe_of(pretraining, teacher):
   """A distillation's config, for a mesh."""
 
   def make(mesh, path=teacher[0]):
-    model = {key: pretraining['model'][key] for key in OPTIONS}
+    model = {key: pretraining['model'][key] for key in recipes.VIT}
     clip = {k: pretraining['model'][k] for k in ('frames', 'height', 'width')}
     return {
       **pretraining,
       'steps': 2,
       'model': {
-        **{'name': 'distill', **clip},
+        **{'name': 'distill', **clip, 'depth': 0.95},
         **{'student': model | {'dim': 8, 'depth': 2}, 'teacher': model},
       },
       'step': pretraining['step'] | {'freeze': ('teacher/.*',)},
@@ -87,7 +86,7 @@ def test_a_published_file_teaches_as_its_run_does(
 def test_readouts_are_of_the_student_and_read_no_teacher(
   run, recipe, tmp_path, capsys
 ):
-  result = job.run(recipe, checkpoint=str(run[0]), workdir=str(tmp_path))
+  result = evaluate.run(recipe, checkpoint=str(run[0]), workdir=str(tmp_path))
   assert 'but not its' in capsys.readouterr().out
   assert np.isfinite(result['tasks']['depth']['metrics']['abs_rel']['value'])
   kept = checkpoint.read(str(tmp_path))['backbone']

@@ -82,8 +82,7 @@ def test_other_weights_have_another_folder(run, bfloat16, tmp_path):
 
   def folder(**options):
     changed = {**recipe, **options.pop('changes', {})}
-    config = resolve(changed, checkpoint=str(run), **options)
-    return config['data']['sources']['toy']['path']
+    return resolve(changed, checkpoint=str(run), **options).cache
 
   every = [
     folder(random_init=False),

@@ -12,7 +12,8 @@ import pytest
 
 from data import pipeline
 from data import source as source_lib
-from evals import job, metrics
+from evals import evaluate, metrics
+from evals import job as job_lib
 from evals.resolve import resolve
 from train import loop, retention, stop, workdir
 
@@ -29,8 +30,8 @@ def done(run, recipe, tmp_path_factory):
   loop_run = loop.run
   out = tmp_path_factory.mktemp('out')
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(job.loop, 'run', watched)
-    result = job.run(recipe, checkpoint=str(run), workdir=str(out))
+    patch.setattr(evaluate.loop, 'run', watched)
+    result = evaluate.run(recipe, checkpoint=str(run), workdir=str(out))
   return out, result, jax.device_get(states[0])
 
 
@@ -48,7 +49,7 @@ def test_backbone_is_the_runs_and_stays_bitwise_and_has_no_moments(
 
 def test_result_counts_every_test_clip_once(done, recipe):
   out, result, state = done
-  objective = job.make_objective(result['config'])
+  objective = job_lib.make_objective(result['config'])
   data = pipeline.make(
     split='test', **{**result['config']['data'], 'batch_size': 1}
   )
@@ -74,12 +75,14 @@ def test_again_it_is_done_and_another_config_is_refused(
   run, done, recipe, capsys, monkeypatch
 ):
   out, result, _ = done
-  monkeypatch.delattr(job.loop, 'run')
-  again = job.run(recipe, checkpoint=str(run), workdir=str(out))
+  monkeypatch.delattr(evaluate.loop, 'run')
+  again = evaluate.run(recipe, checkpoint=str(run), workdir=str(out))
   assert again == result
   assert 'is done' in capsys.readouterr().out
   with pytest.raises(ValueError, match=r'another config .*random_init'):
-    job.run(recipe, checkpoint=str(run), workdir=str(out), random_init=True)
+    evaluate.run(
+      recipe, checkpoint=str(run), workdir=str(out), random_init=True
+    )
 
 
 def test_a_stopped_job_goes_on_to_the_same_numbers(
@@ -88,10 +91,10 @@ def test_a_stopped_job_goes_on_to_the_same_numbers(
   _, result, _ = done
   with monkeypatch.context() as patch:
     patch.setattr(stop.StopRequest, 'requested', lambda self, step: step == 2)
-    first = job.run(recipe, checkpoint=str(run), workdir=str(tmp_path))
+    first = evaluate.run(recipe, checkpoint=str(run), workdir=str(tmp_path))
   assert first is None
   assert not (tmp_path / 'result.json').exists()
-  second = job.run(recipe, checkpoint=str(run), workdir=str(tmp_path))
+  second = evaluate.run(recipe, checkpoint=str(run), workdir=str(tmp_path))
   assert second == result
 
 
@@ -104,7 +107,9 @@ def test_a_stopped_job_goes_on_while_its_run_does(
   _, result, _ = done
 
   def go(**options):
-    return job.run(recipe, checkpoint=str(folder), workdir=str(out), **options)
+    return evaluate.run(
+      recipe, checkpoint=str(folder), workdir=str(out), **options
+    )
 
   with monkeypatch.context() as patch:
     patch.setattr(stop.StopRequest, 'requested', lambda self, step: step == 2)
@@ -125,17 +130,17 @@ def test_a_job_that_saved_nothing_keeps_its_step_while_it_is_there(
   shutil.copytree(run, folder)
 
   def began(**options):
-    config = resolve(
+    job = resolve(
       recipe,
       checkpoint=str(folder),
       random_init=False,
       workdir=str(out),
       **options,
     )
-    return config['backbone']
+    return job.backbone
 
   first = began()
-  workdir.settle(str(out), {'backbone': first})
+  workdir.settle(str(out), {'tasks': {}, 'backbone': first})
   shutil.copytree(folder / 'checkpoints/1', folder / 'checkpoints/2')
   assert began() == first
   assert began(step=2)['step'] == 2
@@ -155,12 +160,12 @@ def test_the_checkpoint_is_pinned_while_the_job_runs(
       json.dump([1], file)
     return types.SimpleNamespace(step=0)
 
-  monkeypatch.setattr(job.loop, 'run', stopped)
-  assert job.run(recipe, **asked) is None
+  monkeypatch.setattr(evaluate.loop, 'run', stopped)
+  assert evaluate.run(recipe, **asked) is None
   assert retention.pinned(folder) == set()
   # The run decided to delete it while it was not pinned.
   with pytest.raises(ValueError, match='is deleting its checkpoint of step 1'):
-    job.run(recipe, **asked)
+    evaluate.run(recipe, **asked)
   os.remove(f'{folder}/pins/doomed.json')
 
 
@@ -169,16 +174,16 @@ def test_random_init_loads_nothing(run, recipe):
     resolve(recipe, checkpoint=str(run), random_init=is_random)
     for is_random in (False, True)
   )
-  assert pretrained['init_from']['path'] == str(run)
-  assert pretrained['init_from']['at'] == 'backbone'
-  assert pretrained['backbone']['step'] == 1
-  assert random['init_from']['path'] == ''
-  assert random['backbone'] == {
+  assert pretrained.train['init_from']['path'] == str(run)
+  assert pretrained.train['init_from']['at'] == 'backbone'
+  assert pretrained.backbone['step'] == 1
+  assert random.train['init_from']['path'] == ''
+  assert random.backbone == {
     'run': str(run),
     'step': None,
     'random_init': True,
   }
-  assert random['model'] == pretrained['model']
+  assert random.train['model'] == pretrained.train['model']
 
 
 def test_options_of_the_runs_source_are_merged_under_the_recipes(
@@ -193,7 +198,8 @@ def test_options_of_the_runs_source_are_merged_under_the_recipes(
   recipe['data']['sources'] = {
     'world': {'name': 'world', 'weight': 1.0, 'height': 16}
   }
-  got = resolve(recipe, checkpoint=str(tmp_path), random_init=True)
+  job = resolve(recipe, checkpoint=str(tmp_path), random_init=True)
+  got = job.train
   assert got['data']['sources']['world'] == {
     'name': 'world',
     'weight': 1.0,
@@ -209,7 +215,7 @@ def test_clear_errors_before_the_first_step(run, recipe, tmp_path):
   def fails(match, checkpoint=run, **changes):
     out = tmp_path / 'out'
     with pytest.raises(ValueError, match=match):
-      job.run(
+      evaluate.run(
         {**recipe, **changes}, checkpoint=str(checkpoint), workdir=str(out)
       )
     assert not list(out.glob('checkpoints/*'))
@@ -244,7 +250,7 @@ def test_a_wrong_option_leaves_the_folder_free(run, done, recipe, tmp_path):
 
   def go(optim):
     recipe_ = {**recipe, 'optim': recipe['optim'] | optim}
-    return job.run(recipe_, checkpoint=str(run), workdir=str(tmp_path))
+    return evaluate.run(recipe_, checkpoint=str(run), workdir=str(tmp_path))
 
   with pytest.raises(ValueError, match='adma'):
     go({'name': 'adma'})
@@ -255,7 +261,7 @@ def test_a_wrong_option_leaves_the_folder_free(run, done, recipe, tmp_path):
 def test_a_readout_is_not_a_backbone(done, recipe, tmp_path):
   out, _, _ = done
   with pytest.raises(ValueError, match=r'is a readout of .*: give that run'):
-    job.run(recipe, checkpoint=str(out), workdir=str(tmp_path))
+    evaluate.run(recipe, checkpoint=str(out), workdir=str(tmp_path))
 
 
 def test_bad_test_records_are_listed_and_stop_nothing(
@@ -270,7 +276,7 @@ def test_bad_test_records_are_listed_and_stop_nothing(
 
   monkeypatch.setattr(toy(), 'read', broken)
   changed = {**recipe, 'data': {**recipe['data'], 'max_bad': 0.0}}
-  result = job.run(changed, checkpoint=str(run), workdir=str(tmp_path))
+  result = evaluate.run(changed, checkpoint=str(run), workdir=str(tmp_path))
   assert [report['record'] for report in result['refused']] == list(bad)
   assert result['refused'][0]['reason'] == 'clip 1 is broken'
   assert result['tasks']['depth']['clips'] == 13 - len(bad)

@@ -6,7 +6,7 @@ import pytest
 
 from data import pipeline
 from data import source as source_lib
-from evals import job, labels, readout, score
+from evals import evaluate, labels, readout, score
 from evals.resolve import resolve
 from models import objective as objective_lib
 from train import mesh as mesh_lib
@@ -82,7 +82,7 @@ def test_what_is_left_out_is_in_the_result(
     clip = {'frames': T, 'height': H, 'width': W}
     source = {'name': 'toy', 'weight': 1.0, **clip}
     changes['data']['sources'] = {'toy': source}
-  result = job.run(
+  result = evaluate.run(
     {**recipe, **changes}, checkpoint=str(run), workdir=str(tmp_path / 'out')
   )
   assert set(result['left_out']) == set(blank)
@@ -136,12 +136,12 @@ def test_clips_are_named_before_those_of_a_video_are_joined(
 def test_splits_without_labels_are_found_before_training(
   run, recipe, toy, tmp_path, monkeypatch
 ):
-  monkeypatch.delattr(job.loop, 'run')
+  monkeypatch.delattr(evaluate.loop, 'run')
 
   def fails(match, **changes):
     out = tmp_path / 'out'
     with pytest.raises(ValueError, match=match):
-      job.run({**recipe, **changes}, checkpoint=str(run), workdir=str(out))
+      evaluate.run({**recipe, **changes}, checkpoint=str(run), workdir=str(out))
     assert not out.exists()
 
   depth = {**recipe['tasks']['depth'], 'valid_range': (500.0, 600.0)}
@@ -161,5 +161,5 @@ def test_splits_without_labels_are_found_before_training(
   monkeypatch.setattr(toy, 'read', labelled_last)
   fails("16 clips of split 'validation'", lrs=(1e-2, 1e-3))
   # One clip with labels is enough; where no rate is chosen, so is the test.
-  config = resolve(recipe, checkpoint=str(run), random_init=False)
-  job.check_labels(config, job.make_objective(config))
+  job = resolve(recipe, checkpoint=str(run), random_init=False)
+  evaluate.check_labels(job)

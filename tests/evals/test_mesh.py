@@ -9,7 +9,7 @@ import pytest
 
 from configs import readout as recipes
 from data import pipeline
-from evals import job, score
+from evals import score
 from evals.resolve import resolve
 from train import mesh as mesh_lib
 
@@ -31,9 +31,9 @@ def scored(request, tiny_config, tmp_path_factory):
   recipe['data']['sources']['world'] |= {'test_clips': 11}
   for options in recipe['tasks'].values():
     options |= {key: x for key, x in SMALL.items() if key in options}
-  config = resolve(recipe, checkpoint=str(folder), random_init=True)
-  objective = job.make_objective(config)
-  data = {**config['data'], 'shuffle': False}
+  job = resolve(recipe, checkpoint=str(folder), random_init=True)
+  objective = job.objective
+  data = {**job.train['data'], 'shuffle': False}
   tests = pipeline.make(split='test', **data)
   (batch,) = next(tests.batches())
   init = functools.partial(objective.init, batch=batch)
@@ -48,7 +48,8 @@ def scored(request, tiny_config, tmp_path_factory):
   ):
     with mesh_lib.use(mesh):
       placed = jax.device_put(params, mesh_lib.params_shardings(mesh, params))
-      facts, _ = score.facts_of(objective, job.label_pipeline(config), mesh)
+      known = pipeline.make(split='train', **job.labels)
+      facts, _ = score.facts_of(objective, known, mesh)
       found[name] = facts, score.run(objective, placed, facts, tests, mesh)
   return found
 

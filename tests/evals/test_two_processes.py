@@ -11,7 +11,8 @@ import pytest
 # The command, with a world of which each process meets other broken clips.
 PROGRAM = """
 import runpy
-from data import source, world
+from data import source
+from data.sources.world import source as world
 
 read = world.World.read
 

@@ -9,17 +9,19 @@ import subprocess
 import sys
 import time
 import types
+import weakref
 
+import jax
 import numpy as np
 import pytest
 
 from base import files
 from configs import quickstart
 from data import source as source_lib
-from evals import job
+from evals import evaluate
 from evals import task as task_lib
 from evals.tasks import depth
-from evals.watch import run as watch_run
+from evals.watch import checkpoints, outcomes, tasks
 from models import objective as objective_lib
 from train import loop, retention
 from train import workdir as workdir_lib
@@ -48,8 +50,23 @@ def run(finished, tmp_path, monkeypatch):
 
   save(1)
   left = [lambda: save(2)]
-  monkeypatch.setattr(watch_run.time, 'sleep', lambda _: left.pop(0)())
+  monkeypatch.setattr(checkpoints.time, 'sleep', lambda _: left.pop(0)())
   return folder
+
+
+def write_result(folder, tasks):
+  """A result.json that nothing was computed for."""
+  found = {'metrics': {}, 'trivial': {}, 'lr': 0.1, 'clips': 13, 'head': 0}
+  found |= {'headline': [], 'heads': [], 'clips_without_labels': 0}
+  result = {'tasks': dict.fromkeys(tasks, found), 'refused': []}
+  result |= {'source': 'toy', 'split': 'test', 'seed': 5, 'steps': 3}
+  result |= {'finetune': 0.0, 'random_init': False}
+  result |= {'checkpoint': {'step': 1}}
+  result['config'] = {'model': {}, 'tasks': {}, 'data': {'sources': {}}}
+  result['config'] |= {'test_sources': {}, 'finetune': 0.0}
+  with open(f'{folder}/result.json', 'w') as file:
+    json.dump(result, file)
+  return result
 
 
 @pytest.fixture
@@ -65,15 +82,11 @@ def quick(monkeypatch):
     assert retention.pinned(checkpoint) == {step}
     for name in set(config['tasks']) & set(fail):
       raise fail[name]
-    found = {'metrics': {}, 'trivial': {}, 'lr': 0.1, 'clips': 13}
-    result = {'tasks': dict.fromkeys(config['tasks'], found)}
-    result |= {'source': 'toy', 'split': 'test', 'seed': 5}
-    workdir_lib.settle(workdir, config)
-    with open(f'{workdir}/result.json', 'w') as file:
-      json.dump(result, file)
-    return result
+    backbone = {'run': checkpoint, 'step': step, 'random_init': False}
+    workdir_lib.settle(workdir, {**config, 'backbone': backbone})
+    return write_result(workdir, config['tasks'])
 
-  monkeypatch.setattr(job, 'run', fake)
+  monkeypatch.setattr(evaluate, 'run', fake)
   return asked, fail
 
 
@@ -99,7 +112,7 @@ def two_tasks(recipe, monkeypatch):
 
 
 def watch(config, run):
-  return watch_run.watch(
+  return checkpoints.watch(
     config, run=str(run), workdir=str(run / 'readouts'), poll=1.0
   )
 
@@ -141,11 +154,11 @@ def test_a_killed_watch_ends_with_the_same_numbers(
   whole = numbers()
   shutil.rmtree(run / 'readouts')
   with monkeypatch.context() as patch:
-    patch.setattr(job.score, 'facts_of', lambda *_: sys.exit('killed'))
+    patch.setattr(evaluate.score, 'facts_of', lambda *_: sys.exit('killed'))
     with pytest.raises(SystemExit):
       watch(recipe, run)
   shutil.rmtree(run / 'checkpoints/2')
-  monkeypatch.delattr(job.loop, 'start_from')
+  monkeypatch.delattr(evaluate.loop, 'start_from')
   watch(recipe, run)
   assert [x['step'] for x in results(run)] == [2]
   cut = numbers()
@@ -168,7 +181,7 @@ def test_a_failing_task_leaves_the_others_alone(run, two_tasks, quick):
   assert errors['failed'] == dict.fromkeys(
     ['together', 'other'], 'other is not finite'
   )
-  assert watch_run.failures(str(run / 'readouts'))['2'] == errors['failed']
+  assert outcomes.failures(str(run / 'readouts'))['2'] == errors['failed']
   # Killed while depth ran alone: it goes on there, not from the start.
   asked.clear()
   shutil.rmtree(run / 'readouts/2-depth')
@@ -192,8 +205,82 @@ def test_a_task_that_cannot_take_the_clips_is_isolated(
   (line,) = results(run)
   assert (line['step'], line['task']) == (2, 'depth')
   assert line['metrics']['abs_rel']['value'] > 0
-  failed = watch_run.failures(str(run / 'readouts'))['2']
+  failed = outcomes.failures(str(run / 'readouts'))['2']
   assert 'task.patch=(2, 5, 8) must divide' in failed['other']
+
+
+def test_what_does_not_fit_together_is_tried_task_by_task(
+  run, two_tasks, quick, monkeypatch
+):
+  """Out of memory; and what filled it is gone when the tasks run alone."""
+  asked, _ = quick
+  alone, filled = evaluate.run, []
+
+  def run_out(config, **where):
+    if len(config['tasks']) == 1:
+      assert filled[-1]() is None
+      return alone(config, **where)
+    asked.append((where['step'], sorted(config['tasks'])))
+    state = np.ones(3)  # as a frame of the job holds it
+    filled.append(weakref.ref(state))
+    raise jax.errors.JaxRuntimeError(
+      'RESOURCE_EXHAUSTED: Out of memory while trying to allocate 9 bytes.'
+    )
+
+  monkeypatch.setattr(evaluate, 'run', run_out)
+  watch(two_tasks, run)
+  each = [['depth', 'other'], ['depth'], ['other']]
+  assert asked == [(step, names) for step in (1, 2) for names in each]
+  assert {(x['step'], x['task']) for x in results(run)} == {
+    (step, name) for step in (1, 2) for name in ('depth', 'other')
+  }
+  failed = outcomes.failures(str(run / 'readouts'))
+  assert list(failed['1']) == ['together']
+  assert 'RESOURCE_EXHAUSTED' in failed['1']['together']
+
+
+def test_other_errors_of_the_device_end_the_watch(run, two_tasks, quick):
+  _, fail = quick
+  fail['other'] = jax.errors.JaxRuntimeError('INTERNAL: RESOURCE_EXHAUSTED not')
+  with pytest.raises(jax.errors.JaxRuntimeError, match='INTERNAL'):
+    watch(two_tasks, run)
+  assert not outcomes.failures(str(run / 'readouts'))
+
+
+@pytest.mark.parametrize(
+  ('name', 'text', 'match'),
+  [
+    ('1/errors.json', '', r'1/errors\.json is empty.*are tried again'),
+    ('1/errors.json', '{"tasks": []}', r"1/errors\.json lacks 'failed'"),
+    (
+      '1/result.json',
+      '{"tasks": {',
+      r'1/result\.json is not JSON.*tests again',
+    ),
+    ('1/result.json', '[]', r'1/result\.json holds a list, expected a dict'),
+    ('watch.json', '\x00\x00', r'watch\.json is not JSON.*remove it'),
+  ],
+)
+def test_a_damaged_file_names_itself_and_its_remedy_works(
+  run, recipe, quick, name, text, match
+):
+  watch(recipe, run)
+  if name == '1/errors.json':  # of a step that failed
+    (run / 'readouts/1/result.json').unlink()
+  (run / 'readouts' / name).write_text(text)
+  with pytest.raises(ValueError, match=match):
+    watch(recipe, run)
+  (run / 'readouts' / name).unlink()
+  watch(recipe, run)
+  assert [line['step'] for line in results(run)] == [1, 2]
+
+
+def test_damaged_results_are_written_anew(run, recipe, quick):
+  watch(recipe, run)
+  whole = (run / 'readouts/results.jsonl').read_text()
+  (run / 'readouts/results.jsonl').write_text(whole[:40])
+  watch(recipe, run)
+  assert (run / 'readouts/results.jsonl').read_text() == whole
 
 
 def test_too_many_bad_records_do_not_end_the_watch(run, recipe, monkeypatch):
@@ -211,13 +298,13 @@ def test_too_many_bad_records_do_not_end_the_watch(run, recipe, monkeypatch):
     attempts.append(options)
     return job_run(*args, **options)
 
-  job_run = job.run
-  monkeypatch.setattr(job, 'run', counted)
+  job_run = evaluate.run
+  monkeypatch.setattr(evaluate, 'run', counted)
   monkeypatch.setattr(toy, 'read', broken)
   data = {**recipe['data'], 'max_bad': 0.01}
   watch({**recipe, 'data': data}, run)
   assert [(x['step'], x['task']) for x in results(run)] == [(2, 'depth')]
-  failed = watch_run.failures(str(run / 'readouts'))
+  failed = outcomes.failures(str(run / 'readouts'))
   assert list(failed) == ['1']
   assert 'is broken' in failed['1']['depth']
 
@@ -227,7 +314,7 @@ def test_what_fails_for_every_task_is_the_recipes(run, two_tasks, quick):
   fail |= dict.fromkeys(('depth', 'other'), ValueError('steps must be above 0'))
   with pytest.raises(ValueError, match='every task: steps must be'):
     watch(two_tasks, run)
-  assert not watch_run.is_done(str(run / 'readouts'), 1)
+  assert not outcomes.is_done(str(run / 'readouts'), 1)
   # A head that diverges is no such thing.
   fail |= dict.fromkeys(('depth', 'other'), FloatingPointError('not finite'))
   watch(two_tasks, run)
@@ -247,13 +334,13 @@ def test_what_is_being_deleted_is_not_begun(
 ):
   (run / 'pins').mkdir()
   (run / 'pins/doomed.json').write_text('[1]')
-  save = watch_run.time.sleep
+  save = checkpoints.time.sleep
 
   def delete(seconds):
     shutil.rmtree(run / 'checkpoints/1')
     save(seconds)
 
-  monkeypatch.setattr(watch_run.time, 'sleep', delete)
+  monkeypatch.setattr(checkpoints.time, 'sleep', delete)
   watch(recipe, run)
   assert [step for step, _ in quick[0]] == [2]
   assert not (run / 'readouts/1').exists()
@@ -274,10 +361,9 @@ def test_what_is_deleted_during_the_last_job_is_written_down(
   def evaluate(config, *, run, workdir, step):
     shutil.rmtree(f'{run}/checkpoints/1', ignore_errors=True)
     workdir_lib.settle(f'{workdir}/{step}', config)
-    with open(f'{workdir}/{step}/result.json', 'w') as file:
-      json.dump({'tasks': {}}, file)
+    write_result(f'{workdir}/{step}', ())
 
-  monkeypatch.setattr(watch_run, 'evaluate', evaluate)
+  monkeypatch.setattr(checkpoints.tasks, 'evaluate', evaluate)
   watch(recipe, run)
   assert [line['step'] for line in results(run)] == [1]
   shutil.rmtree(run / 'readouts/2')
@@ -291,27 +377,27 @@ def test_it_waits_for_the_run_to_begin(run, recipe, quick, monkeypatch, capsys):
   config = run / 'config.json'
   text = config.read_text()
   config.unlink()
-  save = watch_run.time.sleep
+  save = checkpoints.time.sleep
 
   def begin(seconds):
     config.write_text(text)
-    monkeypatch.setattr(watch_run.time, 'sleep', save)
+    monkeypatch.setattr(checkpoints.time, 'sleep', save)
 
-  monkeypatch.setattr(watch_run.time, 'sleep', begin)
+  monkeypatch.setattr(checkpoints.time, 'sleep', begin)
   watch(recipe, run)
   assert 'has no config.json yet' in capsys.readouterr().out
 
 
 def test_told_to_stop_it_stops(run, recipe, monkeypatch):
-  monkeypatch.setattr(job, 'run', lambda *_, **__: None)
-  with pytest.raises(watch_run.Stopped):
+  monkeypatch.setattr(evaluate, 'run', lambda *_, **__: None)
+  with pytest.raises(tasks.Stopped):
     watch(recipe, run)
   assert not results(run)
 
 
 def test_clear_errors(run, recipe, quick):
   with pytest.raises(ValueError, match=r'--poll=0\.0 must be seconds'):
-    watch_run.watch(recipe, run=str(run), workdir=str(run / 'x'), poll=0.0)
+    checkpoints.watch(recipe, run=str(run), workdir=str(run / 'x'), poll=0.0)
   watch(recipe, run)
   with pytest.raises(
     ValueError, match=r'another config .*seed: 5 there, 6 now'

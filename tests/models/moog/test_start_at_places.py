@@ -5,16 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from models.moog import objective as moog
 from models.moog import pictures
-from models.moog import start as moog_start
 from models.moog.frames import pixel_fourier
+from models.moog.start_at_places import spread
+from tests.models import recipes
 
 
 @pytest.mark.parametrize('variant', ['A', 'B'])
 def test_what_starts_at_places_looks_where_it_is(variant):
   """A pixel's strongest token is the one it is next to, before any training."""
-  objective = moog.make(
+  objective = recipes.moog(
     **{'variant': variant, 'start': 'places', 'tokens': 16, 'dim': 64},
     **{'height': 16, 'width': 16, 'channels': (8, 64), 'head_dim': 32},
     **{'strides': (2, 2), 'encoder_bases': 3, 'decoder_bases': 3},
@@ -34,12 +34,12 @@ def test_what_starts_at_places_looks_where_it_is(variant):
 
 def test_places_need_wavelengths_of_the_encoder():
   with pytest.raises(ValueError, match='decoder_bases=4 must not be above'):
-    moog.make(start='places', encoder_bases=3, decoder_bases=4)
+    recipes.moog(start='places', encoder_bases=3, decoder_bases=4)
 
 
 def test_places_are_spread_over_the_frame_as_evenly_as_may_be():
   """8 tokens for 2 x 4 squares of a frame that is twice as wide as high."""
-  got = moog_start.spread(8, (16, 32), 3)
+  got = spread(8, (16, 32), 3)
   want = pixel_fourier(
     jnp.array([4, 12]), jnp.array([4, 12, 20, 28]), (16, 32), 3
   )

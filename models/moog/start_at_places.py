@@ -27,7 +27,7 @@ _LOUDNESS = 2.0
 _CHANGE = 0.3
 
 
-def at_places(
+def start_at_places(
   params: Params,
   *,
   encoder: Encoder,

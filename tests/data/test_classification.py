@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from data import classified, source
+from data import classification, source
 from data.inspect import check
 from data.source import BadRecord
 from data.sources import kinetics, ssv2
@@ -264,14 +264,14 @@ def test_damage_is_a_bad_record(film, tmp_path):
 
 def test_frames_that_packets_promise_are_replaced_by_the_last(film, tmp_path):
   film.write(tmp_path / 'a.mp4', film.greys(6))
-  assert classified.count(tmp_path / 'a.mp4') == 6
-  shown = classified.pictures(tmp_path / 'a.mp4', np.array([4, 7, 2, 4]))
+  assert classification.count(tmp_path / 'a.mp4') == 6
+  shown = classification.decoded(tmp_path / 'a.mp4', np.array([4, 7, 2, 4]))
   assert list(map(film.number, shown)) == [4, 5, 2, 4]
 
 
 def test_bad_options_and_lists_are_told(something, sport, tmp_path):
   for options, message in (
-    ({'split': 'val'}, "split='val'"),
+    ({'split': 'val'}, "split of .* 'val': expected one of train, val"),
     ({'test': 'test.json', 'split': 'test'}, 'no template'),
     ({'train': 'other.json', 'split': 'train'}, 'is missing'),
     ({'videos': 'elsewhere'}, 'no video on disk'),

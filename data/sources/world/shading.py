@@ -1,4 +1,4 @@
-"""Colours of what rays meet in the built-in world; letters as in world_cast.
+"""Colours of what rays meet in the built-in world; letters as in `raycast`.
 
 Shading need only look right and move right: where things are is exact, but
 their shadows are those of balls.
@@ -7,59 +7,12 @@ their shadows are those of balls.
 import numpy as np
 from jaxtyping import Float, Int
 
-from data.sources.world import cast as world_cast
-from data.sources.world import materials as world_materials
-from data.sources.world.scene import FACES, Scene, at_frames
+from data.sources.world.raycast import per_ray
+from data.sources.world.scene import FACES, Scene
+from data.sources.world.surfaces import COLOURS, LEVELS, SIDE, bank
 
 _FALLOFF = 3.5  # metres from the lamp to where it is half as bright
 _LAMP = 2.2  # exposure
-_RAYS = 2**15  # cast at once: their arrays fit in a core's cache
-
-
-def pixels(
-  scene: Scene, height: int, width: int, *, video: bool, antialias: bool
-) -> dict[str, np.ndarray]:
-  """What each pixel shows: 'depth', 'segmentation' and, if asked, 'video'."""
-  rays = world_cast.pixel_rays(height, width, scene.intrinsics)
-  corners = None
-  if video and antialias:
-    corners = world_cast.pixel_rays(
-      height, width, scene.intrinsics, corners=True
-    )
-  step = max(1, _RAYS // rays.shape[1])
-  some = [
-    _pixels(
-      at_frames(scene, slice(first, first + step)),
-      (-1, height, width),
-      rays,
-      corners,
-      video,
-    )
-    for first in range(0, len(scene.eye), step)
-  ]
-  return {key: np.concatenate([part[key] for part in some]) for key in some[0]}
-
-
-def _pixels(scene, shape, rays, corners, video):
-  rays = world_cast.to_world(scene.view, rays)
-  depth, surface = world_cast.cast(scene, rays)
-  numbers = np.maximum(surface - (FACES - 1), 0).astype(np.uint8)
-  out = {
-    'depth': depth.reshape(*shape, 1),
-    'segmentation': numbers.reshape(*shape, 1),
-  }
-  if not video:
-    return out
-  colour = paint(scene, rays, depth, surface).reshape(*shape, 3)
-  if corners is not None:
-    _, at_corners = world_cast.cast(
-      scene, world_cast.to_world(scene.view, corners)
-    )
-    _, h, w = shape
-    smooth(colour, surface.reshape(shape), at_corners.reshape(-1, h + 1, w + 1))
-  # Gamma 2.
-  video = np.sqrt(np.minimum(colour, 1)) * 255 + 0.5
-  return out | {'video': video.astype(np.uint8)}
 
 
 def paint(
@@ -85,38 +38,6 @@ def paint(
   return colour
 
 
-def smooth(
-  colour: Float[np.ndarray, 't h w 3'],
-  surface: Int[np.ndarray, 't h w'],
-  corners: Int[np.ndarray, 't h+1 w+1'],
-) -> None:
-  """Antialiases edges in place: a pixel is half centre, an eighth each corner.
-
-  A corner that another surface covers takes the colour of a neighbour that
-  shows this surface, so corners need casting but no painting.
-
-  Args:
-    colour: of the centres of pixels.
-    surface: at the centres.
-    corners: surfaces at the corners.
-  """
-  _, h, w = surface.shape
-  flat, pixels = surface.ravel(), colour.reshape(-1, 3)
-  changes = []
-  for down, right in ((0, 0), (0, 1), (1, 0), (1, 1)):
-    corner = corners[:, down : h + down, right : w + right]
-    at = np.flatnonzero(corner != surface)
-    wanted = corner.ravel().take(at)
-    rows = np.where(at // w % h == down * (h - 1), 0, (2 * down - 1) * w)
-    columns = np.where(at % w == right * (w - 1), 0, 2 * right - 1)
-    there = at
-    for step in (rows + columns, columns, rows):
-      there = np.where(flat.take(at + step) == wanted, at + step, there)
-    changes.append((at, pixels.take(there, 0) - pixels.take(at, 0)))
-  for at, change in changes:
-    pixels[at] += 0.125 * change
-
-
 def _on_room(scene, points, surface):
   """Metres along the surface, and how far lamp and eye stand off it."""
   u, v = points[0].copy(), points[1].copy()
@@ -139,7 +60,7 @@ def _on_solid(scene, i, points, at):
   places = [centre, scene.light - centre, scene.eye - centre]
   frames = np.concatenate([turn, np.stack(places, axis=1) @ turn], axis=1)
   frames = frames.reshape(-1, 18).astype(np.float32)
-  frames = world_cast.per_ray(frames, at, points)
+  frames = per_ray(frames, at, points)
   turn, (centre, *watchers) = frames[:9], frames[9:].reshape(3, 3, -1)
   x, y, z = (axis.ravel().take(at) for axis in points)
   local = turn[0:3] * x + turn[3:6] * y + turn[6:9] * z - centre
@@ -173,7 +94,7 @@ def _on_box(half, local, watchers):
 
 def _albedo(scene, surface, u, v, depth, seen):
   """Looks the pattern up, at the sharpness that a pixel can show."""
-  materials, side = scene.materials, world_materials.SIDE
+  materials, side = scene.materials, SIDE
   density = (side / materials.tile).astype(np.float32)
   # Many tiles on, so that truncation rounds down.
   shift = ((64 + materials.offset.T) * side).astype(np.float32)
@@ -184,11 +105,11 @@ def _albedo(scene, surface, u, v, depth, seen):
   texels = depth * dense / np.float32(scene.intrinsics[0, 0])
   texels *= texels / seen
   level = ((texels.view(np.int32) >> 23) - 126) >> 1
-  level = level.clip(0, world_materials.LEVELS - 1).astype(np.intp)
-  level += (materials.pattern * world_materials.LEVELS).take(surface)
+  level = level.clip(0, LEVELS - 1).astype(np.intp)
+  level += (materials.pattern * LEVELS).take(surface)
   texel = (level * side + row) * side + column
-  grey = world_materials.bank().ravel().take(texel)
-  colour = surface * world_materials.COLOURS + grey
+  grey = bank().ravel().take(texel)
+  colour = surface * COLOURS + grey
   return materials.palette.reshape(-1, 3).take(colour, axis=0)
 
 

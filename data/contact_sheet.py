@@ -1,15 +1,20 @@
-"""Contact sheets: a row per clip, time from left to right."""
+"""Contact sheets: a row per clip, time from left to right.
+
+`plain` shows clips of one size as they are; `captioned` clips of any, with what
+they are above them.
+"""
 
 from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from data import draw
 
 HEIGHT, COLUMNS = 96, 8  # of a row in pixels; pictures in it
 _CAPTION = 16  # pixels
+GAP = 2  # pixels, white, on each side of a picture of `plain`
 
 Row = tuple[str, UInt8[np.ndarray, '_t _h _w 3']]
 
@@ -19,7 +24,7 @@ def spread(total: int, count: int) -> list[int]:
   return sorted({round(n) for n in np.linspace(0, total - 1, count)})
 
 
-def labelled(
+def rows_of(
   name: str, record: Mapping[str, np.ndarray], names: Sequence[str] = ()
 ) -> list[Row]:
   """Rows of a record: its video with boxes and tracks, depth, objects.
@@ -60,7 +65,21 @@ def labelled(
   return [(caption, clip[spread(len(clip), COLUMNS)]) for caption, clip in rows]
 
 
-def sheet(rows: Sequence[Row]) -> UInt8[np.ndarray, 'rows columns 3']:
+def plain(
+  clips: Float[np.ndarray, 'b t h w 3'],
+) -> UInt8[np.ndarray, 'rows columns 3']:
+  """One picture of clips in [0, 1]."""
+  tiles = np.pad(
+    np.asarray(clips, np.float32),
+    ((0, 0), (0, 0), (GAP, GAP), (GAP, GAP), (0, 0)),
+    constant_values=1.0,
+  )
+  b, t, h, w, _ = tiles.shape
+  tiles = tiles.transpose(0, 2, 1, 3, 4).reshape(b * h, t * w, 3)
+  return np.round(np.clip(tiles, 0, 1) * 255).astype(np.uint8)
+
+
+def captioned(rows: Sequence[Row]) -> UInt8[np.ndarray, 'rows columns 3']:
   """One picture of all rows, captions above them."""
   strips = []
   for caption, clip in rows:

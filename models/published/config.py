@@ -1,32 +1,43 @@
 """What a published file is in the words of our configs."""
 
+import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
-from models import sizes as sizes_lib
-from models.published.names import Layout, Sizes
+from models.published.names import Layout
+from models.sizes import SIZES, Size
 
 
-def model_options(path: str, layout: Layout) -> dict[str, Any]:
+def model_options(
+  path: str, layout: Layout, recipe: Mapping[str, Any]
+) -> dict[str, Any]:
   """A config's section `model` for the backbone of a file.
 
-  In float32, as published. How it would be pretrained further is ours, and as
-  in the recipes where the grid allows it.
+  What its arrays tell, over what a recipe says of all else: how it would be
+  pretrained further. In float32, as published.
 
   Args:
     path: of the file, for messages.
     layout: of it.
+    recipe: the section `model` of `configs/mae.py`, or for a MooG of
+      `configs/moog.py`.
 
   Raises:
-    ValueError: the file has no backbone.
+    ValueError: the file has no backbone, or the recipe is another method's.
   """
   if 'backbone' not in layout.sizes:
     raise ValueError(
       f'{path} holds a head of kind {layout.kind!r} and no backbone: convert '
       "the backbone's file, and name this one in --heads"
     )
-  if layout.kind == 'moog':
-    return _moog(path, layout)
-  return _mae(layout.sizes['backbone'])
+  name = 'moog' if layout.kind == 'moog' else 'mae'
+  if recipe['name'] != name:
+    raise ValueError(
+      f'{path} holds a file of kind {layout.kind!r}: expected a recipe of '
+      f'configs/{name}.py, got one of {recipe["name"]!r}'
+    )
+  told = _moog(path, layout) if name == 'moog' else _mae(layout, recipe)
+  return {**recipe, **told, 'dtype': 'float32'}
 
 
 def moog_encoder(layout: Layout) -> dict[str, Any]:
@@ -72,7 +83,6 @@ def _moog(path: str, layout: Layout) -> dict[str, Any]:
       'decoder_bases': (sizes['pixel'] - sizes['d']) // 4,
     }
   return {
-    'name': 'moog',
     'variant': 'B',
     'frames': 16,
     'height': 256,
@@ -87,36 +97,28 @@ def _moog(path: str, layout: Layout) -> dict[str, Any]:
   }
 
 
-def _mae(sizes: Sizes) -> dict[str, Any]:
+def _mae(layout: Layout, recipe: Mapping[str, Any]) -> dict[str, Any]:
+  sizes = layout.sizes['backbone']
   t, h, w = sizes['t'], sizes['h'], sizes['w']
   patch = (sizes['pt'], sizes['ph'], sizes['pw'])
-  own = sizes_lib.Size(sizes['d'], sizes['l'], sizes['m'], sizes['k'])
-  size = {'size': 'S', 'dim': own.width, 'depth': own.depth}
-  size |= {'mlp': own.mlp, 'heads': own.heads}
-  for name, known in sizes_lib.SIZES.items():
-    if (known.width, known.depth, known.mlp, known.heads) == (
-      *(own.width, own.depth, own.mlp, own.heads),
-    ):
-      size = {'size': name}
+  own = Size(sizes['d'], sizes['l'], sizes['m'], sizes['k'])
+  size = {'dim': own.width, 'depth': own.depth, 'mlp': own.mlp}
+  size |= {'heads': own.heads}
+  for name, known in SIZES.items():
+    if dataclasses.replace(known, parameters=None) == own:
+      size = {'size': name, **dict.fromkeys(size)}
+  # 95% of a small grid could leave nothing.
+  few = {} if t * h * w >= 20 else {'mask_ratio': 0.5}
   return {
-    'name': 'mae',
     **size,
+    **few,
     'frames': t * patch[0],
     'height': h * patch[1],
     'width': w * patch[2],
     'patch': patch,
+    # Coarser in time, as published, where the grid can be halved.
     'output_patch': ((1 if t % 2 else 2) * patch[0], *patch[1:]),
-    'mask': 'random',
-    # 95% of a small grid could leave nothing.
-    'mask_ratio': 0.95 if t * h * w >= 20 else 0.5,
-    'decoder_blocks': min(2, own.depth),
-    'loss_on': 'all',
-    'normalise_target': False,
-    'dtype': 'float32',
-    'remat': 'named',
-    'scan': True,
-    'attention': 'auto',
-    'positions': 'normal',
+    'decoder_blocks': min(recipe['decoder_blocks'], own.depth),
   }
 
 

@@ -1,4 +1,4 @@
-"""Clips of video files that have a class: what ssv2 and kinetics share."""
+"""Clips of video files with a class each: what ssv2 and kinetics share."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ import av
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from data import labelled, transforms, video
+from data import pictures, require, splits, transforms, video
 from data.source import BadRecord
 
 KEYS = ('video', 'label', 'video_id')
@@ -78,19 +78,19 @@ class Classified:
     total = count(file)
     if not self.random:
       clip, crop = divmod(number, self.crops)
-      window = labelled.spread_window(
+      window = transforms.spread_window(
         total, self.frames, self.stride, clip, self.clips
       )
-      part = labelled.spread_part(
-        *(pictures(file, window), self.height, self.width, crop, self.crops)
+      part = pictures.spread_part(
+        *(decoded(file, window), self.height, self.width, crop, self.crops)
       )
-      return labelled.resize(part, self.height, self.width)
-    window = labelled.window(rng, total, self.frames, self.stride)
-    whole = pictures(file, window)
+      return pictures.resize(part, self.height, self.width)
+    window = transforms.window(rng, total, self.frames, self.stride)
+    whole = decoded(file, window)
     box = transforms.random_box(rng, *whole.shape[1:3], self.scale, self.aspect)
     bottom, right = box.top + box.height, box.left + box.width
     part = whole[:, box.top : bottom, box.left : right]
-    clip = labelled.resize(part, self.height, self.width)
+    clip = pictures.resize(part, self.height, self.width)
     if transforms.random_flip(rng, self.flip):
       clip = np.ascontiguousarray(clip[:, :, ::-1])
     return clip
@@ -119,21 +119,19 @@ def make(
   Raises:
     ValueError: a bad option, or no row.
   """
-  labelled.check_split(name, split)
-  labelled.check_keys(name, keys, KEYS)
-  labelled.check_positive(
-    name, frames=frames, height=height, width=width, clips=clips
+  require.one_of(name, splits.SPLITS, split=split)
+  require.keys(name, keys, KEYS)
+  require.at_least(
+    1, name, frames=frames, height=height, width=width, clips=clips
   )
+  # As published results are: one view, or three of each clip.
   if crops not in (1, 3):
     raise ValueError(
       f'{name}: crops={crops}: 1 (the centre) or 3 (both ends and the centre)?'
     )
-  labelled.check_stride(name, stride)
-  if not 0 < scale[0] <= scale[1] <= 1 or not 0 < aspect[0] <= aspect[1]:
-    raise ValueError(
-      f'{name}: scale={tuple(scale)} and aspect={tuple(aspect)} must be '
-      '(least, greatest), in order and above 0, scale at most 1.'
-    )
+  require.stride(name, stride)
+  require.ordered(name, most=1, scale=scale)
+  require.ordered(name, aspect=aspect)
   if not rows:
     raise ValueError(
       f'{name}: the {split} split has no video on disk: {dict(excluded)}. '
@@ -175,7 +173,7 @@ def count(file: Path) -> int:
   return total
 
 
-def pictures(
+def decoded(
   file: Path, numbers: Int[np.ndarray, 't']
 ) -> UInt8[np.ndarray, 't h w 3']:
   """RGB of these frames of a video file, upright, in the size they have.
