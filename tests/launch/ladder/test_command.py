@@ -97,7 +97,7 @@ def test_it_says_how_far_it_is_and_what_a_program_took(
     ('', 'is empty: it is damaged; it is compiled again'),
     ('{"cpu_sec": 3.0', 'is not JSON'),
     ('[]', 'holds a list, expected a dict'),
-    ('{"cpu_sec": 3.0, "estimates": {}}', 'lacks collectives, compiled_bytes'),
+    ('{"cpu_sec": 3.0, "estimates": {}}', 'lacks compiled_bytes, collectives'),
   ],
 )
 def test_a_damaged_row_names_itself_and_is_compiled_again(
