@@ -43,7 +43,7 @@ moog: $(VENV)/.installed
 # Compiles every size for slices of TPU pods and writes the table of
 # docs/pods.md; hours, and it goes on where it was stopped.
 pods: $(VENV)/.installed-tpu
-	$(PY) -m launch.pods
+	$(PY) -m launch.ladder
 
 test: lint
 	$(PY) -m pytest --numprocesses 2

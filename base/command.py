@@ -6,6 +6,7 @@ Imports nothing heavy, so that `--help` and a wrong flag are quick.
 import linecache
 import pathlib
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
@@ -59,12 +60,38 @@ def run(
       logging.set_verbosity(logging.WARNING)  # Orbax tells a lot
     _in_one_line(main, *([found] if words else []))
 
-  def parsed(argv: Sequence[str]) -> list[str]:
-    # A recipe is read here, which may refuse its argument.
-    return _in_one_line(app.parse_flags_with_usage, list(argv))
-
   flags.mark_flags_as_required(required)
-  app.run(checked, flags_parser=parsed)
+  app.run(checked, flags_parser=_parsed)
+
+
+def _parsed(argv: Sequence[str]) -> list[str]:
+  """What `argv` has beside flags, which are set; a wrong one is the last line.
+
+  A recipe is read here, and may refuse its argument. Its error lies within one
+  of ml_collections, which has its traceback as text, and one of absl.
+  """
+  try:
+    return flags.FLAGS(list(argv))
+  except flags.Error as error:
+    if _is_debugged():
+      raise
+    first: BaseException = error
+    while first.__context__:
+      first = first.__context__
+    if _is_meant(first):
+      sys.exit(f'{_said(first)}  (--debug shows where)')
+    sys.exit(f'{_said(error)}  (--help lists the flags)')
+  except (AttributeError, KeyError) as error:
+    # An override of what the recipe does not have; or a mistake in the recipe.
+    is_override = 'get_config' not in [
+      frame.name for frame in traceback.extract_tb(error.__traceback__)
+    ]
+    if _is_debugged() or not is_override:
+      raise
+    # What ml_collections says, with the nearest name, it says as a key.
+    says = error.args[0]
+    says = says.args[0] if isinstance(says, KeyError) else says
+    sys.exit(f'the recipe has no {" ".join(str(says).split())}')
 
 
 def _in_one_line(function: Callable, *arguments):
@@ -74,10 +101,13 @@ def _in_one_line(function: Callable, *arguments):
   except KeyboardInterrupt:
     sys.exit('stopped by Ctrl-C')
   except (ValueError, ArithmeticError, RuntimeError, OSError) as error:
-    debug = _DEBUG.value if flags.FLAGS.is_parsed() else '--debug' in sys.argv
-    if debug or not (isinstance(error, OSError) or _is_meant(error)):
+    if _is_debugged() or not (isinstance(error, OSError) or _is_meant(error)):
       raise
     sys.exit(f'{_said(error)}  (--debug shows where)')
+
+
+def _is_debugged() -> bool:
+  return _DEBUG.value if flags.FLAGS.is_parsed() else '--debug' in sys.argv
 
 
 def _is_meant(error: Exception) -> bool:
@@ -92,14 +122,17 @@ def _is_meant(error: Exception) -> bool:
   file = pathlib.Path(trace.tb_frame.f_code.co_filename)
   if not file.is_relative_to(_ROOT) or '.venv' in file.parts:
     return False
-  return (
-    linecache.getline(str(file), trace.tb_lineno).lstrip().startswith('raise')
-  )
+  line = linecache.getline(str(file), trace.tb_lineno).lstrip()
+  return line.startswith('raise')
 
 
 def _said(error: Exception) -> str:
   """Its message on one line."""
   if isinstance(error, OSError) and error.strerror:
+    from base import files  # takes a tenth of a second
+
+    if error.errno in files.FULL:
+      error = files.full(error.filename or 'this run')
     # Without the number, which says nothing to a person.
     where = f'{error.filename}: ' if error.filename else ''
     return f'{where}{error.strerror}'

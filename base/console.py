@@ -1,5 +1,6 @@
 """Lines for people: messages, tables, and how far long work has come."""
 
+import io
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -22,8 +23,11 @@ def mute() -> None:
 
 
 def say(*parts: str) -> None:
-  """One line on stdout; above a bar of `progress`, if one is shown."""
-  if not _muted:
+  """One line on stdout, above a bar of `progress` if one is shown.
+
+  Nothing, if all parts are empty.
+  """
+  if not _muted and any(parts):
     with tqdm.tqdm.external_write_mode(sys.stdout):
       print('  '.join(part for part in parts if part), flush=True)
 
@@ -37,6 +41,9 @@ class _Lines(tqdm.tqdm):
 
   _shown = (0, 0.0)  # done, and seconds since the start, of the last line
 
+  def clear(self, nolock=False):
+    """Leaves the line where it is, which is in a log."""
+
   def display(self, msg=None, pos=None):
     """Prints the state, unless a line of it or shortly before is there."""
     del msg, pos
@@ -45,6 +52,13 @@ class _Lines(tqdm.tqdm):
     if self.n > done and (at_end or took - before >= _BETWEEN_LINES):
       self._shown = self.n, took
       print(self, flush=True)
+
+  def close(self):
+    """Without the end of the line that a bar leaves open."""
+    if not self.disable:
+      self.display()
+      self._decr_instances(self)
+      self.disable = True
 
 
 def progress(what: str, total: int | None, unit: str, **options) -> tqdm.tqdm:
@@ -65,7 +79,8 @@ def progress(what: str, total: int | None, unit: str, **options) -> tqdm.tqdm:
     desc=what,
     total=total,
     unit=unit if options.get('unit_scale') else f' {unit}s',
-    file=sys.stdout,
+    # Lines are printed by `display`; what tqdm writes itself is of bars.
+    file=sys.stdout if is_terminal else io.StringIO(),
     disable=_muted,
     mininterval=0.2 if is_terminal else _BETWEEN_LINES,
     miniters=1,

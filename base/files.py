@@ -10,21 +10,27 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from etils import epath
 
 # Of a disk, or of a user's share of one.
 FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL_SAID = (
+  'the disk is full: free some space, then run the same command, which goes on '
+  'from what is finished'
+)
+_DRAFT = '.draft-'  # in the names of files that are being written
 
 
-def read_json(path: epath.PathLike, kind: type, remedy: str) -> Any:
+def read_json(path: epath.PathLike, kind: Any, remedy: str) -> Any:
   """What a file of JSON holds.
 
   Args:
     path: of the file.
-    kind: dict or list, which it must be.
+    kind: which it must be: a type (int will do for float); [kind], a list of
+      such; {key: kind}, a dict that has at least these keys.
     remedy: what a person can do where it is damaged, as 'copy it again'.
 
   Raises:
@@ -32,47 +38,64 @@ def read_json(path: epath.PathLike, kind: type, remedy: str) -> Any:
     FileNotFoundError: it is not there.
   """
   path = epath.Path(path)
-  text = path.read_bytes()
+  return _parsed(path.read_bytes(), f'{path}', kind, remedy)
+
+
+def read_json_lines(path: epath.PathLike, kind: Any, remedy: str) -> list[Any]:
+  """What each line of a file holds; see `read_json`.
+
+  A last line without its end, which a kill may leave, is left out.
+  """
+  path = epath.Path(path)
+  *lines, _ = path.read_bytes().split(b'\n')
+  return [
+    _parsed(line, f'line {number} of {path}', kind, remedy)
+    for number, line in enumerate(lines, 1)
+  ]
+
+
+def _parsed(text: bytes, where: str, kind: Any, remedy: str) -> Any:
   try:
     found = json.loads(text)
-  except ValueError as error:  # also of bytes that are no UTF-8
+  # Also of bytes that are no UTF-8, and of brackets without end.
+  except (ValueError, RecursionError) as error:
     what = f'not JSON ({error})' if text else 'empty'
-    raise ValueError(f'{path} is {what}: it is damaged; {remedy}') from error
-  if not isinstance(found, kind):
-    raise ValueError(
-      f'{path} holds a {type(found).__name__}, expected a {kind.__name__}: it '
-      f'is damaged, or another file; {remedy}'
-    )
-  return found
+    raise ValueError(f'{where} is {what}: it is damaged; {remedy}') from error
+  return expect(found, kind, where, remedy)
 
 
-def check_keys(
-  found: Mapping[str, Any],
-  kinds: Mapping[str, type | tuple[type, ...]],
-  path: epath.PathLike,
-  remedy: str,
-) -> None:
-  """Refuses what `read_json` gave, if it lacks what is read of it.
-
-  Args:
-    found: what the file at `path` holds.
-    kinds: key -> kind that its value must be of; 'a.b' is key b of a.
-    path: of the file.
-    remedy: see `read_json`.
+def expect(value: Any, kind: Any, where: str, remedy: str) -> Any:
+  """`value`, if it is of a kind of `read_json`.
 
   Raises:
-    ValueError: a key is not there, or its value is of another kind.
+    ValueError: it is not; `where` says what it is a part of.
   """
-  for key, kind in kinds.items():
-    value, is_there = found, True
-    for part in key.split('.'):
-      is_there = isinstance(value, Mapping) and part in value
-      value = value[part] if is_there else None
-      if not is_there:
-        break
-    if not is_there or not isinstance(value, kind):
-      what = f'holds {value!r:.40} as' if is_there else 'lacks'
-      raise ValueError(f'{path} {what} {key!r}: it is damaged; {remedy}')
+  misfit = _misfit(value, kind, where)
+  if misfit:
+    raise ValueError(f'{misfit}: it is damaged, or another file; {remedy}')
+  return value
+
+
+def _misfit(value: Any, kind: Any, where: str) -> str:
+  """Why a value is not of a kind of `read_json`; '' if it is."""
+  outer = kind if isinstance(kind, type) else type(kind)
+  good = isinstance(value, (int, float) if outer is float else outer)
+  # In Python true is a number.
+  if not good or (isinstance(value, bool) and outer is not bool):
+    return (
+      f'{where} holds a {type(value).__name__}, expected a {outer.__name__}'
+    )
+  if isinstance(kind, list):
+    parts = [(each, kind[0], str(n)) for n, each in enumerate(value)]
+  elif isinstance(kind, dict):
+    missing = [key for key in kind if key not in value]
+    if missing:
+      return f'{where} lacks {", ".join(missing)}'
+    parts = [(value[key], each, key) for key, each in kind.items()]
+  else:
+    parts = []
+  misfits = (_misfit(one, each, f'{where}: {at}') for one, each, at in parts)
+  return next(filter(None, misfits), '')
 
 
 def write(path: epath.PathLike, content: str | bytes) -> None:
@@ -96,7 +119,7 @@ def replacing(path: epath.PathLike) -> Iterator[epath.Path]:
 
   For what is written piece by piece, on a disk. The draft keeps the ending of
   the name, by which some writers choose a format; it is gone if anything goes
-  wrong.
+  wrong. What a killed process leaves, `remove_drafts` removes.
 
   Raises:
     OSError: it cannot be written; a full disk is told with what to do.
@@ -104,26 +127,47 @@ def replacing(path: epath.PathLike) -> Iterator[epath.Path]:
   path = epath.Path(path)
   # In containers pids are alike: the host tells two writers apart.
   owner = f'{socket.gethostname()}-{os.getpid()}'
-  draft = path.with_name(f'.{path.stem}.{owner}{path.suffix}')
+  draft = path.with_name(f'.{path.stem}{_DRAFT}{owner}{path.suffix}')
   try:
-    yield draft
-    draft.replace(path)
-  except OSError as error:
-    if error.errno in FULL:
-      raise full(path) from error
-    raise
+    with naming_full(path):
+      yield draft
+      draft.replace(path)
   finally:
     draft.unlink(missing_ok=True)
 
 
+def remove_drafts(folder: epath.PathLike) -> None:
+  """Removes what killed writers left, where no other writes: hold a `lock`."""
+  for draft in epath.Path(folder).glob(f'.*{_DRAFT}*'):
+    draft.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def naming_full(path: epath.PathLike) -> Iterator[None]:
+  """Inside, a full disk is told with a path of it, and what to do.
+
+  Raises:
+    OSError: it is full.
+  """
+  try:
+    yield
+  except (OSError, RuntimeError) as error:
+    if isinstance(error, OSError):
+      # In other words than the system's it is told already.
+      is_new = error.errno in FULL and error.strerror == os.strerror(
+        error.errno
+      )
+    else:
+      # Libraries in C++ tell it in their message alone.
+      is_new = os.strerror(errno.ENOSPC) in str(error)
+    if is_new:
+      raise full(path) from error
+    raise
+
+
 def full(path: epath.PathLike) -> OSError:
   """The error to raise where the disk of `path` is full."""
-  return OSError(
-    errno.ENOSPC,
-    'the disk is full: free some space, then run the same command, which goes '
-    'on from what is finished',
-    os.fspath(path),
-  )
+  return OSError(errno.ENOSPC, _FULL_SAID, os.fspath(path))
 
 
 @contextlib.contextmanager

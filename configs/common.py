@@ -10,7 +10,7 @@ from ml_collections import config_dict
 from base.names import choose
 
 # Layouts on slices of pods, {recipe: {topology: {'section.option': value}}}.
-# `python -m launch.plan --search=N --save` writes them. Those here are to start
+# `python -m launch.plan.search --save` writes them. Those here are to start
 # from, not the best of a search: FSDP's shards hold 16 rows or more of every
 # kernel; S and MooG, which fit a chip many times, are replicated.
 LAYOUTS = pathlib.Path(__file__).with_name('layouts.json')
@@ -79,7 +79,7 @@ def with_layout(
       raise ValueError(
         f'no layout of {recipe} on {topology!r}: known are '
         f'{", ".join(known) or "none"}. Look for one with `python -m '
-        'launch.plan --config=... --topology=... --search=4 --save`, or give '
+        'launch.plan.search --config=... --topology=... --save`, or give '
         'config.mesh.'
       )
     changes |= known[topology]

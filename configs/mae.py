@@ -10,7 +10,7 @@ rate, batch, steps, stride and augmentation are not, and those here are ours.
 On a TPU the same line with another size, on every host of a pod at once;
 `config.mesh` shares it out, and `topology=v5p:8x8x8` takes mesh, batch,
 rematerialisation and options of the compiler from `configs/layouts.json`, which
-`launch.plan` writes.
+`launch.plan.search` writes.
 Expected numbers: not run, since no pod was here.
 """
 

@@ -34,9 +34,27 @@ from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from base.names import choose, nearest
 from data import sources
+
+# The same for programs: key -> dtype, and shape in letters.
+TABLE = {
+  'video': ('uint8', 't h w 3'),
+  'depth': ('float32', 't h w 1'),
+  'pose': ('float32', 't 4 4'),
+  'intrinsics': ('float32', '3 3'),
+  'tracks': ('float32', 'q t 2'),
+  'tracks_visible': ('bool', 'q t'),
+  'query_frames': ('int32', 'q'),
+  'boxes': ('float32', 'o t 4'),
+  'boxes_visible': ('bool', 'o t'),
+  'segmentation': ('uint8', 't h w 1'),
+  'label': ('int32', ''),
+  'video_id': ('int32', ''),
+  'features': ('bfloat16', 't n d'),
+}
 
 
 class BadRecord(ValueError):
@@ -66,6 +84,25 @@ class Source(Protocol):
     Raises:
       BadRecord: the record cannot be decoded.
     """
+
+
+def pad_rows(
+  values: Float[np.ndarray, 'n t c'],
+  visible: Bool[np.ndarray, 'n t'],
+  rows: int,
+) -> tuple[Float[np.ndarray, '{rows} t c'], Bool[np.ndarray, '{rows} t']]:
+  """The first `rows` tracks, or boxes, and then zeros that are never visible.
+
+  Args:
+    values: of each track in each frame.
+    visible: whether it is seen there.
+    rows: of the result.
+  """
+  padded = np.zeros((rows, *values.shape[1:]), np.float32)
+  seen = np.zeros((rows, visible.shape[1]), bool)
+  kept = min(rows, len(values))
+  padded[:kept], seen[:kept] = values[:kept], visible[:kept]
+  return padded, seen
 
 
 def make(name: str, split: str, **options) -> Source:

@@ -54,6 +54,36 @@ def middle_window(
   return _numbers(spare // 2, step, total, frames)
 
 
+def window(
+  rng: np.random.Generator | None,
+  total: int,
+  frames: int,
+  stride: tuple[int, int],
+) -> Int[np.ndarray, '{frames}']:
+  """Frame numbers of a clip: at random, or without `rng` from the middle.
+
+  See `random_window` and `middle_window`.
+  """
+  if rng is None:
+    return middle_window(total, frames, stride)
+  return random_window(rng, total, frames, stride)
+
+
+def spread_window(
+  total: int, frames: int, stride: tuple[int, int], number: int, clips: int
+) -> Int[np.ndarray, '{frames}']:
+  """Frame numbers of clip `number` of `clips`, evenly from start to end.
+
+  With one clip as `middle_window`; with two, the first and the last
+  clip that fit; the stride is always the middle one.
+  """
+  middle = middle_window(total, frames, stride)
+  if clips == 1:
+    return middle
+  spare = total - 1 - (middle[-1] - middle[0])
+  return middle - middle[0] + spare * number // (clips - 1)
+
+
 def _fitting(
   step: int, total: int, frames: int, stride: tuple[int, int]
 ) -> int:

@@ -61,7 +61,7 @@ def convert(
   loaded = published.load(path, output_patch=output_patch)
   found = {path: loaded} if 'head' in loaded.params else {}
   found |= {file: published.load(file) for file in heads}
-  model = published.model_options(path, loaded.layout)
+  model = published.model_options(path, loaded.layout, pretraining['model'])
   if loaded.kind == 'moog' and heads:
     # It sees clips of any length; its heads do not.
     model['frames'] = found[heads[0]].layout.sizes['head']['frames']

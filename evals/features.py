@@ -121,7 +121,7 @@ def fill(
       f'{jax.process_count()}: leave it empty'
     )
   path = Path(folder)
-  missing = [s for s in SPLITS if not features.described(path, s)]
+  missing = [s for s in SPLITS if features.is_missing(path, s)]
   if not missing:
     return
   params = backbone()
@@ -135,9 +135,10 @@ def fill(
 def _batches(forward, params, data, mesh, split):
   """The features of every clip of a split, a batch at a time."""
   count, done = len(data), 0
+  batches = -(-count // data.batch_size)
   with (
     progress(f'features of {split}', count, 'clip') as bar,
-    Feed(data, mesh, start=0, on_bad=_refuse) as feed,
+    Feed(data, mesh, start=0, end=batches, on_bad=_refuse) as feed,
   ):
     while done < count:
       # The last batch is filled up from the start of the split.

@@ -115,11 +115,11 @@ class Readout:
     *,
     ema=None,
     train: bool = True,
-  ) -> tuple[Float[Array, ''], dict[str, Float[Array, '']]]:
-    """The sum of all heads' losses; each head's loss, and scores on this batch.
+  ) -> tuple[Float[Array, ''], dict[str, Any]]:
+    """The sum of all heads' losses; what `scores` is made of, by task.
 
-    Those are named '<task>/<label>/<score>'. No parameter of a head touches
-    another head's loss, so the sum trains each as if it were alone.
+    No parameter of a head touches another head's loss, so the sum trains each
+    as if it were alone.
 
     Args:
       params: as `init` makes them.
@@ -130,22 +130,40 @@ class Readout:
     """
     del ema
     batch = self._drawn(batch, rng, train)
-    total, named = jnp.zeros([]), {}
+    total, metrics = jnp.zeros([]), {}
 
     def judge(task, predicted):
       loss = jnp.mean(task.loss(predicted, batch))
       sums = jax.tree.map(
         lambda x: jnp.sum(x, axis=0), task.sums(predicted, batch)
       )
-      return {'loss': loss, **task.scores(sums)}
+      return {'loss': loss, 'sums': sums}
 
     for name, predicted in self.predict(params, batch).items():
       judged = self._each(functools.partial(judge, self.tasks[name]), predicted)
       total += jnp.sum(judged['loss'])
+      metrics[name] = judged
+    return total, metrics
+
+  def scores(self, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Each head's loss and scores, named '<task>/<label>/<score>'.
+
+    Scores are ratios of sums over the labels of all clips: of clips that are
+    averaged before, those with few labels would count as much as others.
+
+    Args:
+      metrics: of `loss`, averaged over micro-batches or batches.
+    """
+    named = {}
+    for name, judged in metrics.items():
+      found = {
+        'loss': judged['loss'],
+        **self.tasks[name].scores(judged['sums']),
+      }
       for place, label in enumerate(self.labels):
         prefix = '/'.join(filter(None, (name, label)))
-        named |= {f'{prefix}/{key}': x[place] for key, x in judged.items()}
-    return total, named
+        named |= {f'{prefix}/{key}': x[place] for key, x in found.items()}
+    return named
 
   def predict(self, params: Params, batch: Batch) -> dict[str, Any]:
     """Each task's answers, with an axis over its heads before that of clips."""

@@ -64,8 +64,9 @@ def run(
   measure = jax.jit(measure, out_shardings=whole)
   count, size = len(data), data.batch_size
   sums, kept, reports = [], ({}, {}), []
-  with Feed(data, mesh, start=0, on_bad=reports.append) as feed:
-    for number in range(-(-count // size)):
+  batches = -(-count // size)
+  with Feed(data, mesh, start=0, end=batches, on_bad=reports.append) as feed:
+    for number in range(batches):
       batch = feed.next()
       sums.append(measure(params, facts, batch))
       if number == 0 and pictures:
@@ -117,7 +118,7 @@ def facts_of(
   measure = jax.jit(measure, out_shardings=whole, compiler_options=options)
   total, counted, reports = None, [], []
   batches = max(1, min(clips, len(data)) // data.batch_size)
-  with Feed(data, mesh, start=0, on_bad=reports.append) as feed:
+  with Feed(data, mesh, start=0, end=batches, on_bad=reports.append) as feed:
     for _ in range(batches):
       sums, counts = jax.device_get(measure(feed.next()))
       counted.append(counts)

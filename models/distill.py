@@ -18,8 +18,7 @@ from einops import rearrange, repeat
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from models import vit
-from models.nn import colours as components
-from models.nn import patches
+from models.nn import patches, pca
 from models.nn.layers import Affine, affine, lecun
 from models.objective import Batch, Features, Params
 
@@ -28,15 +27,15 @@ def make(
   *,
   student: Mapping[str, Any],
   teacher: Mapping[str, Any] | None,
-  frames: int = 16,
-  height: int = 224,
-  width: int = 224,
-  depth: float = 0.95,
+  frames: int,
+  height: int,
+  width: int,
+  depth: float,
 ) -> 'Distill':
   """The objective.
 
   Args:
-    student: keyword arguments of `vit.make`: the backbone that learns.
+    student: keyword arguments of `vit.backbone`: the backbone that learns.
     teacher: the same of the one that it learns from. None: there is none, and
       the objective gives features of the student only.
     frames: of a clip.
@@ -49,8 +48,8 @@ def make(
       have tokens at different places.
   """
   clip = (frames, height, width)
-  learns = vit.make(clip, **student)
-  teaches = None if teacher is None else vit.make(clip, **teacher)
+  learns = vit.backbone(clip, **student)
+  teaches = None if teacher is None else vit.backbone(clip, **teacher)
   if teaches is not None:
     vit.blocks_before(teaches.size.depth, depth)
     if teaches.grid != learns.grid:
@@ -191,12 +190,12 @@ class Distill:
     del rng
     video = batch['video']
     target = self.target(params, video)
-    of = components.basis(target)
+    of = pca.basis(target)
     t, h, w = self.student.grid
     pt, ph, pw = self.student.patch
     rows = [patches.to_unit(video, jnp.float32)]
     for tokens in (self.predict(params, video), target):
-      shown = components.colours(tokens, of)
+      shown = pca.colours(tokens, of)
       pattern = 'b (t h w) c -> b (t pt) (h ph) (w pw) c'
       sizes = {'t': t, 'h': h, 'w': w, 'pt': pt, 'ph': ph, 'pw': pw}
       rows.append(repeat(shown, pattern, **sizes))

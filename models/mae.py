@@ -30,31 +30,31 @@ LOSS_ON = ('all', 'masked')
 
 def make(
   *,
-  size: str = 'S',
+  size: str,
   dim: int | None = None,
   depth: int | None = None,
   mlp: int | None = None,
   heads: int | None = None,
-  frames: int = 16,
-  height: int = 224,
-  width: int = 224,
-  patch: Sequence[int] = (2, 16, 16),
-  output_patch: Sequence[int] = (4, 16, 16),
-  mask: str = 'random',
-  mask_ratio: float = 0.95,
+  frames: int,
+  height: int,
+  width: int,
+  patch: Sequence[int],
+  output_patch: Sequence[int],
+  mask: str,
+  mask_ratio: float,
   decoder_blocks: int = 2,
-  loss_on: str = 'all',
-  normalise_target: bool = False,
-  dtype: str = 'bfloat16',
-  remat: str = 'none',
-  scan: bool = True,
-  attention: str = 'auto',
-  positions: str = 'normal',
+  loss_on: str,
+  normalise_target: bool,
+  dtype: str,
+  remat: str,
+  scan: bool,
+  attention: str,
+  positions: str,
 ) -> 'MAE':
-  """The objective. Defaults are published, unless marked (ours).
+  """The objective; `configs/mae.py` has the published values.
 
   Args:
-    size: a name of `models.sizes.SIZES` (ours: S).
+    size: a name of `models.sizes.SIZES`.
     dim: another width of the residual stream than the size's.
     depth: another number of blocks.
     mlp: another hidden width.
@@ -67,19 +67,20 @@ def make(
     mask: 'random' drops patches uniformly; 'tube' drops the same places in
       every frame.
     mask_ratio: fraction of the patches that are dropped.
-    decoder_blocks: how many of the blocks, the last ones, see the latents.
-    loss_on: 'all' pixels, or those of 'masked' patches only. What 4DS does is
-      not public (ours).
+    decoder_blocks: how many of the blocks, the last ones, see the latents; 2
+      are published.
+    loss_on: 'all' pixels, or those of 'masked' patches only.
     normalise_target: reconstruct each output patch less its mean, over its
       standard deviation, in place of raw pixels.
     dtype: of the arithmetic, float32 or bfloat16; parameters, softmax and
-      statistics are float32 (ours).
-    remat: what the backward pass recomputes: a name of `vit.REMAT` (ours).
-    scan: scan over the layers, or unroll them (ours).
-    attention: see `models.nn.attention.attend` (ours).
+      statistics are float32.
+    remat: what the backward pass recomputes: a name of `vit.REMAT`.
+    scan: scan over the layers, or unroll them.
+    attention: see `models.nn.attention.attend`.
     positions: how position embeddings and latents start: 'normal' with
-      deviation 0.02, or 'waves', sines and cosines of the position (ours:
-      short runs then need not find out first where patches are).
+      deviation 0.02, as published, or 'waves', sines and cosines of the
+      position (ours: short runs then need not find out first where patches
+      are).
 
   Raises:
     ValueError: an unknown name, or numbers that do not fit together.
@@ -87,7 +88,7 @@ def make(
   choose('model.mask', mask, MASKS)
   choose('model.loss_on', loss_on, LOSS_ON)
   clip = (frames, height, width)
-  backbone = vit.make(
+  backbone = vit.backbone(
     clip,
     **{'size': size, 'dim': dim, 'depth': depth, 'mlp': mlp, 'heads': heads},
     **{'patch': patch, 'dtype': dtype, 'remat': remat, 'scan': scan},

@@ -1,16 +1,25 @@
 """The seam between a method and the trainer, and the legend of shapes.
 
+An objective is a module or a folder of `models/` with a function
+`make(**options) -> Objective`; nothing else here calls a function so. It may
+have a `for_readouts(**options)` too, see below; a folder gives both from its
+`__init__`.
+
 Letters of shapes, everywhere: b batch, t frames, h w pixels, c channels,
 n tokens, d width, k heads, m hidden width, q queries, s latent tokens,
 l layers.
 """
 
 import importlib
+import pkgutil
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 from jaxtyping import Array, Float, Key, PRNGKeyArray, UInt
+
+import models
+from base.names import choose
 
 Params = Mapping[str, Any]  # nested dict of arrays; every level is named
 Batch = Mapping[str, Any]  # record keys of `data/source.py`, batch axis first
@@ -47,6 +56,10 @@ class Objective(Protocol):
     Masks and noise are drawn here, on device. Draw them per row, from
     `row_keys(rng, batch)`: then a batch in micro-batches, or on any mesh,
     sees the same draws.
+
+    What is to log may be averaged over parts of a batch, and is. Scores that
+    are no means, such as ratios of sums, are made of the averages by a method
+    `scores(metrics) -> metrics` of the objective, which others do without.
     """
 
   def features(
@@ -72,10 +85,10 @@ class Objective(Protocol):
 
 
 def make(name: str, **options) -> Objective:
-  """The objective of module `models/<name>.py`.
+  """The objective of module `models/<name>.py`, or of folder `models/<name>/`.
 
   Raises:
-    ValueError: no such module, or a bad option.
+    ValueError: no such objective (the nearest is named), or a bad option.
   """
   return _module(name).make(**options)
 
@@ -87,22 +100,43 @@ def for_readouts(name: str, **options) -> dict[str, Any]:
   what features do not need.
 
   Raises:
-    ValueError: no such module.
+    ValueError: no such objective.
   """
   reduce = getattr(_module(name), 'for_readouts', dict)
   return {'name': name, **reduce(**options)}
 
 
+def names() -> list[str]:
+  """Of all objectives; imports every module of `models/` to find them."""
+  found = (each.name for each in pkgutil.iter_modules(models.__path__))
+  return sorted(
+    name
+    for name in found
+    if _is_objective(importlib.import_module(f'models.{name}'))
+  )
+
+
+def _is_objective(module: Any) -> bool:
+  # This module has a `make` too, and is the seam.
+  return hasattr(module, 'make') and module.__name__ != __name__
+
+
 def _module(name: str):
+  """Imports that one alone, which is why the list is asked last."""
   try:
-    return importlib.import_module(f'models.{name}')
+    found = importlib.import_module(f'models.{name}')
   except ModuleNotFoundError as error:
     if error.name != f'models.{name}':
       raise
-    raise ValueError(
-      f'model.name={name!r} does not exist: models/{name}.py is missing. '
-      "Choose a module of models/ with a make(), such as 'mae'."
-    ) from None
+    found = None
+  if not _is_objective(found):
+    choose('model.name', name, names())
+  return found
+
+
+def scores(objective: Objective, metrics: Mapping[str, Any]) -> dict[str, Any]:
+  """What is logged of `loss`'s metrics, averaged over whatever was a part."""
+  return getattr(objective, 'scores', dict)(metrics)
 
 
 def row_keys(rng: PRNGKeyArray, batch: Batch) -> Key[Array, 'b']:

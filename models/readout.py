@@ -76,13 +76,13 @@ class AttentionReadout(nn.Module):
   Attributes:
     outputs: numbers that each query predicts.
     frames: time steps the features are resized to.
+    width: of the queries.
+    heads: attention heads, each width / heads wide.
     queries: number of learned queries; 0: they are asked for.
     conditioning: numbers that a query which is asked for consists of: 2 for
       a point (x, y), 4 for a box.
     copies: of a query which is asked for, each with a learned embedding of
       its own and its own outputs (here: of a few frames).
-    width: of the queries.
-    heads: attention heads, each width / heads wide.
     query_std: of learned queries at the start.
     query_bases: wavelengths of what is asked for, see `Asked`.
     query_hidden: of its MLP.
@@ -94,11 +94,11 @@ class AttentionReadout(nn.Module):
 
   outputs: int
   frames: int
+  width: int
+  heads: int
   queries: int = 0
   conditioning: int = 0
   copies: int = 1
-  width: int = 1024
-  heads: int = 16
   query_std: float = 0.02
   query_bases: int = 16
   query_hidden: int = 512

@@ -63,20 +63,20 @@ def rematerialised(
   return jax.checkpoint(function, policy=REMAT[remat], prevent_cse=not in_scan)
 
 
-def make(
+def backbone(
   clip: Triple,
   *,
-  size: str = 'S',
+  size: str,
   dim: int | None = None,
   depth: int | None = None,
   mlp: int | None = None,
   heads: int | None = None,
-  patch: Sequence[int] = (2, 16, 16),
-  dtype: str = 'bfloat16',
-  remat: str = 'none',
-  scan: bool = True,
-  attention: str = 'auto',
-  positions: str = 'normal',
+  patch: Sequence[int],
+  dtype: str,
+  remat: str,
+  scan: bool,
+  attention: str,
+  positions: str,
 ) -> 'Backbone':
   """A backbone of a named size, see `mae.make` for the options.
 
@@ -131,7 +131,7 @@ class Backbone:
   remat: str
   scan: bool
   attention: str
-  positions: str = 'normal'
+  positions: str
 
   def __post_init__(self):
     """Check.

@@ -28,7 +28,7 @@ _CACHE = command.compilation_cache()
 def main() -> None:
   """Composes objective and loop; heavy imports wait until flags are right."""
   from models import objective
-  from train import loop, processes
+  from train import loop, processes, trace
   from train.progress import Clock
 
   processes.up(_CACHE.value)
@@ -37,8 +37,9 @@ def main() -> None:
     config,
     objective.make(**config['model']),
     _WORKDIR.value,
-    profile_steps=processes.step_range(_PROFILE.value),
+    profile_steps=trace.window(_PROFILE.value),
     clock=Clock(imports=time.perf_counter() - _STARTED),
+    wanted=False,
   )
 
 

@@ -4,7 +4,6 @@ Orbax writes the state (parameters, optimizer, step); nothing else is needed
 to go on, since data and draws are functions of the step.
 """
 
-import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -16,9 +15,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
-from base.console import say
+from base import files
 from models.objective import Params
-from train import init_from, optim, retention
+from train import optim, retention
 from train import workdir as workdir_lib
 from train.step import State
 
@@ -100,15 +99,15 @@ class Checkpoints:
     )
     self._manager.save(step, args=ocp.args.StandardSave(_as_dict(state)))
 
-  def restore(self, shapes: State, shardings: State, step: int) -> State:
-    """The state of `step`, placed as `shardings` says.
+  def restore(self, shapes: State, step: int) -> State:
+    """The state of `step`, placed as the shapes say.
 
     Raises:
       ValueError: the checkpoint is of another architecture.
     """
-    wanted = _as_dict(_place(shapes, shardings))
+    wanted = _as_dict(shapes)
     folder = os.path.join(self._folder, str(step))
-    extra = _check_same(_stored_shapes(folder), _named(wanted), folder)
+    extra = check_same(stored_shapes(folder), wanted, folder)
     if extra:
       raise ValueError(
         f'{folder} holds what this run does not have: {extra[:5]}; use the '
@@ -126,76 +125,6 @@ class Checkpoints:
     """Waits until what was saved is on disk; raises what went wrong."""
     self._manager.wait_until_finished()
     self._manager.close()
-
-
-def start_from(
-  params: Params,
-  places: Params,
-  *,
-  path: str,
-  at: str = '',
-  step: int = -1,
-  ema: bool = False,
-  resize: bool = False,
-) -> Params:
-  """`params` with those of another run's checkpoint in their place.
-
-  Args:
-    params: new parameters.
-    places: their shardings.
-    path: the other run's folder, or a published file, see `train/init_from.py`.
-    at: the top-level entry of `params` that the checkpoint is for, such as
-      'backbone'; '': all of them.
-    step: of the checkpoint; -1: the last.
-    ema: take the moving average instead of the parameters themselves.
-    resize: resize position embeddings in time and space, where the clips of
-      the two runs are cut into different grids.
-
-  Raises:
-    ValueError: no such checkpoint, or one of another architecture: missing
-      and reshaped parameters are listed by name.
-  """
-  if at and at not in params:
-    raise ValueError(
-      f'init_from.at={at!r} must be one of {sorted(params)}, or empty'
-    )
-  wanted = (params[at], places[at]) if at else (params, places)
-  if os.path.isfile(path):
-    if step != -1 or ema:
-      raise ValueError(
-        f'init_from.path={path} is a file, which has neither steps nor a '
-        f'moving average: leave init_from.step={step} and init_from.ema={ema} '
-        'as they are by default'
-      )
-    loaded = init_from.start(*wanted, path=path, resize=resize)
-    return {**params, at: loaded} if at else loaded
-  folder, step = find(path, step)
-  part = 'ema' if ema else 'params'
-  wanted = {part: _place(*wanted)}
-  stored = {
-    name: shape
-    for name, shape in _stored_shapes(folder).items()
-    if name.startswith(f'{part}/')
-  }
-  if not stored:
-    raise ValueError(f'{folder} holds no {part!r}: change init_from.ema')
-  resized = {}
-  if resize:
-    wanted, resized = init_from.as_stored(stored, wanted)
-  extra = _check_same(stored, _named(wanted), folder)
-  with ocp.PyTreeCheckpointer() as reader:
-    loaded = reader.restore(
-      os.path.join(folder, _ITEM),
-      args=ocp.args.PyTreeRestore(
-        item=wanted,
-        restore_args=ocp.checkpoint_utils.construct_restore_args(wanted),
-        partial_restore=True,
-      ),
-    )
-  loaded = init_from.fitted(loaded, resized)[part]
-  beyond = f', but not its {extra}' if extra else ''
-  say(f'starting from {folder}{beyond}')
-  return {**params, at: loaded} if at else loaded
 
 
 def create(workdir: str, config: Mapping[str, Any], params: Params) -> None:
@@ -284,8 +213,12 @@ def saved_at(folder: str) -> int:
   Args:
     folder: of the checkpoint, as `find` has it.
   """
-  with open(os.path.join(folder, '_CHECKPOINT_METADATA')) as file:
-    return json.load(file)['commit_timestamp_nsecs']
+  about = files.read_json(
+    os.path.join(folder, '_CHECKPOINT_METADATA'),
+    dict,
+    'choose another --step, or copy the checkpoint again',
+  )
+  return about['commit_timestamp_nsecs']
 
 
 def steps(path: str) -> list[int]:
@@ -296,35 +229,44 @@ def steps(path: str) -> list[int]:
   return sorted(ocp.utils.checkpoint_steps(folder))
 
 
-def _bytes(state: State) -> int:
-  return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
-
-
-def _as_dict(state: State) -> dict[str, Any]:
-  return {k: v for k, v in state._asdict().items() if v is not None}
-
-
-def _place(shapes: Any, shardings: Any) -> Any:
-  return jax.tree.map(
-    lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
-    shapes,
-    shardings,
-  )
-
-
-def _named(tree: Any) -> dict[str, tuple[int, ...]]:
-  leaves = jax.tree_util.tree_leaves_with_path(tree)
-  return {optim.path_name(path): tuple(leaf.shape) for path, leaf in leaves}
-
-
-def _stored_shapes(folder: str) -> dict[str, tuple[int, ...]]:
+def stored_shapes(folder: str) -> dict[str, tuple[int, ...]]:
   """{name: shape} of a checkpoint, from its metadata alone."""
   item = epath.Path(folder) / _ITEM
   return _named(ocp.PyTreeCheckpointHandler().metadata(item).tree)
 
 
-def _check_same(stored: dict, wanted: dict, folder: str) -> list[str]:
-  """Names stored but not wanted; ValueError for the opposite."""
+def load(folder: str, wanted: Any) -> Any:
+  """A part of a checkpoint, placed as the shapes say.
+
+  Args:
+    folder: of the checkpoint, as `find` has it.
+    wanted: a tree of jax.ShapeDtypeStruct with shardings.
+  """
+  with ocp.PyTreeCheckpointer() as reader:
+    return reader.restore(
+      os.path.join(folder, _ITEM),
+      args=ocp.args.PyTreeRestore(
+        item=wanted,
+        restore_args=ocp.checkpoint_utils.construct_restore_args(wanted),
+        partial_restore=True,
+      ),
+    )
+
+
+def check_same(
+  stored: Mapping[str, tuple[int, ...]], wanted: Any, folder: str
+) -> list[str]:
+  """Names that are stored but not wanted.
+
+  Args:
+    stored: shapes, as `stored_shapes` has them.
+    wanted: a tree of arrays or their shapes.
+    folder: of the checkpoint.
+
+  Raises:
+    ValueError: something is wanted that is not stored, or of another shape.
+  """
+  wanted = _named(wanted)
   problems = [
     f'{name} {shape} is missing'
     if name not in stored
@@ -340,3 +282,16 @@ def _check_same(stored: dict, wanted: dict, folder: str) -> list[str]:
       'with, or another --workdir.'
     )
   return sorted(stored.keys() - wanted.keys())
+
+
+def _bytes(state: State) -> int:
+  return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
+
+
+def _as_dict(state: State) -> dict[str, Any]:
+  return {k: v for k, v in state._asdict().items() if v is not None}
+
+
+def _named(tree: Any) -> dict[str, tuple[int, ...]]:
+  leaves = jax.tree_util.tree_leaves_with_path(tree)
+  return {optim.path_name(path): tuple(leaf.shape) for path, leaf in leaves}

@@ -2,8 +2,9 @@
 
 Peaks as the makers publish them (cloud.google.com/tpu/docs, nvidia.com data
 sheets); what a program may use of the memory as the TPU compiler says it when
-one does not fit; clocks that its cycles are of. jax-ml.github.io/scaling-book/tpus
-gives the line to the host of v4 and v6e; v5e and v5p are taken to be as v4.
+one does not fit; clocks that its cycles are of.
+jax-ml.github.io/scaling-book/tpus gives the line to the host of v4 and v6e; v5e
+and v5p are taken to be as v4.
 Slices as in cloud.google.com/tpu/docs: v5e and v6e list all of theirs; those of
 v4 (types-topologies) are A <= B <= C, all at most 4 or all multiples of 4; the
 largest job on v5p is of 96 cubes. Rings as in the pages of v5p and of

@@ -5,14 +5,15 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 
 from base.console import say
 from data import pipeline
-from models.objective import Objective, Params
+from models.objective import Params
 from train import metrics
 from train import step as step_lib
 from train.feed import Feed
+from train.program import Program
 
 
 class Evaluation:
@@ -24,7 +25,7 @@ class Evaluation:
   def __init__(
     self,
     data: Mapping[str, Any],
-    mesh: Mesh,
+    program: Program,
     seed: int,
     *,
     every: int,
@@ -36,8 +37,8 @@ class Evaluation:
 
     Args:
       data: the training data's options; split, order and workers differ.
-      mesh: where it runs.
-      seed: of masks and noise.
+      program: what is trained, and where.
+      seed: of the draws of pictures.
       every: steps between evaluations; 0: none.
       batches: how many; at most once through the split, where the last batch
         is filled up from its start.
@@ -48,8 +49,12 @@ class Evaluation:
       ValueError: no validation clips.
     """
     self._every, self._batches, self._clips = every, batches, pictures
-    self._mesh, self._seed = mesh, seed
-    self._steps = None
+    self._program = program
+    drawing = step_lib.make_pictures(
+      program.objective, seed=seed, clips=pictures
+    )
+    whole = NamedSharding(program.mesh, PartitionSpec())
+    self._draw = jax.jit(drawing, out_shardings=whole)
     if not every:
       return
     # What cannot be read is listed, and stops no training.
@@ -68,37 +73,24 @@ class Evaluation:
     """Whether to evaluate after `step` of `steps`."""
     return self._every > 0 and (step % self._every == 0 or step == steps)
 
-  def run(
-    self,
-    objective: Objective,
-    params: Params,
-    step: int,
-    writer: metrics.Writer,
-  ) -> None:
+  def run(self, params: Params, step: int, writer: metrics.Writer) -> None:
     """Evaluates `params` and writes what came out as of `step`."""
-    if self._steps is None:
-      whole = NamedSharding(self._mesh, PartitionSpec())
-      drawing = step_lib.make_pictures(
-        objective, seed=self._seed, clips=self._clips
-      )
-      self._steps = (
-        jax.jit(step_lib.make_eval_step(objective, seed=self._seed)),
-        jax.jit(drawing, out_shardings=whole),
-      )
-    eval_step, draw = self._steps
-    feed = Feed(self._data, self._mesh, start=0, on_bad=writer.quarantine)
+    feed = Feed(
+      *(self._data, self._program.mesh),
+      start=0,
+      end=self._batches,
+      on_bad=writer.quarantine,
+    )
     values, pictures = [], {}
     with feed:
       for number in range(self._batches):
         batch = feed.next()
-        values.append(eval_step(params, batch, np.uint32(number)))
+        values.append(self._program.eval_step(params, batch, np.uint32(number)))
         if number == 0 and self._clips:
-          pictures = jax.device_get(draw(params, batch))
-    values = jax.device_get(values)
-    means = {
-      name: float(np.mean([value[name] for value in values]))
-      for name in values[0]
-    }
+          pictures = jax.device_get(self._draw(params, batch))
+    means = step_lib.eval_scores(
+      self._program.objective, jax.device_get(values)
+    )
     writer.scalars(step, means)
     if pictures:
       writer.pictures(step, pictures)

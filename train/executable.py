@@ -5,7 +5,7 @@ and behind it what `jax.experimental.serialize_executable` makes. The step is
 traced and lowered at every start, and its text compared: nothing that is not
 this very program, for these devices, by these versions, is loaded. JAX's
 compilation cache does the same for all programs of a machine; this one goes
-where the checkpoints go, and can come from `launch.plan --executable`, as
+where the checkpoints go, and can come from `launch.plan.precompile`, as
 MaxText's `train_compile` has it.
 
 Loading runs what the file says, as importing a module does: a folder with one
@@ -28,7 +28,8 @@ from jax.sharding import Mesh
 
 from base import files
 from base.console import say
-from train import chips, workdir
+from train import chips
+from train import workdir as workdir_lib
 
 _PACKAGES = ('jax', 'jaxlib', 'libtpu')
 _VARIABLES = ('XLA_FLAGS', 'LIBTPU_INIT_ARGS')
@@ -104,7 +105,7 @@ def identity(
     'devices': f'{len(devices)} x {first.device_kind}, {_digest(str(places))}',
     'compiler options': json.dumps(dict(options), sort_keys=True),
     **dict.fromkeys(_PACKAGES, ''),  # libtpu, away from TPUs
-    **workdir.versions(_PACKAGES),
+    **workdir_lib.versions(_PACKAGES),
     **{name: os.environ.get(name, '') for name in _VARIABLES},
     **{name: str(jax.config.values[name]) for name in _SETTINGS},
   }

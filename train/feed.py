@@ -12,7 +12,7 @@ from train import mesh as mesh_lib
 
 
 class Feed:
-  """Global batches from step `start` on, each process bringing its rows.
+  """Global batches from `start` to `end`, each process bringing its rows.
 
   A thread takes the next batch from the pipeline and starts its transfer
   while the device computes. A context manager: leaving it ends the workers.
@@ -24,14 +24,29 @@ class Feed:
     mesh: Mesh,
     *,
     start: int,
+    end: int,
     on_bad: Callable[[dict], None],
   ):
+    """Begins to read.
+
+    Args:
+      pipeline: what makes batches.
+      mesh: where they go.
+      start: number of the first batch.
+      end: number behind the last one: nothing is read past it.
+      on_bad: is told of each record that cannot be read.
+    """
     self._mesh = mesh
     self._batch_size = pipeline.batch_size
     self._parts = local_parts(mesh, pipeline.batch_size)
     self._batches = pipeline.batches(start, parts=self._parts, on_bad=on_bad)
     self._thread = ThreadPoolExecutor(1, 'feed')
-    self._ahead = self._thread.submit(self._load)
+    self._left = end - start
+    self._ahead = self._begin()
+
+  def _begin(self):
+    self._left -= 1
+    return self._thread.submit(self._load) if self._left >= 0 else None
 
   def _load(self):
     return to_device(
@@ -41,7 +56,7 @@ class Feed:
   def next(self) -> dict[str, jax.Array]:
     """The next step's batch; raises what went wrong in reading it."""
     batch = self._ahead.result()
-    self._ahead = self._thread.submit(self._load)
+    self._ahead = self._begin()
     return batch
 
   def __enter__(self) -> 'Feed':

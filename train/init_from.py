@@ -1,5 +1,9 @@
-"""A run's new parameters with those of a published file in their place."""
+"""A run's new parameters with those of another run, or a file, in their place.
 
+A table of positions of another grid can be resized on the way.
+"""
+
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,10 +15,73 @@ from models.nn import positions
 from models.objective import Params
 from models.published import files, loading, names
 from models.published.tables import Shape
-from train import optim
+from train import checkpoint, optim
 
 
-def start(params: Params, places: Params, *, path: str, resize: bool) -> Params:
+def start_from(
+  params: Params,
+  places: Params,
+  *,
+  path: str,
+  at: str = '',
+  step: int = -1,
+  ema: bool = False,
+  resize: bool = False,
+) -> Params:
+  """`params` with those of another run's checkpoint in their place.
+
+  Args:
+    params: new parameters.
+    places: their shardings.
+    path: the other run's folder, or a published file, see `models.published`.
+    at: the top-level entry of `params` that the checkpoint is for, such as
+      'backbone'; '': all of them.
+    step: of the checkpoint; -1: the last.
+    ema: take the moving average instead of the parameters themselves.
+    resize: resize position embeddings in time and space, where the clips of
+      the two runs are cut into different grids.
+
+  Raises:
+    ValueError: no such checkpoint, or one of another architecture: missing
+      and reshaped parameters are listed by name.
+  """
+  if at and at not in params:
+    raise ValueError(
+      f'init_from.at={at!r} must be one of {sorted(params)}, or empty'
+    )
+  wanted = (params[at], places[at]) if at else (params, places)
+  if os.path.isfile(path):
+    if step != -1 or ema:
+      raise ValueError(
+        f'init_from.path={path} is a file, which has neither steps nor a '
+        f'moving average: leave init_from.step={step} and init_from.ema={ema} '
+        'as they are by default'
+      )
+    loaded = _from_file(*wanted, path=path, resize=resize)
+    return {**params, at: loaded} if at else loaded
+  folder, step = checkpoint.find(path, step)
+  part = 'ema' if ema else 'params'
+  wanted = {part: _place(*wanted)}
+  stored = {
+    name: shape
+    for name, shape in checkpoint.stored_shapes(folder).items()
+    if name.startswith(f'{part}/')
+  }
+  if not stored:
+    raise ValueError(f'{folder} holds no {part!r}: change init_from.ema')
+  resized = {}
+  if resize:
+    wanted, resized = as_stored(stored, wanted)
+  extra = checkpoint.check_same(stored, wanted, folder)
+  loaded = fitted(checkpoint.load(folder, wanted), resized)[part]
+  beyond = f', but not its {extra}' if extra else ''
+  say(f'starting from {folder}{beyond}')
+  return {**params, at: loaded} if at else loaded
+
+
+def _from_file(
+  params: Params, places: Params, *, path: str, resize: bool
+) -> Params:
   """`params` with the backbone of a file; each shard is read where it lies.
 
   Parts that the file lacks altogether stay new, such as the latents and the
@@ -152,3 +219,11 @@ def _check(
       'Set config.model as `python -m models.published info` says; for a clip '
       'of another shape set config.init_from.resize=True'
     )
+
+
+def _place(shapes: Any, shardings: Any) -> Any:
+  return jax.tree.map(
+    lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
+    shapes,
+    shardings,
+  )

@@ -1,6 +1,6 @@
 """A training run, from top to bottom. The order is the correctness.
 
-    mesh, data, model, optimizer -> checks -> state -> compile ->
+    mesh, data, program -> folder -> state -> compile ->
     [batch, step, log, evaluate, save] x steps
 
 The method comes in as an objective (`models/objective.py`); nothing here
@@ -16,17 +16,19 @@ import jax
 from base.console import say
 from data import pipeline
 from models.objective import Objective
-from train import executable, metrics, optim
+from train import executable, metrics, optim, processes
 from train import mesh as mesh_lib
-from train import processes as start_lib
+from train import program as program_lib
 from train import step as step_lib
-from train import stop as stop_lib
 from train import workdir as workdir_lib
-from train.checkpoint import Checkpoints, start_from
+from train.checkpoint import Checkpoints
 from train.evaluate import Evaluation
 from train.feed import Feed
+from train.init_from import start_from
 from train.progress import Clock, Progress
 from train.step import State
+from train.stop import StopRequest
+from train.trace import Steps
 
 
 def run(
@@ -36,7 +38,8 @@ def run(
   *,
   profile_steps: tuple[int, int] | None = None,
   clock: Clock | None = None,
-) -> State:
+  wanted: bool = True,
+) -> State | None:
   """Trains `objective` as `config` says; goes on where `workdir` stopped.
 
   Args:
@@ -48,9 +51,12 @@ def run(
     workdir: the run's folder.
     profile_steps: first and last step of a trace in WORKDIR/profile.
     clock: holds the seconds that the start has taken so far.
+    wanted: whether the caller needs the state; of a finished run it is not
+      read otherwise.
 
   Returns:
-    The state after the last step, or where the run was told to stop.
+    The state after the last step, or where the run was told to stop; None of
+    a finished run whose state is not wanted.
 
   Raises:
     ValueError: the config cannot work; nothing was trained.
@@ -58,89 +64,68 @@ def run(
   """
   mesh = mesh_lib.make(**config['mesh'])
   with workdir_lib.claim(workdir, config), mesh_lib.use(mesh):
-    return _run(config, objective, workdir, mesh, profile_steps, clock)
+    return _run(
+      *(config, objective, workdir, mesh, profile_steps),
+      clock=clock or Clock(),
+      wanted=wanted,
+    )
 
 
-def _run(config, objective, workdir, mesh, profile_steps, clock):
+def _run(config, objective, workdir, mesh, profile_steps, *, clock, wanted):
   steps, seed = config['steps'], config['seed']
-  clock = clock or Clock()
 
-  # Data: batches as a function of the step. One example tells the shapes.
+  # 1. Data: batches as a function of the step. One example tells the shapes.
   with clock('data'):
     train_data = pipeline.make(split='train', **config['data'])
-    evaluation = Evaluation(config['data'], mesh, seed, **config['eval'])
-    rows = mesh_lib.batch_sharding(mesh)
-    batch_shapes = {
-      key: jax.ShapeDtypeStruct(
-        (train_data.batch_size, *value.shape), value.dtype, sharding=rows
-      )
-      for key, value in train_data.example().items()
-    }
+    example = train_data.example()
 
-  # Model and optimizer, as shapes: what cannot work fails before it costs.
+  # 2. State and step, as shapes: what cannot work fails before it costs.
   with clock('model'):
-    step_options = dict(config['step'])
-    freeze = step_options.pop('freeze')
-    mesh_lib.check_batch(
-      mesh,
-      batch_size=train_data.batch_size,
-      accumulate=step_options['accumulate'],
-    )
-    tx, schedule = optim.make(steps=steps, **config['optim'])
-    init = functools.partial(objective.init, batch=batch_shapes)
-    is_frozen = optim.matches(
-      freeze, jax.eval_shape(init, jax.random.key(seed))
-    )
-    new_state = functools.partial(
-      step_lib.init_state, tx=tx, is_frozen=is_frozen, ema=step_options['ema']
-    )
-    state_shapes = jax.eval_shape(
-      lambda rng: new_state(init(rng)), jax.random.key(seed)
-    )
-    places = mesh_lib.state_shardings(mesh, tx, state_shapes, is_frozen)
+    program = program_lib.make(config, objective, example, mesh)
+    evaluation = Evaluation(config['data'], program, seed, **config['eval'])
+    say(optim.unused(**config['optim']))
 
-  # Checks: the folder is this run's, and the disk can hold it.
-  workdir_lib.settle(workdir, config)
+  # 3. Folder: how far it is, and whether the disk holds what is to come.
   workdir_lib.record_start(workdir)
   checkpoints = Checkpoints(workdir, **config['checkpoint'])
   start = checkpoints.latest() or 0
   if start >= steps:
     say(f'{workdir} is complete: {start} of {steps} steps')
-    return checkpoints.restore(state_shapes, places, start)
-  checkpoints.check_space(state_shapes)
+    return checkpoints.restore(program.state, start) if wanted else None
+  checkpoints.check_space(program.state)
 
-  # State: this run's last checkpoint, or new, perhaps with another run's
+  # 4. State: this run's last checkpoint; or new, perhaps with another run's
   # parameters.
   with clock('state'):
     if start:
-      state = checkpoints.restore(state_shapes, places, start)
+      state = checkpoints.restore(program.state, start)
       say(f'{workdir} goes on at step {start} of {steps}')
     else:
+      places = program.places
+      # Run once: compiled quickly rather than well.
       once = functools.partial(
-        jax.jit, compiler_options=start_lib.options_of_programs_run_once()
+        jax.jit, compiler_options=processes.options_of_programs_run_once()
       )
-      params = once(init, out_shardings=places.params)(jax.random.key(seed))
+      make_params = once(program.init, out_shardings=places.params)
+      params = make_params(jax.random.key(seed))
       for part in (config['init_from'], *config['init_parts'].values()):
         if part['path']:
           params = start_from(params, places.params, **part)
-      state = once(new_state, donate_argnums=0, out_shardings=places)(params)
+      make_state = once(
+        program.new_state, donate_argnums=0, out_shardings=places
+      )
+      state = make_state(params)
 
   writer = metrics.Writer(workdir, start=start, config=config, **config['log'])
-  feed = Feed(train_data, mesh, start=start, on_bad=writer.quarantine)
-  with writer, feed, checkpoints, stop_lib.StopRequest() as stop:
-    # Compile ahead of time: no later step can compile again.
+  feed = Feed(
+    train_data, mesh, start=start, end=steps, on_bad=writer.quarantine
+  )
+  with writer, feed, checkpoints, StopRequest() as stop:
+    # 5. Compile ahead of time: no later step can compile again.
     with clock('compile'):
-      train_step = step_lib.make_train_step(
-        objective, tx, is_frozen, seed=seed, **step_options
-      )
-      train_step = jax.jit(
-        train_step, donate_argnums=0, out_shardings=(places, None)
-      )
+      say('compiling the step: a minute or more for large models')
       train_step = executable.compile_step(
-        train_step.lower(state, batch_shapes),
-        mesh,
-        workdir,
-        **config['compile'],
+        program.lower(), mesh, workdir, **config['compile']
       )
 
     progress = Progress(
@@ -149,39 +134,37 @@ def _run(config, objective, workdir, mesh, profile_steps, clock):
       start=start,
       steps=steps,
       batch_size=train_data.batch_size,
-      flops=sum(objective.flops(batch_shapes).values()),
-      schedule=schedule,
+      flops=sum(program.flops().values()),
+      schedule=program.schedule,
     )
-    for step in range(start + 1, steps + 1):
-      if profile_steps and step == profile_steps[0]:
-        jax.profiler.start_trace(f'{workdir}/profile')
+    trace = Steps(f'{workdir}/profile', profile_steps, wait=progress.read)
+    with trace:
+      for step in trace.count(start + 1, steps):
+        # 6. Step. The host is at most one ahead of the device.
+        with clock('data_wait'):
+          batch = feed.next()
+        state, logged = train_step(state, batch)
+        progress.add(step, logged)
 
-      with clock('data_wait'):
-        batch = feed.next()
-      state, logged = train_step(state, batch)
-      progress.add(step, logged)
+        if step == start + 1:
+          with clock('first_step'):
+            progress.read()
+          say(f'start-up {clock.total():.1f} s:', str(clock))
 
-      if step == start + 1:
-        with clock('first_step'):
+        # 7. Evaluate, then save. Nothing is saved before its numbers are known
+        # to be finite.
+        stopping = stop.requested(step)
+        if evaluation.due(step, steps):
           progress.read()
-        say(f'start-up {clock.total():.1f} s:', str(clock))
-      if profile_steps and step == profile_steps[1]:
-        progress.read()
-        jax.profiler.stop_trace()
-
-      stopping = stop.requested(step)
-      if evaluation.due(step, steps):
-        progress.read()
-        with clock('evaluate'):
-          params = step_lib.averaged(state, is_frozen)
-          evaluation.run(objective, params, step, writer)
-      if step % checkpoints.every == 0 or step == steps or stopping:
-        # Nothing is saved before its numbers are known to be finite.
-        progress.read()
-        with clock('save'):
-          checkpoints.save(state, step)
-        clock.save(workdir)
-      if stopping:
-        say(f'stopped after step {step}: the same command goes on from there')
-        break
+          with clock('evaluate'):
+            params = step_lib.averaged(state, program.is_frozen)
+            evaluation.run(params, step, writer)
+        if step % checkpoints.every == 0 or step == steps or stopping:
+          progress.read()
+          with clock('save'):
+            checkpoints.save(state, step)
+          clock.save(workdir)
+        if stopping:
+          say(f'stopped after step {step}: the same command goes on from there')
+          break
   return state

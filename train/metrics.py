@@ -16,6 +16,8 @@ import jax
 import numpy as np
 
 from base import files
+from base.console import say
+from data import contact_sheet
 
 
 class Writer:
@@ -92,7 +94,16 @@ class Writer:
 
   def _submit(self, function, *args):
     self._pending = [task for task in self._pending if not _finished(task)]
-    self._pending.append(self._thread.submit(function, *args))
+    self._pending.append(self._thread.submit(self._try, function, *args))
+
+  def _try(self, function, *args):
+    """In the thread: a full disk is told with the folder it is of."""
+    try:
+      function(*args)
+    except OSError as error:
+      if error.errno in files.FULL:
+        raise files.full(self._workdir) from error
+      raise
 
   def scalars(self, step: int, values: Mapping[str, float]) -> None:
     """Writes one line of scalars."""
@@ -110,7 +121,7 @@ class Writer:
   def pictures(self, step: int, clips: Mapping[str, np.ndarray]) -> None:
     """Writes clips [b t h w 3] in [0, 1] as pictures: a row for each clip."""
     if self._is_first:
-      sheets = {name: contact_sheet(clip) for name, clip in clips.items()}
+      sheets = {name: contact_sheet.plain(clip) for name, clip in clips.items()}
       self._submit(self._write_pictures, step, sheets)
 
   def _write_pictures(self, step, sheets):
@@ -149,13 +160,15 @@ class Writer:
 
   def __exit__(self, *unused) -> None:
     self._thread.shutdown()
-    self.flush()
-    for writer in self._writers:
-      writer.close()
-    if self._wandb:
-      self._wandb.finish()
-    if self._is_first:
-      self._jsonl.close()
+    try:
+      self.flush()
+      for writer in self._writers:
+        writer.close()
+      if self._wandb:
+        self._wandb.finish()
+    finally:
+      if self._is_first:
+        self._jsonl.close()
 
 
 def _finished(task) -> bool:
@@ -169,29 +182,37 @@ def _wandb_id(workdir: str) -> str:
   """One W&B run per workdir, however often it starts again."""
   path = os.path.join(workdir, 'wandb_id.txt')
   if not os.path.exists(path):
-    with open(path, 'w') as file:
-      file.write(os.urandom(4).hex())
+    files.write(path, os.urandom(4).hex())
   with open(path) as file:
     return file.read()
 
 
 def _drop_after(path: str, step: int) -> None:
+  """Keeps the lines up to `step`; says if some of them cannot be read."""
   if not os.path.exists(path):
     return
-  with open(path) as file:
-    # A kill can cut the last line short.
-    lines = [line for line in file if line.endswith('\n')]
-  kept = [line for line in lines if json.loads(line)['step'] <= step]
+  kept, bad = [], []
+  with open(path, errors='replace') as file:
+    for number, line in enumerate(file, 1):
+      found = _step_of(line)
+      if found is None:
+        bad.append(number)
+      elif found <= step:
+        kept.append(line)
+  # A kill can cut the last line short: that one is written again.
+  if bad and bad[-1] == number:
+    bad.pop()
+  if bad:
+    say(
+      f'{path}: {len(bad)} lines are damaged and left out, the first is line '
+      f'{bad[0]}'
+    )
   files.write(path, ''.join(kept))
 
 
-def contact_sheet(clips: np.ndarray, gap: int = 2) -> np.ndarray:
-  """Clips [b t h w 3] in [0, 1] -> uint8 picture; rows are clips."""
-  sheet = np.pad(
-    np.asarray(clips, np.float32),
-    ((0, 0), (0, 0), (gap, gap), (gap, gap), (0, 0)),
-    constant_values=1.0,
-  )
-  b, t, h, w, _ = sheet.shape
-  sheet = sheet.transpose(0, 2, 1, 3, 4).reshape(b * h, t * w, 3)
-  return np.round(np.clip(sheet, 0, 1) * 255).astype(np.uint8)
+def _step_of(line: str) -> int | None:
+  """Of a line of metrics.jsonl; None if it is no whole one."""
+  try:
+    return int(json.loads(line)['step']) if line.endswith('\n') else None
+  except (ValueError, KeyError, TypeError):
+    return None

@@ -8,26 +8,39 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from base.names import choose
+
 _MOMENT_DTYPES = ('float32', 'bfloat16')
+# Rule -> the decays that it has; the second moment of adafactor has its own.
+_DECAYS = {
+  'adamw': ('b1', 'b2'),
+  'lion': ('b1', 'b2'),
+  'adafactor': (),
+  'sgd': ('b1',),
+}
+_ENDING = ('cosine', 'linear')  # schedules that end at `final_lr`
 
 
 def make(
   *,
   steps: int,
   lr: float,
-  name: str = 'adamw',
-  schedule: str = 'cosine',
-  warmup_steps: int = 0,
-  final_lr: float = 0.0,
-  b1: float = 0.9,
-  b2: float = 0.95,
-  weight_decay: float = 0.05,
-  decay: Sequence[str] = (r'.*/kernel',),
-  clip_norm: float = 0.0,
+  name: str,
+  schedule: str,
+  warmup_steps: int,
+  final_lr: float,
+  b1: float,
+  b2: float,
+  weight_decay: float,
+  decay: Sequence[str],
+  clip_norm: float,
+  moment_dtype: str,
   multipliers: Sequence[Sequence[Any]] = (),
-  moment_dtype: str = 'float32',
 ) -> tuple[optax.GradientTransformation, Callable[[Any], Any]]:
   """The update rule, and its schedule step -> learning rate.
+
+  Values are those of `configs/common.py`, or of a recipe over it: there is no
+  other default of them.
 
   Args:
     steps: of the whole run: where the schedule ends.
@@ -36,9 +49,9 @@ def make(
     schedule: after warm-up: 'cosine' or 'linear' to `final_lr` at `steps`,
       'rsqrt' (inverse square root), or 'constant'.
     warmup_steps: linear from 0 to `lr`.
-    final_lr: where cosine and linear end.
+    final_lr: where cosine and linear end; 0 for the others.
     b1: decay of the first moment.
-    b2: decay of the second moment.
+    b2: decay of the second moment; see `unused`.
     weight_decay: decoupled, times the learning rate.
     decay: path regexes of the parameters that decay.
     clip_norm: gradients above this global norm are scaled down; 0: never.
@@ -49,8 +62,8 @@ def make(
       between steps; the second is float32 always. Adafactor has no first one.
 
   Raises:
-    ValueError: an unknown name, schedule or dtype, a number out of range, or a
-      dtype for a moment that the rule does not have.
+    ValueError: an unknown name, schedule or dtype, a number out of range, or
+      one for what the rule or schedule does not have.
   """
   if not 0 <= warmup_steps < steps:
     raise ValueError(
@@ -63,8 +76,7 @@ def make(
     'adafactor': lambda: optax.scale_by_factored_rms(),
     'sgd': lambda: optax.trace(decay=b1, accumulator_dtype=moment_dtype),
   }
-  if name not in rules:
-    raise ValueError(f'optim.name={name!r} must be one of {sorted(rules)}')
+  choose('optim.name', name, rules)
   if moment_dtype not in _MOMENT_DTYPES:
     raise ValueError(
       f'optim.moment_dtype={moment_dtype!r} must be one of {_MOMENT_DTYPES}'
@@ -90,6 +102,19 @@ def make(
   if multipliers:
     parts.append(_scale_by_path(multipliers))
   return optax.chain(*parts), rate
+
+
+def unused(*, name: str, b1: float, b2: float, **others: Any) -> str:
+  """What of a config's `optim` its rule does not read, to be said; or ''.
+
+  Recipes have the decays of AdamW, whatever `name` is put over its own.
+  """
+  del others
+  given = {'b1': b1, 'b2': b2}
+  left = [
+    f'optim.{k}={x:g}' for k, x in given.items() if k not in _DECAYS[name]
+  ]
+  return f'optim.name={name} does not use {" and ".join(left)}' if left else ''
 
 
 def _scale_by_path(
@@ -128,9 +153,11 @@ def make_schedule(
     ),
     'constant': lambda: optax.constant_schedule(lr),
   }
-  if schedule not in after:
+  choose('optim.schedule', schedule, after)
+  if final_lr and schedule not in _ENDING:
     raise ValueError(
-      f'optim.schedule={schedule!r} must be one of {sorted(after)}'
+      f'optim.final_lr={final_lr:g}: {schedule!r} does not end anywhere; set '
+      f'it to 0, or choose optim.schedule from {", ".join(_ENDING)}'
     )
   if not lr > 0:
     raise ValueError(f'optim.lr={lr} must be above 0')

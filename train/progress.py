@@ -39,17 +39,37 @@ class Clock:
     return sum(self.seconds.values())
 
   def save(self, workdir: str) -> None:
-    """Adds what passed since the last call to WORKDIR/goodput.json."""
+    """Adds what passed since the last call to WORKDIR/goodput.json.
+
+    In the first process only, whose sums they are. A damaged file is begun
+    anew, and that is said.
+    """
+    if jax.process_index():
+      return
     path = os.path.join(workdir, 'goodput.json')
-    total: dict[str, float] = {}
-    if os.path.exists(path):
-      with open(path) as file:
-        total = json.load(file)
+    total = _seconds_in(path)
     for name, seconds in self.seconds.items():
       new = seconds - self._saved.get(name, 0.0)
       total[name] = round(total.get(name, 0.0) + new, 3)
     self._saved = dict(self.seconds)
     files.write(path, json.dumps(total, indent=2))
+
+
+def _seconds_in(path: str) -> dict[str, float]:
+  """What a goodput.json holds; nothing where there is none, or a broken one."""
+  try:
+    found = files.read_json(path, dict, 'its sums begin anew')
+    wrong = [
+      name for name, x in found.items() if not isinstance(x, int | float)
+    ]
+    if wrong:
+      raise ValueError(f'{path}: {wrong} are no seconds; its sums begin anew')
+  except FileNotFoundError:
+    return {}
+  except ValueError as error:
+    say(str(error))
+    return {}
+  return found
 
 
 class Progress:

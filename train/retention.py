@@ -144,7 +144,9 @@ def _doomed_path(run: str) -> str:
 
 def _doomed(run: str) -> list[int]:
   """Steps that the run has decided to delete, or is deciding about."""
-  if not os.path.exists(_doomed_path(run)):
+  try:
+    return files.read_json(
+      _doomed_path(run), list, 'remove it: the run writes it again'
+    )
+  except (FileNotFoundError, NotADirectoryError):
     return []
-  with open(_doomed_path(run)) as file:
-    return json.load(file)

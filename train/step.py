@@ -4,13 +4,15 @@ Pure functions of the state and the batch; whatever is random comes from
 (seed, step). The state on disk is all that a resumed run needs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
+from models import objective as objective_lib
 from models.objective import Batch, Objective, Params
 from train import optim
 
@@ -24,7 +26,7 @@ class State(NamedTuple):
   ema: Params | None = None  # moving average of the trained parameters
 
 
-Metrics = dict[str, jax.Array]
+Metrics = dict[str, Any]
 
 
 def split(params: Params, is_frozen: Any) -> tuple[Params, Params]:
@@ -89,7 +91,7 @@ def make_train_step(
       return objective.loss(join(trained, frozen), batch, rng, ema=whole)
 
     (value, metrics), grads = jax.value_and_grad(loss, has_aux=True)(trained)
-    return grads, {'loss': value, **metrics}
+    return grads, {'loss': value, 'of': metrics}
 
   def train_step(state: State, batch: Batch) -> tuple[State, Metrics]:
     rng = jax.random.fold_in(jax.random.key(seed), state.step)
@@ -109,8 +111,10 @@ def make_train_step(
     average = state.ema and optax.incremental_update(
       trained, state.ema, 1.0 - ema
     )
-    logged = {f'train/{name}': value for name, value in metrics.items()}
-    logged |= gradient_norms(grads)
+    loss = metrics.pop('loss')
+    scores = objective_lib.scores(objective, metrics['of'])
+    logged = {f'train/{name}': value for name, value in scores.items()}
+    logged |= {'train/loss': loss, **gradient_norms(grads)}
     params = join(trained, frozen)
     return State(state.step + 1, params, opt_state, average), logged
 
@@ -120,8 +124,9 @@ def make_train_step(
 def make_eval_step(
   objective: Objective, *, seed: int
 ) -> Callable[[Params, Batch, jax.Array], Metrics]:
-  """The function (params, batch, number of the batch) -> metrics.
+  """The function (params, batch, number of the batch) -> its loss and metrics.
 
+  Of several batches they are averaged, and made scores of by `eval_scores`.
   The draws depend on (seed, number), not on the training step: curves of the
   validation loss are over the same masks.
   """
@@ -130,10 +135,19 @@ def make_eval_step(
     rng = jax.random.fold_in(jax.random.key(seed), number)
     batch = with_rows(batch)
     loss, metrics = objective.loss(params, batch, rng, train=False)
-    logged = {f'eval/{name}': value for name, value in metrics.items()}
-    return {'eval/loss': loss, **logged}
+    return {'loss': loss, 'of': metrics}
 
   return eval_step
+
+
+def eval_scores(
+  objective: Objective, batches: Sequence[Metrics]
+) -> dict[str, float]:
+  """Loss and scores over all batches, of what `make_eval_step` gave of each."""
+  mean = jax.tree.map(lambda *x: np.mean(x, axis=0), *batches)
+  scores = objective_lib.scores(objective, mean['of'])
+  named = {'loss': mean['loss'], **scores}
+  return {f'eval/{name}': float(value) for name, value in named.items()}
 
 
 def make_pictures(

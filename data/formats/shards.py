@@ -12,6 +12,8 @@
 
 import dataclasses
 import functools
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,37 @@ from data.source import BadRecord
 MANIFEST, INDEX, QUARANTINE = 'manifest.json', 'index.npz', 'quarantine.jsonl'
 WRITER_OPTIONS = 'group_size:1,uncompressed'
 
+# What the manifest holds of what is read here and in `data.inspect`.
+_DESCRIBED = {
+  'fingerprint': str,
+  'videos': int,
+  'refused': int,
+  'begun_late': int,
+  'records': int,
+  'frames': int,
+  'seconds': float,
+  'lost': float,
+  'bytes': int,
+  'recipe': dict,
+  'shards': [{'file': str, 'bytes': int}],
+}
+_COLUMNS = ('shard', 'position', 'frames', 'video')  # of the index
+_REMEDY = (
+  'copy the folder again, or run the command of data.ingest that made it, '
+  'which writes it anew'
+)
+
+# All that NumPy raises of an .npz that is gone, empty, cut off or garbled.
+_DAMAGE = (
+  OSError,
+  EOFError,
+  LookupError,
+  TypeError,
+  ValueError,
+  NotImplementedError,
+  zipfile.BadZipFile,
+  zlib.error,
+)
 _OPEN_READERS = 128  # per process; a corpus may have more shards than that
 
 
@@ -66,7 +99,7 @@ def manifest(path: Path) -> dict[str, Any]:
   """The manifest of an ingested folder.
 
   Raises:
-    ValueError: there is none, with the reason.
+    ValueError: there is none, with the reason, or it is damaged.
   """
   command = f"python -m data.ingest --videos='DIR/**' --out={path}"
   if not path.is_dir():
@@ -76,7 +109,29 @@ def manifest(path: Path) -> dict[str, Any]:
       f'data: {path} has no {MANIFEST}: it was not ingested, or ingestion has '
       f'not finished. Run `{command}` (again: it goes on where it stopped).'
     )
-  return files.read_json(path / MANIFEST, dict, 'copy the folder again')
+  return files.read_json(path / MANIFEST, _DESCRIBED, _REMEDY)
+
+
+def quarantine(path: Path) -> tuple[list[dict], list[dict]]:
+  """Files that were refused, and those whose start was left out.
+
+  Each a {'file': name, 'reason': text}, as they lie in quarantine.jsonl.
+
+  Raises:
+    ValueError: that file is damaged or gone, or the manifest is.
+  """
+  described, file = manifest(path), path / QUARANTINE
+  rows = []
+  if file.exists():
+    kind = {'file': str, 'reason': str}
+    rows = files.read_json_lines(file, kind, _REMEDY)
+  expected = described['refused'] + described['begun_late']
+  if len(rows) != expected:
+    raise ValueError(
+      f'{file} has {len(rows)} lines, expected {expected}: it is damaged; '
+      f'{_REMEDY}'
+    )
+  return rows[: described['refused']], rows[described['refused'] :]
 
 
 def open_shards(path: Path, fingerprint: str | None = None) -> Shards:
@@ -124,5 +179,18 @@ def _reader(path: Path, _: str) -> array_record_module.ArrayRecordReader:
 
 @functools.lru_cache(maxsize=4)
 def _index(path: Path, _: str) -> Mapping[str, np.ndarray]:
-  with np.load(path / INDEX) as columns:
-    return dict(columns)
+  file, records = path / INDEX, manifest(path)['records']
+  try:
+    with file.open('rb') as opened, np.load(opened) as stored:
+      columns = {name: stored[name] for name in _COLUMNS}
+    lengths = {len(column) for column in columns.values()}
+  except _DAMAGE as error:
+    raise ValueError(
+      f'{file} is damaged or gone ({error!r}); {_REMEDY}'
+    ) from error
+  if lengths != {records}:
+    raise ValueError(
+      f'{file} has {sorted(lengths)} rows, expected {records}: it is damaged; '
+      f'{_REMEDY}'
+    )
+  return columns

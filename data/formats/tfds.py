@@ -78,14 +78,17 @@ def open_folder(path: str, split: str) -> Folder:
       f'{folder} has no dataset_info.json: give the folder of a version, as '
       'TensorFlow Datasets names it: .../movi_e/256x256/1.0.0'
     )
+  kind = {'splits': [{'name': str, 'shardLengths': [str]}]}
+  listed = files.read_json(info, kind, 'copy it again')['splits']
   try:
+    # In JSON, protocol buffers have whole numbers of 64 bits as text.
     splits = {
-      each['name']: [int(length) for length in each['shardLengths']]
-      for each in files.read_json(info, dict, 'copy it again')['splits']
+      each['name']: [*map(int, each['shardLengths'])] for each in listed
     }
-  except (KeyError, TypeError) as error:
+  except ValueError as error:
     raise ValueError(
-      f'{info} does not list splits as TensorFlow Datasets does: {error!r}'
+      f'{info} has lengths of shards that are no numbers ({error}): it is '
+      'damaged; copy it again'
     ) from error
   if not sum(splits.get(split, ())):
     raise ValueError(

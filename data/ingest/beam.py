@@ -24,7 +24,7 @@ def run(
 
   Args:
     out: folder of the data.
-    todo: shards of `ingest_steps.plan` that are not finished.
+    todo: shards of `steps.plan` that are not finished.
     recipe: keyword arguments of `transcode.records`.
     runner: 'DirectRunner', 'DataflowRunner', ...
     options: of the runner, as on its command line.
@@ -63,9 +63,11 @@ def run(
 def _part(
   out: str, recipe: dict[str, Any], file: tuple[int, int, str, str]
 ) -> tuple[int, int]:
-  """(shard, position) of a file whose part is now there."""
+  """(shard, position) of a file whose part is there now, or in its shard."""
   shard, position, root, name = file
-  if not steps.part(Path(out), shard, position).exists():
+  # Beam may do again what it has done, also after the shard has taken it.
+  done = steps.part(Path(out), shard, position), steps.summary(Path(out), shard)
+  if not any(file.exists() for file in done):
     steps.make_part(Path(out), shard, position, root, name, recipe)
   return shard, position
 

@@ -1,23 +1,18 @@
 """The work of `data.ingest` on one machine, and on Beam: what is left to do."""
 
-import contextlib
-import datetime
-import errno
-import fcntl
 import glob
-import json
 import os
-import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import tqdm
+
+from base import console
+from base import files as base_files
 from data.formats import shards
 from data.ingest import pool, steps, transcode
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_REPORT_S = 10  # seconds between two lines of progress
 
 
 def ingest(
@@ -51,7 +46,15 @@ def ingest(
   transcode.check(recipe)
   root, files = find(videos, out)
   (out / steps.PARTS).mkdir(parents=True, exist_ok=True)
-  with _alone(out):
+  with (
+    base_files.naming_full(out),
+    base_files.lock(out / '.lock') as held_by,
+  ):
+    if held_by:
+      raise ValueError(
+        f'ingest: {held_by} writes to {out}: wait for it, or give another --out'
+      )
+    base_files.remove_drafts(out)
     planned = steps.plan(out, root, files, recipe, per_shard)
     todo = [
       shard
@@ -65,9 +68,8 @@ def ingest(
     elif todo:
       _Run(out, todo, recipe, pool.Pool(workers, limit_s)).run()
     else:
-      print(
-        f'ingest: all {sum(len(s["files"]) for s in planned)} files are done'
-      )
+      total = sum(len(shard['files']) for shard in planned)
+      console.say(f'ingest: all {total} files are done')
     for left in (out / steps.PARTS).iterdir():
       left.unlink()  # of a shard that was finished when the run was killed
     manifest = steps.finish(out, recipe, len(planned))
@@ -103,16 +105,6 @@ def find(videos: str, out: Path) -> tuple[Path, list[str]]:
   return root, sorted(files)
 
 
-@contextlib.contextmanager
-def _alone(out: Path) -> Iterator[None]:
-  with (out / '.lock').open('w') as file:
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      raise ValueError(f'ingest: another process writes to {out}') from None
-    yield
-
-
 class _Run:
   """What is left to do, on this machine."""
 
@@ -144,17 +136,34 @@ class _Run:
         self._pool.add(task)
       if not self._missing[number]:
         self._add_shard(number)
-    progress = _Progress(sizes)
+    # Told by bytes: files differ in length.
+    total = sum(sizes.values())
+    with console.progress('ingest', total, 'B', unit_scale=True) as bar:
+      self._work(bar, sizes)
+
+  def _work(self, bar: tqdm.tqdm, sizes: Mapping[tuple[int, int], int]):
+    count, refused, seconds = 0, 0, 0.0
     for task, outcome in self._pool.outcomes():
       if task.function is steps.make_shard:
-        _raise_if_failed(outcome)
+        if isinstance(outcome, Exception):
+          raise outcome
         continue
       row = self._row(task, outcome)
       if row is None:
         self._pool.add(task)
         continue
       number, position = task.arguments[1:3]
-      progress.add((number, position), row)
+      _tell(row)
+      count += 1
+      refused += 'refused' in row
+      seconds += row.get('seconds', 0.0)
+      pace = seconds / max(bar.format_dict['elapsed'], 1e-3)
+      bar.set_postfix_str(
+        f'{count}/{len(sizes)} files, {refused} refused, '
+        f'{pace:.1f} x real time',
+        refresh=False,
+      )
+      bar.update(sizes[number, position])
       self._missing[number] -= 1
       if not self._missing[number]:
         self._add_shard(number)
@@ -166,68 +175,28 @@ class _Run:
 
   def _row(self, task: pool.Task, outcome: Any) -> dict[str, Any] | None:
     """What became of a file; None: try again."""
-    if isinstance(outcome, OSError) and outcome.errno in _FULL:
-      _raise_if_failed(outcome)
     if not isinstance(outcome, Exception):
       return outcome
-    self._lost[task.arguments[1:3]] += isinstance(outcome, pool.Died)
-    # Once may be the machine's fault (out of memory), twice is the file's.
-    if self._lost[task.arguments[1:3]] == 1:
-      return None
+    if isinstance(outcome, OSError) and outcome.errno in base_files.FULL:
+      raise outcome
     _, number, position, _, name, _ = task.arguments
+    if isinstance(outcome, pool.Died):
+      self._lost[number, position] += 1
+      # Once may be the machine's fault (out of memory), twice is the file's.
+      if self._lost[number, position] == 1:
+        return None
     reason = f'{type(outcome).__name__}: {outcome}'
     return steps.refuse(self._out, number, position, name, reason)
 
 
-def _raise_if_failed(outcome: Any):
-  if not isinstance(outcome, Exception):
-    return
-  # ArrayRecord tells a full disk by its message only.
-  full = getattr(outcome, 'errno', None) in _FULL or 'No space' in str(outcome)
-  if full:
-    raise OSError(
-      errno.ENOSPC,
-      'ingest: the disk of --out is full. Make room and run the same command: '
-      'what is finished is kept',
-    ) from outcome
-  raise outcome
-
-
-class _Progress:
-  """Lines of progress on stdout; the rest of the time is told by bytes."""
-
-  def __init__(self, sizes: Mapping[Any, int]):
-    self._sizes, self._all = dict(sizes), sum(sizes.values())
-    self._total, self._count, self._refused = len(sizes), 0, 0
-    self._done_bytes, self._seconds = 0, 0.0
-    self._start = self._printed = time.monotonic()
-
-  def add(self, key: Any, row: Mapping[str, Any]):
-    self._count += 1
-    self._done_bytes += self._sizes[key]
-    if 'refused' in row:
-      self._refused += 1
-      print(f'ingest: refused {row["name"]}: {row["refused"]}', flush=True)
-    else:
-      self._seconds += row['seconds']
-      if row['lost']:
-        print(
-          f'ingest: {row["name"]}: its first {row["lost"]:.1f} s do not '
-          f'decode, {row["seconds"]:.1f} s are kept',
-          flush=True,
-        )
-    now = time.monotonic()
-    if now - self._printed < _REPORT_S and self._count < self._total:
-      return
-    self._printed = now
-    spent = max(now - self._start, 1e-3)
-    left = spent * (self._all - self._done_bytes) / max(self._done_bytes, 1)
-    eta = datetime.timedelta(seconds=round(left))
-    print(
-      f'ingest: {self._count} of {self._total} files, {self._refused} refused, '
-      f'{self._count / spent:.2f} files/s, '
-      f'{self._seconds / spent:.1f} x real time, ETA {eta}',
-      flush=True,
+def _tell(row: Mapping[str, Any]):
+  """Says of a file what a person should know at once."""
+  if 'refused' in row:
+    console.say(f'ingest: refused {row["name"]}: {row["refused"]}')
+  elif row['lost']:
+    console.say(
+      f'ingest: {row["name"]}: its first {row["lost"]:.1f} s do not decode, '
+      f'{row["seconds"]:.1f} s are kept'
     )
 
 
@@ -246,11 +215,8 @@ def report(out: Path, manifest: Mapping[str, Any]) -> str:
       f'{out / shards.QUARANTINE}'
     )
   if manifest['refused']:
-    text = (out / shards.QUARANTINE).read_text().splitlines()
-    reasons = Counter(
-      json.loads(line)['reason'].split(':')[0]
-      for line in text[: manifest['refused']]
-    )
+    refused, _ = shards.quarantine(out)
+    reasons = Counter(row['reason'].split(':')[0] for row in refused)
     lines.append(
       f'ingest: {manifest["refused"]} files were refused, see '
       f'{out / shards.QUARANTINE}:'

@@ -8,7 +8,6 @@ neither workers nor interruptions nor files added later change a shard.
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import msgpack
 import numpy as np
 from array_record.python import array_record_module
 
+from base import files as base_files
 from data.formats import record
 from data.formats.shards import (
   INDEX,
@@ -32,6 +32,15 @@ from data.source import BadRecord
 PLAN, PARTS = 'plan.jsonl', 'parts'
 FORMAT = 1
 SHARD_BYTES = 2**30  # of video files; those of 1080p make about 300 MB
+# Of JSON: what the first and other lines of the plan hold,
+_HEAD = {'format': int, 'recipe': dict}
+_PLANNED = {'shard': int, 'root': str, 'files': [str]}
+# a shard's summary, in it a video that was refused or kept, and if there is a
+# record what its file is like.
+_MADE = {'shard': int, 'records': int, 'videos': [{'name': str}]}
+_REFUSED = {'refused': str}
+_KEPT = {'source': str, 'frames': [int], 'seconds': float, 'lost': float}
+_FILE = {'bytes': int, 'sha256': str}
 
 Recipe = Mapping[str, int | str]  # keyword arguments of transcode.records
 
@@ -52,10 +61,10 @@ def plan(
     {'shard': number, 'root': folder, 'files': [name]} for each.
 
   Raises:
-    ValueError: `out` was made with another recipe.
+    ValueError: `out` was made with another recipe, or its plan is damaged.
   """
   head = {'format': FORMAT, 'recipe': dict(recipe)}
-  lines = _lines(out / PLAN)
+  lines = _lines(out)
   if not lines:
     _append(out / PLAN, [head])
   elif lines[0] != head:
@@ -114,7 +123,7 @@ def make_part(
     'size': [last.width, last.height],
     'bytes': sum(map(len, packed)),
   }
-  _write(part(out, shard, position), msgpack.packb([row, packed]))
+  base_files.write(part(out, shard, position), msgpack.packb([row, packed]))
   return row
 
 
@@ -123,7 +132,7 @@ def refuse(
 ) -> dict[str, Any]:
   """Leaves a part that says why there are no records of this file."""
   row = {'name': printable(name), 'refused': reason}
-  _write(part(out, shard, position), msgpack.packb([row, []]))
+  base_files.write(part(out, shard, position), msgpack.packb([row, []]))
   return row
 
 
@@ -138,36 +147,83 @@ def summary(out: Path, shard: int) -> Path:
 
 
 def make_shard(out: Path, shard: int, files: int) -> dict[str, Any]:
-  """Joins the parts of a shard, in the order of the plan."""
-  target = out / shard_name(shard)
-  draft = target.with_suffix('.draft')
+  """Joins the parts of a shard, in the order of the plan.
+
+  Safe to call again, however the last call ended, as Beam does: parts go last,
+  and where there is a summary nothing else is left to do.
+
+  Raises:
+    ValueError: a part, or the summary, is damaged.
+    OSError: `out` cannot be written, for example a full disk.
+  """
   parts = [part(out, shard, position) for position in range(files)]
-  rows, records = [], 0
-  writer = array_record_module.ArrayRecordWriter(str(draft), WRITER_OPTIONS)
+  if not summary(out, shard).exists():
+    made = _join(out, shard, parts)
+    base_files.write(summary(out, shard), json.dumps(made))
   for path in parts:
-    row, packed = msgpack.unpackb(path.read_bytes())
-    rows.append(row)
-    for data in packed:
-      writer.write(data)
-    records += len(packed)
-  writer.close()
-  made = {'shard': shard, 'records': records, 'videos': rows}
-  if records:
+    path.unlink(missing_ok=True)
+  return read_summary(out, shard)
+
+
+def _join(out: Path, shard: int, parts: Sequence[Path]) -> dict[str, Any]:
+  """Writes the records of the parts; returns what the summary says."""
+  rows, records, made = [], 0, {}
+  target = out / shard_name(shard)
+  with base_files.replacing(target) as draft:
+    writer = array_record_module.ArrayRecordWriter(str(draft), WRITER_OPTIONS)
+    for path in parts:
+      row, packed = _read_part(path)
+      rows.append(row)
+      for data in packed:
+        writer.write(data)
+      records += len(packed)
+    writer.close()
     with draft.open('rb') as file:
       made['sha256'] = hashlib.file_digest(file, 'sha256').hexdigest()
-    made['bytes'] = draft.stat().st_size
-    draft.rename(target)
-  else:
-    draft.unlink()
-  _write(summary(out, shard), json.dumps(made).encode())
-  for path in parts:
-    path.unlink()
-  return made
+    made['bytes'] = draft.stat().length
+  if not records:
+    target.unlink()
+    made = {}
+  return {'shard': shard, 'records': records, 'videos': rows} | made
+
+
+def _read_part(path: Path) -> tuple[dict[str, Any], list[bytes]]:
+  try:
+    row, packed = msgpack.unpackb(path.read_bytes())
+  # All that msgpack raises of bytes that are cut off or garbled.
+  except (ValueError, TypeError, msgpack.UnpackException) as error:
+    raise ValueError(
+      f'{path} is damaged ({error!r}): delete it, and run the same command '
+      'again, which makes it anew'
+    ) from error
+  return row, packed
+
+
+def read_summary(out: Path, shard: int) -> dict[str, Any]:
+  """What is in a finished shard.
+
+  Raises:
+    ValueError: the summary is damaged.
+  """
+  file = summary(out, shard)
+  remedy = 'delete it, and run the same command again, which makes it anew'
+  made = base_files.read_json(file, _MADE, remedy)
+  for row in made['videos']:
+    kind = _REFUSED if 'refused' in row else _KEPT
+    base_files.expect(row, kind, f'{file}: {row["name"]}', remedy)
+  return base_files.expect(
+    made, _FILE if made['records'] else {}, str(file), remedy
+  )
 
 
 def finish(out: Path, recipe: Recipe, shards: int) -> dict[str, Any]:
-  """Writes manifest, index and quarantine of finished shards."""
-  made = [json.loads(summary(out, n).read_text()) for n in range(shards)]
+  """Writes manifest, index and quarantine of finished shards.
+
+  Raises:
+    ValueError: the summary of a shard is damaged.
+    OSError: `out` cannot be written, for example a full disk.
+  """
+  made = [read_summary(out, number) for number in range(shards)]
   good, refused, begun_late, columns = [], [], [], []
   for shard in made:
     position = 0
@@ -176,7 +232,6 @@ def finish(out: Path, recipe: Recipe, shards: int) -> dict[str, Any]:
         refused.append({'file': row['name'], 'reason': row['refused']})
         continue
       good.append(row)
-      row.setdefault('lost', 0.0)  # shards of older versions do not say
       if row['lost']:
         reason = f'its first {row["lost"]:.1f} s do not decode: left out'
         begun_late.append({'file': row['name'], 'reason': reason})
@@ -220,11 +275,10 @@ def finish(out: Path, recipe: Recipe, shards: int) -> dict[str, Any]:
     'shards': files,
   }
   lines = [json.dumps(row) + '\n' for row in refused + begun_late]
-  _write(out / QUARANTINE, ''.join(lines).encode())
-  draft = out / 'index.draft.npz'
-  np.savez(draft, **{name: index[name] for name in index.dtype.names})
-  draft.rename(out / INDEX)
-  _write(out / MANIFEST, (json.dumps(manifest, indent=2) + '\n').encode())
+  base_files.write(out / QUARANTINE, ''.join(lines))
+  with base_files.replacing(out / INDEX) as draft:
+    np.savez(draft, **{name: index[name] for name in index.dtype.names})
+  base_files.write(out / MANIFEST, json.dumps(manifest, indent=2) + '\n')
   return manifest
 
 
@@ -233,24 +287,33 @@ def printable(name: str) -> str:
   return name.encode(errors='backslashreplace').decode()
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-  if not path.exists():
-    return []
-  # A kill while writing leaves a last line without its end: not yet planned.
-  text = path.read_text()
-  whole = text[: text.rfind('\n') + 1]
-  if whole != text:
-    _write(path, whole.encode())
-  return [json.loads(line) for line in whole.splitlines()]
+def _lines(out: Path) -> list[dict[str, Any]]:
+  """The head of the plan, and the shards; nothing if none is planned.
+
+  Raises:
+    ValueError: it is damaged.
+  """
+  file, lines = out / PLAN, []
+  remedy = 'give another --out, or copy the folder again'
+  if file.exists():
+    lines = base_files.read_json_lines(file, dict, remedy)
+    # A kill while writing leaves a last line without its end: not yet planned.
+    text = file.read_bytes()
+    whole = text[: text.rfind(b'\n') + 1]
+    if whole != text:
+      base_files.write(file, whole)
+  for number, line in enumerate(lines, 1):
+    where = f'line {number} of {file}'
+    base_files.expect(line, _PLANNED if number > 1 else _HEAD, where, remedy)
+  finished = len(list(out.glob('shard-*.json')))
+  if finished > max(0, len(lines) - 1):
+    raise ValueError(
+      f'{file} has {max(0, len(lines) - 1)} shards, and {finished} are '
+      f'finished: it is damaged; {remedy}'
+    )
+  return lines
 
 
 def _append(path: Path, rows: Sequence[Mapping[str, Any]]):
   with path.open('a') as file:
     file.writelines(json.dumps(row) + '\n' for row in rows)
-
-
-def _write(path: Path, data: bytes):
-  """All or nothing."""
-  draft = path.with_name(path.name + '.draft')
-  draft.write_bytes(data)
-  os.replace(draft, path)

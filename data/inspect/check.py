@@ -4,22 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-# Key -> dtype and shape; a letter stands for the same number in all keys.
-TABLE = {
-  'video': ('uint8', 't h w 3'),
-  'depth': ('float32', 't h w 1'),
-  'pose': ('float32', 't 4 4'),
-  'intrinsics': ('float32', '3 3'),
-  'tracks': ('float32', 'q t 2'),
-  'tracks_visible': ('bool', 'q t'),
-  'query_frames': ('int32', 'q'),
-  'boxes': ('float32', 'o t 4'),
-  'boxes_visible': ('bool', 'o t'),
-  'segmentation': ('uint8', 't h w 1'),
-  'label': ('int32', ''),
-  'video_id': ('int32', ''),
-  'features': ('bfloat16', 't n d'),
-}
+from data.source import TABLE
+
 _CLOSE = 1e-3  # of a rotation times its transpose to the identity
 
 

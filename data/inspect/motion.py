@@ -21,7 +21,7 @@ from absl import flags
 from jaxtyping import Float, UInt8
 
 from base import command
-from data import sheet
+from data import contact_sheet
 from data import source as source_lib
 from data.inspect import records
 
@@ -131,7 +131,7 @@ def of_source(text: str, split: str, clips: int) -> Motion:
   source = source_lib.make(name, split, **options | {'keys': ('video',)})
   return measure(
     source.read(index, np.random.default_rng(index))['video']
-    for index in sheet.spread(len(source), clips)
+    for index in contact_sheet.spread(len(source), clips)
   )
 
 

@@ -1,6 +1,6 @@
 """The work of `data.inspect`: counts, checks and a contact sheet."""
 
-import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,15 +9,17 @@ from typing import Any
 import cv2
 import numpy as np
 
-from data import labelled, sheet, transforms, video
+from data import contact_sheet, transforms, video
 from data import source as source_lib
 from data.formats import record, shards
 from data.inspect import check
+from data.splits import SPLITS
 
 _ROWS = 12  # of the sheet, at least; a record is drawn as a whole
+_KEPT = 64  # records in memory, of which those on the sheet are chosen
 
 # What one record gives: rows of the sheet, and what is wrong with it.
-Found = tuple[list[sheet.Row], list[str]]
+Found = tuple[list[contact_sheet.Row], list[str]]
 
 
 def describe(path: Path) -> str:
@@ -35,11 +37,16 @@ def describe(path: Path) -> str:
     f'  frames per record: {frames.min()} to {frames.max()}, '
     f'median {np.median(frames):.0f}',
     '  recipe: ' + ', '.join(f'{k}={v}' for k, v in manifest['recipe'].items()),
-    f'  {manifest["refused"]} files refused',
   ]
-  refused = (path / shards.QUARANTINE).read_text().splitlines()
-  reasons = Counter(json.loads(row)['reason'].split(':')[0] for row in refused)
+  refused, begun_late = shards.quarantine(path)
+  lines.append(f'  {len(refused)} files refused')
+  reasons = Counter(row['reason'].split(':')[0] for row in refused)
   lines += [f'    {n} x {reason}' for reason, n in reasons.most_common(10)]
+  if begun_late:
+    lines.append(
+      f'  {manifest["lost"]:.1f} s at the start of {len(begun_late)} files '
+      'left out: they do not decode'
+    )
   return '\n'.join(lines)
 
 
@@ -53,15 +60,18 @@ def read_folder(path: Path, rows: Sequence[int]) -> Iterator[Found]:
     except source_lib.BadRecord as error:
       yield [], [f'record {row}: {error}']
       continue
-    shown = [frames[i] for i in sheet.spread(found.frames, sheet.COLUMNS)]
+    shown = [
+      frames[i]
+      for i in contact_sheet.spread(found.frames, contact_sheet.COLUMNS)
+    ]
     box = transforms.Box(0, 0, found.height, found.width)
-    width = max(1, round(sheet.HEIGHT * found.width / found.height))
+    width = max(1, round(contact_sheet.HEIGHT * found.width / found.height))
     caption = (
       f'{row}: {found.name} from {float(found.start / found.fps):.1f} s, '
       f'{found.width} x {found.height}, {float(found.fps):.3g} fps, '
       f'{found.frames} frames'
     )
-    yield [(caption, video.render(shown, box, sheet.HEIGHT, width))], []
+    yield [(caption, video.render(shown, box, contact_sheet.HEIGHT, width))], []
 
 
 def read_source(
@@ -91,7 +101,7 @@ def read_source(
     for reason, count in getattr(source, 'excluded', {}).items():
       if count:
         print(f'    left out: {count} x {reason}')
-    for index in sheet.spread(len(source), records or len(source)):
+    for index in contact_sheet.spread(len(source), records or len(source)):
       try:
         found = source.read(index, np.random.default_rng(index))
       except source_lib.BadRecord as error:
@@ -104,7 +114,9 @@ def read_source(
           print(f'    {key}: {shape}')
       faults = [f'{split} {index}: {why}' for why in check.faults(found)]
       yield (
-        [] if faults else sheet.labelled(f'{split} {index}', found, names),
+        []
+        if faults
+        else contact_sheet.rows_of(f'{split} {index}', found, names),
         faults,
       )
   if len(errors) == len(splits):
@@ -153,28 +165,48 @@ def inspect(
     out = out or Path(data) / 'contact.png'
     print(describe(Path(data)))
     total = len(shards.open_shards(Path(data)).index['frames'])
-    found = read_folder(Path(data), sheet.spread(total, records or total))
+    found = read_folder(
+      Path(data), contact_sheet.spread(total, records or total)
+    )
   else:
     name, options = parse(data)
     out = out or Path(f'contact-{name}.png')
     print(f'{data}')
-    splits = (split,) if split else labelled.SPLITS
+    splits = (split,) if split else SPLITS
     found = read_source(name, options, splits, records)
   if not out.absolute().parent.is_dir() or not cv2.haveImageWriter(str(out)):
     raise ValueError(
       f'--out={out} must be a picture in a folder that there is, as sheet.png'
     )
-  rows, bad, checked = [], [], 0
+  kept, step, good, bad, checked = [], 1, 0, [], 0
   for drawn, faults in found:
     checked += 1
     bad += faults
-    if len(rows) < _ROWS:
-      rows += drawn
+    if not drawn:
+      continue
+    # Every record, or if there are many each 2nd, 4th ...: memory is bounded.
+    if good % step == 0:
+      kept.append(drawn)
+    if len(kept) > _KEPT:
+      kept, step = kept[::2], 2 * step
+    good += 1
+  rows = _spread_rows(kept)
   print(f'  {checked} records read, {len(bad)} faults')
   for fault in bad:
     print(f'    {fault}')
   if rows:
-    if not cv2.imwrite(str(out), sheet.sheet(rows)[..., ::-1]):
+    if not cv2.imwrite(str(out), contact_sheet.captioned(rows)[..., ::-1]):
       raise OSError(f'--out={out} cannot be written')
     print(f'  contact sheet: {out}')
   return {'checked': checked, 'bad': bad, 'picture': out if rows else None}
+
+
+def _spread_rows(
+  records: Sequence[list[contact_sheet.Row]],
+) -> list[contact_sheet.Row]:
+  """The rows of as many records as the sheet has room for, evenly spread."""
+  if not records:
+    return []
+  room = math.ceil(_ROWS / len(records[0]))
+  chosen = contact_sheet.spread(len(records), room)
+  return [row for number in chosen for row in records[number]]

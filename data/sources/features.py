@@ -16,11 +16,14 @@ import ml_dtypes
 import numpy as np
 from array_record.python import array_record_module
 
+from base import files
+from base.console import say
 from data import source as source_lib
 
 KEYS = ('features',)  # and those of the source that it is made with
 DTYPE = np.dtype(ml_dtypes.bfloat16)
 _OPTIONS = 'group_size:1,uncompressed'
+_ABOUT = {'shape': [int], 'count': int, 'bytes': int}  # what the JSON holds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +72,8 @@ def make(
     **clip: frames, height and width: already among the source's options.
 
   Raises:
-    ValueError: the folder lacks the split, or it is of another source.
+    ValueError: the folder lacks the split, or it is damaged or of another
+      source.
   """
   del clip
   about = described(Path(path), split)
@@ -96,32 +100,66 @@ def make(
 
 
 def described(path: Path, split: str) -> dict[str, Any] | None:
-  """Shape and count of a split's features; None if they are not complete."""
-  about = path / f'{split}.json'
-  return json.loads(about.read_text()) if about.exists() else None
+  """Shape, count and bytes of a split's features; None if they are not there.
 
-
-def write(path: Path, split: str, batches: Iterable[np.ndarray]) -> int:
-  """Writes a split's features [b t n d], in order; the number of clips.
-
-  What a killed run left is written anew.
+  Raises:
+    ValueError: they are damaged.
   """
-  path.mkdir(parents=True, exist_ok=True)
-  part = path / f'{split}.part'
-  writer = array_record_module.ArrayRecordWriter(str(part), _OPTIONS)
-  count, shape = 0, ()
-  for batch in batches:
-    shape = batch.shape[1:]
-    for values in batch.astype(DTYPE):
-      writer.write(values.tobytes())
-    count += len(batch)
-  writer.close()
-  part.rename(file_of(path, split))
-  about = path / f'{split}.json'
-  temporary = about.with_suffix('.new')
-  temporary.write_text(json.dumps({'shape': shape, 'count': count}))
-  temporary.rename(about)
-  return count
+  about, file = path / f'{split}.json', file_of(path, split)
+  if not about.exists():
+    return None
+  remedy = 'run the readout job again, which writes it anew'
+  found = files.read_json(about, _ABOUT, remedy)
+  size = file.stat().st_size if file.exists() else None
+  if size != found['bytes']:
+    raise ValueError(
+      f'{file} has {size} bytes, expected {found["bytes"]}: it is damaged; '
+      f'{remedy}'
+    )
+  return found
+
+
+def is_missing(path: Path, split: str) -> bool:
+  """Whether a split is to be written; what is damaged is told, and is."""
+  try:
+    return described(path, split) is None
+  except ValueError as error:
+    say(f'features: {error}')
+    return True
+
+
+def write(path: Path, split: str, batches: Iterable[np.ndarray]) -> None:
+  """Writes a split's features [b t n d], in order, if they are missing.
+
+  One process writes to a folder. Where another one does, this one waits, and
+  then finds them there. What a killed one has left is written anew.
+
+  Args:
+    path: of the folder.
+    split: of the source.
+    batches: not asked for one where there is nothing to write.
+
+  Raises:
+    OSError: it cannot be written, for example a full disk.
+  """
+  with files.lock(path / 'lock', wait=True):
+    if not is_missing(path, split):
+      return
+    files.remove_drafts(path)
+    # Last comes what says that they are there.
+    about, file = path / f'{split}.json', file_of(path, split)
+    about.unlink(missing_ok=True)
+    count, shape = 0, ()
+    with files.replacing(file) as draft:
+      writer = array_record_module.ArrayRecordWriter(str(draft), _OPTIONS)
+      for batch in batches:
+        shape = batch.shape[1:]
+        for values in batch.astype(DTYPE):
+          writer.write(values.tobytes())
+        count += len(batch)
+      writer.close()
+    found = {'shape': shape, 'count': count, 'bytes': file.stat().st_size}
+    files.write(about, json.dumps(found))
 
 
 def file_of(path: Path, split: str) -> Path:

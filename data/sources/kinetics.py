@@ -15,9 +15,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from data import classified, labelled
+from data import classification, require, splits
 
-KEYS = classified.KEYS
+KEYS = classification.KEYS
 _COLUMNS = {'label', 'youtube_id', 'time_start', 'time_end'}
 
 
@@ -41,8 +41,8 @@ def make(
   validation: str = '',
   test: str = 'val.csv',
   validation_fraction: int | float = 0.05,
-) -> classified.Classified:
-  """Clips of the videos of a split; see `classified.Classified`.
+) -> classification.Classified:
+  """Clips of the videos of a split; see `classification.Classified`.
 
   Listed videos that are not on disk are left out (`excluded` counts them): many
   have gone from the web.
@@ -77,9 +77,11 @@ def make(
   Raises:
     ValueError: a bad option, a list in another format, or no video.
   """
-  labelled.check_split('kinetics', split)
-  lists = {'train': train, 'validation': validation or train, 'test': test}
-  file, folder = Path(path) / lists[split], Path(path) / videos
+  require.one_of('kinetics', splits.SPLITS, split=split)
+  list_of_split = splits.listed_in(
+    split, train=train, validation=validation, test=test
+  )
+  file, folder = Path(path) / list_of_split, Path(path) / videos
   classes = []
   if _is_csv(file):
     classes = _names(Path(path) / names if names else None, Path(path) / train)
@@ -87,13 +89,15 @@ def make(
   else:
     listed = _list_rows(file, folder)
   on_disk = [row for row in listed if row[0] and row[0].is_file()]
-  rows = on_disk
-  if split != 'test' and not validation:
-    mine = labelled.part_of_train(
-      'kinetics', split, [_video(file) for file, _ in rows], validation_fraction
-    )
-    rows = [row for row, kept in zip(rows, mine) if kept]
-  return classified.make(
+  rows = splits.of_list(
+    'kinetics',
+    split,
+    on_disk,
+    [_video(file) for file, _ in on_disk],
+    validation=validation,
+    fraction=validation_fraction,
+  )
+  return classification.make(
     'kinetics',
     split,
     rows=rows,

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from data import labelled
+from data import pictures, require, splits, transforms
 from data.source import BadRecord
 
 KEYS = ('video', 'pose', 'intrinsics')
@@ -55,22 +55,22 @@ class Re10k:
     scene = self.scenes[index // self.clips]
     files, cameras = self._frames(scene)
     if self.random:
-      numbers = labelled.window(rng, len(files), self.frames, self.stride)
+      numbers = transforms.window(rng, len(files), self.frames, self.stride)
     else:
-      numbers = labelled.spread_window(
+      numbers = transforms.spread_window(
         len(files), self.frames, self.stride, index % self.clips, self.clips
       )
     record = {'pose': camera_to_world(cameras[numbers])}
     if {'video', 'intrinsics'} & set(self.keys):
-      pictures = _pictures([files[number] for number in numbers])
-      record['video'] = labelled.resize(
-        labelled.centred(pictures, self.height, self.width),
+      whole = _decoded([files[number] for number in numbers])
+      record['video'] = pictures.resize(
+        pictures.centred(whole, self.height, self.width),
         self.height,
         self.width,
       )
-      record['intrinsics'] = labelled.centred_intrinsics(
-        pixel_intrinsics(cameras[numbers[0]], *pictures.shape[1:3]),
-        pictures.shape[1:3],
+      record['intrinsics'] = pictures.centred_intrinsics(
+        pixel_intrinsics(cameras[numbers[0]], *whole.shape[1:3]),
+        whole.shape[1:3],
         self.height,
         self.width,
       )
@@ -134,24 +134,28 @@ def make(
   Raises:
     ValueError: a bad option, a text in another format or no scene.
   """
-  labelled.check_split('re10k', split)
-  labelled.check_keys('re10k', keys, KEYS)
-  labelled.check_positive(
-    're10k', frames=frames, height=height, width=width, clips=clips
+  require.one_of('re10k', splits.SPLITS, split=split)
+  require.keys('re10k', keys, KEYS)
+  require.at_least(
+    1, 're10k', frames=frames, height=height, width=width, clips=clips
   )
-  labelled.check_stride('re10k', stride)
-  folder = {'train': train, 'validation': validation or train, 'test': test}
-  texts = Path(path) / folder[split]
-  pictures = Path(images or path) / folder[split]
+  require.stride('re10k', stride)
+  folder = splits.listed_in(
+    split, train=train, validation=validation, test=test
+  )
+  texts, shown = Path(path) / folder, Path(images or path) / folder
   files = sorted(texts.glob('*.txt'))
-  if split != 'test' and not validation:
-    mine = labelled.part_of_train(
-      're10k', split, [file.stem for file in files], validation_fraction
-    )
-    files = [file for file, kept in zip(files, mine) if kept]
+  files = splits.of_list(
+    're10k',
+    split,
+    files,
+    [file.stem for file in files],
+    validation=validation,
+    fraction=validation_fraction,
+  )
   scenes, excluded = [], Counter()
   for text in files:
-    rows, missing = _present(text, pictures / text.stem)
+    rows, missing = _present(text, shown / text.stem)
     excluded['row whose frame is missing'] += missing
     if len(rows) < frames:
       excluded[f'scene with fewer than {frames} frames'] += 1
@@ -160,14 +164,14 @@ def make(
   if not scenes:
     raise ValueError(
       f're10k: no scene of {texts}/*.txt for {split} has {frames} frames in '
-      f'{pictures}: {dict(excluded)}. Frames must be named '
+      f'{shown}: {dict(excluded)}. Frames must be named '
       'SCENE/TIMESTAMP.png (or .jpg).'
     )
   return Re10k(
     scenes=tuple(scenes),
     excluded=dict(excluded),
     texts=texts,
-    images=pictures,
+    images=shown,
     keys=tuple(keys),
     frames=frames,
     height=height,
@@ -224,9 +228,9 @@ def _present(
   return rows, missing
 
 
-def _pictures(files: Sequence[Path]) -> np.ndarray:
+def _decoded(files: Sequence[Path]) -> np.ndarray:
   try:
-    pictures = [labelled.picture(file.read_bytes()) for file in files]
+    decoded = [pictures.decode(file.read_bytes()) for file in files]
   except OSError as error:
     raise BadRecord(str(error)) from error
-  return labelled.stack(pictures)
+  return pictures.stack(decoded)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from data import labelled
+from data import pictures, require, splits, transforms
 from data.formats import scannet
 from data.source import BadRecord
 
@@ -60,10 +60,10 @@ class ScanNet:
     if 'video' in self.keys:
       record['video'] = self._video(frames)
     if 'depth' in self.keys:
-      depth = labelled.centred(
+      depth = pictures.centred(
         np.stack([frame.depth for frame in frames]), self.height, self.width
       )
-      record['depth'] = labelled.resize_depth(depth, self.height, self.width)
+      record['depth'] = pictures.resize_depth(depth, self.height, self.width)
     if 'pose' in self.keys:
       record['pose'] = np.stack([frame.pose for frame in frames])
     if 'intrinsics' in self.keys:
@@ -74,22 +74,22 @@ class ScanNet:
     self, total: int, number: int, rng: np.random.Generator
   ) -> Int[np.ndarray, 't']:
     if self.random:
-      return labelled.window(rng, total, self.frames, self.stride)
-    return labelled.spread_window(
+      return transforms.window(rng, total, self.frames, self.stride)
+    return transforms.spread_window(
       total, self.frames, self.stride, number, self.clips
     )
 
   def _video(self, frames: Sequence[scannet.Frame]) -> np.ndarray:
-    size = labelled.picture(frames[0].colour).shape[:2]
-    reduce = labelled.reduction(size, (self.height, self.width))
-    video = labelled.stack(
-      [labelled.picture(frame.colour, reduce=reduce) for frame in frames]
+    size = pictures.decode(frames[0].colour).shape[:2]
+    reduce = pictures.reduction(size, (self.height, self.width))
+    video = pictures.stack(
+      [pictures.decode(frame.colour, reduce=reduce) for frame in frames]
     )
-    part = labelled.centred(video, self.height, self.width)
-    return labelled.resize(part, self.height, self.width)
+    part = pictures.centred(video, self.height, self.width)
+    return pictures.resize(part, self.height, self.width)
 
   def _intrinsics(self, scan, frame: scannet.Frame) -> np.ndarray:
-    size = labelled.picture(frame.colour).shape[:2]
+    size = pictures.decode(frame.colour).shape[:2]
     centre = 2 * scan.intrinsics[0, 2] / size[1]
     if not 0.8 < centre < 1.2:
       raise BadRecord(
@@ -97,7 +97,7 @@ class ScanNet:
         f'{scan.intrinsics[0, 2]:.0f} by its intrinsics, but pictures are '
         f'{size[1]} wide: intrinsics of other pictures'
       )
-    return labelled.centred_intrinsics(
+    return pictures.centred_intrinsics(
       scan.intrinsics, size, self.height, self.width
     )
 
@@ -144,12 +144,12 @@ def make(
   Raises:
     ValueError: a bad option, or no scene; with the remedy.
   """
-  labelled.check_split('scannet', split)
-  labelled.check_keys('scannet', keys, KEYS)
-  labelled.check_positive(
-    'scannet', frames=frames, height=height, width=width, clips=clips
+  require.one_of('scannet', splits.SPLITS, split=split)
+  require.keys('scannet', keys, KEYS)
+  require.at_least(
+    1, 'scannet', frames=frames, height=height, width=width, clips=clips
   )
-  labelled.check_stride('scannet', stride)
+  require.stride('scannet', stride)
   lists = {'train': train, 'validation': validation, 'test': test}
   file = Path(path) / lists[split]
   if not file.is_file():

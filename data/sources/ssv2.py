@@ -8,11 +8,12 @@ name of its class with placeholders in [brackets]. Videos are VIDEOS/ID.webm
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from base import files
-from data import classified, labelled
+from data import classification, require, splits
 
-KEYS = classified.KEYS
+KEYS = classification.KEYS
 
 
 def make(
@@ -33,8 +34,8 @@ def make(
   validation: str = '',
   test: str = 'validation.json',
   validation_fraction: int | float = 0.05,
-) -> classified.Classified:
-  """Clips of the videos of a split; see `classified.Classified`.
+) -> classification.Classified:
+  """Clips of the videos of a split; see `classification.Classified`.
 
   Clips are never mirrored: some classes differ in left and right only. Listed
   videos that are not on disk are left out (`excluded` counts them).
@@ -65,25 +66,30 @@ def make(
   Raises:
     ValueError: a bad option, a list in another format, or no video.
   """
-  labelled.check_split('ssv2', split)
-  lists = {'train': train, 'validation': validation or train, 'test': test}
-  classes = _load(Path(path) / 'labels.json', dict)
-  names = sorted(classes, key=lambda name: int(classes[name]))
+  require.one_of('ssv2', splits.SPLITS, split=split)
+  listed = splits.listed_in(
+    split, train=train, validation=validation, test=test
+  )
+  classes = _classes(Path(path) / 'labels.json')
+  names = sorted(classes, key=classes.get)
   folder = Path(path) / videos
   on_disk = {file.stem for file in folder.glob('*.webm')}
   rows, missing = [], 0
-  for entry in _load(Path(path) / lists[split], list):
-    label = _label(entry, classes, Path(path) / lists[split])
+  for entry in _load(Path(path) / listed, [dict]):
+    label = _label(entry, classes, Path(path) / listed)
     if str(entry['id']) in on_disk:
       rows.append((folder / f'{entry["id"]}.webm', label))
     else:
       missing += 1
-  if split != 'test' and not validation:
-    mine = labelled.part_of_train(
-      'ssv2', split, [file.stem for file, _ in rows], validation_fraction
-    )
-    rows = [row for row, kept in zip(rows, mine) if kept]
-  return classified.make(
+  rows = splits.of_list(
+    'ssv2',
+    split,
+    rows,
+    [file.stem for file, _ in rows],
+    validation=validation,
+    fraction=validation_fraction,
+  )
+  return classification.make(
     'ssv2',
     split,
     rows=rows,
@@ -102,7 +108,19 @@ def make(
   )
 
 
-def _load(file: Path, kind: type):
+def _classes(file: Path) -> dict[str, int]:
+  """The number of each class."""
+  found = _load(file, dict)
+  try:
+    return {name: int(number) for name, number in found.items()}
+  except (ValueError, TypeError) as error:
+    raise ValueError(
+      f'ssv2: {file} has classes without a number ({error}): it is damaged, or '
+      'another file; copy it again'
+    ) from error
+
+
+def _load(file: Path, kind: Any):
   if not file.is_file():
     raise ValueError(
       f'ssv2: {file} is missing: put the published lists there, or name '
@@ -111,11 +129,14 @@ def _load(file: Path, kind: type):
   return files.read_json(file, kind, 'copy it again')
 
 
-def _label(entry: dict, classes: dict, file: Path) -> int:
+def _label(entry: dict, classes: dict[str, int], file: Path) -> int:
   """The class of an entry: labels.json names it without the brackets."""
+  files.expect(
+    entry, {'id': object}, f'ssv2: an entry of {file}', 'copy it again'
+  )
   if 'template' not in entry:
     raise ValueError(
-      f'ssv2: entry {entry.get("id")} of {file} has no template: this list has '
+      f'ssv2: entry {entry["id"]} of {file} has no template: this list has '
       'no classes, as the published test.json. Name one that has.'
     )
   name = entry['template'].replace('[', '').replace(']', '')
@@ -124,4 +145,4 @@ def _label(entry: dict, classes: dict, file: Path) -> int:
       f'ssv2: {name!r}, class of video {entry["id"]} in {file}, is not one of '
       f'the {len(classes)} in labels.json'
     )
-  return int(classes[name])
+  return classes[name]

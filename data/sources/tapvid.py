@@ -26,9 +26,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from data import labelled
+from data import pictures, require
 from data.formats import unpickle
-from data.source import BadRecord
+from data.source import BadRecord, pad_rows
 
 KEYS = ('video', 'tracks', 'tracks_visible', 'query_frames')
 QUERIES = ('frame0', 'first', 'strided')
@@ -79,8 +79,8 @@ class Tapvid:
     if isinstance(frames, tuple):
       frames = _decode(video)
       points = points + 0.5 / np.array([frames.shape[2], frames.shape[1]])
-      frames = labelled.resize(frames, self.height, self.width)
-    tracks, visible = labelled.pad_rows(points, video.visible, self.points)
+      frames = pictures.resize(frames, self.height, self.width)
+    tracks, visible = pad_rows(points, video.visible, self.points)
     clip = {'video': frames, 'tracks': tracks, 'tracks_visible': visible}
     clip['query_frames'] = np.zeros(self.points, np.int32)
     clip['query_frames'][: len(video.asked)] = video.asked
@@ -140,8 +140,9 @@ def make(
       f"tapvid: split={split!r}: TAP-Vid has only the split 'test'. Train on "
       "another source of tracks, such as 'movi'."
     )
-  labelled.check_keys('tapvid', keys, KEYS)
-  labelled.check_positive(
+  require.keys('tapvid', keys, KEYS)
+  require.at_least(
+    1,
     'tapvid',
     frames=frames,
     height=height,
@@ -149,10 +150,7 @@ def make(
     stride=stride,
     points=points,
   )
-  if queries not in QUERIES:
-    raise ValueError(
-      f'tapvid: queries={queries!r}: choose one of {", ".join(QUERIES)}'
-    )
+  require.one_of('tapvid', QUERIES, queries=queries)
   if queries != 'frame0' and 'tracks' in keys and 'query_frames' not in keys:
     raise ValueError(
       f'tapvid: queries={queries!r} asks for points of later frames, and who '
@@ -177,7 +175,7 @@ def make(
     excluded[f'{what} beyond the first {points}'] += max(0, len(rows) - points)
     clip = _clip(name, example, window, rows[:points], asked[:points])
     if not isinstance(clip.frames, tuple):
-      resized = labelled.resize(clip.frames, height, width)
+      resized = pictures.resize(clip.frames, height, width)
       clip = dataclasses.replace(clip, frames=resized)
     videos.append(clip)
   if not videos:
@@ -285,6 +283,6 @@ def _clip(
 def _decode(video: Video) -> UInt8[np.ndarray, 't h w 3']:
   """JPEGs of one size."""
   try:
-    return np.stack([labelled.picture(coded) for coded in video.frames])
+    return np.stack([pictures.decode(coded) for coded in video.frames])
   except ValueError as error:
     raise BadRecord(f'{video.name}: {error}') from error

@@ -9,12 +9,11 @@ import av
 import numpy as np
 from jaxtyping import Int
 
-from data import transforms, video
+from data import require, splits, transforms, video
 from data.formats import record, shards
 from data.formats.record import Record
 
 Number = float | int
-SPLITS = ('train', 'validation', 'test')
 KEYS = ('video',)
 
 
@@ -154,32 +153,21 @@ def make(
   Raises:
     ValueError: a bad option, bad folder or an empty split; with the remedy.
   """
-  for name, value, allowed in (
-    ('split', split, SPLITS),
-    ('window', window, ('random', 'middle')),
-    ('crop', crop, ('random', 'centre')),
-  ):
-    if value not in allowed:
-      raise ValueError(f'videos: {name}={value!r}: choose one of {allowed}')
+  require.one_of('videos', splits.SPLITS, split=split)
+  require.one_of('videos', ('random', 'middle'), window=window)
+  require.one_of('videos', ('random', 'centre'), crop=crop)
   if set(keys) - {'video'}:
     raise ValueError(
       f'videos: keys={tuple(keys)}, but ingested videos have no labels, only '
       "'video'. Take labels from another source, such as 'world'."
     )
-  if min(frames, height, width) < 1:
-    raise ValueError(
-      f'videos: frames={frames} height={height} width={width} must be at '
-      'least 1'
-    )
-  _check_range('stride', stride, 1, 2**16)
-  _check_range('scale', scale, 0, 1)
-  _check_range('aspect', aspect, 0, 2**16)
-  for name, value in (
-    ('flip', flip),
-    ('validation_fraction', validation_fraction),
-  ):
-    if not 0 <= value <= 1:
-      raise ValueError(f'videos: {name}={value} is not between 0 and 1')
+  require.at_least(1, 'videos', frames=frames, height=height, width=width)
+  require.stride('videos', stride)
+  require.ordered('videos', most=1, scale=scale)
+  require.ordered('videos', aspect=aspect)
+  require.between(
+    *(0, 1, 'videos'), flip=flip, validation_fraction=validation_fraction
+  )
   trains = split == 'train'
   source = Videos(
     shards=shards.open_shards(Path(path), fingerprint),
@@ -205,23 +193,9 @@ def make(
   return source
 
 
-def _check_range(name: str, pair: Sequence[Number], least: int, most: int):
-  ordered = len(pair) == 2 and least <= pair[0] <= pair[1] <= most
-  if not ordered or not pair[0]:
-    raise ValueError(
-      f'videos: {name}={tuple(pair)} must be (least, greatest), in order, '
-      f'positive and at most {most}'
-    )
-
-
 @functools.lru_cache(maxsize=8)
 def _rows(
   folder: shards.Shards, split: str, fraction: float
 ) -> Int[np.ndarray, 'n']:
-  video_of_row = folder.index['video']
-  videos = np.unique(video_of_row)
-  validates = videos / 2.0**64 < fraction
-  if fraction and len(videos) > 1:
-    validates[0] = True  # the lowest hash
-  chosen = videos[validates == (split != 'train')]
-  return np.flatnonzero(np.isin(video_of_row, chosen))
+  held = splits.held_out(folder.index['video'], fraction)
+  return np.flatnonzero(held == (split != 'train'))

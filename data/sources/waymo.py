@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from data import labelled, transforms
+from data import pictures, require, splits, transforms
 from data.formats import waymo
+from data.source import pad_rows
 
 KEYS = ('video', 'boxes', 'boxes_visible')
 
@@ -78,21 +79,21 @@ class Waymo:
     )
     rows = self.rules.kept(visible)
     record = {}
-    record['boxes'], record['boxes_visible'] = labelled.pad_rows(
+    record['boxes'], record['boxes_visible'] = pad_rows(
       boxes[rows], visible[rows], self.rules.objects
     )
     if 'video' in self.keys:
       record['video'] = self._video(segment.pictures(numbers.tolist()))
     return {key: record[key] for key in self.keys}
 
-  def _video(self, pictures: Sequence[bytes]) -> np.ndarray:
+  def _video(self, coded: Sequence[bytes]) -> np.ndarray:
     size = self.height, self.width
     stored = waymo.HEIGHT, waymo.WIDTH
-    reduce = labelled.reduction(stored, size)
-    video = labelled.stack(
-      [labelled.picture(each, reduce=reduce) for each in pictures]
+    reduce = pictures.reduction(stored, size)
+    video = pictures.stack(
+      [pictures.decode(each, reduce=reduce) for each in coded]
     )
-    return labelled.resize(labelled.centred(video, *size), *size)
+    return pictures.resize(pictures.centred(video, *size), *size)
 
 
 def make(
@@ -157,9 +158,10 @@ def make(
   Raises:
     ValueError: a bad option, a damaged segment, or no clip.
   """
-  labelled.check_split('waymo', split)
-  labelled.check_keys('waymo', keys, KEYS)
-  labelled.check_positive(
+  require.one_of('waymo', splits.SPLITS, split=split)
+  require.keys('waymo', keys, KEYS)
+  require.at_least(
+    1,
     'waymo',
     frames=frames,
     height=height,
@@ -173,14 +175,18 @@ def make(
     raise ValueError(
       f'waymo: together={together} of frames={frames}: give at most frames'
     )
-  folders = {'train': train, 'validation': validation or train, 'test': test}
-  folder = Path(path) / folders[split]
+  folder = Path(path) / splits.listed_in(
+    split, train=train, validation=validation, test=test
+  )
   files = _segments(folder)
-  if split != 'test' and not validation:
-    mine = labelled.part_of_train(
-      'waymo', split, [file.stem for file in files], validation_fraction
-    )
-    files = tuple(file for file, kept in zip(files, mine) if kept)
+  files = splits.of_list(
+    'waymo',
+    split,
+    files,
+    [file.stem for file in files],
+    validation=validation,
+    fraction=validation_fraction,
+  )
   rules = Rules(objects, min_area, min_presence, max_gap, together)
   windows, excluded = [], Counter()
   for number, file in enumerate(files):
@@ -196,7 +202,7 @@ def make(
       f'{dict(excluded)}. Loosen min_area, min_presence, max_gap or together.'
     )
   return Waymo(
-    files=files,
+    files=tuple(files),
     windows=np.array(windows),
     excluded=dict(excluded),
     rules=rules,

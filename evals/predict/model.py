@@ -15,7 +15,7 @@ from models.readout import Recurrent
 from train import mesh as mesh_lib
 from train import optim
 from train import step as step_lib
-from train.checkpoint import start_from
+from train.init_from import start_from
 
 Views = Mapping[str, View]
 

@@ -17,6 +17,7 @@ import numpy as np
 from etils import epath
 
 from base import files
+from data.contact_sheet import GAP
 
 # Of each picture that objectives and tasks draw: what its panels show, from
 # top to bottom.
@@ -50,7 +51,6 @@ _NOTES = {
   'boxes': 'Asked for in the first frame; drawn where the object is visible.',
   'classify': 'The likeliest class, its probability, and the true class.',
 }
-_GAP = 2  # of `train.metrics.contact_sheet`, on each side of a frame
 _FRAME_MS = 250
 _WIDE = 880  # pixels; a strip is enlarged to about this
 
@@ -128,18 +128,18 @@ def _clips(
     return None
   t = model['frames']
   w, wide = divmod(sheet.shape[1], t)
-  zoom, rest = divmod(w - 2 * _GAP, model['width'])
-  h = len(PANELS[name]) * model['height'] * zoom + 2 * _GAP
+  zoom, rest = divmod(w - 2 * GAP, model['width'])
+  h = len(PANELS[name]) * model['height'] * zoom + 2 * GAP
   b, tall = divmod(sheet.shape[0], h)
   if wide or rest or tall or zoom < 1:
     return None
   clips = sheet.reshape(b, h, t, w, 3).transpose(0, 2, 1, 3, 4)
-  return clips[:, :, _GAP:-_GAP, _GAP:-_GAP]
+  return clips[:, :, GAP:-GAP, GAP:-GAP]
 
 
 def _animate(clips: np.ndarray, path: str) -> None:
   """Writes clips [b t h w 3] side by side, as an animated WebP."""
-  gap = [(0, 0)] * 3 + [(_GAP, _GAP), (0, 0)]
+  gap = [(0, 0)] * 3 + [(GAP, GAP), (0, 0)]
   clips = np.pad(clips, gap, constant_values=255)
   strip = np.concatenate(list(clips), axis=2)
   zoom = max(1, _WIDE // strip.shape[2])

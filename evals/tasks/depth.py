@@ -68,9 +68,8 @@ def make(
       8; 1: all of them. Metrics and predictions are of every pixel.
     eval_subsample: the same of the loss in evaluation, where it is always the
       same pixels. MooG's is 4.
-    **head: width, heads, query_std, dtype and attention of `AttentionReadout`,
-      whose defaults are the published 1024 and 16; or layers, heads, head_dim,
-      mlp, dtype and attention of `DenseReadout`.
+    **head: width, heads, query_std, dtype and attention of `AttentionReadout`;
+      or layers, heads, head_dim, mlp, dtype and attention of `DenseReadout`.
 
   Raises:
     ValueError: an unknown loss or head, an empty range, or pixels to be drawn

@@ -15,22 +15,25 @@ from base import command
 _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'A pretraining recipe: configs/FILE.py:KEY=VALUE,...'
 )
-_STEPS = flags.DEFINE_integer('steps', 20, 'Timed steps.')
+_STEPS = flags.DEFINE_integer('steps', 20, 'Timed steps.', lower_bound=1)
 
 
 def main() -> None:
   """Prints one line: median step, clips/s, model FLOP/s, MFU."""
   import jax
 
-  from launch import program as program_lib
+  from base import console
+  from launch import recipe
+  from launch.bench.running import running
   from train import chips, processes
   from train import mesh as mesh_lib
 
+  config = recipe.pretraining(_CONFIG.value)
   processes.up(compilation_cache='')
-  config = _CONFIG.value.to_dict()
   mesh = mesh_lib.make(**config['mesh'])
-  program = program_lib.make(config, mesh)
-  clips, step = program.batch['video'].shape[0], program.running()
+  program = recipe.program(config, mesh)
+  console.say('compiling the step ...')
+  clips, step = program.batch['video'].shape[0], running(program)
   seconds = []
   for _ in range(3 + _STEPS.value):
     began = time.perf_counter()

@@ -19,7 +19,12 @@ _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'A recipe of a recurrent model: configs/FILE.py:KEY=VALUE'
 )
 _FRAMES = flags.DEFINE_list('frames', ['64', '256', '1024'], 'Of the videos.')
-_CHUNK = flags.DEFINE_integer('chunk', 8, 'Frames of a chunk.')
+_CHUNK = flags.DEFINE_integer('chunk', 8, 'Frames of a chunk.', lower_bound=1)
+flags.register_validator(
+  'frames',
+  lambda counts: all(count.isdigit() and int(count) for count in counts),
+  'expected whole numbers, with commas between them',
+)
 
 
 def resident() -> float:
@@ -34,12 +39,15 @@ def main() -> None:
   import jax
   import numpy as np
 
+  from base import console
+  from launch import recipe
   from models import objective as objective_lib
   from train import malloc
 
   malloc.keep()
   # Unrolled, a pass over a thousand frames would compile for hours.
-  model, chunk = _CONFIG.value.to_dict()['model'] | {'scan': True}, _CHUNK.value
+  model = recipe.pretraining(_CONFIG.value)['model'] | {'scan': True}
+  chunk = _CHUNK.value
   counts = list(map(int, _FRAMES.value))
   if any(count % chunk for count in counts):
     raise ValueError(
@@ -61,7 +69,13 @@ def main() -> None:
     return rng.integers(0, 256, (1, count, *size), np.uint8)
 
   # Both programs, with a state and without, are compiled and have run.
+  console.say('compiling ...')
   _, state = step(params, frames(chunk), None)
+  if state is None:
+    raise ValueError(
+      f'--config has model.name={model["name"]}, which carries no state from a '
+      'chunk to the next: expected a recurrent model, such as configs/moog.py'
+    )
   jax.block_until_ready(step(params, frames(chunk), state))
   title = f'in chunks of {chunk}: grew by'
   print(

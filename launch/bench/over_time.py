@@ -18,7 +18,12 @@ _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'A recipe of a recurrent model: configs/FILE.py:KEY=VALUE'
 )
 _FRAMES = flags.DEFINE_list('frames', ['4', '8', '16', '32'], 'Of the clips.')
-_CLIPS = flags.DEFINE_integer('clips', 1, 'Clips of a batch.')
+_CLIPS = flags.DEFINE_integer('clips', 1, 'Clips of a batch.', lower_bound=1)
+flags.register_validator(
+  'frames',
+  lambda counts: all(count.isdigit() and int(count) for count in counts),
+  'expected whole numbers, with commas between them',
+)
 
 
 def compile_gradient(model, clips: int) -> tuple[float, int]:
@@ -50,7 +55,9 @@ def compile_gradient(model, clips: int) -> tuple[float, int]:
 
 def main() -> None:
   """Prints one line for each number of frames."""
-  model = _CONFIG.value.to_dict()['model']
+  from launch import recipe
+
+  model = recipe.pretraining(_CONFIG.value)['model']
   print(f'{"frames":>6}{"scanned":>20}{"unrolled":>20}')
   for frames in map(int, _FRAMES.value):
     line = f'{frames:6}'

@@ -13,13 +13,13 @@ import concurrent.futures
 import json
 import multiprocessing
 import pathlib
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from absl import flags
 
 from base import command, console, files
+from base.names import choose
 from launch.ladder import rows as ladder
 from launch.ladder.rows import LADDER, Row
 
@@ -50,11 +50,7 @@ def chosen(only: Sequence[str]) -> list[Row]:
   """
   sizes = list(dict.fromkeys(row.size for row in LADDER))
   for size in only:
-    if size not in sizes:
-      raise ValueError(
-        f'--only={size!r} is no size of the ladder: expected some of '
-        f'{", ".join(sizes)}, with commas between them'
-      )
+    choose('size in --only', size, sizes)
   return [row for row in LADDER if not only or row.size in only]
 
 
@@ -63,12 +59,43 @@ def path_of(folder: pathlib.Path, row: Row) -> pathlib.Path:
   return folder / f'{row.name}-{ladder.key(row)}.json'
 
 
+def kept(path: pathlib.Path) -> dict[str, Any]:
+  """The plan that a file holds.
+
+  Raises:
+    ValueError: it is damaged.
+    FileNotFoundError: it is not there.
+  """
+  remedy = 'it is compiled again'
+  found = files.read_json(path, dict, remedy)
+  parts = {'compiled_bytes', 'estimates', 'collectives'}
+  if 'does_not_fit' in found:
+    parts = set()
+  lacks = sorted({'cpu_sec', *parts} - found.keys())
+  if lacks:
+    raise ValueError(f'{path} lacks {", ".join(lacks)}: {remedy}')
+  return found
+
+
+def left_of(rows: Sequence[Row], folder: pathlib.Path) -> list[Row]:
+  """Rows that the folder does not have; a damaged file of one is said."""
+  left = []
+  for row in rows:
+    try:
+      kept(path_of(folder, row))
+    except FileNotFoundError:
+      left.append(row)
+    except ValueError as error:
+      console.say(str(error))
+      left.append(row)
+  return left
+
+
 def run(
   rows: Sequence[Row],
   folder: pathlib.Path,
   compile_: Callable[[Row], dict[str, Any]],
   *,
-  say: Callable[[str], None],
   after: Callable[[], None],
 ) -> None:
   """Compiles the rows that are not in the folder.
@@ -77,22 +104,19 @@ def run(
     rows: which.
     folder: keeps one file for each.
     compile_: row -> its plan, see `ladder.compile_row`.
-    say: is given a line of progress.
     after: is called when a row is done.
   """
   folder.mkdir(parents=True, exist_ok=True)
-  left = [row for row in rows if not path_of(folder, row).exists()]
-  say(f'{len(rows) - len(left)} of {len(rows)} programs are done')
-  began = time.monotonic()
-  for number, row in enumerate(left, 1):
-    say(f'{number} of {len(left)}: {row.size} on {row.topology}')
-    found = compile_(row)
-    text = json.dumps(found, indent=2) + '\n'
-    files.write(str(path_of(folder, row)), text)
-    after()
-    minutes = (time.monotonic() - began) / 60
-    eta = minutes / number * (len(left) - number)
-    say(f'  {summary(found)}; about {eta:.0f} minutes left')
+  left = left_of(rows, folder)
+  console.say(f'{len(rows) - len(left)} of {len(rows)} programs are done')
+  with console.progress('compiling', len(left), 'program') as bar:
+    for row in left:
+      console.say(f'compiling {row.size} on {row.topology} ...')
+      found = compile_(row)
+      files.write(path_of(folder, row), json.dumps(found, indent=2) + '\n')
+      after()
+      console.say(f'  {summary(found)}')
+      bar.update()
 
 
 def apart(row: Row) -> dict[str, Any]:
@@ -145,11 +169,11 @@ def _line(folder, row, before):
   mesh = slice_.abstract_mesh(**row.config()['mesh']).shape
   layout = ' x '.join(str(mesh[axis]) for axis in _AXES)
   cells = [row.size, row.topology, layout, str(row.batch)]
-  path = path_of(folder, row)
-  if not path.exists():
-    kept = [line for line in before if line.startswith(_joined(cells) + ' ')]
-    return kept[0] if kept else _joined([*cells, 'not run', *[''] * 5])
-  found = json.loads(path.read_text())
+  try:
+    found = kept(path_of(folder, row))
+  except (FileNotFoundError, ValueError):
+    lines = [line for line in before if line.startswith(_joined(cells) + ' ')]
+    return lines[0] if lines else _joined([*cells, 'not run', *[''] * 5])
   spent = f'{found["cpu_sec"]:.0f}'
   if 'does_not_fit' in found:
     return _joined([*cells, 'does not fit', *[''] * 4, spent])
@@ -192,22 +216,18 @@ def replace(text: str, table_: str) -> str:
 
 def main() -> None:
   """Compiles what is left, and keeps the table up to date."""
-  from launch.plan import topology
+  from launch.plan import compiler
 
+  compiler.require()  # before the table is written without a new row
+  rows = chosen(_ONLY.value)
   folder, docs = pathlib.Path(_FOLDER.value), pathlib.Path(_DOCS.value)
 
   def write():
     text = docs.read_text()
-    files.write(str(docs), replace(text, table(folder, text)))
+    files.write(docs, replace(text, table(folder, text)))
 
-  try:
-    rows = chosen(_ONLY.value)
-    write()
-  except ValueError as error:
-    raise SystemExit(str(error)) from error
-  if not topology.has_compiler():
-    raise SystemExit('libtpu is not installed: `pip install --group tpu`')
-  run(rows, folder, apart, say=console.say, after=write)
+  write()
+  run(rows, folder, apart, after=write)
 
 
 if __name__ == '__main__':

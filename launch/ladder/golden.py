@@ -16,7 +16,8 @@ from typing import Any
 
 from absl import flags
 
-from base import command
+from base import command, console, files
+from base.names import choose
 from launch.ladder import rows
 
 COMMAND = 'python -m launch.ladder.golden'
@@ -29,6 +30,7 @@ PROGRAMS = {
   'program-G': rows.Row('G', 'v4:4x4x8', 2048),
   'program-MooG': rows.Row('MooG', 'v6e:4x4', 128),
 }
+NAMES = (*SHARDINGS, *PROGRAMS)
 
 _INTO = flags.DEFINE_string(
   'into', 'tests/launch/ladder/golden', 'Where the files are.'
@@ -42,11 +44,11 @@ def sharding(row: rows.Row) -> str:
   """A line for each parameter: path, shape, axes of the mesh."""
   import jax
 
-  from launch import program as program_lib
+  from launch import recipe
   from train import mesh as mesh_lib
 
   mesh = mesh_lib.make_abstract(8, **_MESH)
-  params = program_lib.make(row.config(), mesh).state.params
+  params = recipe.program(row.config(), mesh).state.params
   lines = []
   for path, leaf in jax.tree_util.tree_leaves_with_path(params):
     name = jax.tree_util.keystr(path, simple=True, separator='/')
@@ -62,11 +64,10 @@ def program(row: rows.Row) -> str:
   Raises:
     ValueError: libtpu is not installed, or the program does not fit.
   """
-  from launch.plan import planning, topology
+  from launch.plan import compiler, estimate, topology
 
-  if not topology.has_compiler():
-    raise ValueError('libtpu is not installed: `pip install --group tpu`')
-  plan = planning.plan(row.config(), topology.parse(row.topology))
+  compiler.require()
+  plan = estimate.plan(row.config(), topology.parse(row.topology))
   return collectives(plan)
 
 
@@ -121,14 +122,10 @@ def make(name: str) -> str:
   Raises:
     ValueError: no such file, see also `program`.
   """
+  choose('golden file', name, NAMES)
   if name in SHARDINGS:
     return sharding(SHARDINGS[name])
-  if name in PROGRAMS:
-    return program(PROGRAMS[name])
-  raise ValueError(
-    f'--files={name!r} is no golden file: expected some of '
-    f'{", ".join([*SHARDINGS, *PROGRAMS])}, with commas between them'
-  )
+  return program(PROGRAMS[name])
 
 
 def path_of(folder: pathlib.Path, name: str) -> pathlib.Path:
@@ -138,20 +135,24 @@ def path_of(folder: pathlib.Path, name: str) -> pathlib.Path:
 
 def main() -> None:
   """Writes the files, and says what changed in them."""
-  from launch.plan import topology
+  from launch.plan import compiler
 
-  topology.prepare()
+  compiler.prepare()
+  names = _FILES.value or NAMES
+  for name in names:  # all, before minutes go by
+    choose('name in --files', name, NAMES)
+  if not PROGRAMS.keys().isdisjoint(names):
+    compiler.require()
   folder = pathlib.Path(_INTO.value)
   folder.mkdir(parents=True, exist_ok=True)
-  for name in _FILES.value or [*SHARDINGS, *PROGRAMS]:
+  for name in names:
     path = path_of(folder, name)
-    try:
-      text = make(name)
-    except ValueError as error:
-      raise SystemExit(str(error)) from error
+    if name in PROGRAMS:
+      console.say(f'compiling {name} ...')
+    text = make(name)
     before = path.read_text() if path.exists() else ''
-    path.write_text(text)
-    print(difference(name, before, text) or f'{name}: as before', flush=True)
+    files.write(path, text)
+    console.say(difference(name, before, text) or f'{name}: as before')
 
 
 if __name__ == '__main__':

@@ -4,13 +4,16 @@ A row is a layout of `configs/layouts.json`.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
+import modulefinder
 import pathlib
 import resource
 from collections.abc import Iterator
 from typing import Any
 
+from base import files
 from configs import common, mae, moog
 
 # Size -> its recipe, what stands behind the colon, the name of its layouts.
@@ -24,17 +27,9 @@ _RECIPES = {
 # Batches that a layout is compiled with, beside its own.
 _FURTHER = {('j', 'v5p:8x8x8'): (4096,)}
 ROOT = pathlib.Path(__file__).parents[2]
-# What decides a plan, beside the packages. Of launch, not what prints.
-_SOURCES = (
-  *('models/**/*.py', 'train/*.py', 'launch/program.py'),
-  *(
-    f'launch/plan/{name}.py'
-    for name in (
-      *('collectives', 'compiled', 'figures', 'findings', 'hlo', 'kernels'),
-      *('memory', 'planning', 'timeline', 'topology', 'traffic'),
-    )
-  ),
-)
+# Rooms whose files decide no plan of a row: recipes count by their values,
+# which are in its key; no row has readouts or their data; base says and writes.
+_NOT_DECIDING = ('base', 'configs', 'data', 'evals')
 _PACKAGES = ('jax', 'jaxlib', 'libtpu', 'flax', 'optax')
 
 
@@ -66,7 +61,7 @@ class Row:
 
 def _rows() -> Iterator[Row]:
   """Rows by size, then as the file has the slices, then by batch."""
-  known = json.loads(common.LAYOUTS.read_text())
+  known = files.read_json(common.LAYOUTS, dict, 'take it from git again')
   for size, (_, _, recipe) in _RECIPES.items():
     for topology, layout in known[recipe].items():
       batches = {layout['data.batch_size'], *_FURTHER.get((size, topology), ())}
@@ -80,12 +75,31 @@ LADDER = tuple(_rows())
 def key(row: Row) -> str:
   """Hash of what decides a row's plan: recipe, slice, sources, packages."""
   digest = hashlib.sha256()
-  decides = [row.config(), row.topology, versions()]
+  config = row.config()
+  decides = [config, row.topology, versions()]
   digest.update(json.dumps(decides, sort_keys=True, default=str).encode())
-  for pattern in _SOURCES:
-    for file in sorted(ROOT.glob(pattern)):
-      digest.update(file.read_bytes())
+  for file in sources(ROOT, config['model']['name']):
+    digest.update(str(file.relative_to(ROOT)).encode())
+    digest.update(file.read_bytes())
   return digest.hexdigest()[:16]
+
+
+@functools.cache  # reads sixty files
+def sources(root: pathlib.Path, model: str) -> tuple[pathlib.Path, ...]:
+  """Our files that decide a plan: what planning imports, directly or not.
+
+  Imports within functions count, so that a kernel does which only a TPU needs.
+  What plans are printed by, searched with or compared in is not among them.
+
+  Args:
+    root: of the repository.
+    model: module of the recipe's objective, which is imported by its name.
+  """
+  finder = modulefinder.ModuleFinder([str(root)], excludes=_NOT_DECIDING)
+  for name in ('launch.plan.estimate', f'models.{model}'):
+    finder.import_hook(name)
+  found = (module.__file__ for module in finder.modules.values())
+  return tuple(sorted(pathlib.Path(file) for file in found if file))
 
 
 def versions() -> dict[str, str]:
@@ -101,13 +115,13 @@ def compile_row(row: Row) -> dict[str, Any]:
   'cpu_sec' and 'host_gib' are what it took of time and memory (Linux). To be
   run in a process of its own, which gives its memory back.
   """
-  from launch.plan import planning, topology
+  from launch.plan import compiler, does_not_fit, estimate, topology
 
-  topology.prepare()
+  compiler.prepare()
   slice_ = topology.parse(row.topology)
   try:
-    found = planning.plan(row.config(), slice_)
-  except planning.DoesNotFitError as error:
+    found = estimate.plan(row.config(), slice_)
+  except does_not_fit.DoesNotFitError as error:
     found = {'does_not_fit': str(error)}
   spent = resource.getrusage(resource.RUSAGE_SELF)
   return found | {

@@ -6,7 +6,7 @@ from typing import Any
 
 from base import files
 from configs import common
-from launch.plan.search import Candidate
+from launch.plan.search.candidates import Candidate
 
 
 def recipe_of(config: Mapping[str, Any]) -> str:
@@ -23,13 +23,16 @@ def recipe_of(config: Mapping[str, Any]) -> str:
     return f'moog.{source}'
   raise ValueError(
     'only configs/mae.py and configs/moog.py have layouts by topology, got a '
-    f'recipe of {kind}: leave out --save and --layouts, and lay it out with '
+    f'recipe of {kind}: leave out --save or --layouts, and lay it out with '
     '--config.mesh'
   )
 
 
 def save(recipe: str, topology: str, candidate: Candidate) -> None:
   """Puts a layout into `configs/layouts.json`.
+
+  Raises:
+    ValueError: the file is damaged.
 
   Args:
     recipe: as `recipe_of` names it.
@@ -38,11 +41,11 @@ def save(recipe: str, topology: str, candidate: Candidate) -> None:
       options of the compiler, if it has any.
   """
   path = common.LAYOUTS
-  known = json.loads(path.read_text())
+  known = files.read_json(path, dict, 'take it from git again')
   config, changes = candidate.config, dict(candidate.changes)
   changes['data.batch_size'] = config['data']['batch_size']
   if config['compile']['options']:
     changes['compile.options'] = config['compile']['options']
   known.setdefault(recipe, {})[topology] = changes
   text = json.dumps(known, indent=2, sort_keys=True) + '\n'
-  files.write(str(path), text)
+  files.write(path, text)

@@ -9,17 +9,14 @@ compiler needs more.
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 from jax.sharding import AbstractDevice, AbstractMesh, AxisType
 
-from configs.common import with_changes
-from launch import program as program_lib
-from launch.plan.topology import Topology, rentable
-from launch.program import Program
 from train import mesh as mesh_lib
+from train.program import Program
 
 GIB = 2**30
 # Clips of the traced batch: no other dimension is a multiple of this prime.
@@ -143,116 +140,4 @@ def saved_per_clip(
     for aval in saved.values()
     if aval.memory_space == space
     and any(length % _CLIPS == 0 for length in aval.shape if length)
-  )
-
-
-@dataclasses.dataclass(frozen=True)
-class Change:
-  """Something to do about a program that does not fit.
-
-  Attributes:
-    what: overrides of the command, or another topology.
-    memory: predicted.
-  """
-
-  what: str
-  memory: Memory
-
-
-def remedies(
-  config: Mapping[str, Any],
-  topology: Topology,
-  *,
-  scale: float = 1.0,
-  count: int = 3,
-) -> list[Change]:
-  """Changes that would make a program fit, the mildest first.
-
-  Args:
-    config: the recipe that does not fit.
-    topology: on which it does not.
-    scale: of the activations and gradients: what the compiler needs of what
-      the formula says.
-    count: at most so many.
-  """
-  found: dict[tuple[str, ...], Change] = {}
-  for change, changed, where in _candidates(config, topology):
-    if tuple(change) in found:
-      continue
-    try:
-      mesh = where.abstract_mesh(**changed['mesh'])
-      program = program_lib.make(changed, mesh)
-    except ValueError:
-      continue  # this layout is none of this model's
-    memory = of_program(program, changed)
-    memory = dataclasses.replace(
-      memory,
-      activations=memory.activations * scale,
-      gradients=memory.gradients * scale,
-    )
-    if memory.total <= topology.chip.hbm_gib * GIB:
-      found[tuple(change)] = Change(as_flags(change, config), memory)
-      if len(found) == count:
-        break
-  return list(found.values())
-
-
-def _candidates(config, topology) -> Iterator[tuple[dict, dict, Topology]]:
-  """(change, the changed config, the changed topology), the mildest first."""
-  replica, fsdp, tensor, _ = mesh_lib.shape_of(topology.chips, **config['mesh'])
-  accumulate = config['step']['accumulate']
-  clips = config['data']['batch_size']
-  rows = clips // (replica * fsdp)
-  times = [2**i for i in range(1, 12)]
-  changes = [
-    {'step.accumulate': accumulate * factor}
-    for factor in times
-    if rows % (accumulate * factor) == 0
-  ]
-  if config['model'].get('remat') not in (None, 'full'):
-    changes.append({'model.remat': 'full'})
-  changes += [
-    {'mesh.replica': replica // factor, 'mesh.fsdp': fsdp * factor}
-    for factor in times
-    if replica % factor == 0
-  ]
-  changes += [
-    {
-      'mesh.replica': 1,
-      'mesh.fsdp': replica * fsdp // factor,
-      'mesh.tensor': tensor * factor,
-    }
-    for factor in times
-    if replica * fsdp % factor == 0
-  ]
-  changes += [
-    {'data.batch_size': clips // factor}
-    for factor in times
-    if rows % factor == 0
-  ]
-  for change in changes:
-    yield change, with_changes(config, change), topology
-  shape = sorted(topology.shape)
-  for _ in range(10):
-    shape = sorted([2 * shape[0], *shape[1:]])
-    if tuple(shape) not in rentable(topology.generation):
-      continue
-    larger = dataclasses.replace(topology, shape=tuple(shape))
-    mesh = {**config['mesh'], 'replica': topology.slices, 'fsdp': -1}
-    yield {'topology': larger.name}, {**config, 'mesh': mesh}, larger
-
-
-def as_flags(change: Mapping[str, Any], config: Mapping[str, Any]) -> str:
-  """Overrides as they are given to `launch.plan`.
-
-  Args:
-    change: 'section.name' -> value, or 'topology' -> its name.
-    config: the recipe; readouts have their model from another one.
-  """
-  flags = {'model': 'backbone' if 'tasks' in config else 'config'}
-  return ' '.join(
-    f'--{flags.get(key.split(".")[0], "config")}.{key}={value}'
-    if '.' in key
-    else f'--{key}={value}'
-    for key, value in change.items()
   )

@@ -1,22 +1,14 @@
 """Slices of TPU pods, by name: 'v5p:8x8x8'. No chip need be there."""
 
-import contextlib
 import dataclasses
 import functools
-import importlib.util
 import itertools
 import math
-import os
 import re
-import sys
-import tempfile
-from collections.abc import Iterator, Sequence
 
-import jax
 import numpy as np
 from jax.sharding import AbstractMesh, Mesh
 
-from train import malloc
 from train import mesh as mesh_lib
 from train.chips import CHIPS, Chip
 
@@ -39,11 +31,7 @@ class Topology:
   def name(self) -> str:
     """As it is given: 'v5p:8x8x8', or '2xv5p:8x8x8'."""
     times = f'{self.slices}x' if self.slices > 1 else ''
-    return f'{times}{self._slice}'
-
-  @property
-  def _slice(self) -> str:
-    return f'{self.generation}:{"x".join(map(str, self.shape))}'
+    return f'{times}{self.generation}:{"x".join(map(str, self.shape))}'
 
   @property
   def chip(self) -> Chip:
@@ -122,42 +110,6 @@ class Topology:
       )
     return mesh
 
-  def devices(self) -> Sequence[jax.Device]:
-    """JAX's devices, to compile for; they hold no data.
-
-    Raises:
-      ValueError: the compiler knows no such slice.
-    """
-    from jax.experimental import topologies
-
-    # Without these, libtpu asks a metadata server which is not there.
-    os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')
-    os.environ.setdefault('TPU_WORKER_HOSTNAMES', 'localhost')
-    # Nor does a process that compiles need the chips for itself.
-    os.environ.setdefault('ALLOW_MULTIPLE_LIBTPU_LOAD', '1')
-    options = dict(self.chip.topology_options)
-    if self.slices > 1:
-      options['num_slices'] = self.slices
-    try:
-      with stderr_lines():  # of what it found out about this machine
-        description = topologies.get_topology_desc(
-          self._slice, 'tpu', **options
-        )
-    except jax.errors.JaxRuntimeError as error:
-      raise ValueError(
-        f'--topology={self.name} is no slice that the compiler knows: {error}'
-      ) from error
-    return description.devices
-
-
-def prepare() -> None:
-  """Sets up a process that compiles for chips that are not here.
-
-  Chips that are here stay free. To be called before JAX starts its backend.
-  """
-  jax.config.update('jax_platforms', 'cpu')
-  malloc.share()
-
 
 def parse(name: str) -> Topology:
   """The slice or slices of that name.
@@ -232,25 +184,3 @@ def _no_shape(given: Topology) -> str:
     f'--topology={given.name!r}: {given.generation} cannot be rented in that '
     f'shape, expected one of {known}; take {nearest.name}, the nearest'
   )
-
-
-def has_compiler() -> bool:
-  """Whether libtpu, which has the TPU compiler, is installed."""
-  return importlib.util.find_spec('libtpu') is not None
-
-
-@contextlib.contextmanager
-def stderr_lines() -> Iterator[list[str]]:
-  """Inside, what C++ writes to stderr is kept; the lines, afterwards."""
-  lines: list[str] = []
-  sys.stderr.flush()
-  saved = os.dup(2)
-  with tempfile.TemporaryFile() as file:
-    os.dup2(file.fileno(), 2)
-    try:
-      yield lines
-    finally:
-      os.dup2(saved, 2)
-      os.close(saved)
-      file.seek(0)
-      lines += file.read().decode(errors='replace').splitlines()

@@ -1,5 +1,8 @@
-"""MooG, "Moving Off-the-Grid" (arXiv 2411.05927): an objective in a folder."""
+"""MooG, "Moving Off-the-Grid" (arXiv 2411.05927): an objective in a folder.
 
-from models.moog.objective import make
+From here comes what `models/objective.py` asks of an objective.
+"""
 
-__all__ = ['make']
+from models.moog.objective import MooG, make
+
+__all__ = ['MooG', 'make']

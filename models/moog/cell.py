@@ -16,9 +16,9 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.nn import initializers
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, Shaped
 
-from models.moog import start as moog_start
 from models.moog.frames import Decoder, Encoder
 from models.moog.layers import Linear, Transformer
+from models.moog.start_at_places import start_at_places
 from models.nn import patches
 from models.nn.layers import LayerNorm
 from models.nn.positions import Learned
@@ -29,10 +29,9 @@ State = Float[Array, 'b s d']
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-  """In what the two published models differ.
+  """In what the two published models differ, but for their strides.
 
   Attributes:
-    strides: of the six convolutions.
     positions: how places enter a frame's tokens: 'add' or 'concat', see
       `Encoder`.
     norm: which state is normalised: the 'corrected' one, at the end of a step,
@@ -44,7 +43,6 @@ class Variant:
       ones of a frame, or the 'corrected' ones.
   """
 
-  strides: tuple[int, ...]
   positions: str
   norm: str
   decode: str
@@ -54,7 +52,6 @@ class Variant:
 VARIANTS = {
   # The published training code.
   'A': Variant(
-    strides=(1, 1, 1, 2, 1, 2),
     positions='add',
     norm='corrected',
     decode='predicted',
@@ -62,7 +59,6 @@ VARIANTS = {
   ),
   # The published weights, and the notebook that runs them.
   'B': Variant(
-    strides=(2, 1, 1, 2, 1, 1),
     positions='concat',
     norm='incoming',
     decode='carried',
@@ -102,7 +98,7 @@ class Cell:
     encoder: of frames.
     predictor: of the next state.
     corrector: of the predicted state.
-    decoder: of pixels.
+    decoder: of pixels; None: there are only features.
     loss_gradient: whether the corrector is told how the error depends on the
       predicted state.
   """
@@ -116,7 +112,7 @@ class Cell:
   encoder: Encoder
   predictor: Transformer
   corrector: Transformer
-  decoder: Decoder
+  decoder: Decoder | None
   loss_gradient: bool
 
   def __post_init__(self):
@@ -139,11 +135,11 @@ class Cell:
         f'model.decode=predicted, got {self.layout} and '
         f'{self.variant.decode}: it is the gradient by the predicted state.'
       )
-    bases = self.decoder.bases, self.encoder.bases
-    if self.start_as == 'places' and bases[0] > bases[1]:
+    if self.start_as == 'places' and self.decoder.bases > self.encoder.bases:
       raise ValueError(
-        f'model.start=places: model.decoder_bases={bases[0]} must not be above '
-        f'model.encoder_bases={bases[1]}: tokens have the places of both.'
+        f'model.start=places: model.decoder_bases={self.decoder.bases} must '
+        f'not be above model.encoder_bases={self.encoder.bases}: tokens have '
+        'the places of both.'
       )
     i, j = self.encoder.grid(*self.size)
     if self.layout != 'free' and self.state[0] != i * j:
@@ -202,7 +198,7 @@ class Cell:
     params = {name: part['params'] for name, part in made.items()}
     if self.start_as != 'places':
       return params
-    return moog_start.at_places(
+    return start_at_places(
       params, encoder=self.encoder, size=self.size, bases=self.decoder.bases
     )
 

@@ -17,7 +17,7 @@ from einops import rearrange
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from base.names import choose
-from models.moog import pictures as moog_pictures
+from models.moog import pictures
 from models.moog.cell import VARIANTS, Cell, Pixels, State, Step
 from models.moog.frames import Decoder, Encoder
 from models.moog.layers import Transformer
@@ -42,41 +42,41 @@ CHOICES = {
 
 def make(
   *,
-  variant: str = 'A',
-  frames: int = 8,
-  height: int = 128,
-  width: int = 128,
-  layout: str = 'free',
-  tokens: int = 1024,
-  dim: int = 512,
-  channels: Sequence[int] = (64, 128, 128, 256, 256, 512),
-  strides: Sequence[int] | None = None,
+  variant: str,
+  frames: int,
+  height: int,
+  width: int,
+  layout: str,
+  tokens: int,
+  dim: int,
+  channels: Sequence[int],
+  strides: Sequence[int],
   positions: str | None = None,
   norm: str | None = None,
   decode: str | None = None,
   read: str | None = None,
-  predictor_layers: int = 3,
-  predictor_heads: int = 4,
-  corrector_layers: int = 2,
-  corrector_heads: int = 8,
-  decoder_layers: int = 6,
-  decoder_heads: int = 2,
-  head_dim: int = 64,
-  mlp: int = 2048,
-  encoder_bases: int = 20,
-  decoder_bases: int = 16,
-  start: str = 'noise',
-  start_std: float = 1e-4,
-  loss_gradient: bool = False,
-  stop_gradient: float = 0.0,
-  subsample: int = 8,
-  eval_subsample: int = 4,
-  dtype: str = 'float32',
-  remat: str = 'full',
-  scan: bool = True,
-  attention: str = 'auto',
+  predictor_layers: int,
+  predictor_heads: int,
+  corrector_layers: int,
+  corrector_heads: int,
+  decoder_layers: int,
+  decoder_heads: int,
+  head_dim: int,
+  mlp: int,
+  encoder_bases: int,
+  decoder_bases: int,
+  start: str,
+  start_std: float,
+  loss_gradient: bool,
+  stop_gradient: float,
+  subsample: int,
+  eval_subsample: int,
+  dtype: str,
+  remat: str,
+  scan: bool,
+  attention: str,
 ) -> 'MooG':
-  """The objective. Defaults are published, unless marked (ours).
+  """The objective; `configs/moog.py` has the published values.
 
   Args:
     variant: 'A' is the published training code, 'B' has the published weights;
@@ -92,8 +92,8 @@ def make(
     tokens: latent tokens; on the grid as many as its places.
     dim: width of a token.
     channels: of the encoder's convolutions, 3 x 3.
-    strides: of each convolution; None, here and below: the variant's.
-    positions: see `Variant`.
+    strides: of each convolution.
+    positions: see `Variant`; None, here and below: the variant's.
     norm: see `Variant`.
     decode: see `Variant`.
     read: see `Variant`.
@@ -111,7 +111,7 @@ def make(
       clip, so that a token learns at each clip anew what it stands for; or
       'learned' embeddings, so that it may know beforehand (ours); or such that
       start at 'places' spread over the picture, with attention that starts by
-      looking there: see `moog_start` (ours, for short runs).
+      looking there: see `start_at_places` (ours, for short runs).
     start_std: of the noise, or of 'learned' embeddings before training.
     loss_gradient: tell the corrector the gradient of the frame's error by the
       predicted state.
@@ -120,17 +120,16 @@ def make(
     subsample: in training, one of so many rows and columns is decoded.
     eval_subsample: the same in evaluation.
     dtype: of the arithmetic, float32 or bfloat16; parameters, the carried
-      state, softmax and statistics are float32 (ours).
+      state, softmax and statistics are float32.
     remat: what the backward pass recomputes of a time step, and of encoding
-      frames: a name of `vit.REMAT` (ours).
-    scan: scan over time (compiles in constant time), or unroll it (ours).
-    attention: see `models.nn.attention.attend` (ours).
+      frames: a name of `vit.REMAT`.
+    scan: scan over time (compiles in constant time), or unroll it.
+    attention: see `models.nn.attention.attend`.
 
   Raises:
     ValueError: an unknown name, or numbers that do not fit together.
   """
-  given = {'strides': strides and tuple(strides), 'positions': positions}
-  given |= {'norm': norm, 'decode': decode, 'read': read}
+  given = {'positions': positions, 'norm': norm, 'decode': decode, 'read': read}
   given = {k: v for k, v in given.items() if v is not None}
   named = {'variant': variant, 'layout': layout, 'start': start}
   named |= {'dtype': dtype, 'remat': remat}
@@ -146,7 +145,7 @@ def make(
   )
   encoder = Encoder(
     channels=tuple(channels),
-    strides=chosen.strides,
+    strides=tuple(strides),
     positions=chosen.positions,
     bases=encoder_bases,
     dim=dim,
@@ -365,10 +364,10 @@ class MooG:
   def pictures(
     self, params: Params, batch: Batch, rng: PRNGKeyArray
   ) -> dict[str, Float[Array, 'b t h w 3']]:
-    """See `moog_pictures.draw`."""
+    """See `pictures.draw`."""
     del rng
     states = self.decoded(params, batch['video'])
-    return moog_pictures.draw(self.cell, params, batch['video'], states)
+    return pictures.draw(self.cell, params, batch['video'], states)
 
   def check(self, shape: tuple[int, ...]) -> None:
     """Check.

@@ -6,8 +6,7 @@ from einops import rearrange
 from jaxtyping import Array, Float, Shaped
 
 from models.moog.cell import Cell
-from models.nn import colours as components
-from models.nn import patches
+from models.nn import patches, pca
 from models.objective import Params
 
 SHOWN = 4  # tokens whose attention is drawn
@@ -37,7 +36,7 @@ def draw(
   """
   h, w = cell.size
   flat = rearrange(states, 't b s d -> b (t s) d')
-  flat = components.colours(flat, components.basis(flat))
+  flat = pca.colours(flat, pca.basis(flat))
   colours = rearrange(flat, 'b (t s) c -> t b s c', t=states.shape[0])
   rows = jnp.broadcast_to(jnp.arange(h), (video.shape[0], h))
   columns = jnp.broadcast_to(jnp.arange(w), (video.shape[0], w))

@@ -53,12 +53,12 @@ class ConditionalAutoregressiveReadout(nn.Module):
   """
 
   values: int
-  logits: int = 2
-  width: int = 512
-  layers: int = 3
-  heads: int = 8
-  head_dim: int = 64
-  mlp: int = 2048
+  logits: int
+  width: int
+  layers: int
+  heads: int
+  head_dim: int
+  mlp: int
   bases: int = 16
   dtype: str = 'float32'
   attention: str = 'auto'
@@ -137,21 +137,21 @@ class DenseReadout(nn.Module):
   Parameters: those of a `Decoder`, in reader/.
 
   Attributes:
-    outputs: numbers of a pixel.
     layers: blocks of cross-attention.
     heads: attention heads.
     head_dim: width of each.
     mlp: hidden width of the MLPs.
+    outputs: numbers of a pixel.
     bases: wavelengths of a place, along each axis.
     dtype: of the arithmetic.
     attention: see `models.nn.attention.attend`.
   """
 
+  layers: int
+  heads: int
+  head_dim: int
+  mlp: int
   outputs: int = 1
-  layers: int = 3
-  heads: int = 8
-  head_dim: int = 64
-  mlp: int = 2048
   bases: int = 16
   dtype: str = 'float32'
   attention: str = 'auto'

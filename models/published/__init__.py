@@ -9,7 +9,7 @@ those of google-deepmind/representations4d, so that what `export` writes of our
 own models loads there too. Sizes are read off the shapes in a file.
 """
 
+from models.published.config import head_options, model_options
 from models.published.models import Published, load
-from models.published.recipe import head_options, model_options
 
 __all__ = ['Published', 'head_options', 'load', 'model_options']

@@ -53,16 +53,20 @@ def _info(path: str) -> None:
 
 
 def _convert(path: str) -> None:
-  from configs import mae, readout
+  from configs import mae, moog, readout
   from evals import convert
+  from models.published import files, names
 
   words = _OUTPUT_PATCH.value
   if len(words) != 3 or not all(word.isdigit() for word in words):
     raise app.UsageError(f'--output_patch={",".join(words)} must be T,H,W')
+  shapes = {key: entry.shape for key, entry in files.opened(path).items()}
+  is_moog = names.of_file(path, shapes).kind == 'moog'
+  recipe = moog.get_config('data=-') if is_moog else mae.get_config()
   convert.convert(
     path,
     _OUT.value,
-    pretraining=mae.get_config().to_dict(),
+    pretraining=recipe.to_dict(),
     readout=readout.get_config(
       'task=depth+points+boxes,recipe=paper,lr=3e-4'
     ).to_dict(),
@@ -73,7 +77,9 @@ def _convert(path: str) -> None:
 
 def _export(run: str) -> None:
   from evals import convert
+  from models.published import files
 
+  files.check_ending(_OUT.value)  # before a checkpoint is read
   convert.export(run, _OUT.value, task=_TASK.value, ema=_EMA.value)
 
 

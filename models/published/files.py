@@ -7,6 +7,7 @@ are in memory; a compressed npz is read whole, an array at a time.
 """
 
 import contextlib
+import errno
 import json
 import math
 import os
@@ -18,10 +19,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from base.files import replacing
 from models.published.tables import Shape
 
 # safetensors' name of what the published files consist of.
 _F32 = 'F32'
+_REMEDY = 'download it again, or export it again'
 
 
 class Entry(NamedTuple):
@@ -38,21 +41,26 @@ def opened(path: str) -> dict[str, Entry]:
     path: of the file. What it is follows from its first bytes.
 
   Raises:
-    ValueError: no file, truncated, neither format, or a name whose array is
-      not float32; pickled objects are refused.
+    ValueError: no file, damaged, neither format, no array, or one that is not
+      float32; pickled objects are refused.
   """
   if not os.path.isfile(path):
-    raise ValueError(f'{path} does not exist, or is not a file')
+    raise ValueError(
+      f'{path} does not exist, or is not a file: expected an npz or a '
+      'safetensors file'
+    )
   with open(path, 'rb') as file:
     start = file.read(9)
   if start[:2] == b'PK':
-    return _npz(path)
-  if start[8:] == b'{':
-    return _safetensors(path)
-  raise ValueError(
-    f'{path} is neither an npz nor a safetensors file, or its start is '
-    'missing: download it again'
-  )
+    found = _npz(path)
+  elif start[8:] == b'{':
+    found = _safetensors(path)
+  else:
+    what = 'neither an npz nor a safetensors file, or its start is missing'
+    raise ValueError(f'{path} is {what if start else "empty"}: {_REMEDY}')
+  if not found:
+    raise ValueError(f'{path} holds no array: {_REMEDY}')
+  return found
 
 
 def check_sums(path: str) -> None:
@@ -68,7 +76,19 @@ def check_sums(path: str) -> None:
   if damaged:
     raise ValueError(
       f'{path}: {damaged.removesuffix(".npy")} is damaged (its checksum '
-      'differs): download the file again'
+      f'differs): {_REMEDY}'
+    )
+
+
+def check_ending(path: str) -> None:
+  """Check.
+
+  Raises:
+    ValueError: files of this ending cannot be written.
+  """
+  if os.path.splitext(path)[1] not in _WRITERS:
+    raise ValueError(
+      f'{path} must end with {" or ".join(_WRITERS)}: that chooses the format'
     )
 
 
@@ -83,19 +103,12 @@ def write(path: str, arrays: Mapping[str, np.ndarray]) -> None:
 
   Raises:
     ValueError: another ending.
+    OSError: it cannot be written; a full disk is told with what to do.
   """
-  writers = {'.npz': _write_npz, '.safetensors': _write_safetensors}
-  ending = os.path.splitext(path)[1]
-  if ending not in writers:
-    raise ValueError(f'{path} must end with .npz or .safetensors')
+  check_ending(path)
   os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-  partial = f'{path}.{os.getpid()}'
-  try:
-    writers[ending](partial, arrays)
-    os.replace(partial, path)
-  finally:
-    with contextlib.suppress(FileNotFoundError):  # it was renamed
-      os.remove(partial)
+  with replacing(path) as draft:
+    _WRITERS[draft.suffix](os.fspath(draft), arrays)
 
 
 def _npz(path: str) -> dict[str, Entry]:
@@ -109,6 +122,9 @@ def _npz(path: str) -> dict[str, Entry]:
         shape, fortran, dtype = _header(path, name, member)
         before = member.tell()
       _check_dtype(path, name, dtype)
+      # A map would run into the next array, and say nothing.
+      if info.file_size - before != 4 * math.prod(shape):
+        raise _damaged(path, name)
       if info.compress_type == zipfile.ZIP_STORED:
         offset = _data_of(path, info) + before
         read = _mapped(path, offset, shape, 'F' if fortran else 'C')
@@ -165,18 +181,33 @@ def _safetensors(path: str) -> dict[str, Entry]:
     except ValueError:
       header = None
   if header is None:
-    raise ValueError(f'{path} is truncated or damaged: its header is not whole')
+    raise ValueError(
+      f'{path} is truncated or damaged: its header is not whole; {_REMEDY}'
+    )
   header.pop('__metadata__', None)
   found = {}
   for name, about in header.items():
-    if about['dtype'] != _F32:
-      _refuse(path, name, about['dtype'])
-    start, stop = about['data_offsets']
-    shape = tuple(about['shape'])
-    if stop > size or stop - start != 4 * math.prod(shape):
-      raise ValueError(f'{path} is truncated or damaged at {name}')
-    found[name] = Entry(shape, _mapped(path, 8 + length + start, shape, 'C'))
+    match about:
+      case {
+        'dtype': str(dtype),
+        'shape': [*shape],
+        'data_offsets': [int(start), int(stop)],
+      } if all(isinstance(n, int) and n > 0 for n in shape):
+        pass
+      case _:
+        raise _damaged(path, name)
+    if dtype != _F32:
+      _refuse(path, name, dtype)
+    if not 0 <= start <= stop <= size or stop - start != 4 * math.prod(shape):
+      raise _damaged(path, name)
+    found[name] = Entry(
+      tuple(shape), _mapped(path, 8 + length + start, tuple(shape), 'C')
+    )
   return found
+
+
+def _damaged(path: str, name: str) -> ValueError:
+  return ValueError(f'{path} is truncated or damaged at {name}: {_REMEDY}')
 
 
 def _check_dtype(path: str, name: str, dtype: np.dtype) -> None:
@@ -196,15 +227,30 @@ def _refuse(path: str, name: str, dtype: str) -> None:
   )
 
 
+# What zipfile raises for bytes that are not an archive's; the last three where
+# they read as an encryption or a compression that it does not know.
+_DAMAGE = (
+  *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, KeyError),
+  *(UnicodeDecodeError, NotImplementedError, RuntimeError),
+)
+
+
 @contextlib.contextmanager
 def _readable(path: str) -> Iterator[None]:
   """What the readers raise for a file that is not whole, as ValueError."""
   try:
     yield
-  except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
-    raise ValueError(
-      f'{path} is truncated or damaged ({error}): download it again'
-    ) from error
+  except OSError as error:
+    if error.errno != errno.EINVAL:  # as for a place before the file's start
+      raise
+    damage = error
+  except _DAMAGE as error:
+    damage = error
+  else:
+    return
+  raise ValueError(
+    f'{path} is truncated or damaged ({damage}): {_REMEDY}'
+  ) from damage
 
 
 def _write_npz(path: str, arrays: Mapping[str, np.ndarray]) -> None:
@@ -233,3 +279,6 @@ def _write_safetensors(path: str, arrays: Mapping[str, np.ndarray]) -> None:
     file.write(struct.pack('<Q', len(text)) + text)
     for array in arrays.values():
       file.write(np.ascontiguousarray(array, '<f4').data)
+
+
+_WRITERS = {'.npz': _write_npz, '.safetensors': _write_safetensors}

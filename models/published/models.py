@@ -12,20 +12,24 @@ import jax.numpy as jnp
 from einops import rearrange
 from jaxtyping import Array, Float
 
-from models import vit
-from models.moog import objective as moog
+from models import moog, vit
+from models.moog.cell import VARIANTS, Cell
+from models.moog.frames import Encoder
 from models.moog.layers import Transformer
 from models.nn import patches
 from models.nn.patches import Triple
 from models.objective import Params
 from models.published import files, loading, names
+from models.published.config import moog_encoder
 from models.published.names import Layout, Sizes
-from models.published.recipe import moog_encoder
 from models.readout import AttentionReadout
 from models.sizes import Size
 
 # Of the features that the published depth head reads, see `vit.Backbone`.
 DEPTH = 0.95
+# Of MooG, which no array tells: tokens and their deviation before the first
+# frame, as in the notebook that runs the published weights.
+TOKENS, START_STD = 1024, 1e-4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +112,7 @@ def backbone_of(sizes: Sizes) -> vit.Backbone:
     remat='none',
     scan=True,
     attention='auto',
+    positions='normal',
   )
 
 
@@ -140,8 +145,9 @@ def _moog(path: str, layout: Layout, output_patch: Triple):
 
 
 def moog_of(layout: Layout) -> moog.MooG:
-  """The MooG of a file, for frames of no size yet."""
-  sizes = layout.sizes['backbone']
+  """The MooG of a file, for frames of no size yet; it decodes none of them."""
+  sizes, variant = layout.sizes['backbone'], VARIANTS['B']
+  encoder = moog_encoder(layout)
   transformers = {
     part: Transformer(
       layout.layers(f'backbone/{part}/layer'),
@@ -149,12 +155,33 @@ def moog_of(layout: Layout) -> moog.MooG:
     )
     for part in ('predictor', 'corrector')
   }
-  made = moog.make(
-    variant='B', dim=sizes['d'], remat='none', **moog_encoder(layout)
+  cell = Cell(
+    variant=variant,
+    layout='free',
+    size=(0, 0),
+    state=(TOKENS, sizes['d']),
+    start_as='noise',
+    start_std=START_STD,
+    encoder=Encoder(
+      channels=tuple(encoder['channels']),
+      strides=tuple(encoder['strides']),
+      positions=variant.positions,
+      bases=encoder['encoder_bases'],
+      dim=sizes['hidden'],
+    ),
+    decoder=None,
+    loss_gradient=False,
+    **transformers,
   )
-  encoder = dataclasses.replace(made.cell.encoder, dim=sizes['hidden'])
-  cell = dataclasses.replace(made.cell, encoder=encoder, **transformers)
-  return dataclasses.replace(made, cell=cell)
+  return moog.MooG(
+    cell,
+    frames=1,
+    stop_gradient=0.0,
+    subsample=1,
+    eval_subsample=1,
+    remat='none',
+    scan=True,
+  )
 
 
 def _depth(path: str, layout: Layout, output_patch: Triple):

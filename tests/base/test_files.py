@@ -1,24 +1,140 @@
-"""Small files: what is damaged names itself."""
+"""Small files of state: damage names itself, drafts and full disks too."""
+
+import errno
+import json
+import os
+import socket
+import subprocess
+import sys
 
 import pytest
 
 from base import files
 
+KIND = {'count': int, 'parts': [{'name': str, 'share': float}]}
 
-def test_what_is_read_of_a_file_must_be_there():
-  kinds = {'seed': int, 'data.sources': dict, 'step': (int, type(None))}
-  found = {'seed': 3, 'data': {'sources': {}}, 'step': None}
-  files.check_keys(found, kinds, 'RUN/config.json', 'copy it again')
-  for changed, match in (
+
+def test_what_is_as_expected_is_given(tmp_path):
+  file = tmp_path / 'a.json'
+  files.write(
+    file, '{"count": 2, "parts": [{"name": "x", "share": 1}], "b": 0}'
+  )
+  found = files.read_json(file, KIND, 'copy it again')
+  assert found == {
+    'count': 2,
+    'parts': [{'name': 'x', 'share': 1}],
+    'b': 0,
+  }
+
+
+@pytest.mark.parametrize(
+  ('text', 'said'),
+  [
+    ('', r'a\.json is empty'),
+    ('{"count": 2, "par', r'a\.json is not JSON'),
+    (b'\xff\x00', r'a\.json is not JSON'),
+    ('[' * 10**5, r'a\.json is not JSON'),
+    ('[]', r'a\.json holds a list, expected a dict'),
+    ('{"count": 2}', r'a\.json lacks parts'),
+    ('{"count": "2", "parts": []}', r'count holds a str, expected a int'),
+    ('{"count": true, "parts": []}', r'count holds a bool, expected a int'),
+    ('{"count": 2, "parts": {}}', r'parts holds a dict, expected a list'),
+    ('{"count": 2, "parts": [null]}', r'parts: 0 holds a NoneType'),
     (
-      {'data': {}},
-      r"RUN/config\.json lacks 'data\.sources': .*; copy it again",
+      '{"count": 2, "parts": [{"name": "x", "share": 1}, {"name": "y"}]}',
+      r'a\.json: parts: 1 lacks share',
     ),
-    ({'data': 'world'}, r"lacks 'data\.sources'"),
-    ({'data': {'sources': ['a']}}, r"holds \['a'\] as 'data\.sources'"),
-    ({'step': '7'}, r"holds '7' as 'step'"),
+  ],
+)
+def test_damage_is_told_with_its_place_and_the_remedy(text, said, tmp_path):
+  file = tmp_path / 'a.json'
+  files.write(file, text)
+  with pytest.raises(ValueError, match=rf'{said}.*; copy it again'):
+    files.read_json(file, KIND, 'copy it again')
+
+
+def test_lines_are_read_up_to_one_that_was_not_finished(tmp_path):
+  file = tmp_path / 'a.jsonl'
+  file.write_text('{"a": 1}\n{"a": 2}\n{"a": ')
+  assert files.read_json_lines(file, {'a': int}, '') == [{'a': 1}, {'a': 2}]
+  file.write_text('{"a": 1}\n{"b": 2}\n')
+  with pytest.raises(ValueError, match=r'line 2 of .*a\.jsonl lacks a.*; mend'):
+    files.read_json_lines(file, {'a': int}, 'mend it')
+
+
+def test_drafts_of_a_killed_writer_can_be_removed(tmp_path, monkeypatch):
+  (tmp_path / 'kept.json').write_text('{}')
+  draft = files.replacing(tmp_path / 'a.json')
+  draft.__enter__().write_text('half')  # and here it is killed
+  assert len(list(tmp_path.iterdir())) == 2
+  files.remove_drafts(tmp_path)
+  assert [file.name for file in tmp_path.iterdir()] == ['kept.json']
+
+
+@pytest.mark.parametrize(
+  'error',
+  [
+    OSError(errno.ENOSPC, 'No space left on device'),
+    OSError(errno.EDQUOT, 'Disk quota exceeded'),
+    RuntimeError('write() failed: No space left on device; writing x'),
+  ],
+)
+def test_a_full_disk_is_told_once_with_the_innermost_path(error, tmp_path):
+  with (
+    pytest.raises(OSError, match=r'free some space.*a\.json'),
+    files.naming_full(tmp_path),
+    files.replacing(tmp_path / 'a.json'),
   ):
-    with pytest.raises(ValueError, match=match):
-      files.check_keys(
-        found | changed, kinds, 'RUN/config.json', 'copy it again'
-      )
+    raise error
+  with pytest.raises(RuntimeError, match='other'), files.naming_full(tmp_path):
+    raise RuntimeError('another fault')
+
+
+def test_a_file_is_whole_or_as_it_was(tmp_path):
+  path = tmp_path / 'state.json'
+  files.write(path, json.dumps({'a': 1}))
+  assert files.read_json(path, dict, '') == {'a': 1}
+
+  def fails():
+    with files.replacing(path) as draft:
+      draft.write_text('half')
+      raise ZeroDivisionError
+
+  with pytest.raises(ZeroDivisionError):
+    fails()
+  assert files.read_json(path, dict, '') == {'a': 1}
+  assert [each.name for each in tmp_path.iterdir()] == ['state.json']
+
+
+HOLDER = """
+import sys
+from base import files
+with files.lock(sys.argv[1]) as held_by:
+  print(held_by or 'mine', flush=True)
+  sys.stdin.read()
+"""
+
+
+def test_one_process_holds_a_lock_and_others_learn_which(tmp_path):
+  path = tmp_path / 'new' / 'lock'
+  command = [sys.executable, '-c', HOLDER, str(path)]
+  pipes = {'stdin': subprocess.PIPE, 'stdout': subprocess.PIPE, 'text': True}
+  with subprocess.Popen(command, **pipes) as holder:
+    assert holder.stdout.readline() == 'mine\n'
+    who = f'process {holder.pid} of {socket.gethostname()}'
+    with files.lock(path) as held_by:
+      assert held_by == who
+    # Its end lets go, however it comes.
+    holder.kill()
+    holder.wait()
+    with files.lock(path, wait=True) as held_by:
+      assert held_by == ''
+  assert str(os.getpid()) in path.read_text()
+
+
+def test_what_has_no_locks_is_refused():
+  with (
+    pytest.raises(ValueError, match='gs://b/lock cannot be locked'),
+    files.lock('gs://b/lock'),
+  ):
+    pass

@@ -4,8 +4,7 @@ import pytest
 
 from configs import moog as recipe
 from data import source
-from models import objective
-from models.moog import objective as moog
+from models import moog, objective
 from train import optim
 
 
@@ -38,9 +37,6 @@ def test_movi_is_the_published_recipe():
   wanted = {'lr': 1e-4, 'warmup_steps': 1_000, 'final_lr': 1e-7, 'b2': 0.95}
   wanted |= {'weight_decay': 1e-4, 'decay': ('.*',), 'clip_norm': 1.0}
   assert wanted.items() <= config.optim.to_dict().items()
-  # What the recipe writes out is what the model has by itself.
-  written = objective.make(**config.model.to_dict())
-  assert written == moog.make(dtype='bfloat16')
 
 
 def test_movi_needs_its_folder():

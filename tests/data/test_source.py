@@ -1,8 +1,10 @@
 """Sources by name: options as text, and what is told of wrong ones."""
 
+import numpy as np
 import pytest
 
 from data import source
+from data.source import pad_rows
 
 
 def test_text_becomes_what_the_default_is():
@@ -50,3 +52,19 @@ def test_other_mistakes_are_told():
   for call in (source.keys_of, lambda name: source.make(name, 'test')):
     with pytest.raises(ValueError, match=r"'move': .*did you mean 'movi'\?"):
       call('move')
+
+
+def test_rows_are_padded_with_what_is_never_seen():
+  values = np.ones((2, 3, 4), np.float32)
+  visible = np.ones((2, 3), bool)
+  padded, seen = pad_rows(values, visible, 5)
+  assert padded.dtype == np.float32
+  assert padded[:, 0, 0].tolist() == [1, 1, 0, 0, 0]
+  assert seen[:, 2].tolist() == [True, True, False, False, False]
+
+
+def test_the_first_rows_are_kept():
+  values = np.arange(3, dtype=np.float64)[:, None, None] * np.ones((1, 4, 2))
+  padded, seen = pad_rows(values, values[..., 0] > 0, 2)
+  assert padded[:, 3, 1].tolist() == [0, 1]
+  assert seen[:, 3].tolist() == [False, True]

@@ -72,3 +72,21 @@ def test_flip_has_its_probability():
   draw = rng()
   assert not any(transforms.random_flip(draw, 0.0) for _ in range(50))
   assert all(transforms.random_flip(draw, 1.0) for _ in range(50))
+
+
+def test_a_window_is_random_with_a_generator_only():
+  middle = transforms.window(None, 20, 4, (1, 3))
+  assert middle.tolist() == [6, 8, 10, 12]
+  rng = np.random.default_rng(0)
+  drawn = {tuple(transforms.window(rng, 20, 4, (1, 3))) for _ in range(20)}
+  assert len(drawn) > 10
+
+
+def test_clips_are_spread_from_start_to_end():
+  found = [
+    transforms.spread_window(20, 4, (1, 3), n, 3).tolist() for n in range(3)
+  ]
+  assert found == [[0, 2, 4, 6], [6, 8, 10, 12], [13, 15, 17, 19]]
+  assert transforms.spread_window(20, 4, (1, 3), 0, 1).tolist() == found[1]
+  short = transforms.spread_window(3, 4, (1, 1), 1, 2)
+  assert short.tolist() == [0, 1, 2, 2]

@@ -9,6 +9,7 @@ import pytest
 
 from evals import evaluate
 from models import objective as objective_lib
+from tests.models import recipes
 from train import loop
 
 SIZES = {'train': 16, 'validation': 16, 'test': 13}
@@ -81,8 +82,8 @@ def pretraining():
     'seed': 3,
     'steps': 1,
     'model': {
+      **recipes.MAE,
       'name': 'mae',
-      'size': 'S',
       'dim': 16,
       'depth': 3,
       'mlp': 32,
@@ -93,7 +94,6 @@ def pretraining():
       'patch': (2, 8, 8),
       'output_patch': (4, 8, 8),
       'mask_ratio': 0.5,
-      'dtype': 'float32',
     },
     'data': {
       'batch_size': 8,

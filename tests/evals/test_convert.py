@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from configs import mae, readout
+from configs import mae, moog, readout
 from evals import convert, evaluate
 from evals.predict import checks
 from evals.predict import run as predict_run
@@ -19,10 +19,10 @@ PATCH = layouts.OUTPUT_PATCH
 FILES = ('depth', 'points', 'boxes')
 
 
-def recipes():
+def recipes(method=mae, arg=''):
   tasks = 'task=depth+points+boxes,recipe=paper,lr=3e-4'
   return {
-    'pretraining': mae.get_config().to_dict(),
+    'pretraining': method.get_config(arg).to_dict(),
     'readout': readout.get_config(tasks).to_dict(),
   }
 
@@ -122,7 +122,7 @@ def test_moog_and_its_heads_are_converted_run_and_exported(
 ):
   path = layouts.save(tmp_path / 'moog.npz', layouts.moog(decoder=True))
   out, heads = str(tmp_path / 'run'), [paths['points'], paths['boxes']]
-  convert.convert(path, out, heads=heads, **recipes())
+  convert.convert(path, out, heads=heads, **recipes(moog, 'data=-'))
   convert.export(out, str(tmp_path / 'back.npz'))
   same(tmp_path / 'back.npz', path)
   for task in ('points', 'boxes'):

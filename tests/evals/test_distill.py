@@ -6,9 +6,8 @@ import pytest
 
 from evals import convert, evaluate
 from models import objective, published
+from tests.models import recipes
 from train import checkpoint, loop, optim
-
-OPTIONS = ('size', 'dim', 'depth', 'mlp', 'heads', 'patch', 'dtype')
 
 
 def train(config, folder):
@@ -28,13 +27,13 @@ def recipe_of(pretraining, teacher):
   """A distillation's config, for a mesh."""
 
   def make(mesh, path=teacher[0]):
-    model = {key: pretraining['model'][key] for key in OPTIONS}
+    model = {key: pretraining['model'][key] for key in recipes.VIT}
     clip = {k: pretraining['model'][k] for k in ('frames', 'height', 'width')}
     return {
       **pretraining,
       'steps': 2,
       'model': {
-        **{'name': 'distill', **clip},
+        **{'name': 'distill', **clip, 'depth': 0.95},
         **{'student': model | {'dim': 8, 'depth': 2}, 'teacher': model},
       },
       'step': pretraining['step'] | {'freeze': ('teacher/.*',)},

@@ -4,6 +4,8 @@ import jax
 import numpy as np
 import pytest
 
+from tests.models import recipes
+
 # The readout of 4DS, and MooG's own of pixels.
 HEADS = {
   'attention': {'width': 16, 'heads': 2},
@@ -19,6 +21,7 @@ def pretraining(pretraining):
   """That of a tiny MooG."""
   sizes = ('frames', 'height', 'width')
   model = {key: pretraining['model'][key] for key in sizes}
+  model = recipes.MOOG | model
   model |= {'name': 'moog', 'variant': 'B', 'tokens': 6, 'dim': 16}
   model |= {'channels': (8, 16), 'strides': (2, 2), 'head_dim': 8, 'mlp': 32}
   for part in ('predictor', 'corrector', 'decoder'):

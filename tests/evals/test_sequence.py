@@ -10,12 +10,14 @@ from jax.sharding import PartitionSpec as P
 
 from evals import readout
 from models import objective as objective_lib
+from tests.models import recipes
 from train import mesh as mesh_lib
 
 MODEL = {
-  **{'name': 'mae', 'size': 'S', 'dim': 16, 'depth': 3, 'mlp': 32, 'heads': 2},
+  **recipes.MAE,
+  **{'name': 'mae', 'dim': 16, 'depth': 3, 'mlp': 32, 'heads': 2},
   **{'frames': 8, 'height': 16, 'width': 24, 'patch': (2, 8, 8)},
-  **{'output_patch': (4, 8, 8), 'dtype': 'float32', 'mask_ratio': 0.5},
+  **{'output_patch': (4, 8, 8), 'mask_ratio': 0.5},
 }
 # Of 48 queries for depth each mesh takes its share; that of the class is one.
 TASKS = {

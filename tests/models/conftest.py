@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from models import mae
+from tests.models import recipes
 
 
 def _make(**changes):
@@ -21,9 +21,8 @@ def _make(**changes):
     'patch': (2, 4, 2),  # a grid of 2 x 2 x 6
     'output_patch': (4, 4, 4),  # 1 x 2 x 3
     'mask_ratio': 0.75,  # 6 of 24 are seen
-    'dtype': 'float32',
   }
-  return mae.make(**(options | changes))
+  return recipes.mae(**(options | changes))
 
 
 @pytest.fixture(scope='session')

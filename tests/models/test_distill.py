@@ -7,11 +7,13 @@ import optax
 import pytest
 
 from models import distill, objective
+from tests.models import recipes
 
-CLIP = {'frames': 4, 'height': 16, 'width': 24}
+CLIP = {'frames': 4, 'height': 16, 'width': 24, 'depth': 0.95}
 STUDENT = {
+  **recipes.VIT,
   **{'dim': 16, 'depth': 2, 'mlp': 32, 'heads': 2, 'patch': (2, 8, 8)},
-  **{'dtype': 'float32', 'scan': False},
+  'scan': False,
 }
 TEACHER = {**STUDENT, 'dim': 24, 'depth': 5, 'heads': 3}
 

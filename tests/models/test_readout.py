@@ -48,6 +48,7 @@ def test_tracking_heads_have_the_published_counts(
 ):
   head = AttentionReadout(
     frames=16,
+    width=1024,
     heads=heads,
     outputs=outputs,
     conditioning=conditioning,

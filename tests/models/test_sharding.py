@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, PartitionSpec
 
-from models import distill, mae, sharding, sizes
-from models.moog import objective
+from models import distill, sharding, sizes
 from models.moog.readout import (
   ConditionalAutoregressiveReadout,
   DenseHead,
   DenseReadout,
   RecurrentHead,
 )
+from tests.models import recipes
 
 CLIPS = {'video': jax.ShapeDtypeStruct((2, 16, 224, 224, 3), np.uint8)}
 
@@ -26,7 +26,9 @@ def names(params):
 def test_the_table_covers_every_size_and_no_row_is_idle():
   idle = set(range(len(sharding.VIT) + len(sharding.MAE)))
   for size in sizes.SIZES:
-    params = jax.eval_shape(mae.make(size=size).init, jax.random.key(0), CLIPS)
+    params = jax.eval_shape(
+      recipes.mae(size=size).init, jax.random.key(0), CLIPS
+    )
     axes = sharding.logical_axes(params)
     assert jax.tree.structure(params) == jax.tree.structure(
       axes, is_leaf=lambda x: isinstance(x, tuple)
@@ -36,8 +38,8 @@ def test_the_table_covers_every_size_and_no_row_is_idle():
 
 
 def test_the_table_covers_distillation():
-  backbone = {'size': 'S'}
-  made = distill.make(student=backbone, teacher=backbone)
+  clip = {'frames': 16, 'height': 224, 'width': 224, 'depth': 0.95}
+  made = distill.make(student=recipes.VIT, teacher=recipes.VIT, **clip)
   params = jax.eval_shape(made.init, jax.random.key(0), CLIPS)
   sharding.logical_axes(params)
 
@@ -48,9 +50,7 @@ def test_the_table_covers_moog_and_no_row_is_idle():
   clips = {'video': jax.ShapeDtypeStruct((2, 8, 128, 128, 3), np.uint8)}
   used = set()
   for each in options:
-    params = jax.eval_shape(
-      objective.make(**each).init, jax.random.key(0), clips
-    )
+    params = jax.eval_shape(recipes.moog(**each).init, jax.random.key(0), clips)
     sharding.logical_axes(params)
     used |= {sharding.TABLE[sharding.row_of(name)] for name in names(params)}
   assert used == set(sharding.MOOG)
@@ -58,7 +58,9 @@ def test_the_table_covers_moog_and_no_row_is_idle():
 
 def test_the_table_covers_moogs_heads_and_no_row_is_idle():
   inner = {'layers': 1, 'heads': 2, 'head_dim': 4, 'mlp': 8}
-  recurrent = ConditionalAutoregressiveReadout(values=2, width=16, **inner)
+  recurrent = ConditionalAutoregressiveReadout(
+    values=2, logits=2, width=16, **inner
+  )
   heads = {
     'points': RecurrentHead(recurrent, frames=4),
     'depth': DenseHead(DenseReadout(**inner), (4, 16, 16), (2, 8, 8)),
@@ -76,7 +78,7 @@ def test_the_table_covers_moogs_heads_and_no_row_is_idle():
 
 
 def test_the_axes_that_matter():
-  params = jax.eval_shape(mae.make().init, jax.random.key(0), CLIPS)
+  params = jax.eval_shape(recipes.mae().init, jax.random.key(0), CLIPS)
   layers = sharding.logical_axes(params)['processor']['layers']
   attention = layers['attention']
   assert attention['query']['kernel'] == (

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from models import mae, sizes, vit
+from models import sizes, vit
 from models.nn import patches
 from models.nn.layers import Block
 from train import mesh as mesh_lib
@@ -135,7 +135,7 @@ def test_split_and_unstack_undo_stacking():
 def test_flops_of_a_full_forward_pass():
   # GFLOP of all blocks over 1568 tokens.
   for name, giga in {'B': 357, 'e': 12_900, 'j': 69_900}.items():
-    backbone = mae.make(size=name).backbone
+    backbone = recipes.mae(size=name).backbone
     total = backbone.flops(backbone.tokens, backbone.size.depth) / 1e9
     assert total == pytest.approx(giga, rel=0.01), name
 

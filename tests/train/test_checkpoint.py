@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from train import checkpoint
+from train import checkpoint, init_from
 from train.step import State
 
 
@@ -17,6 +17,14 @@ def state(width=3, **extra):
 def places(tree):
   device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
   return jax.tree.map(lambda _: device, tree)
+
+
+def placed(tree):
+  return jax.tree.map(
+    lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
+    tree,
+    places(tree),
+  )
 
 
 @pytest.fixture
@@ -39,16 +47,16 @@ def test_a_checkpoint_of_another_architecture_is_refused(saved, other, message):
     checkpoint.Checkpoints(saved, every=1) as checkpoints,
     pytest.raises(ValueError, match=message),
   ):
-    checkpoints.restore(other, places(other), 4)
+    checkpoints.restore(placed(other), 4)
 
 
 def test_parameters_go_where_they_are_asked_for(saved):
   new = {'backbone': {'a': {'kernel': jnp.zeros((2, 3))}}, 'head': jnp.ones(1)}
-  loaded = checkpoint.start_from(new, places(new), path=saved, at='backbone')
+  loaded = init_from.start_from(new, places(new), path=saved, at='backbone')
   assert (loaded['backbone']['a']['kernel'] == 1).all()
   assert loaded['head'] == 1
   with pytest.raises(ValueError, match=r"at='body' must be one of"):
-    checkpoint.start_from(new, places(new), path=saved, at='body')
+    init_from.start_from(new, places(new), path=saved, at='body')
   with pytest.raises(ValueError, match='no checkpoint of step 3'):
     checkpoint.find(saved, 3)
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from launch import program
+from launch import recipe
+from launch.bench.running import running
 from models import objective as objective_lib
 from train import chips, executable, loop, stop
 from train import mesh as mesh_lib
@@ -69,7 +70,7 @@ def test_a_restarted_run_loads_its_step_and_goes_on_the_same(
   # The planner's program is the run's, so that its compiled step can be loaded.
   config = tiny_config(**{'steps': 4, 'model.scan': True})
   mesh = mesh_lib.make(**config['mesh'])
-  planned = program.make(config, mesh).lower()
+  planned = recipe.program(config, mesh).lower()
   assert executable.identity(planned, mesh, {}) == head(tmp_path / 'cut')['of']
 
 
@@ -109,7 +110,7 @@ def test_options_of_the_recipe_reach_the_compiler(
   assert 'goes on at step 1' in said
   assert 'is of another step, and compiled anew: compiler options: {' in said
   # What is timed without a run has them too.
-  program.make(config, mesh_lib.make(**config['mesh'])).running()
+  running(recipe.program(config, mesh_lib.make(**config['mesh'])))
   assert compiled_programs.options == whole
 
 

@@ -7,10 +7,12 @@ import pytest
 from models import mae
 from models.nn import positions
 from models.published import files, loading, names
-from train import checkpoint, mesh
+from tests.models import recipes
+from train import checkpoint, init_from, mesh
 
 OPTIONS = {
-  **{'dim': 16, 'depth': 3, 'mlp': 32, 'heads': 2, 'dtype': 'float32'},
+  **recipes.MAE,
+  **{'dim': 16, 'depth': 3, 'mlp': 32, 'heads': 2},
   **{'frames': 4, 'height': 16, 'width': 24, 'patch': (2, 4, 8)},
   **{'output_patch': (4, 8, 8), 'mask_ratio': 0.5},
 }
@@ -54,7 +56,7 @@ def start(path):
       places = mesh.params_shardings(split, init(objective, 0))
       params = init(objective, 0, places)
       options = {'path': path} | changes
-      return params, checkpoint.start_from(params, places, **options)
+      return params, init_from.start_from(params, places, **options)
 
   return run
 
@@ -83,7 +85,7 @@ def test_it_may_be_a_part_of_the_parameters(objective, path, stored):
   params = {'backbone': init(objective, 0)}
   with mesh.use(one):
     places = mesh.params_shardings(one, params)
-    got = checkpoint.start_from(params, places, path=path, at='backbone')
+    got = init_from.start_from(params, places, path=path, at='backbone')
   jax.tree.map(
     np.testing.assert_array_equal,
     got['backbone']['processor'],
@@ -138,7 +140,7 @@ def test_a_runs_positions_are_resized_too(objective, start, tmp_path):
   wanted = {key: init(wide, 0)[key] for key in params}
   with mesh.use(one):
     places = mesh.params_shardings(one, wanted)
-    got = checkpoint.start_from(
+    got = init_from.start_from(
       wanted, places, path=str(tmp_path / 'b'), resize=True
     )
   np.testing.assert_allclose(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from models import objective as objective_lib
-from train import loop, stop
+from train import checkpoint, loop, stop
 
 
 def run(config, workdir, **options):
@@ -75,6 +75,7 @@ def test_a_run_leaves_what_a_stranger_needs(tiny_config, tmp_path, capsys):
   assert start['devices']['count'] == 8
   assert start['commit'] is None or len(start['commit']) == 40
   out = capsys.readouterr().out
+  assert out.index('compiling the step') < out.index('step 1/6')
   assert 'step 6/6' in out
   assert 'ETA' in out
 
@@ -117,6 +118,14 @@ def test_a_complete_run_says_so_and_changes_nothing(
   assert 'is complete: 6 of 6 steps' in capsys.readouterr().out
   assert_same(first, second)
   assert (tmp_path / 'metrics.jsonl').read_bytes() == log
+
+
+def test_a_complete_run_is_not_read_where_nobody_wants_its_state(
+  tiny_config, tmp_path, monkeypatch
+):
+  run(tiny_config(), tmp_path)
+  monkeypatch.setattr(checkpoint.Checkpoints, 'restore', None)
+  assert run(tiny_config(), tmp_path, wanted=False) is None
 
 
 def test_a_run_goes_on_on_another_mesh(tiny_config, tmp_path, stop_at):

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs.common import training
 from train import optim
 
 PARAMS = {
@@ -11,8 +12,15 @@ PARAMS = {
 }
 
 
+def make(**options):
+  """The optimizer of the recipes, with other options."""
+  given = training(lr=0.1, warmup_steps=0, every=1, log_every=1)['optim']
+  changes = {'clip_norm': 0.0, 'final_lr': 0.0}
+  return optim.make(**{'steps': 10} | given | changes | options)
+
+
 def update(**options):
-  tx, _ = optim.make(**{'steps': 10, 'lr': 0.1} | options)
+  tx, _ = make(**options)
   zeros = jax.tree.map(jnp.zeros_like, PARAMS)
   updates, _ = tx.update(zeros, tx.init(PARAMS), PARAMS)
   return updates
@@ -32,7 +40,7 @@ def test_a_regex_that_matches_nothing_is_an_error():
 
 @pytest.mark.parametrize('name', ['adamw', 'lion', 'adafactor', 'sgd'])
 def test_every_optimizer_descends(name):
-  tx, _ = optim.make(name=name, steps=60, lr=0.05, weight_decay=0.0)
+  tx, _ = make(name=name, steps=60, lr=0.05, weight_decay=0.0)
   params = jnp.array([1.0, -2.0, 3.0])
   state = tx.init(params)
   for _ in range(40):
@@ -46,7 +54,7 @@ def test_the_first_moment_in_bfloat16(name):
   grads = jax.tree.map(lambda p: 0.3 * p + 0.01, PARAMS)
   updates = {}
   for dtype in ('float32', 'bfloat16'):
-    tx, _ = optim.make(
+    tx, _ = make(
       name=name,
       steps=9,
       lr=0.1,
@@ -70,7 +78,7 @@ def test_the_first_moment_in_bfloat16(name):
 
 
 def test_clipping_bounds_the_global_norm():
-  tx, _ = optim.make(
+  tx, _ = make(
     name='sgd', steps=9, lr=1.0, b1=0.0, weight_decay=0.0, clip_norm=1.0
   )
   grads = jax.tree.map(lambda p: 100 * p, PARAMS)
@@ -84,8 +92,9 @@ def test_clipping_bounds_the_global_norm():
   [('cosine', 0.1), ('linear', 0.1), ('constant', 1.0), ('rsqrt', 0.2**0.5)],
 )
 def test_schedules_warm_up_and_end_where_they_say(schedule, last):
-  _, rate = optim.make(
-    steps=100, lr=1.0, schedule=schedule, warmup_steps=20, final_lr=0.1
+  final = 0.1 if schedule in ('cosine', 'linear') else 0.0
+  _, rate = make(
+    steps=100, lr=1.0, schedule=schedule, warmup_steps=20, final_lr=final
   )
   assert rate(0) == 0
   assert rate(10) == pytest.approx(0.5)
@@ -94,21 +103,24 @@ def test_schedules_warm_up_and_end_where_they_say(schedule, last):
 
 
 def test_wrong_options_are_errors():
-  with pytest.raises(ValueError, match=r"optim\.name='adam' must be one of"):
+  with pytest.raises(ValueError, match=r"optim\.name 'adam': .*'adamw'"):
     update(name='adam')
-  with pytest.raises(ValueError, match=r"optim\.schedule='cos' must be"):
+  with pytest.raises(ValueError, match=r"optim\.schedule 'cos': .*'cosine'"):
     update(schedule='cos')
   with pytest.raises(ValueError, match='below steps=10'):
     update(warmup_steps=10)
   with pytest.raises(ValueError, match=r"moment_dtype='float16' must be one"):
     update(moment_dtype='float16')
+  for schedule in ('constant', 'rsqrt'):
+    with pytest.raises(ValueError, match=r'final_lr=0\.01: .* does not end'):
+      update(schedule=schedule, final_lr=0.01)
   with pytest.raises(ValueError, match='adafactor keeps no first moment'):
     update(name='adafactor', moment_dtype='bfloat16')
 
 
 def test_multipliers_by_path_and_along_the_first_axis():
   params = {'a': jnp.ones((3, 2)), 'b': jnp.ones(2), 'c': jnp.ones(2)}
-  tx, _ = optim.make(
+  tx, _ = make(
     steps=10,
     lr=0.1,
     name='sgd',
@@ -120,8 +132,21 @@ def test_multipliers_by_path_and_along_the_first_axis():
   np.testing.assert_allclose(updates['a'][:, 0], [-0.1, -0.05, 0.0])
   np.testing.assert_allclose(updates['b'], -0.01)
   np.testing.assert_allclose(updates['c'], -0.2)
-  wrong, _ = optim.make(
+  wrong, _ = make(
     steps=10, lr=0.1, weight_decay=0.0, multipliers=[['a', [1.0, 2.0]]]
   )
   with pytest.raises(ValueError, match='has 2 numbers, a has shape'):
     wrong.update(params, wrong.init(params), params)
+
+
+def test_decays_that_a_rule_does_not_have_are_told():
+  given = training(lr=0.1, warmup_steps=0, every=1, log_every=1)['optim']
+
+  def said(name):
+    return optim.unused(**given | {'name': name})
+
+  assert said('adamw') == said('lion') == ''
+  assert said('sgd') == 'optim.name=sgd does not use optim.b2=0.95'
+  assert said('adafactor').endswith(
+    'does not use optim.b1=0.9 and optim.b2=0.95'
+  )

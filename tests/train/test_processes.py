@@ -15,6 +15,87 @@ from configs import quickstart
 from train import workdir as workdir_lib
 
 STEPS = 40
+JOIN = """
+from train import processes
+processes.up('')
+import jax
+from base import console
+console.say(f'{jax.process_count()} processes')
+"""
+
+
+def free_port():
+  with socket.socket() as free:
+    free.bind(('localhost', 0))
+    return free.getsockname()[1]
+
+
+PORT = free_port()
+
+
+def join(*tasks):
+  """What processes say that join, or do not; one for each environment."""
+  # Of a scheduler that these tests may run under, nothing.
+  bare = {
+    k: v for k, v in os.environ.items() if not k.startswith(('SLURM', 'JAX'))
+  }
+  runs = [
+    subprocess.Popen(
+      [sys.executable, '-c', JOIN],
+      env=bare | {'JAX_PLATFORMS': 'cpu'} | task,
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+      text=True,
+    )
+    for task in tasks
+  ]
+  said = [run.communicate(timeout=120) for run in runs]
+  return [(run.returncode, *each) for run, each in zip(runs, said)]
+
+
+def slurm(task, tasks=2):
+  """What srun sets for one of its tasks on this machine."""
+  return {
+    'SLURM_JOB_ID': '4711',
+    'SLURM_STEP_NODELIST': 'localhost',
+    'SLURM_NTASKS': str(tasks),
+    'SLURM_PROCID': str(task),
+    'SLURM_LOCALID': str(task),
+    'JAX_COORDINATOR_PORT': str(PORT),
+  }
+
+
+def test_tasks_of_slurm_are_one_run():
+  """They were as many whole runs in one folder."""
+  found = join(slurm(0), slurm(1))
+  assert [code for code, _, _ in found] == [0, 0], found
+  (_, first, _), (_, second, _) = found
+  for number, said in enumerate((first, second)):
+    where = f'process {number} of 2 on {socket.gethostname()}: '
+    assert said.startswith(where)
+    assert 'joined by slurm' in said
+  # One line is said once.
+  assert first.count('2 processes') == 1
+  assert '2 processes' not in second
+
+
+def test_a_single_task_of_slurm_is_a_run_by_itself():
+  ((code, said, _),) = join(slurm(0, tasks=1))
+  assert (code, said) == (0, '1 processes\n')
+
+
+@pytest.mark.parametrize(
+  'started',
+  [
+    {'SLURM_NTASKS': '4', 'SLURM_JOB_ID': '4711'},  # a batch script, no srun
+    {'OMPI_COMM_WORLD_SIZE': '4'},
+    {'TPU_WORKER_HOSTNAMES': 'a,b,c,d'},
+  ],
+)
+def test_one_process_where_several_were_started_is_refused(started):
+  ((code, _, said),) = join(started)
+  assert code
+  assert 'says that 4 processes were started, but this one is alone' in said
 
 
 def command(tiny_config, workdir, **changes):
@@ -65,9 +146,7 @@ def test_a_killed_run_goes_on_to_the_same_numbers(tiny_config, tmp_path):
 
 def in_two_processes(line):
   """Runs a command as two processes of four devices; what they print."""
-  with socket.socket() as free:
-    free.bind(('localhost', 0))
-    port = free.getsockname()[1]
+  port = free_port()
   runs = []
   for process in range(2):
     environment = os.environ | {

@@ -3,14 +3,18 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from data import pipeline
 from models import objective as objective_lib
 from models.nn import layers
-from train import feed, optim, processes
+from tests.models import recipes
+from train import feed
 from train import mesh as mesh_lib
+from train import program as program_lib
 from train import step as step_lib
 
 # What moves is the gradient, and no rounding that a division made large.
@@ -25,44 +29,25 @@ class Setup:
     self.mesh = mesh_lib.make(
       **config['mesh'], devices=jax.devices()[: _devices(config['mesh'])]
     )
-    self.objective = objective_lib.make(**config['model'])
-    options = dict(config['step'])
     data = pipeline.make(split='train', **config['data'])
-    tx, _ = optim.make(steps=config['steps'], **config['optim'])
     parts = feed.local_parts(self.mesh, data.batch_size)
     self.batch = feed.to_device(
       self.mesh, data.batch_size, parts, next(data.batches(0, parts=parts))
     )
     with mesh_lib.use(self.mesh):
-      init = functools.partial(self.objective.init, batch=self.batch)
-      rng = jax.random.key(0)
-      shapes = jax.eval_shape(init, rng)
-      self.is_frozen = optim.matches(options.pop('freeze'), shapes)
-      new = functools.partial(
-        step_lib.init_state,
-        tx=tx,
-        is_frozen=self.is_frozen,
-        ema=options['ema'],
+      self.program = program_lib.make(
+        config,
+        objective_lib.make(**config['model']),
+        data.example(),
+        self.mesh,
       )
-      shapes = jax.eval_shape(lambda rng: new(init(rng)), rng)
-      places = mesh_lib.state_shardings(self.mesh, tx, shapes, self.is_frozen)
-      self.state = jax.jit(
-        lambda rng: new(init(rng)),
-        out_shardings=places,
-        compiler_options=processes.options_of_programs_run_once(),
-      )(rng)
-      self.step = jax.jit(
-        step_lib.make_train_step(
-          self.objective, tx, self.is_frozen, seed=0, **options
-        ),
-        out_shardings=(places, None),
-      )
+      self.state = self.program.fresh(jax.random.key(0))
 
   def train(self, steps=2):
-    state = self.state
+    state = jax.tree.map(jnp.copy, self.state)  # a step takes its buffers
     with mesh_lib.use(self.mesh):
       for _ in range(steps):
-        state, logged = self.step(state, self.batch)
+        state, logged = self.program.step(state, self.batch)
     return jax.device_get(state), jax.device_get(logged)
 
 
@@ -129,6 +114,7 @@ def moog_config(tiny_config, mesh, changes):
   config = tiny_config(**on(*mesh), **SGD)
   sizes = ('frames', 'height', 'width')
   model = {key: config['model'][key] for key in sizes}
+  model = recipes.MOOG | model
   model |= {'name': 'moog', 'tokens': 6, 'dim': 16, 'mlp': 32}
   model |= {'channels': (8, 16), 'strides': (2, 2), 'head_dim': 8}
   for part in ('predictor', 'corrector', 'decoder'):
@@ -261,3 +247,50 @@ def test_memorises_eight_clips(tiny_config):
   variance = np.var(setup.batch['video'] / 255)
   _, logged = setup.train(steps=600)
   assert logged['train/loss'] < 0.25 * variance
+
+
+class Hits:
+  """An objective whose score is a ratio: hits of what is valid in a batch."""
+
+  def loss(self, params, batch, rng, *, ema=None, train=True):
+    del rng, ema, train
+    valid = batch['valid'].astype(jnp.float32)
+    sums = {'hits': jnp.sum(batch['hit'] * valid), 'count': jnp.sum(valid)}
+    return params['w'] ** 2, {'sums': sums}
+
+  def scores(self, metrics):
+    return {'rate': metrics['sums']['hits'] / metrics['sums']['count']}
+
+  init = features = flops = pictures = loss  # not asked for here
+
+
+# One valid row in the first half, which is hit; three in the other, none is.
+ROWS = {
+  'hit': np.array([1, 0, 0, 0, 0, 0, 0, 0], np.float32),
+  'valid': np.array([1, 0, 0, 0, 1, 1, 1, 0], np.float32),
+}
+
+
+@pytest.mark.parametrize('accumulate', [1, 2, 4])
+def test_a_ratio_is_of_the_whole_batch_however_it_is_cut(accumulate):
+  """The mean of the parts' ratios would be 1/2."""
+  params = {'w': jnp.ones([])}
+  is_frozen = {'w': False}
+  tx = optax.sgd(0.1)
+  step = step_lib.make_train_step(
+    Hits(), tx, is_frozen, seed=0, accumulate=accumulate
+  )
+  state = step_lib.init_state(params, tx, is_frozen, ema=0.0)
+  _, logged = step(state, ROWS)
+  assert logged['train/rate'] == pytest.approx(0.25)
+
+
+def test_a_ratio_is_of_all_validation_batches():
+  step = step_lib.make_eval_step(Hits(), seed=0)
+  halves = [
+    {key: x[first : first + 4] for key, x in ROWS.items()} for first in (0, 4)
+  ]
+  found = [step({'w': jnp.ones([])}, half, 0) for half in halves]
+  assert step_lib.eval_scores(Hits(), found) == pytest.approx(
+    {'eval/loss': 1.0, 'eval/rate': 0.25}
+  )

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from data import labelled
+from data import pictures, require, splits, transforms
 from data.formats import tfds
-from data.source import BadRecord
-from data.sources.movi import tracks as movi_tracks
+from data.source import BadRecord, pad_rows
+from data.sources.movi.tracks import Clip, tracks
 
 KEYS = (
   'video',
@@ -89,10 +89,10 @@ class Movi:
     """
     if not self.random:
       rng = np.random.default_rng(index)  # draws the points
-    pictures = [n for n, keys in _PICTURES.items() if keys & {*self.keys}]
-    found = tfds.features(self.folder.read(index), [*_NUMBERS, *pictures])
+    needed = [n for n, keys in _PICTURES.items() if keys & {*self.keys}]
+    found = tfds.features(self.folder.read(index), [*_NUMBERS, *needed])
     total = len(found['camera/positions']) // 3
-    window = labelled.window(
+    window = transforms.window(
       rng if self.random else None, total, self.frames, self.stride
     )
     try:
@@ -110,21 +110,21 @@ class Movi:
     boxes, visible = _boxes(found, window)
     if len(boxes) > max(self.objects, _MOST) and _BOXES & {*self.keys}:
       raise ValueError(f'{len(boxes)} objects, at most {_MOST} are possible')
-    padded = labelled.pad_rows(boxes, visible, self.objects)
+    padded = pad_rows(boxes, visible, self.objects)
     clip['boxes'], clip['boxes_visible'] = padded
     if 'video' in found:
       video = _decode(found['video'], window)
-      clip['video'] = labelled.resize(video, *size)
+      clip['video'] = pictures.resize(video, *size)
     if 'segmentations' in found:
       segmentation = _decode(found['segmentations'], window)
-      clip['segmentation'] = labelled.resize_depth(segmentation, *size)
+      clip['segmentation'] = pictures.resize_depth(segmentation, *size)
     if 'depth' in found:
       distance = _distance(found, window)
       stored = _intrinsics(found, distance.shape[1:3])
       z = distance / _length(stored, *distance.shape[1:3])
-      clip['depth'] = labelled.resize_depth(z.astype(np.float32), *size)
+      clip['depth'] = pictures.resize_depth(z.astype(np.float32), *size)
     if 'normal' in found:
-      scene = movi_tracks.Clip(
+      scene = Clip(
         pose=clip['pose'],
         intrinsics=stored,
         distance=distance[..., 0],
@@ -134,8 +134,8 @@ class Movi:
         coordinates=_decode(found['object_coordinates'], window[:1])[0],
         normals=_decode(found['normal'], window[:1])[0],
       )
-      followed = movi_tracks.tracks(scene, self.points, rng)
-      padded = labelled.pad_rows(*followed, self.points)
+      followed = tracks(scene, self.points, rng)
+      padded = pad_rows(*followed, self.points)
       clip['tracks'], clip['tracks_visible'] = padded
     return clip
 
@@ -181,9 +181,10 @@ def make(
   Raises:
     ValueError: a bad option, folder or split, or files that are not MOVi's.
   """
-  labelled.check_split('movi', split)
-  labelled.check_keys('movi', keys, KEYS)
-  labelled.check_positive(
+  require.one_of('movi', splits.SPLITS, split=split)
+  require.keys('movi', keys, KEYS)
+  require.at_least(
+    1,
     'movi',
     frames=frames,
     height=height,
@@ -191,9 +192,8 @@ def make(
     points=points,
     objects=objects,
   )
-  labelled.check_stride('movi', stride)
-  if window not in ('random', 'middle'):
-    raise ValueError(f"movi: window={window!r}: 'random' or 'middle'?")
+  require.stride('movi', stride)
+  require.one_of('movi', ('random', 'middle'), window=window)
   folder = tfds.open_folder(path, split)
   try:
     first = tfds.features(folder.read(0), [*_NUMBERS, *_PICTURES])
@@ -233,12 +233,12 @@ def _excluded(folder: tfds.Folder, objects: int) -> dict[str, int]:
   return {f'object beyond the first {objects}': beyond} if beyond else {}
 
 
-def _decode(pictures: list[bytes], frames: Int[np.ndarray, 't']) -> np.ndarray:
+def _decode(coded: list[bytes], frames: Int[np.ndarray, 't']) -> np.ndarray:
   """PNGs of 8 or 16 bits as [t h w c]."""
   decoded = []
   for number in frames:
-    coded = np.frombuffer(pictures[number], np.uint8)
-    picture = cv2.imdecode(coded, cv2.IMREAD_UNCHANGED) if len(coded) else None
+    data = np.frombuffer(coded[number], np.uint8)
+    picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
     if picture is None:
       raise BadRecord(f'frame {number}: not a picture, or a damaged one')
     decoded.append(np.atleast_3d(picture)[..., ::-1])

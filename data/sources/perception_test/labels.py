@@ -89,3 +89,6 @@ def _labels(tracks, values, seen, width: int) -> Labels:
     value=np.concatenate([np.zeros((0, width), np.float32), *values]),
     seen=np.concatenate([np.zeros(0, bool), *seen]),
   )
+
+
+READERS = {'tracks': points, 'boxes': boxes}  # of what is asked for

@@ -16,18 +16,14 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from base import files
-from data import labelled, video
-from data.source import BadRecord
-from data.sources.perception_test import labels as perception_labels
+from data import require, video
+from data.source import BadRecord, pad_rows
+from data.sources.perception_test.labels import READERS, Labels
 
 KEYS = ('video', 'tracks', 'tracks_visible', 'boxes', 'boxes_visible')
 # Our names of the splits, and those of the data set.
 SPLITS = {'train': 'train', 'validation': 'valid', 'test': 'test'}
 _ROW = {'tracks': 'track', 'boxes': 'box'}
-_READERS = {
-  'tracks': perception_labels.points,
-  'boxes': perception_labels.boxes,
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +32,7 @@ class Video:
 
   file: Path
   starts: Int[np.ndarray, 's']  # frames where a clip may start
-  labels: Mapping[str, perception_labels.Labels]  # tracks, boxes
+  labels: Mapping[str, Labels]  # tracks, boxes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +69,7 @@ class PerceptionTest:
     frames = start + self.stride * np.arange(self.frames)
     clip = {}
     for name, labels in found.labels.items():
-      padded = labelled.pad_rows(*labels.at(frames), self.rows[name])
+      padded = pad_rows(*labels.at(frames), self.rows[name])
       clip[name], clip[f'{name}_visible'] = padded
     if 'video' in self.keys:
       try:
@@ -130,9 +126,10 @@ def make(
   Raises:
     ValueError: a bad option, annotations in another format, or no video.
   """
-  labelled.check_split('perception_test', split)
-  labelled.check_keys('perception_test', keys, KEYS)
-  labelled.check_positive(
+  require.one_of('perception_test', SPLITS, split=split)
+  require.keys('perception_test', keys, KEYS)
+  require.at_least(
+    1,
     'perception_test',
     frames=frames,
     height=height,
@@ -141,7 +138,7 @@ def make(
     points=points,
     objects=objects,
   )
-  wanted = [name for name in _READERS if {name, f'{name}_visible'} & {*keys}]
+  wanted = [name for name in READERS if {name, f'{name}_visible'} & {*keys}]
   file = Path(path) / annotations.format(split=SPLITS[split])
   rows = {'tracks': points, 'boxes': objects}
   found, excluded = [], Counter()
@@ -199,7 +196,7 @@ def _video(
   """What is asked for of one entry of the annotations."""
   metadata = entry['metadata']
   total = int(metadata['num_frames'])
-  labels = {name: _READERS[name](entry) for name in wanted}
+  labels = {name: READERS[name](entry) for name in wanted}
   allowed = np.arange(total) + stride * (frames - 1) < total
   for each in labels.values():
     allowed &= each.starts(total, frames, stride)

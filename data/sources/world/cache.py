@@ -2,54 +2,57 @@
 
 import concurrent.futures
 import contextlib
-import errno
-import fcntl
 import functools
 import math
 import multiprocessing
 import os
 import pathlib
-import time
+import tokenize
 
 import numpy as np
 
-_STORED = {'depth': np.float16}  # 0.05 %: finer than any metric asks
+from base import files
+from base.console import progress, say
+from data.source import TABLE
+
+_STORED = {'depth': 'float16'}  # 0.05 %: finer than any metric asks
 _CHUNK = 32  # clips in one piece of work
 _IN_PROCESS = 4  # pieces that are not worth starting processes for
-_REPORT_SEC = 5.0
 
 
 def fill(folder: str, source, *, workers: int) -> None:
   """Renders the keys of `source` that the folder lacks.
 
   A key's file gets its name only when it is complete: what a killed run left
-  is thrown away and rendered anew. One process renders, others wait for it.
+  is thrown away and rendered anew, as is a file that is damaged. One process
+  renders, others wait for it.
 
   Args:
     folder: where `<key>.npy` go.
-    source: picklable, with `keys`, __len__ and read(index); `only(keys)` is
-      the same source with other keys.
+    source: picklable, with `keys`, __len__, read(index) and `sizes` of the
+      letters of `data.source.TABLE`; `only(keys)` is the same source with
+      other keys.
     workers: processes; 0: one for each core this process may use.
 
   Raises:
     OSError: the disk is full, or the folder cannot be written.
   """
   folder = pathlib.Path(folder)
-  if not _missing(folder, source.keys):
+  if not _missing(folder, source):
     return
-  folder.mkdir(parents=True, exist_ok=True)
-  with _locked(folder / 'lock'):
-    missing = _missing(folder, source.keys)
-    if not missing:
-      return
-    for leftover in folder.glob('*.part'):
-      leftover.unlink()
-    parts = {key: folder / f'{key}.npy.part' for key in missing}
-    source = source.only(missing)
-    _allocate(parts, source.read(0), len(source))
-    _render(parts, source, workers or len(os.sched_getaffinity(0)))
-    for key, part in parts.items():
-      part.rename(folder / f'{key}.npy')
+  with files.lock(folder / 'lock', wait=True), contextlib.ExitStack() as drafts:
+    missing = _missing(folder, source)
+    files.remove_drafts(folder)
+    # They get their names once all are complete.
+    parts = {
+      key: drafts.enter_context(files.replacing(folder / f'{key}.npy'))
+      for key in missing
+    }
+    if parts:
+      _allocate(folder, parts, source)
+      workers = workers or len(os.sched_getaffinity(0))
+      _render(parts, source.only(missing), workers)
+  _mapped.cache_clear()  # this process may have read a file that was damaged
 
 
 def read(folder: str, keys, index: int) -> dict[str, np.ndarray]:
@@ -66,45 +69,64 @@ def _mapped(path):
   return np.load(path, mmap_mode='r')
 
 
-def _missing(folder, keys):
-  return [key for key in keys if not (folder / f'{key}.npy').exists()]
+def _missing(folder: pathlib.Path, source) -> list[str]:
+  """Keys without a file; one that is damaged, which is said, counts as none."""
+  missing = []
+  for key in source.keys:
+    file = folder / f'{key}.npy'
+    if not file.exists():
+      missing.append(key)
+      continue
+    damage = _damage(file, *_stored(key, source))
+    if damage:
+      say(f'world: {file} is damaged ({damage}): it is rendered anew')
+      missing.append(key)
+  return missing
 
 
-@contextlib.contextmanager
-def _locked(path):
-  with open(path, 'w') as file:
-    fcntl.flock(file, fcntl.LOCK_EX)  # let go when the process dies
-    yield
+def _damage(file: pathlib.Path, dtype: np.dtype, shape: tuple[int, ...]) -> str:
+  """What is wrong with a file, '' if nothing; its numbers are not read."""
+  try:
+    found = np.lib.format.open_memmap(file, 'r')
+  # All that NumPy raises of a file that is empty, cut off or garbled.
+  except (ValueError, tokenize.TokenError) as error:
+    return str(error)
+  if (found.dtype, found.shape) != (dtype, shape):
+    return f'{found.dtype} {list(found.shape)}, expected {dtype} {list(shape)}'
+  return ''
 
 
-def _allocate(parts, example, count):
+def _stored(key: str, source) -> tuple[np.dtype, tuple[int, ...]]:
+  """Type and shape of the file of a key."""
+  dtype, letters = TABLE[key]
+  shape = (
+    int(letter) if letter.isdigit() else source.sizes[letter]
+    for letter in letters.split()
+  )
+  return np.dtype(_STORED.get(key, dtype)), (len(source), *shape)
+
+
+def _allocate(folder, parts, source):
   """Empty files of full size: a disk too small is known before rendering."""
-  shapes = {key: (count, *example[key].shape) for key in parts}
-  dtypes = {
-    key: np.dtype(_STORED[key] if key in _STORED else example[key].dtype)
-    for key in parts
-  }
-  need = sum(math.prod(shapes[k]) * dtypes[k].itemsize for k in parts)
+  stored = {key: _stored(key, source) for key in parts}
+  need = sum(math.prod(shape) * d.itemsize for d, shape in stored.values())
   try:
     for key, part in parts.items():
-      array = np.lib.format.open_memmap(
-        part, mode='w+', dtype=dtypes[key], shape=shapes[key]
-      )
+      dtype, shape = stored[key]
+      array = np.lib.format.open_memmap(part, 'w+', dtype, shape)
       del array
       # The file is sparse yet; writing to a hole on a full disk would kill.
       with open(part, 'r+b') as file:
-        os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
+        os.posix_fallocate(file.fileno(), 0, os.path.getsize(part))
   except OSError as error:
-    for part in parts.values():
-      part.unlink(missing_ok=True)
-    if error.errno != errno.ENOSPC:
+    if error.errno not in files.FULL:
       raise
     raise OSError(
-      errno.ENOSPC,
+      error.errno,
       f'the disk is too full for a world cache of {need / 2**20:.0f} MiB '
-      f'({count} clips of {", ".join(parts)}). Free space, or set cache to a '
-      'folder of another disk, or make fewer or smaller clips',
-      str(next(iter(parts.values())).parent),
+      f'({len(source)} clips of {", ".join(parts)}). Free space, or set cache '
+      'to a folder of another disk, or make fewer or smaller clips',
+      str(folder),
     ) from None
 
 
@@ -115,7 +137,7 @@ def _render(parts, source, workers):
     for first in range(0, count, _CHUNK)
   ]
   if workers == 1 or len(pieces) <= _IN_PROCESS:
-    _report((_write(*piece) for piece in pieces), count, parts)
+    _follow((_write(*piece) for piece in pieces), count, parts)
     return
   executor = concurrent.futures.ProcessPoolExecutor(
     workers, mp_context=multiprocessing.get_context('spawn')
@@ -123,7 +145,7 @@ def _render(parts, source, workers):
   try:
     waiting = [executor.submit(_write, *piece) for piece in pieces]
     done = concurrent.futures.as_completed(waiting)
-    _report((future.result() for future in done), count, parts)
+    _follow((future.result() for future in done), count, parts)
   finally:
     executor.shutdown(cancel_futures=True)
 
@@ -136,19 +158,8 @@ def _write(parts, source, first, last):
   return last - first
 
 
-def _report(finished, count, keys):
-  """Progress with rate and time left, now and then, on stdout."""
-  start = last = time.monotonic()
-  done = 0
-  for clips in finished:
-    done += clips
-    now = time.monotonic()
-    if now - last < _REPORT_SEC and done < count:
-      continue
-    last = now
-    rate = done / max(now - start, 1e-9)
-    print(
-      f'world: {done}/{count} clips of {", ".join(keys)}, '
-      f'{rate:.0f} clips/s, {(count - done) / rate:.0f} s left',
-      flush=True,
-    )
+def _follow(finished, count, keys):
+  """Goes through pieces of work, and shows how many clips are done."""
+  with progress(f'world: {", ".join(keys)}', count, 'clip') as bar:
+    for clips in finished:
+      bar.update(clips)

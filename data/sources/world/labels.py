@@ -3,9 +3,8 @@
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from data.sources.world import cast as world_cast
-from data.sources.world import scene as world_scene
-from data.sources.world.scene import FACES, Scene
+from data.sources.world import raycast
+from data.sources.world.scene import FACES, Scene, at_frames
 
 _NEAR = 1e-3  # relative depth by which a hit may fall short of a point
 _BEHIND = 0.05  # metres; points nearer than this have no projection
@@ -95,7 +94,7 @@ def tracks(
   raster = (slope * focal + centre) / size
 
   rays = np.concatenate([slope, np.ones_like(depth)], axis=-1).T
-  hit, _ = world_cast.cast(scene, world_cast.to_world(scene.view, rays))
+  hit, _ = raycast.cast(scene, raycast.to_world(scene.view, rays))
   visible = local[..., 2] > _BEHIND
   visible &= hit.T / depth[..., 0] >= 1 - _NEAR
   visible &= ((raster >= 0) & (raster < 1)).all(-1)
@@ -112,9 +111,9 @@ def _draw(scene, rng, size, focal, centre, points, query_frame):
   slope = (rng.uniform(0, 1, (drawn, 2)) * size - centre) / focal
   rays = np.append(slope, np.ones((drawn, 1)), axis=1).T[..., None]
   # One ray in each of 4 q frames.
-  frozen = world_scene.at_frames(scene, frame)
-  rays = world_cast.to_world(frozen.view, rays)
-  depth, surface = world_cast.cast(frozen, rays)
+  frozen = at_frames(scene, frame)
+  rays = raycast.to_world(frozen.view, rays)
+  depth, surface = raycast.cast(frozen, rays)
   surface = surface[:, 0]
   solid = surface >= FACES
   first = solid & (solid.cumsum() <= (points + 1) // 2)

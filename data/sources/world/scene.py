@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.sources.world import materials as world_materials
+from data.sources.world import surfaces
 
 CAMERA_MOTIONS = ('left', 'right', 'forward', 'backward')
 OBJECT_MOTIONS = ('still', 'drift', 'spin', 'hop')
@@ -38,7 +38,7 @@ class Scene(NamedTuple):
   solids: Solids
   light: np.ndarray  # [3]
   ambient: float  # share of the light that comes from everywhere
-  materials: world_materials.Materials  # of the faces, then of the solids
+  materials: surfaces.Materials  # of the faces, then of the solids
 
 
 def sample(
@@ -108,7 +108,7 @@ def sample(
     solids=solids,
     light=room[0] + size * rng.uniform((0.2, 0.04, 0.2), (0.8, 0.2, 0.8)),
     ambient=rng.uniform(0.25, 0.5),
-    materials=world_materials.sample(
+    materials=surfaces.sample(
       rng, np.append(np.zeros(FACES), spheres), _WALLS, _CEILING
     ),
   )

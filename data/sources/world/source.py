@@ -2,30 +2,30 @@
 
 Each record is a short clip of textured spheres and boxes, some of them
 moving, in a textured room before a moving camera; the same for everyone, and
-nothing is downloaded. `world_scene` draws what is there, `world_materials`
-what it looks like; `world_cast` finds what rays meet, `world_paint` its
-colour, `world_labels` the rest; `world_cache` keeps clips on disk.
+nothing is downloaded. `scene` draws what is there, `surfaces` what it looks
+like; `render` makes video, depth and segmentation of it, with what rays meet
+(`raycast`) and its colour (`shading`), `labels` the rest; `cache` keeps clips
+on disk.
 
-`python -m data.sources.world.source` measures the speed and draws a picture.
+`python -m data.inspect world` draws some.
 """
 
-import argparse
 import dataclasses
 import hashlib
 import json
-import numbers
 import operator
 import os
-import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from data.sources.world import cache as world_cache
-from data.sources.world import labels, paint
-from data.sources.world import scene as world_scene
+from data import require
+from data.sources.world import labels, render
+from data.sources.world.cache import fill
+from data.sources.world.cache import read as read_cached
+from data.sources.world.scene import CAMERA_MOTIONS, OBJECT_MOTIONS, sample
+from data.splits import SPLITS
 
-SPLITS = ('train', 'validation', 'test')
 KEYS = (
   'video',
   'depth',
@@ -42,8 +42,8 @@ KEYS = (
 # Names of the classes of 'label': what the camera does, what solids do.
 LABELS = tuple(
   f'camera {camera}, solids {solids}'
-  for camera in world_scene.CAMERA_MOTIONS
-  for solids in world_scene.OBJECT_MOTIONS
+  for camera in CAMERA_MOTIONS
+  for solids in OBJECT_MOTIONS
 )
 _TRACKS = 'tracks', 'tracks_visible', 'query_frames'
 VERSION = 1  # of the pictures: raise it when a clip changes
@@ -104,13 +104,26 @@ def make(
     OSError: the disk is too full for the cache.
   """
   counts = dict(zip(SPLITS, (clips, validation_clips, test_clips)))
-  _check_choice('split', [split], SPLITS)
-  _check_choice('keys', keys, KEYS)
-  _check_at_least(1, frames=frames, height=height, width=width, points=points)
-  _check_at_least(1, **{f'clips of {k}': v for k, v in counts.items()})
-  _check_at_least(0, seed=seed, objects=objects, moving=moving)
-  _check_at_least(0, cache_workers=cache_workers)
-  _check_at_least(-1, query_frame=query_frame)
+  require.one_of('world', SPLITS, split=split)
+  require.keys('world', keys, KEYS)
+  require.at_least(
+    *(1, 'world'),
+    frames=frames,
+    height=height,
+    width=width,
+    points=points,
+    clips=clips,
+    validation_clips=validation_clips,
+    test_clips=test_clips,
+  )
+  require.at_least(
+    *(0, 'world'),
+    seed=seed,
+    objects=objects,
+    moving=moving,
+    cache_workers=cache_workers,
+  )
+  require.at_least(-1, 'world', query_frame=query_frame)
   _check(objects <= 254, f'objects={objects}: segmentation holds 254 at most')
   _check(
     moving <= objects,
@@ -149,7 +162,7 @@ def make(
   if not cache:
     return source
   folder = os.path.join(os.path.expanduser(cache), source.fingerprint(), split)
-  world_cache.fill(folder, source, workers=cache_workers)
+  fill(folder, source, workers=cache_workers)
   return dataclasses.replace(source, folder=folder)
 
 
@@ -164,7 +177,7 @@ class World:
   antialias: bool
   points: int
   query_frame: int
-  scene: Mapping[str, int | float]  # options of world_scene.sample
+  scene: Mapping[str, int | float]  # options of scene.sample
   folder: str = ''  # of the cache
   is_fixed = True
   names = LABELS
@@ -172,6 +185,15 @@ class World:
 
   def __len__(self) -> int:
     return self.length
+
+  @property
+  def sizes(self) -> dict[str, int]:
+    """What the letters of `data.source.TABLE` stand for."""
+    scene = self.scene
+    return {
+      **{'t': scene['frames'], 'h': scene['height'], 'w': scene['width']},
+      **{'q': self.points, 'o': scene['objects']},
+    }
 
   def only(self, keys: Sequence[str]) -> 'World':
     """The same clips with other keys."""
@@ -195,13 +217,13 @@ class World:
         f'clip {index} of the {self.length} in {self.split}: count from 0'
       )
     if self.folder:
-      return world_cache.read(self.folder, self.keys, index)
+      return read_cached(self.folder, self.keys, index)
     return self._draw(index)
 
   def _draw(self, index):
     rng = np.random.default_rng([self.seed, SPLITS.index(self.split), index])
     label = index % len(LABELS)
-    scene = world_scene.sample(rng, label, **self.scene)
+    scene = sample(rng, label, **self.scene)
     height, width = self.scene['height'], self.scene['width']
     keys = set(self.keys)
     clip = {'label': np.array(label, np.int32)}
@@ -219,7 +241,7 @@ class World:
       )
       clip |= dict(zip(_TRACKS, tracks))
     if keys & {'video', 'depth', 'segmentation', 'boxes', 'boxes_visible'}:
-      clip |= paint.pixels(
+      clip |= render.pixels(
         scene,
         height,
         width,
@@ -235,70 +257,4 @@ class World:
 
 def _check(good, message):
   if not good:
-    raise ValueError(f'data source world: {message}.')
-
-
-def _check_choice(name, got, known):
-  for value in got:
-    _check(
-      value in known,
-      f'{name}: got {value!r}, expected one of {", ".join(known)}',
-    )
-
-
-def _check_at_least(least, **options):
-  for name, value in options.items():
-    _check(
-      isinstance(value, numbers.Integral) and value >= least,
-      f'{name}={value!r}: give a whole number, {least} or more',
-    )
-
-
-def _measure(source, seconds):
-  """Clips in a second of one core."""
-  source.read(0)
-  start, done = time.process_time(), 0
-  while time.process_time() - start < seconds:
-    source.read(done % len(source))
-    done += 1
-  return done / (time.process_time() - start)
-
-
-def _sheet(source, rows):
-  """A picture: per clip its first, middle and last frame, each over depth."""
-  lines = []
-  for index in range(rows):
-    clip = source.read(index)
-    picked = [0, len(clip['video']) // 2, len(clip['video']) - 1]
-    near = np.clip(255 / np.maximum(clip['depth'][picked, :, :, 0], 1), 0, 255)
-    near = [cv2.applyColorMap(d, cv2.COLORMAP_TURBO) for d in near.astype('u1')]
-    lines.append(np.hstack([*clip['video'][picked][..., ::-1], *near]))
-  columns = [lines[: (rows + 1) // 2], lines[(rows + 1) // 2 :]]
-  sheet = np.hstack([np.vstack(c) for c in columns])
-  zoom = max(1, 128 // source.scene['height'])
-  return sheet.repeat(zoom, 0).repeat(zoom, 1)
-
-
-def main():
-  parser = argparse.ArgumentParser(
-    description='Prints clips/s of one core and draws a contact sheet.'
-  )
-  parser.add_argument('--frames', type=int, default=8)
-  parser.add_argument('--height', type=int, default=64)
-  parser.add_argument('--width', type=int, default=64)
-  parser.add_argument('--rows', type=int, default=16, help='clips drawn')
-  parser.add_argument('--out', default='world.png')
-  arguments = parser.parse_args()
-  size = {k: getattr(arguments, k) for k in ('frames', 'height', 'width')}
-  for keys in (('video',), ('video', 'depth'), ('depth',), KEYS):
-    rate = _measure(make('train', keys=keys, **size), seconds=2.0)
-    name = ', '.join(keys) if keys != KEYS else 'all keys'
-    print(f'{rate:6.1f} clips/s per core: {name}')
-  cv2.imwrite(arguments.out, _sheet(make('test', **size), arguments.rows))
-  print(f'wrote {arguments.out}')
-
-
-if __name__ == '__main__':
-  import cv2  # not needed to render
-
-  main()
+    raise ValueError(f'world: {message}')

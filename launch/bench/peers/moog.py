@@ -18,9 +18,11 @@ from launch.bench import turns
 _PYTHON = flags.DEFINE_string(
   'official', None, 'Interpreter with the published modules.'
 )
-_FRAMES = flags.DEFINE_integer('frames', 8, 'Of a clip.')
-_CLIPS = flags.DEFINE_integer('clips', 1, 'Clips per step.')
-_ROUNDS = flags.DEFINE_integer('rounds', 5, 'Timed steps of each.')
+_FRAMES = flags.DEFINE_integer('frames', 8, 'Of a clip.', lower_bound=1)
+_CLIPS = flags.DEFINE_integer('clips', 1, 'Clips per step.', lower_bound=1)
+_ROUNDS = flags.DEFINE_integer(
+  'rounds', 5, 'Timed steps of each.', lower_bound=1
+)
 _REMAT = flags.DEFINE_string(
   'remat', 'none', 'What we recompute; the published step recomputes nothing.'
 )
@@ -29,7 +31,8 @@ _REMAT = flags.DEFINE_string(
 def main() -> None:
   """Prints seconds of both, and their ratio."""
   from configs import moog
-  from launch import program
+  from launch import recipe
+  from launch.bench.running import running
   from train import malloc, mesh
 
   malloc.keep()
@@ -42,7 +45,7 @@ def main() -> None:
   peer += [str(clips), str(frames)]
   needs = 'kauldron and representations4d'
   with turns.peer(peer, needs=needs) as process:
-    step = program.make(config, mesh.make()).running()
+    step = running(recipe.program(config, mesh.make()))
     step()
     step()
     ours, theirs = turns.take(step, process, _ROUNDS.value)

@@ -22,7 +22,9 @@ _PYTHON = flags.DEFINE_string(
 _WEIGHTS = flags.DEFINE_string(
   'weights', '', 'The published file; zeros of its shapes, if empty.'
 )
-_TURNS = flags.DEFINE_integer('turns', 5, 'Timed passes of each.')
+_TURNS = flags.DEFINE_integer(
+  'turns', 5, 'Timed passes of each.', lower_bound=1
+)
 
 
 def zeros(path: str) -> None:

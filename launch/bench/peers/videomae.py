@@ -17,8 +17,10 @@ from absl import flags
 from base import command
 from launch.bench import turns
 
-_ROUNDS = flags.DEFINE_integer('rounds', 11, 'Timed steps of each.')
-_CLIPS = flags.DEFINE_integer('clips', 2, 'Clips per step.')
+_ROUNDS = flags.DEFINE_integer(
+  'rounds', 11, 'Timed steps of each.', lower_bound=1
+)
+_CLIPS = flags.DEFINE_integer('clips', 2, 'Clips per step.', lower_bound=1)
 _PYTHON = flags.DEFINE_string(
   'python', sys.executable, 'Interpreter that has torch and transformers.'
 )
@@ -53,8 +55,8 @@ def check_peer(python: str) -> None:
     and importlib.util.find_spec('transformers')
   ):
     raise ValueError(
-      'launch.versus needs torch and transformers: `pip install --group '
-      'peers`, or name an interpreter that has them with --python.'
+      'the peer needs torch and transformers, which are not here: `pip install '
+      '--group peers`, or name an interpreter that has them with --python'
     )
 
 
@@ -83,18 +85,19 @@ def table(
 def main() -> None:
   """Prints the table."""
   from configs import mae
-  from launch import program as program_lib
+  from launch import recipe
+  from launch.bench.running import running
   from train import malloc
   from train import mesh as mesh_lib
 
   malloc.keep()
   clips, python = _CLIPS.value, _PYTHON.value
+  check_peer(python)
   config = mae.get_config(f'size=S,batch_size={clips}').to_dict()
   config['model'] |= {'dtype': 'float32', 'remat': 'none'}
   config['optim']['clip_norm'] = 0.0  # nor does the peer clip
-  program = program_lib.make(config, mesh_lib.make())
+  program = recipe.program(config, mesh_lib.make())
   visible = program.objective.visible
-  check_peer(python)
   peer = [
     python,
     '-m',
@@ -103,7 +106,7 @@ def main() -> None:
     str(visible),
   ]
   with turns.peer(peer, needs='torch and transformers') as process:
-    step = program.running()
+    step = running(program)
     step()
     step()
     ours, theirs = turns.take(step, process, _ROUNDS.value)

@@ -3,17 +3,21 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import msgpack
 import pytest
 
+from base import files
 from data.formats import record, shards
-from data.ingest import pool, steps
+from data.ingest import beam, pool, steps
 from data.ingest import run as ingest
+from data.sources import videos
 
 RECIPE = {'min_frames': 16, 'chunk_frames': 32, 'overlap_frames': 16}
 
@@ -130,23 +134,52 @@ def test_interrupted_runs_end_the_same(
   assert contents(tmp_path) == contents(whole)
 
 
-def test_interrupted_joining_ends_the_same(
-  footage, whole, tmp_path, monkeypatch
+@pytest.mark.parametrize('before', ['shard', 'summary', 'parts', 'last part'])
+def test_a_joining_that_is_killed_can_be_done_again(
+  footage, whole, tmp_path, monkeypatch, before
 ):
-  real = os.replace
+  """As Beam does with a step whose machine is lost, whenever that was."""
+  root, names = ingest.find(str(footage), tmp_path)
+  (tmp_path / steps.PARTS).mkdir()
+  planned = steps.plan(tmp_path, root, names, RECIPE, 4)
+  for position, name in enumerate(planned[0]['files']):
+    steps.make_part(tmp_path, 0, position, str(root), name, RECIPE)
+  replacing, unlink = files.replacing, Path.unlink
 
-  def stops(source, target):
-    if target.name == 'shard-00000.json':
+  def killed(*arguments, **options):
+    raise KeyboardInterrupt
+
+  def shard(path):
+    return killed() if str(path).endswith('record') else replacing(path)
+
+  def last(path, **options):
+    if path.name == '00000-00003':
       raise KeyboardInterrupt
-    real(source, target)
+    unlink(path, **options)
 
+  patches = {
+    'shard': (files, 'replacing', shard),
+    'summary': (files, 'write', killed),
+    'parts': (Path, 'unlink', killed),
+    'last part': (Path, 'unlink', last),
+  }
   with monkeypatch.context() as patch:
-    patch.setattr(os, 'replace', stops)
+    patch.setattr(*patches[before])
     with pytest.raises(KeyboardInterrupt):
-      run(footage, tmp_path, per_shard=4)
-  assert (tmp_path / 'shard-00000.array_record').exists()
+      steps.make_shard(tmp_path, 0, 4)
+  made = steps.make_shard(tmp_path, 0, 4)
+  assert steps.make_shard(tmp_path, 0, 4) == made
+  assert not any((tmp_path / steps.PARTS).iterdir())
   run(footage, tmp_path, per_shard=4)
   assert contents(tmp_path) == contents(whole)
+
+
+def test_beam_does_not_transcode_again_what_is_in_its_shard(
+  footage, whole, monkeypatch
+):
+  monkeypatch.setattr(steps, 'make_part', None)
+  file = (0, 0, str(footage), 'a.mp4')
+  assert beam._part(str(whole), RECIPE, file) == (0, 0)
 
 
 def test_killed_processes_end_the_same(footage, whole, tmp_path):
@@ -201,8 +234,8 @@ def test_all_refused_is_an_error_when_opened(tmp_path):
 
 def test_two_runs_at_once_are_refused(footage, tmp_path):
   with (
-    ingest._alone(tmp_path),
-    pytest.raises(ValueError, match='another process'),
+    files.lock(tmp_path / '.lock'),
+    pytest.raises(ValueError, match=r'process \d+ of .* writes to'),
   ):
     run(footage, tmp_path)
 
@@ -214,8 +247,8 @@ def test_a_full_disk_is_told_and_loses_nothing(
     raise OSError(errno.ENOSPC, 'No space left on device')
 
   with monkeypatch.context() as patch:
-    patch.setattr(Path, 'write_bytes', full)
-    with pytest.raises(OSError, match='Make room and run the same command'):
+    patch.setattr(msgpack, 'packb', full)
+    with pytest.raises(OSError, match=r'free some space, then run the same'):
       run(footage, tmp_path, per_shard=4)
   run(footage, tmp_path, per_shard=4)
   assert contents(tmp_path) == contents(whole)
@@ -234,6 +267,22 @@ def test_a_file_that_kills_its_process_twice_is_refused(
   monkeypatch.setattr(steps, 'make_part', dies)
   run(footage, tmp_path)
   assert refused(tmp_path)['a.mp4'] == 'Died: its process died, exit code -11'
+
+
+def test_a_file_that_fails_after_a_death_is_not_tried_for_ever(
+  footage, tmp_path, monkeypatch
+):
+  outcomes = [pool.Died('it died'), KeyError('a fault'), KeyboardInterrupt]
+  real = steps.make_part
+
+  def fails(*arguments):
+    if arguments[4] == 'a.mp4':
+      raise outcomes.pop(0)
+    return real(*arguments)
+
+  monkeypatch.setattr(steps, 'make_part', fails)
+  run(footage, tmp_path)
+  assert refused(tmp_path)['a.mp4'] == "KeyError: 'a fault'"
 
 
 def test_beam_is_asked_for_by_name(footage, tmp_path):
@@ -269,3 +318,73 @@ def test_an_impossible_recipe_is_refused_before_the_folder_is(
   with pytest.raises(ValueError, match=said):
     ingest.ingest(str(footage), out, option, workers=0)
   assert not out.exists()
+
+
+def _without(text: str, key: str) -> str:
+  """JSON without every key of this name, however deep."""
+
+  def drop(value):
+    if isinstance(value, dict):
+      return {k: drop(v) for k, v in value.items() if k != key}
+    return [drop(v) for v in value] if isinstance(value, list) else value
+
+  return json.dumps(drop(json.loads(text)))
+
+
+_DAMAGES = {
+  'empty': lambda data: b'',
+  'cut': lambda data: data[: len(data) // 2],
+  'garbled': lambda data: b'\xff\x00' + data[2:],
+  'wrong type': lambda data: b'[3]\n',
+}
+
+
+@pytest.mark.parametrize('damage', _DAMAGES)
+@pytest.mark.parametrize('name', ['shard-00000.json', 'plan.jsonl'])
+def test_damaged_state_is_told_before_ingestion_goes_on(
+  footage, whole, tmp_path, name, damage
+):
+  out = tmp_path / 'data'
+  shutil.copytree(whole, out)
+  file = out / name
+  file.write_bytes(_DAMAGES[damage](file.read_bytes()))
+  with pytest.raises(ValueError, match=rf'{name}.* damaged.*; (delete|give)'):
+    run(footage / '**', out, per_shard=4)
+
+
+@pytest.mark.parametrize('key', ['videos', 'name', 'frames', 'lost', 'sha256'])
+def test_a_summary_that_lacks_something_is_told(footage, whole, tmp_path, key):
+  out = tmp_path / 'data'
+  shutil.copytree(whole, out)
+  file = out / 'shard-00000.json'
+  file.write_text(_without(file.read_text(), key))
+  with pytest.raises(ValueError, match=rf'shard-00000.json.* lacks {key}'):
+    run(footage / '**', out, per_shard=4)
+  # The remedy that it names.
+  file.unlink()
+  run(footage / '**', out, per_shard=4)
+  assert contents(out) == contents(whole)
+
+
+@pytest.mark.parametrize('damage', _DAMAGES)
+@pytest.mark.parametrize('name', ['manifest.json', 'index.npz'])
+def test_damaged_state_is_told_by_who_reads_it_and_made_anew(
+  footage, whole, tmp_path, name, damage
+):
+  out = tmp_path / 'data'
+  shutil.copytree(whole, out)
+  (out / name).write_bytes(_DAMAGES[damage]((out / name).read_bytes()))
+  with pytest.raises(ValueError, match=rf'{name}.* damaged.*copy the folder'):
+    videos.make('train', path=str(out), frames=2, height=16, width=24)
+  run(footage / '**', out, per_shard=4)
+  assert contents(out) == contents(whole)
+
+
+@pytest.mark.parametrize('damage', _DAMAGES)
+def test_a_damaged_part_is_told(footage, tmp_path, damage):
+  (tmp_path / steps.PARTS).mkdir()
+  steps.make_part(tmp_path, 0, 0, str(footage), 'a.mp4', RECIPE)
+  file = steps.part(tmp_path, 0, 0)
+  file.write_bytes(_DAMAGES[damage](file.read_bytes()))
+  with pytest.raises(ValueError, match=r'00000-00000 is damaged.*delete it'):
+    steps.make_shard(tmp_path, 0, 1)

@@ -32,7 +32,7 @@ def record():
 
 def test_the_table_is_that_of_source():
   rows = re.findall(r'^\| (\w+) \| (\w+) \[(.*?)\] \|', source.__doc__, re.M)
-  assert {key: (dtype, shape) for key, dtype, shape in rows} == check.TABLE
+  assert {key: (dtype, shape) for key, dtype, shape in rows} == source.TABLE
 
 
 def test_good_records_have_no_fault():

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data import sheet
+from data import contact_sheet
 from data.formats import shards
 from data.ingest import run
 from data.inspect import records
@@ -59,7 +59,7 @@ def test_says_what_a_source_holds_and_draws_its_labels(tmp_path, capsys):
   ):
     assert part in text
   assert text.count('video: uint8 [4, 24, 32, 3]') == 1
-  # Of the first four records video, depth and segmentation.
+  # Of four of the records video, depth and segmentation.
   drawn = cv2.imread(str(picture))
   assert drawn.shape[0] == 12 * (96 + 16)
   plain = world.make('train', frames=4, height=24, width=32, clips=5, seed=2)
@@ -69,11 +69,56 @@ def test_says_what_a_source_holds_and_draws_its_labels(tmp_path, capsys):
   assert 0.01 < differs.mean() < 0.6
 
 
+@pytest.mark.parametrize('count', [30, 140])
+def test_the_sheet_shows_the_last_records_too(count, tmp_path, monkeypatch):
+  shown = []
+
+  def captions(rows):
+    shown.extend(int(caption.split()[1]) for caption, _ in rows)
+    return np.zeros((2, 3, 3), np.uint8)
+
+  monkeypatch.setattr(contact_sheet, 'captioned', captions)
+  options = f'frames=2,height=4,width=6,keys=video,test_clips={count}'
+  records.inspect(f'world:{options}', 'test', 0, tmp_path / 'sheet.png')
+  assert len(shown) == 12
+  gaps = np.diff([0, *shown, count - 1])
+  assert max(gaps) <= 2 * count / 11
+
+
+def test_a_start_that_was_left_out_is_no_refusal(film, tmp_path, capsys):
+  (tmp_path / 'in').mkdir()
+  film.write_bad_start(tmp_path / 'in' / 'a.mp4')
+  (tmp_path / 'in' / 'b.mp4').touch()
+  run.ingest(str(tmp_path / 'in'), tmp_path / 'data', {}, workers=0)
+  text = records.describe(tmp_path / 'data')
+  assert '1 files refused\n    1 x empty file\n' in text
+  assert '0.8 s at the start of 1 files left out' in text
+  assert 'its first' not in text
+
+
+@pytest.mark.parametrize(
+  ('text', 'said'),
+  [
+    ('', 'has 0 lines, expected 3'),
+    ('{"file": "a", "reason": "b"}\n{"fi', 'has 1 lines, expected 3'),
+    ('{"file": 3, "reason": "b"}\n', 'file holds a int'),
+    ('{"file": "a"}\n', 'lacks reason'),
+    ('\n', 'is empty'),
+  ],
+)
+def test_a_damaged_quarantine_is_told(folder, tmp_path, text, said):
+  copy = tmp_path / 'data'
+  shutil.copytree(folder, copy)
+  (copy / shards.QUARANTINE).write_text(text)
+  with pytest.raises(ValueError, match=rf'{shards.QUARANTINE}.* {said}.*copy'):
+    records.describe(copy)
+
+
 def test_captions_name_classes():
   record = {'video': np.zeros((2, 8, 12, 3), np.uint8), 'label': np.array(1)}
-  ((caption, _),) = sheet.labelled('test 0', record, ('push', 'pull'))
+  ((caption, _),) = contact_sheet.rows_of('test 0', record, ('push', 'pull'))
   assert caption == 'test 0 label 1, pull'
-  ((caption, _),) = sheet.labelled('test 0', record, ('push',))
+  ((caption, _),) = contact_sheet.rows_of('test 0', record, ('push',))
   assert caption == 'test 0 label 1'
 
 
@@ -148,10 +193,34 @@ def test_damaged_json_is_told_with_its_name(source, name, tmp_path):
     (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=rf'{name} {message}'):
       records.inspect(f'{source}:path={tmp_path}', 'train', 1, None)
-  if source == 'movi':
-    (tmp_path / name).write_text('{"splits": [{"name": "train"}]}')
-    with pytest.raises(ValueError, match=rf'{name} does not list splits'):
-      records.inspect(f'{source}:path={tmp_path}', 'train', 1, None)
+
+
+@pytest.mark.parametrize(
+  ('source', 'name', 'text', 'said'),
+  [
+    ('movi', 'dataset_info.json', '{"splits": 3}', 'splits holds a int'),
+    ('movi', 'dataset_info.json', '{"splits": [[]]}', 'splits: 0 holds a list'),
+    (
+      *('movi', 'dataset_info.json', '{"splits": [{"name": "train"}]}'),
+      'splits: 0 lacks shardLengths',
+    ),
+    (
+      *('movi', 'dataset_info.json'),
+      '{"splits": [{"name": "train", "shardLengths": ["x"]}]}',
+      'has lengths of shards that are no numbers',
+    ),
+    ('ssv2', 'labels.json', '{"Push": "one"}', 'has classes without a number'),
+    ('ssv2', 'labels.json', '{"Push": []}', 'has classes without a number'),
+    ('ssv2', 'train.json', '["a"]', ': 0 holds a str'),
+    ('ssv2', 'train.json', '[{"template": "Push"}]', 'lacks id'),
+    ('perception_test', 'all_train.json', '{"video_1": 3}', 'not as published'),
+  ],
+)
+def test_json_of_another_shape_is_told(source, name, text, said, tmp_path):
+  (tmp_path / 'labels.json').write_text('{"Push": "0"}')
+  (tmp_path / name).write_text(text)
+  with pytest.raises(ValueError, match=rf'{name}.*{said}'):
+    records.inspect(f'{source}:path={tmp_path}', 'train', 1, None)
 
 
 def test_other_names_are_errors():

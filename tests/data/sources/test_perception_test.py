@@ -281,7 +281,7 @@ def test_a_damaged_or_shorter_video_is_a_bad_record(folder, film, tmp_path):
 @pytest.mark.parametrize(
   ('options', 'message'),
   [
-    ({'split': 'valid'}, "split='valid'"),
+    ({'split': 'valid'}, "split of .* 'valid': expected one of train, val"),
     ({'split': 'test'}, r'all_test\.json is missing'),
     ({'keys': ('video', 'depth')}, 'depth'),
     ({'stride': 0}, 'stride=0'),

@@ -160,7 +160,7 @@ def test_damage_is_told(folder, tmp_path):
 
 def test_bad_options_are_told(folder):
   for options, message in (
-    ({'split': 'val'}, "split='val'"),
+    ({'split': 'val'}, "split of .* 'val': expected one of train, val"),
     ({'keys': ('depth',)}, 'depth'),
     ({'frames': 15}, 'no scene of .* has 15 frames'),
     ({'train': 'nowhere'}, 'no scene'),

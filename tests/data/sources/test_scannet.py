@@ -186,7 +186,7 @@ def test_other_damage_is_a_bad_record(folder):
 def test_bad_options_are_told(folder):
   for options, message in (
     ({'split': 'test'}, 'scannetv2_test.txt is missing'),
-    ({'split': 'val'}, "split='val'"),
+    ({'split': 'val'}, "split of .* 'val': expected one of train, val"),
     ({'keys': ('boxes',)}, 'boxes'),
     ({'stride': (3, 1)}, 'stride='),
     ({'clips': 0}, 'clips=0'),

@@ -155,7 +155,7 @@ def test_queries_are_of_the_first_or_of_each_fifth_frame(tmp_path):
   assert asked('first') == ([(0, 1), (2, 3)], lost)
   with pytest.raises(ValueError, match="does not look at 'query_frames'"):
     make(file, queries='first')
-  with pytest.raises(ValueError, match="queries='last'"):
+  with pytest.raises(ValueError, match="queries of tapvid 'last'"):
     make(file, queries='last')
 
 

@@ -11,6 +11,7 @@ from data.formats import shards
 from data.ingest import run
 from data.source import BadRecord
 from data.sources import videos
+from data.splits import SPLITS
 
 SIZE = {'frames': 4, 'height': 24, 'width': 32}
 
@@ -43,7 +44,7 @@ def test_reads_clips_by_the_name_of_the_module(folder):
 
 
 def test_splits_share_no_video_and_lose_none(folder):
-  train, validation, test = (make(folder, split) for split in videos.SPLITS)
+  train, validation, test = (make(folder, split) for split in SPLITS)
   names = [
     {split.fetch(i).name for i in range(len(split))}
     for split in (train, validation, test)
@@ -145,11 +146,11 @@ def test_a_shard_that_goes_away_is_a_bad_record(folder, tmp_path):
 @pytest.mark.parametrize(
   ('options', 'message'),
   [
-    ({'split': 'val'}, "split='val'"),
-    ({'crop': 'center'}, "choose one of .*'centre'"),
-    ({'window': 'first'}, "window='first'"),
+    ({'split': 'val'}, "split of .* 'val': expected one of train, val"),
+    ({'crop': 'center'}, "'center': .* did you mean 'centre'"),
+    ({'window': 'first'}, "window of .* 'first': expected one of random"),
     ({'keys': ('video', 'depth')}, 'no labels'),
-    ({'frames': 0}, 'at least 1'),
+    ({'frames': 0}, 'frames=0 must be a whole number, 1 or more'),
     ({'stride': (0, 2)}, 'stride='),
     ({'stride': (3, 2)}, 'in order'),
     ({'scale': (0.5, 1.5)}, 'at most 1'),

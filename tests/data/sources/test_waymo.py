@@ -251,7 +251,7 @@ def test_release_2_says_what_it_needs(tmp_path, monkeypatch):
 def test_bad_options_are_told(folder):
   for options, message in (
     ({'split': 'test'}, 'no segment in .*validation'),
-    ({'split': 'val'}, "split='val'"),
+    ({'split': 'val'}, "split of .* 'val': expected one of train, val"),
     ({'keys': ('label',)}, 'label'),
     ({'together': 5}, 'together=5'),
     ({'step': 0}, 'step=0'),

@@ -19,6 +19,7 @@ from evals.predict import queries as predict_queries
 from evals.predict import run as predict_run
 from evals.predict import video as predict_video
 from models import objective as objective_lib
+from tests.models import recipes
 from train import checkpoint
 from train.step import State
 
@@ -265,7 +266,8 @@ def recurrent(config, frames):
   """A job of MooG and its recurrent heads, for windows of so many frames."""
   head = {'readout': 'recurrent', 'width': 16, 'heads': 2, 'head_dim': 8}
   head |= {'layers': 1, 'mlp': 16, 'residual': True}
-  model = {'name': 'moog', 'frames': frames, 'height': H, 'width': W}
+  model = {**recipes.MOOG, 'name': 'moog', 'frames': frames}
+  model |= {'height': H, 'width': W}
   model |= {'tokens': 6, 'dim': 16, 'head_dim': 8, 'mlp': 16}
   model |= {'channels': (8, 8), 'strides': (2, 4), 'subsample': 8}
   model |= {'predictor_layers': 1, 'corrector_layers': 1, 'decoder_layers': 1}

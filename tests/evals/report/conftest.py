@@ -8,9 +8,11 @@ import pytest
 
 from evals import metrics, task
 from evals.report import pictures
+from tests.models import recipes
 
 CLIPS = 40
 MODEL = {
+  **recipes.MAE,
   'name': 'mae',
   'size': 'tiny',
   'dim': 8,

@@ -8,6 +8,7 @@ import pytest
 from evals import task
 from evals.report import grouping, naming, reading
 from models import sizes
+from tests.models import recipes
 
 
 def _models(*runs):
@@ -79,8 +80,8 @@ def test_heads_that_train_a_backbone_together_are_another_readout(make):
 
 @pytest.mark.parametrize('scan', [True, False])
 def test_only_the_backbone_is_counted(scan):
-  clip = {'frames': 16, 'height': 224, 'width': 224, 'scan': scan}
-  found = grouping.backbone_parameters({'name': 'mae', 'size': 'S', **clip})
+  model = recipes.MAE | {'name': 'mae', 'scan': scan}
+  found = grouping.backbone_parameters(model)
   assert found == sizes.SIZES['S'].parameters
 
 

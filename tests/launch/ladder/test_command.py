@@ -1,12 +1,19 @@
 """The ladder goes on where it was stopped, and its table is what was found."""
 
+import json
 import pathlib
+import shutil
+import subprocess
+import sys
 
 import pytest
+from absl.testing import flagsaver
 
+from base import console
 from launch.ladder import __main__ as pods
 from launch.ladder import rows as ladder
 from launch.ladder.rows import LADDER, Row
+from launch.plan import compiler
 
 SMALL, LARGE = Row('S', 'v5e:2x4', 256), Row('j', 'v4:8x8x8', 4096)
 
@@ -42,38 +49,74 @@ class Compiler:
 
 
 def run(folder, compiler):
-  said, written = [], []
+  written = []
   pods.run(
     [SMALL, LARGE],
     folder,
     compiler,
-    say=said.append,
     after=lambda: written.append(pods.table(folder)),
   )
-  return said, written
+  return written
 
 
-def test_it_goes_on_where_it_was_stopped(tmp_path):
+def test_it_goes_on_where_it_was_stopped(tmp_path, capsys):
   with pytest.raises(KeyboardInterrupt):
     run(tmp_path, Compiler(fails=LARGE))
   second = Compiler()
-  said, written = run(tmp_path, second)
+  capsys.readouterr()
+  assert len(run(tmp_path, second)) == 1
   assert second.rows == [LARGE]
-  assert said[0] == '1 of 2 programs are done'
-  assert said[1] == '1 of 1: j on v4:8x8x8'
-  assert said[2].startswith('  does not fit: the step needs 40 GiB; about 0 ')
-  assert len(written) == 1
+  assert capsys.readouterr().out.splitlines()[:3] == [
+    '1 of 2 programs are done',
+    'compiling j on v4:8x8x8 ...',
+    '  does not fit: the step needs 40 GiB',
+  ]
   third = Compiler()
-  assert run(tmp_path, third)[0] == ['2 of 2 programs are done']
+  run(tmp_path, third)
+  assert capsys.readouterr().out.strip() == '2 of 2 programs are done'
   assert not third.rows
 
 
-def test_it_says_what_a_program_took_and_what_is_wrong_with_it(tmp_path):
-  said, _ = run(tmp_path, Compiler())
+def test_it_says_how_far_it_is_and_what_a_program_took(
+  tmp_path, capsys, monkeypatch
+):
+  monkeypatch.setattr(console, '_BETWEEN_LINES', 0.0)
+  run(tmp_path, Compiler())
+  said = capsys.readouterr().out.splitlines()
   assert said[2] == (
     '  MFU 0.346 (roofline), 60 CPU-seconds, 1.3 GiB; warning: a gradient is '
-    'not scattered; about 0 minutes left'
+    'not scattered'
   )
+  assert said[3].startswith('compiling: 1/2 programs, ')
+  assert said[3].endswith(' left')
+
+
+@pytest.mark.parametrize(
+  ('text', 'what'),
+  [
+    ('', 'is empty: it is damaged; it is compiled again'),
+    ('{"cpu_sec": 3.0', 'is not JSON'),
+    ('[]', 'holds a list, expected a dict'),
+    ('{"cpu_sec": 3.0, "estimates": {}}', 'lacks collectives, compiled_bytes'),
+  ],
+)
+def test_a_damaged_row_names_itself_and_is_compiled_again(
+  text, what, tmp_path, capsys
+):
+  run(tmp_path, Compiler())
+  whole = pods.table(tmp_path)
+  path = pods.path_of(tmp_path, SMALL)
+  path.write_text(text)
+  # The table has it from an earlier one, or not.
+  assert pods.table(tmp_path, whole) == whole
+  assert pods.table(tmp_path).count('not run') == whole.count('not run') + 1
+  second = Compiler()
+  capsys.readouterr()
+  run(tmp_path, second)
+  said, *_ = capsys.readouterr().out.splitlines()
+  assert f'{path} {what}' in said
+  assert second.rows == [SMALL]
+  assert pods.table(tmp_path) == whole
 
 
 def test_other_versions_or_recipes_are_other_programs(monkeypatch):
@@ -84,13 +127,77 @@ def test_other_versions_or_recipes_are_other_programs(monkeypatch):
   assert len({before, ladder.key(SMALL), *others}) == 4
 
 
-def test_other_sources_are_other_programs(monkeypatch, tmp_path):
-  (tmp_path / 'models').mkdir()
-  (tmp_path / 'models' / 'mae.py').write_text('a = 1\n')
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+  """A copy of the sources, in place of them."""
+  for room in ('models', 'train', 'launch'):
+    kept = shutil.ignore_patterns('__pycache__')
+    shutil.copytree(ladder.ROOT / room, tmp_path / room, ignore=kept)
   monkeypatch.setattr(ladder, 'ROOT', tmp_path)
+  return tmp_path
+
+
+DECIDES = [
+  *('launch/recipe.py', 'launch/plan/estimate.py', 'launch/plan/topology.py'),
+  *('launch/plan/hlo/timeline.py', 'launch/plan/hlo/kernels.py'),
+  *('train/program.py', 'train/step.py', 'train/chips.py'),
+  # Imported by its name, and within a function.
+  *('models/mae.py', 'models/nn/attention/tpu.py'),
+]
+PRINTS = [
+  *('launch/plan/report/text.py', 'launch/plan/report/page.py'),
+  *('launch/plan/__main__.py', 'launch/plan/search/candidates.py'),
+  *('launch/plan/compare/table.py', 'launch/ladder/__main__.py'),
+  *('launch/bench/__main__.py', 'train/loop.py'),
+]
+
+
+def test_other_sources_are_other_programs(tree):
   before = ladder.key(SMALL)
-  (tmp_path / 'models' / 'mae.py').write_text('a = 2\n')
-  assert ladder.key(SMALL) != before
+  for name in DECIDES:
+    path = tree / name
+    text = path.read_text()
+    path.write_text(f'{text}# changed\n')
+    assert ladder.key(SMALL) != before, name
+    path.write_text(text)
+  assert ladder.key(SMALL) == before
+
+
+def test_what_prints_decides_no_program(tree):
+  before = ladder.key(SMALL)
+  for name in PRINTS:
+    path = tree / name
+    path.write_text(f'{path.read_text()}# changed\n')
+  assert ladder.key(SMALL) == before
+
+
+def test_nothing_else_of_ours_is_imported():
+  """What imports say beforehand is what is imported then."""
+  code = f"""
+import json, sys
+sys.path.insert(0, '.')
+from launch.ladder.rows import Row
+from launch.plan import estimate, topology
+row = {SMALL!r}
+slice_ = topology.parse(row.topology)
+estimate.plan(row.config(), slice_, shapes_only=True)
+files = [getattr(each, '__file__', '') for each in sys.modules.values()]
+print(json.dumps([file for file in files if file]))
+"""
+  done = subprocess.run(
+    [sys.executable, '-c', code], capture_output=True, text=True, check=True
+  )
+  imported = {pathlib.Path(file).resolve() for file in json.loads(done.stdout)}
+  ours = {
+    path
+    for path in imported
+    for room in ('models', 'train', 'launch')
+    if path.is_relative_to(ladder.ROOT / room)
+  }
+  model = SMALL.config()['model']['name']
+  others = ours - set(ladder.sources(ladder.ROOT, model))
+  names = {str(path.relative_to(ladder.ROOT)) for path in others}
+  assert names == {'launch/ladder/__init__.py', 'launch/ladder/rows.py'}
 
 
 def layout(row):
@@ -127,7 +234,9 @@ def test_a_row_that_the_folder_does_not_have_stays(tmp_path):
 def test_only_some_sizes():
   assert {row.size for row in pods.chosen(['S', 'MooG'])} == {'S', 'MooG'}
   assert pods.chosen([]) == list(LADDER)
-  with pytest.raises(ValueError, match="--only='s' is no size of the ladder"):
+  with pytest.raises(
+    ValueError, match="unknown size in --only 's': expected one of S"
+  ):
     pods.chosen(['s'])
 
 
@@ -138,3 +247,17 @@ def test_only_what_is_between_the_markers_is_replaced():
     pods.replace('a\n', 'new')
   docs = pathlib.Path(ladder.ROOT / 'docs' / 'pods.md').read_text()
   assert pods.replace(docs, 'new') != docs
+
+
+def test_the_doc_is_left_alone_without_the_compiler(tmp_path, monkeypatch):
+  docs = tmp_path / 'pods.md'
+  docs.write_text(f'{pods.BEGIN}\nold\n{pods.END}\n')
+  monkeypatch.setattr(compiler, 'is_installed', lambda: False)
+  given = {'docs': str(docs), 'folder': str(tmp_path / 'runs')}
+  with (
+    flagsaver.flagsaver(**given),
+    pytest.raises(ValueError, match='libtpu is not installed: `pip'),
+  ):
+    pods.main()
+  assert 'old' in docs.read_text()
+  assert not (tmp_path / 'runs').exists()

@@ -66,7 +66,9 @@ def test_the_error_names_what_changed_and_the_command():
 
 
 def test_an_unknown_name_is_refused():
-  with pytest.raises(ValueError, match='is no golden file: expected some of'):
+  with pytest.raises(
+    ValueError, match=r"unknown golden file 'sharding-s': expected one of"
+  ):
     golden.make('sharding-s')
 
 

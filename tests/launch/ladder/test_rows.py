@@ -5,7 +5,7 @@ import json
 import pytest
 
 from configs import common
-from launch import program
+from launch import recipe
 from launch.ladder.rows import LADDER
 from launch.plan import topology
 
@@ -16,7 +16,7 @@ SIZES = ['S', 'B', 'L', 'H', 'G', 'e', 'j', 'MooG']
 def test_shapes_allow_every_row(row):
   config, slice_ = row.config(), topology.parse(row.topology)
   mesh = slice_.abstract_mesh(**config['mesh'])
-  made = program.make(config, mesh)
+  made = recipe.program(config, mesh)
   assert made.mesh.size == slice_.chips
   assert made.batch['video'].shape[0] == row.batch
 

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from configs import common, mae, moog
-from launch.plan import layouts, search
+from launch.plan import layouts
+from launch.plan.search.candidates import Candidate, candidates
 from launch.plan.topology import parse
 
 
@@ -20,7 +21,7 @@ def kept(tmp_path, monkeypatch):
 def test_what_is_saved_is_what_the_recipe_then_has(kept):
   config = mae.get_config('size=L,batch_size=512').to_dict()
   config['compile']['options'] = {'xla_a': True}
-  best = search.candidates(config, parse('v5e:4x4'))[0][0]
+  best = candidates(config, parse('v5e:4x4'))[0][0]
   layouts.save(layouts.recipe_of(config), 'v5e:4x4', best)
   taken = mae.get_config('size=L,topology=v5e:4x4').to_dict()
   for section in ('mesh', 'step', 'model', 'compile'):
@@ -40,12 +41,21 @@ def test_an_unknown_slice_names_those_that_are_known(kept):
     mae.get_config('size=j,topology=v5p:4x4x4')
 
 
+def test_a_damaged_file_names_itself_and_is_left_as_it_is(kept):
+  kept.write_text('{"mae.L": ')
+  config = mae.get_config('size=L').to_dict()
+  candidate = Candidate({}, config, memory=None, seconds=1.0)
+  with pytest.raises(ValueError, match=r'layouts\.json is not JSON.*from git'):
+    layouts.save('mae.L', 'v5e:4x4', candidate)
+  assert kept.read_text() == '{"mae.L": '
+
+
 @pytest.mark.parametrize('data', ['movi_e,path=x', 'my/videos'])
 def test_moog_has_layouts_of_each_of_its_recipes(kept, data):
   config = moog.get_config(f'data={data},batch_size=64').to_dict()
   changes = {'mesh.replica': 4, 'mesh.fsdp': 4, 'model.remat': 'named'}
   changed = common.with_changes(config, changes)
-  candidate = search.Candidate(changes, changed, memory=None, seconds=1.0)
+  candidate = Candidate(changes, changed, memory=None, seconds=1.0)
   layouts.save(layouts.recipe_of(config), 'v5e:4x4', candidate)
   assert moog.get_config(f'data={data},topology=v5e:4x4').to_dict() == changed
   with pytest.raises(ValueError, match=r'no layout of moog\.world'):
@@ -58,7 +68,7 @@ def test_what_search_writes_is_what_is_in_the_repository(tmp_path, monkeypatch):
   monkeypatch.setattr(common, 'LAYOUTS', path)
   (topology, changes), *_ = json.loads(before)['mae.j'].items()
   config = mae.get_config(f'size=j,topology={topology}').to_dict()
-  candidate = search.Candidate(changes, config, memory=None, seconds=1.0)
+  candidate = Candidate(changes, config, memory=None, seconds=1.0)
   layouts.save('mae.j', topology, candidate)
   assert path.read_text() == before
 

@@ -3,16 +3,15 @@
 import dataclasses
 
 import jax
-import pytest
 
-from launch import program as program_lib
-from launch.plan import memory, topology
+from launch import recipe
+from launch.plan import memory
 from train import mesh as mesh_lib
 
 
 def planned(config, chips=8):
   mesh = mesh_lib.make_abstract(chips, **config['mesh'])
-  return program_lib.make(config, mesh)
+  return recipe.program(config, mesh)
 
 
 def test_the_state_as_it_is_sharded(tiny_config):
@@ -77,56 +76,3 @@ def test_micro_batches_and_tensor_shards_keep_less(tiny_config):
   config['mesh'] = {'replica': 1, 'fsdp': 1, 'tensor': 2}
   split = memory.of_program(planned(config, 2), config)
   assert split.activations == cut.activations
-
-
-def test_changes_that_would_fit(tiny_config):
-  config = tiny_config(**{'model.remat': 'named', 'data.batch_size': 4096})
-  config['mesh'] = {'replica': 4, 'fsdp': 1, 'tensor': 1}
-  slice_ = topology.parse('v5e:2x2')
-  held = memory.of_program(planned(config, 4), config)
-  small = dataclasses.replace(
-    slice_.chip, hbm_gib=0.7 * held.total / memory.GIB
-  )
-
-  class Slice(topology.Topology):
-    chip = small
-
-  found = memory.remedies(config, Slice('v5e', (2, 2)))
-  assert len(found) == 3
-  assert len({change.what for change in found}) == 3
-  for change in found:
-    assert change.memory.total <= 0.7 * held.total
-  assert found[0].what == '--config.step.accumulate=2'
-  expected = held.activations / 2
-  assert found[0].memory.activations == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(
-  ('shape', 'larger'),
-  [
-    ((1, 1), ['2x2', '2x4', '4x4', '4x8', '8x8', '8x16', '16x16']),
-    ((8, 16), ['16x16']),
-    ((16, 16), []),
-    ((4, 4, 4), ['4x4x8', '4x8x8', '8x8x8', '8x8x16', '8x16x16', '16x16x16']),
-    ((16, 16, 20), []),
-  ],
-)
-def test_larger_slices_that_are_proposed_can_be_rented(
-  shape, larger, tiny_config
-):
-  slice_ = topology.Topology('v5e' if len(shape) == 2 else 'v5p', shape)
-  config = tiny_config()
-  config['mesh'] = {'replica': 1, 'fsdp': -1, 'tensor': 1}
-  found = [
-    change['topology'].split(':')[1]
-    for change, _, _ in memory._candidates(config, slice_)
-    if 'topology' in change
-  ]
-  assert found == larger
-
-
-def test_changes_of_readouts_name_the_flag_of_their_backbone():
-  change = {'model.remat': 'full', 'mesh.fsdp': 4}
-  text = '--backbone.model.remat=full --config.mesh.fsdp=4'
-  assert memory.as_flags(change, {'tasks': {}}) == text
-  assert memory.as_flags(change, {}) == text.replace('backbone', 'config')

@@ -2,10 +2,12 @@
 
 import pytest
 
+from base import console
 from configs import mae
 from configs.common import with_changes
-from launch import program
-from launch.plan import memory, planning, search, topology
+from launch import recipe
+from launch.plan import does_not_fit, estimate, memory, topology
+from launch.plan.search import candidates, ranking
 
 
 @pytest.fixture(scope='module')
@@ -20,7 +22,7 @@ def slice_():
 
 @pytest.fixture(scope='module')
 def found(config, slice_):
-  return search.candidates(config, slice_)
+  return candidates.candidates(config, slice_)
 
 
 def test_what_fits_is_in_order_and_what_does_not_is_counted(found, slice_):
@@ -46,13 +48,13 @@ def test_candidates_are_whole_layouts(found):
 
 def test_slices_hold_whole_replicas_and_are_far_apart(config):
   two, one = (topology.parse(name) for name in ('2xv5e:4x4', 'v5e:4x8'))
-  layouts = list(search._layouts(two.chips, two.slices))
+  layouts = list(candidates._layouts(two.chips, two.slices))
   assert {each['mesh.replica'] for each in layouts} == {2, 4, 8, 16, 32}
   changed = with_changes(config, layouts[0])
-  made = program.make(changed, two.abstract_mesh(**changed['mesh']))
+  made = recipe.program(changed, two.abstract_mesh(**changed['mesh']))
   links = {'replica': 1, 'fsdp': 2, 'tensor': 1}
   apart, together = (
-    search.rough_seconds(made, changed, slices, 0.0, links)
+    candidates.rough_seconds(made, changed, slices, 0.0, links)
     for slices in (two, one)
   )
   # Gradients in bfloat16, each chip's shard, at 3.125 GB/s.
@@ -62,9 +64,9 @@ def test_slices_hold_whole_replicas_and_are_far_apart(config):
 
 def test_what_kernels_come_over_counts(config, slice_):
   changed = with_changes(config, {'mesh.replica': 4, 'mesh.fsdp': 4})
-  made = program.make(changed, slice_.abstract_mesh(**changed['mesh']))
+  made = recipe.program(changed, slice_.abstract_mesh(**changed['mesh']))
   narrow, wide = (
-    search.rough_seconds(
+    candidates.rough_seconds(
       made, changed, slice_, 0.0, {'replica': 2, 'fsdp': fsdp, 'tensor': 1}
     )
     for fsdp in (1, 4)
@@ -81,7 +83,7 @@ def test_replicas_alone_are_thought_slower_as_they_are(slice_):
   config = mae.get_config('size=B,batch_size=512').to_dict()
   seconds = {
     (each.config['mesh']['replica'], each.config['mesh']['fsdp']): each.seconds
-    for each in reversed(search.candidates(config, slice_)[0])
+    for each in reversed(candidates.candidates(config, slice_)[0])
     if each.config['mesh']['tensor'] == 1
   }
   assert seconds[2, 8] < seconds[4, 4] < seconds[16, 1]
@@ -101,14 +103,15 @@ def test_full_remat_is_thought_slower(found):
     assert full.memory.total < named.memory.total
 
 
-def test_the_best_of_what_was_compiled_comes_first(config, slice_, monkeypatch):
+def test_the_best_of_what_was_compiled_comes_first(
+  config, slice_, monkeypatch, capsys
+):
   mfus = iter([0.2, None, 0.4])
-  said = []
 
   def plan(config, topology):
     mfu = next(mfus)
     if mfu is None:
-      raise planning.DoesNotFitError('too large\nmore')
+      raise does_not_fit.DoesNotFitError('too large', 'more')
     each = {'mfu': mfu, 'step_sec': 1.0, 'exposed_sec': 0.1}
     return {
       'estimates': {'roofline': each, 'cycles': {'mfu': mfu}},
@@ -116,16 +119,19 @@ def test_the_best_of_what_was_compiled_comes_first(config, slice_, monkeypatch):
       'compiled_bytes': {'peak': 2**30},
     }
 
-  monkeypatch.setattr(planning, 'plan', plan)
-  ranked = search.search(config, slice_, compiles=3, say=said.append)
+  monkeypatch.setattr(estimate, 'plan', plan)
+  monkeypatch.setattr(console, '_BETWEEN_LINES', 0.0)
+  ranked = ranking.rank(config, slice_, compiles=3)
   assert [plan['estimates']['roofline']['mfu'] for _, plan in ranked] == [
     0.4,
     0.2,
   ]
-  assert any('does not fit: too large' in line for line in said)
-  began = [line for line in said if line.startswith('compiling')]
-  assert [', ETA ' in line for line in began] == [False, True, True]
-  lines = search.ranking(ranked).splitlines()
+  said = capsys.readouterr().out.splitlines()
+  assert '  does not fit: too large' in said
+  assert [line.startswith('compiling --') for line in said].count(True) == 3
+  # How far it has come, and how fast.
+  assert any(line.startswith('compiling: 3/3 layouts, ') for line in said)
+  lines = ranking.text(ranked).splitlines()
   assert len(lines) == 3
   assert lines[1].split()[0] == '0.400'
   assert '--config.mesh.fsdp=' in lines[1]
@@ -134,11 +140,11 @@ def test_the_best_of_what_was_compiled_comes_first(config, slice_, monkeypatch):
 def test_nothing_that_fits_is_an_error(config, slice_, monkeypatch):
   large = mae.get_config('size=j').to_dict()
   with pytest.raises(ValueError, match='no layout of this recipe fits'):
-    search.search(large, slice_, compiles=1, say=lambda line: None)
+    ranking.rank(large, slice_, compiles=1)
 
   def refuse(config, topology):
-    raise planning.DoesNotFitError('too large')
+    raise does_not_fit.DoesNotFitError('too large', 'more')
 
-  monkeypatch.setattr(planning, 'plan', refuse)
-  with pytest.raises(ValueError, match=r'none of the 2 .* try .*--search=4'):
-    search.search(config, slice_, compiles=2, say=lambda line: None)
+  monkeypatch.setattr(estimate, 'plan', refuse)
+  with pytest.raises(ValueError, match=r'none of the 2 .* try .*--compiles=4'):
+    ranking.rank(config, slice_, compiles=2)

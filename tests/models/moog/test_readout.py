@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs import readout
 from models.moog.readout import (
   ConditionalAutoregressiveReadout,
   DenseHead,
@@ -30,12 +31,14 @@ def size_of(head, *inputs):
 
 def test_parameter_counts_are_the_published_ones():
   features = jnp.zeros((1, 2, 5, 512))
-  head = ConditionalAutoregressiveReadout(values=2)
+  sizes = dict(readout.RECIPES['paper']['moog'])
+  head = ConditionalAutoregressiveReadout(values=2, logits=2, **sizes)
   assert size_of(head, features, jnp.zeros((1, 3, 2))) == 11_324_804
+  del sizes['width']  # a pixel's is that of tokens and of its place
   place = jnp.zeros((1, 2, 3), int)
 
   def dense(rng):
-    return DenseReadout().init(rng, features, place, place, (8, 12))
+    return DenseReadout(**sizes).init(rng, features, place, place, (8, 12))
 
   made = jax.eval_shape(dense, jax.random.key(0))
   assert sum(leaf.size for leaf in jax.tree.leaves(made)) == 10_434_817

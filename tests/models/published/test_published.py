@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs import mae
 from models import published, sizes
 from models.published import files, loading, names
 from tests.models.published import layouts
@@ -189,7 +190,7 @@ def test_sizes_are_read_off_shapes(size):
     'params/encoder/posenc/embeddings': (8, 14, 14, d),
   }
   layout = names.of_file('x.npz', shapes)
-  options = published.model_options('x.npz', layout)
+  options = published.model_options('x.npz', layout, mae.get_config().model)
   assert (options['size'], options['frames'], options['width']) == (
     *(size, 16, 224),
   )

@@ -16,7 +16,7 @@ DEVICES = 8
 PROGRAM = """
   import math, sys, threading, time
   import jax
-  from models.published import files, names, place
+  from models.published import files, names, loading
   from train import mesh as mesh_lib
 
   def held():
@@ -39,12 +39,12 @@ PROGRAM = """
     name.removeprefix('backbone/'): leaf
     for name, leaf in layout.leaves.items()
   }
-  shapes = place.nested({
+  shapes = loading.nested({
     name: jax.ShapeDtypeStruct(leaf.shape, 'float32')
     for name, leaf in leaves.items()
   })
   mesh = mesh_lib.make(fsdp=8)
-  places = place.flat(mesh_lib.params_shardings(mesh, shapes))
+  places = loading.flat(mesh_lib.params_shardings(mesh, shapes))
   largest = max(
     4 * math.prod(places[name].shard_shape(leaf.shape))
     for name, leaf in leaves.items()
@@ -52,7 +52,7 @@ PROGRAM = """
   before = held()
   thread = threading.Thread(target=watch)
   thread.start()
-  params = jax.block_until_ready(place.params(entries, leaves, places))
+  params = jax.block_until_ready(loading.params(entries, leaves, places))
   done.set()
   thread.join()
   total = sum(x.nbytes for x in jax.tree.leaves(params))

@@ -288,12 +288,12 @@ def test_only_what_is_asked_for_is_decoded(folder):
 @pytest.mark.parametrize(
   ('options', 'message'),
   [
-    ({'split': 'val'}, "split='val'"),
+    ({'split': 'val'}, "split of .* 'val': expected one of train, val"),
     ({'keys': ('video', 'label')}, 'label'),
     ({'frames': 25}, '24 frames'),
     ({'frames': 9, 'stride': (3, 3)}, 'do not fit'),
     ({'stride': (2, 1)}, 'in order'),
-    ({'window': 'first'}, "window='first'"),
+    ({'window': 'first'}, "window of .* 'first': expected one of random"),
     ({'points': 0}, 'points=0'),
   ],
 )

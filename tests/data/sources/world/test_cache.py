@@ -2,12 +2,14 @@
 
 import errno
 import os
+import pathlib
 import pickle
+import re
 
 import numpy as np
 import pytest
 
-from data.sources.world import cache as world_cache
+from data.sources.world import cache
 from data.sources.world import source as world
 
 SMALL = {
@@ -60,9 +62,7 @@ def test_source_holds_no_pictures(tmp_path):
 
 def test_what_is_there_is_not_rendered_again(tmp_path, monkeypatch, capsys):
   _make(tmp_path, keys=('video',))
-  assert 'world: 6/6 clips of video, ' in capsys.readouterr().out
   _make(tmp_path, keys=('video', 'depth'))
-  assert 'clips of depth, ' in capsys.readouterr().out
   monkeypatch.setattr(world.World, '_draw', None)
   _make(tmp_path, keys=('depth', 'video')).read(3)
   assert capsys.readouterr().out == ''
@@ -89,7 +89,7 @@ def test_an_interrupted_try_starts_over(tmp_path, monkeypatch):
     patched.setattr(world.World, '_draw', interrupted)
     with pytest.raises(KeyboardInterrupt):
       _make(tmp_path)
-  assert all(name.endswith('.part') for name in _files(tmp_path))
+  assert _files(tmp_path) == []
   source = _make(tmp_path)
   assert all(name.endswith('.npy') for name in _files(tmp_path))
   expected = world.make('train', **SMALL).read(5)
@@ -107,10 +107,51 @@ def test_a_full_disk_is_said_before_rendering(tmp_path, monkeypatch):
 
 
 def test_several_processes_render_the_same(tmp_path, monkeypatch):
-  monkeypatch.setattr(world_cache, '_CHUNK', 1)
+  monkeypatch.setattr(cache, '_CHUNK', 1)
   source = _make(tmp_path, keys=('video',), cache_workers=2)
   drawn = world.make('train', **SMALL, keys=('video',))
   for index in range(6):
     np.testing.assert_array_equal(
       source.read(index)['video'], drawn.read(index)['video']
     )
+
+
+@pytest.mark.parametrize(
+  ('damage', 'said'),
+  [
+    (lambda data: b'', ''),
+    (lambda data: data[:50], ''),
+    (lambda data: data[:-9], ''),
+    (lambda data: b'garbled ' + data[8:], ''),
+    (lambda data: data[:20] + b"{'(" + data[23:], ''),
+    (
+      lambda data: data.replace(b'(6, 3, 16, 24, 3)', b'(6, 3, 24, 16, 3)'),
+      r'uint8 \[6, 3, 24, 16, 3\], expected uint8 \[6, 3, 16, 24, 3\]',
+    ),
+    (lambda data: data.replace(b'|u1', b'|i1'), 'int8 .*, expected uint8'),
+  ],
+)
+def test_a_damaged_file_is_told_and_rendered_anew(
+  tmp_path, capsys, damage, said
+):
+  source = _make(tmp_path, keys=('video', 'depth'))
+  (file,) = tmp_path.glob('*/train/video.npy')
+  whole = file.read_bytes()
+  file.write_bytes(damage(whole))
+  assert file.read_bytes() != whole
+  (depth,) = tmp_path.glob('*/train/depth.npy')
+  before = depth.stat().st_mtime_ns
+  _make(tmp_path, keys=('video', 'depth'))
+  out = capsys.readouterr().out
+  assert re.search(rf'world: .*video\.npy is damaged.*{said}', out)
+  assert file.read_bytes() == whole
+  assert depth.stat().st_mtime_ns == before
+  assert len(source) == 6
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+  source = _make(tmp_path, keys=('depth',))
+  left = pathlib.Path(source.folder) / '.video.draft-host-7.npy'
+  left.write_bytes(b'half')
+  _make(tmp_path, keys=('video',))
+  assert not left.exists()

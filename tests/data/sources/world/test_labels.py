@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from data.sources.world import labels, paint
-from data.sources.world import scene as world_scene
+from data.sources.world import labels, render
 from data.sources.world import source as world
+from data.sources.world.scene import Solids, sample
 
 T, H, W = 5, 24, 32
 SMALL = {'frames': T, 'height': H, 'width': W}
@@ -75,12 +75,10 @@ def test_depth_reprojects_into_the_next_frame():
 def test_solids_hide_the_room_and_only_where_segmented():
   options = world.make('train', **SMALL).scene
   for seed in range(4):
-    scene = world_scene.sample(np.random.default_rng(seed), seed, **options)
-    full = paint.pixels(scene, H, W, video=False, antialias=False)
-    empty = scene._replace(
-      solids=world_scene.Solids(*(part[:0] for part in scene.solids))
-    )
-    bare = paint.pixels(empty, H, W, video=False, antialias=False)
+    scene = sample(np.random.default_rng(seed), seed, **options)
+    full = render.pixels(scene, H, W, video=False, antialias=False)
+    empty = scene._replace(solids=Solids(*(part[:0] for part in scene.solids)))
+    bare = render.pixels(empty, H, W, video=False, antialias=False)
     solid = full['segmentation'] > 0
     np.testing.assert_array_equal(solid, full['depth'] < bare['depth'])
     np.testing.assert_array_equal(full['depth'][~solid], bare['depth'][~solid])
@@ -175,7 +173,7 @@ def test_visible_points_stay_on_their_solid():
 
 def _ball_scene(turns):
   """A ball that turns about the vertical, straight before a still camera."""
-  scene = world_scene.sample(
+  scene = sample(
     np.random.default_rng(0), 0, **world.make('train', **SMALL).scene
   )
   t = len(turns)
@@ -188,7 +186,7 @@ def _ball_scene(turns):
     eye=np.zeros((t, 3)),
     view=np.tile(np.eye(3), (t, 1, 1)),
     intrinsics=np.array([[20.0, 0, W / 2], [0, 20.0, H / 2], [0, 0, 1]]),
-    solids=world_scene.Solids(
+    solids=Solids(
       is_box=np.array([False]),
       half=np.full((1, 3), 1.0),
       radius=np.ones(1),

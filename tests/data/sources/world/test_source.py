@@ -8,10 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from data.sources.world import cast as world_cast
-from data.sources.world import paint
-from data.sources.world import scene as world_scene
+from data.sources.world import raycast, render
 from data.sources.world import source as world
+from data.sources.world.scene import sample
 
 T, H, W = 5, 24, 32
 SMALL = {'frames': T, 'height': H, 'width': W}
@@ -91,7 +90,7 @@ def test_a_key_does_not_depend_on_the_others(key):
 
 def test_frames_rendered_in_pieces_are_the_same(monkeypatch):
   (whole,) = _clips(1)
-  monkeypatch.setattr(paint, '_RAYS', 2 * H * W)
+  monkeypatch.setattr(render, '_RAYS', 2 * H * W)
   (pieces,) = _clips(1)
   np.testing.assert_allclose(pieces['depth'], whole['depth'], rtol=1e-5)
   difference = np.abs(pieces['video'].astype(int) - whole['video'])
@@ -117,7 +116,7 @@ def test_antialiasing_touches_edges_only():
 
 def _scene(label, seed=0, **options):
   options = world.make('train', **SMALL | {'frames': 9} | options).scene
-  return world_scene.sample(np.random.default_rng(seed), label, **options)
+  return sample(np.random.default_rng(seed), label, **options)
 
 
 def test_labels_are_balanced():
@@ -211,10 +210,10 @@ def test_a_world_without_solids():
 
 def test_float32_and_float64_rays_agree():
   scene = _scene(6)
-  rays = world_cast.pixel_rays(H, W, scene.intrinsics)
-  depth, surface = world_cast.cast(scene, world_cast.to_world(scene.view, rays))
-  exact, exact_surface = world_cast.cast(
-    scene, world_cast.to_world(scene.view, rays.astype(np.float64))
+  rays = raycast.pixel_rays(H, W, scene.intrinsics)
+  depth, surface = raycast.cast(scene, raycast.to_world(scene.view, rays))
+  exact, exact_surface = raycast.cast(
+    scene, raycast.to_world(scene.view, rays.astype(np.float64))
   )
   same = surface == exact_surface
   assert same.mean() > 0.999
@@ -226,12 +225,15 @@ def test_float32_and_float64_rays_agree():
 @pytest.mark.parametrize(
   ('options', 'message'),
   [
-    ({'split': 'eval'}, "split: got 'eval', expected one of train, valid"),
-    ({'keys': ('video', 'flow')}, "keys: got 'flow', expected one of video"),
-    ({'frames': 0}, 'frames=0: give a whole number, 1 or more'),
+    ({'split': 'eval'}, "split of world 'eval': expected one of train, valid"),
+    (
+      {'keys': ('video', 'flow')},
+      "keys of world 'flow': expected one of vid",
+    ),
+    ({'frames': 0}, 'frames=0 must be a whole number, 1 or more'),
     ({'width': -1}, 'width=-1'),
     ({'points': 0}, 'points=0'),
-    ({'validation_clips': 0}, 'clips of validation=0'),
+    ({'validation_clips': 0}, 'validation_clips=0'),
     ({'seed': -1}, 'seed=-1'),
     ({'objects': 2, 'moving': 3}, 'moving=3 of objects=2'),
     ({'objects': 300}, 'segmentation holds 254'),

@@ -66,7 +66,7 @@ def test_bfloat16_in_and_out_but_a_float32_softmax(implementation):
 
 
 def test_unknown_implementation_lists_the_known():
-  with pytest.raises(ValueError, match='expected auto, plain, per_head'):
+  with pytest.raises(ValueError, match='expected one of auto, plain, per_head'):
     attention.resolve('flash', 10)
 
 

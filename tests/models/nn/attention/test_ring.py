@@ -9,6 +9,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from models.nn import attention
+from models.nn.attention import xla
 from train import mesh as mesh_lib
 
 
@@ -56,10 +57,10 @@ def test_queries_in_pieces_are_those_at_once():
     saved = query, key, value, out, log_total, gradient
     return out, log_total, *backward(*saved)
 
-  plain = attention._BLOCKWISE['plain']
+  plain = xla.BLOCKWISE['plain']
   pieces = [
     functools.partial(function, chunk=4)
-    for function in (attention._chunked_forward, attention._chunked_backward)
+    for function in (xla._chunked_forward, xla._chunked_backward)
   ]
   for mine, theirs in zip(
     both(*pieces), both(plain.forward, plain.backward), strict=True

@@ -9,7 +9,7 @@ from jax.extend import core as jex
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from launch.plan import topology
+from launch.plan import compiler, topology
 from models.nn import attention
 from train import mesh as mesh_lib
 
@@ -117,7 +117,8 @@ def test_the_backward_pass_does_not_run_the_forward_kernel_again():
   ],
 )
 def test_compiles(name, q, n, e, tpu_compiler):
-  mesh = mesh_lib.make(replica=2, devices=topology.parse(name).devices())
+  devices = compiler.devices(topology.parse(name))
+  mesh = mesh_lib.make(replica=2, devices=devices)
   place = mesh_lib.batch_sharding(mesh)
   query, key = (
     jax.ShapeDtypeStruct((4, count, 2, e), 'bfloat16', sharding=place)

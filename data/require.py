@@ -1,0 +1,90 @@
+"""What options must be: each function refuses all else, with the remedy.
+
+`who` is the name of what has the options, as 'movi'; options are given by name.
+"""
+
+import numbers
+from collections.abc import Collection, Sequence
+
+from base.names import choose
+
+
+def one_of(who: str, known: Collection[str], **given: str) -> None:
+  """Words out of several.
+
+  Raises:
+    ValueError: another word; the nearest is named.
+  """
+  for option, value in given.items():
+    choose(f'{option} of {who}', value, known)
+
+
+def keys(who: str, given: Sequence[str], known: Collection[str]) -> None:
+  """Record keys that a source can give, one at least.
+
+  Raises:
+    ValueError: another key, the nearest is named; or none.
+  """
+  if not given:
+    raise ValueError(f'{who}: no keys: give one or more of {", ".join(known)}')
+  for key in given:
+    one_of(who, known, keys=key)
+
+
+def at_least(least: int, who: str, **given: int | float) -> None:
+  """Whole numbers: frames, pixels, rows.
+
+  Raises:
+    ValueError: less, or not whole.
+  """
+  for option, value in given.items():
+    if not isinstance(value, numbers.Integral) or value < least:
+      raise ValueError(
+        f'{who}: {option}={value!r} must be a whole number, {least} or more'
+      )
+
+
+def between(
+  low: int | float, high: int | float, who: str, **given: int | float
+) -> None:
+  """Numbers of a range, both ends included.
+
+  Raises:
+    ValueError: out of it.
+  """
+  for option, value in given.items():
+    if not low <= value <= high:
+      raise ValueError(f'{who}: {option}={value} must be {low} to {high}')
+
+
+def ordered(
+  who: str, most: int | float | None = None, **given: Sequence[int | float]
+) -> None:
+  """Pairs (least, greatest) above 0, as of scale and aspect.
+
+  Args:
+    who: see the module.
+    most: that both ends may be; None: anything.
+    **given: the pairs.
+
+  Raises:
+    ValueError: other pairs.
+  """
+  for option, pair in given.items():
+    good = len(pair) == 2 and 0 < pair[0] <= pair[1]
+    if not good or (most is not None and pair[1] > most):
+      at_most = '' if most is None else f' and at most {most}'
+      raise ValueError(
+        f'{who}: {option}={tuple(pair)} must be (least, greatest), in order, '
+        f'above 0{at_most}'
+      )
+
+
+def stride(who: str, given: Sequence[int]) -> None:
+  """Least and greatest distance between the frames of a clip.
+
+  Raises:
+    ValueError: no such pair.
+  """
+  ordered(who, stride=given)
+  at_least(1, who, stride=given[0])

@@ -1,0 +1,34 @@
+"""A program that runs: a step a call, on clips that lie on the devices."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from train import chips
+from train import mesh as mesh_lib
+from train.program import Program
+
+
+def running(program: Program) -> Callable[[], None]:
+  """A function that makes one step, on random clips, and waits for its end.
+
+  The step is compiled here, and not yet run.
+
+  Args:
+    program: of a pretraining recipe, on devices that are here.
+  """
+  shapes = program.batch['video']
+  with mesh_lib.use(program.mesh):
+    video = jax.random.bits(jax.random.key(1), shapes.shape, jnp.uint8)
+    batch = {'video': jax.device_put(video, shapes.sharding)}
+    chip = chips.of_device(program.mesh.devices.flat[0])
+    options = chips.compiler_options(chip, program.compiler_options)
+    update = program.lower().compile(compiler_options=options)
+    state = program.fresh(jax.random.key(0))
+
+  def step() -> None:
+    nonlocal state
+    state, _ = jax.block_until_ready(update(state, batch))
+
+  return step

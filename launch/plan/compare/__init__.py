@@ -1,0 +1,1 @@
+"""Several slices in a table: `python -m launch.plan.compare`."""

@@ -1,0 +1,1 @@
+"""How a plan is told: as text, and as a page."""

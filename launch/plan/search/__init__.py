@@ -1,0 +1,1 @@
+"""Finds a layout on a slice: `python -m launch.plan.search`."""

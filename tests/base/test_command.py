@@ -1,0 +1,133 @@
+"""How commands end: one line for what a person can mend, else a traceback."""
+
+import errno
+import json
+import subprocess
+import sys
+
+import pytest
+
+from base import command
+
+
+def meant():
+  raise ValueError('frames=0 must be\n  at least 1')
+
+
+def test_an_error_that_was_meant_is_one_line():
+  with pytest.raises(SystemExit) as ended:
+    command._in_one_line(meant)
+  assert ended.value.code == (
+    'frames=0 must be at least 1  (--debug shows where)'
+  )
+
+
+def test_a_file_that_the_system_refuses_is_one_line(tmp_path):
+  with pytest.raises(SystemExit, match='nowhere: No such file or directory'):
+    command._in_one_line(open, tmp_path / 'nowhere')
+
+
+def test_a_full_disk_is_told_with_what_to_do():
+  def full():
+    raise OSError(errno.ENOSPC, 'No space left on device', 'run/config.json')
+
+  with pytest.raises(SystemExit) as ended:
+    command._in_one_line(full)
+  assert str(ended.value.code).startswith(
+    'run/config.json: the disk is full: free some space, then run the same'
+  )
+
+
+@pytest.mark.parametrize(
+  'mistake', [lambda: json.loads(''), lambda: int('x'), lambda: {}['key']]
+)
+def test_a_fault_of_the_program_shows_where(mistake):
+  """A library's error, or one that a line of ours ran into, helps nobody."""
+  with pytest.raises((ValueError, KeyError)):
+    command._in_one_line(mistake)
+
+
+def test_with_debug_all_errors_show_where(monkeypatch):
+  monkeypatch.setattr(sys, 'argv', ['command', '--debug'])
+  with pytest.raises(ValueError, match='frames=0'):
+    command._in_one_line(meant)
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
+    (
+      ['train', '--config=configs/mae.py:size=Z', '--workdir=w'],
+      'unknown size',
+    ),
+    (['data.inspect', 'wrld'], "did you mean 'world'"),
+    (['evals.report', '--out=report', 'nowhere'], 'nowhere'),
+  ],
+)
+def test_mistakes_of_users_end_in_one_line(arguments, message, tmp_path):
+  done = subprocess.run(
+    [sys.executable, '-m', *arguments], capture_output=True, text=True
+  )
+  assert done.returncode == 1
+  assert message in done.stderr
+  assert 'Traceback' not in done.stderr
+  assert len(done.stderr.splitlines()) == 1
+
+
+COMMAND = """
+import sys
+sys.path.insert(0, '.')
+from absl import flags
+from ml_collections import config_flags
+from base import command
+config = config_flags.DEFINE_config_file('config', None, 'A recipe.')
+command.run(lambda: print(config.value.optim.lr), required=['config'])
+"""
+RECIPE = """
+import sys
+sys.path.insert(0, '.')
+from ml_collections import config_dict
+from base.names import choose
+
+def get_config(name):
+  choose('size', name, ['small', 'large', 'wrong'])
+  found = config_dict.create(optim={'lr': 0.1})
+  found.model.depth if name == 'wrong' else None
+  return found
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+  recipe = tmp_path / 'recipe.py'
+  recipe.write_text(RECIPE)
+
+  def made(name, *arguments):
+    line = [sys.executable, '-c', COMMAND, f'--config={recipe}:{name}']
+    return subprocess.run([*line, *arguments], capture_output=True, text=True)
+
+  return made
+
+
+@pytest.mark.parametrize(
+  ('name', 'argument', 'message'),
+  [
+    ('huge', '--debug=false', "unknown size 'huge': expected one of small"),
+    ('small', '--config.optim.lrr=3', "the recipe has no 'lrr' Did you mean"),
+    ('small', '--config.optm.lr=3', "the recipe has no 'optm' Did you mean"),
+    ('small', '--config.optim.lr=x', 'flag --config.optim.lr=x: could not'),
+    ('small', '--cofnig=x', "Unknown command line flag 'cofnig'. Did you mean"),
+  ],
+)
+def test_a_wrong_flag_ends_in_one_line(run, name, argument, message):
+  done = run(name, argument)
+  assert done.returncode == 1
+  assert done.stderr.startswith(message)
+  assert done.stderr.count('\n') == 1
+
+
+def test_where_it_went_wrong_can_be_seen(run):
+  assert 'Traceback' in run('huge', '--debug').stderr
+  # A mistake in the recipe is none of who gives it an override.
+  assert 'Traceback' in run('wrong').stderr
+  assert run('small').stdout == '0.1\n'

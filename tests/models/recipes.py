@@ -1,0 +1,28 @@
+"""Objectives of the recipes, with some of their options changed."""
+
+from configs import mae as mae_recipe
+from configs import moog as moog_recipe
+from models import mae as mae_lib
+from models import moog as moog_lib
+
+# Published, in float32, nothing recomputed.
+MAE = mae_recipe.get_config('size=S').model.to_dict()
+del MAE['name']
+MAE |= {'dtype': 'float32', 'remat': 'none'}
+MOOG = moog_recipe.PUBLISHED | {'dtype': 'float32'}
+# Those of a backbone alone.
+VIT = {
+  key: MAE[key]
+  for key in (
+    *('size', 'dim', 'depth', 'mlp', 'heads', 'patch'),
+    *('dtype', 'remat', 'scan', 'attention', 'positions'),
+  )
+}
+
+
+def mae(**changes):
+  return mae_lib.make(**MAE | changes)
+
+
+def moog(**changes):
+  return moog_lib.make(**MOOG | changes)
