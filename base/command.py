@@ -35,6 +35,7 @@ def run(
   *,
   required: Sequence[str] = (),
   words: str = '',
+  least: int = 1,
   most: int | None = None,
 ) -> None:
   """Calls `main`, which does its heavy imports itself, if flags are right.
@@ -46,15 +47,16 @@ def run(
   Args:
     main: what the command does; it is given the words, if there may be any.
     required: names of the flags that must be given.
-    words: what stands behind the command beside flags, and must; '': nothing.
-    most: words, if not any number of them.
+    words: what stands behind the command beside flags; '': nothing.
+    least: number of words.
+    most: number of words, if not any.
   """
 
   def checked(argv: list[str]) -> None:
     found = argv[1:]
     if not words and found:
       raise app.UsageError(f'unexpected arguments {found}')
-    if words and not (0 < len(found) <= (most or len(found))):
+    if words and not (least <= len(found) <= (most or len(found))):
       raise app.UsageError(f'expected {words}, got {found or "nothing"}')
     if not flags.FLAGS['verbosity'].present:
       logging.set_verbosity(logging.WARNING)  # Orbax tells a lot

@@ -1,9 +1,13 @@
 """The seam between a data set and the pipeline: what a source gives.
 
-A source is a module of this folder, `data/sources/<name>.py`, with a function
-`make(split, **options) -> Source` and KEYS, the record keys it can give. All
-sources speak one vocabulary of record keys, so that a task runs on any source
-that has its labels:
+A source is a module, `data/sources/<name>.py`, with a function `make(split,
+**options) -> Source` and KEYS, the record keys it can give. One that needs
+several files is a folder, `data/sources/<name>/`, whose `__init__.py` has the
+two from its `source.py`, and the same first line. What lies there is a source,
+and nothing else does; that line is what `python -m data.inspect` says of it.
+
+All sources speak one vocabulary of record keys, so that a task runs on any
+source that has its labels:
 
 | key | dtype, shape | meaning |
 |---|---|---|
@@ -117,11 +121,7 @@ def make(name: str, split: str, **options) -> Source:
     ValueError: no such source; an option that is missing, unknown or bad.
   """
   given = typed(name, options)
-  missing = [
-    key
-    for key, each in _options(name).items()
-    if each.default is each.empty and key not in given
-  ]
+  missing = [key for key in needed(name) if key not in given]
   if missing:
     raise ValueError(
       f'data source {name!r} needs the option {", ".join(missing)}: write '
@@ -206,6 +206,28 @@ def keys_of(name: str) -> tuple[str, ...]:
 def names() -> list[str]:
   """Of all sources."""
   return sorted(each.name for each in pkgutil.iter_modules(sources.__path__))
+
+
+def about(name: str) -> str:
+  """The first line of the module's docstring.
+
+  Raises:
+    ValueError: no such source.
+  """
+  return inspect.getdoc(_module(name)).splitlines()[0]
+
+
+def needed(name: str) -> dict[str, Any]:
+  """Options of a source that have no default, with their types.
+
+  Raises:
+    ValueError: no such source.
+  """
+  return {
+    key: each.annotation
+    for key, each in _options(name).items()
+    if each.default is each.empty
+  }
 
 
 def _module(name: str):

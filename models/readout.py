@@ -127,6 +127,7 @@ class AttentionReadout(nn.Module):
       raise ValueError(
         f'head.width={self.width} must be divisible by head.heads={self.heads}'
       )
+    # In this order, as published: resized, normalised, told the time.
     x = LayerNorm(name='norm')(resize_time(features, self.frames))
     x = x + Learned((self.frames,), x.shape[-1], name='posenc')()[:, None]
     x = rearrange(x, 'b t n d -> b (t n) d').astype(self.dtype)
@@ -140,6 +141,7 @@ class AttentionReadout(nn.Module):
         name='query',
       )(asked)
     else:
+      # Used as they are: the published counts have no projection of them.
       start = nn.initializers.normal(self.query_std)
       query = Learned((self.queries,), self.width, start, name='query')()
       query = repeat(query, 'q d -> b q d', b=x.shape[0])

@@ -40,9 +40,7 @@ def definitions():
     for file in (ROOT / room).rglob('*.py'):
       for node in ast.parse(file.read_text()).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
-          found.setdefault(node.name, []).append(
-            str(file.relative_to(ROOT))
-          )
+          found.setdefault(node.name, []).append(str(file.relative_to(ROOT)))
   return found
 
 

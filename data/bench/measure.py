@@ -18,12 +18,13 @@ import os
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from base.console import progress
 from data import pipeline
 from data.bench import peers
 from data.sources import videos
@@ -79,7 +80,7 @@ def compare(
   records, long = _long_copies(source, copies)
   rng = np.random.default_rng(0)
   rates = defaultdict(list)
-  for _ in range(rounds):
+  for _ in _followed('one core, with peers', rounds):
     # Parsed before the clock runs, as peers read files from memory.
     examples = []
     for _ in range(clips):
@@ -108,6 +109,14 @@ def compare(
   }
   found = {name: statistics.median(each) for name, each in rates.items()}
   return {**found, **ratios}
+
+
+def _followed(what: str, rounds: int) -> Iterator[int]:
+  """Each round, and shows between them how many are done."""
+  with progress(f'measuring {what}', rounds, 'round', leave=False) as bar:
+    for number in range(rounds):
+      yield number
+      bar.update(1)
 
 
 def _long_copies(
@@ -149,7 +158,7 @@ def pipeline_rates(
     batches: of a round, beside those that warm up.
   """
   rates, costs, memory = defaultdict(list), defaultdict(list), 0.0
-  for _ in range(rounds):
+  for _ in _followed('the pipeline', rounds):
     for count in (0, workers):
       made = pipeline.make(**{**options, 'workers': count})
       iterator = made.batches()

@@ -1,15 +1,16 @@
 """Shows what a data set holds, and that it can be read.
 
+  python -m data.inspect                          the sources that there are
   python -m data.inspect DATA                     made by data.ingest
   python -m data.inspect world:frames=8,height=48           a source
   python -m data.inspect tapvid:path=DAVIS.pkl,keys=video+tracks
 
-A source is a module of data/, with options of its make(); several values of
-one option are joined by +. All keys that it can give are read, unless `keys`
-names some. Prints counts, reads some records from end to end, checks them
-(`data/inspect/check.py`), and draws a contact sheet: time from left to right,
-labels on the video, depth and objects below it. Ends with an error if a record
-is bad.
+A source is a module of data/sources/, with options of its make(); several
+values of one option are joined by +. All keys that it can give are read, unless
+`keys` names some. Prints counts, reads some records from end to end, checks
+them (`data/inspect/check.py`), and draws a contact sheet: time from left to
+right, labels on the video, depth and objects below it. Ends with an error if a
+record is bad.
 """
 
 from pathlib import Path
@@ -17,7 +18,6 @@ from pathlib import Path
 from absl import flags
 
 from base import command
-from data.inspect import records
 
 _OUT = flags.DEFINE_string(
   'out',
@@ -38,12 +38,17 @@ _SPLIT = flags.DEFINE_string(
 
 def main(words: list[str]) -> None:
   """Prints, checks and draws; ends with an error if a record is bad."""
-  (data,) = words
+  from data.inspect import records
+
+  if not words:
+    print(records.sources())
+    return
   out = Path(_OUT.value) if _OUT.value else None
-  found = records.inspect(data, _SPLIT.value, _RECORDS.value, out)
+  found = records.inspect(words[0], _SPLIT.value, _RECORDS.value, out)
   if found['bad']:
     raise SystemExit(f'inspect: {len(found["bad"])} faults')
 
 
 if __name__ == '__main__':
-  command.run(main, words='a folder made by data.ingest, or a source', most=1)
+  words = 'a folder made by data.ingest, or a source'
+  command.run(main, words=words, least=0, most=1)

@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from base import console
 from data import contact_sheet, transforms, video
 from data import source as source_lib
 from data.formats import record, shards
@@ -20,6 +21,35 @@ _KEPT = 64  # records in memory, of which those on the sheet are chosen
 
 # What one record gives: rows of the sheet, and what is wrong with it.
 Found = tuple[list[contact_sheet.Row], list[str]]
+
+
+def sources() -> str:
+  """What sources there are, and how to look at one."""
+  lines = ['The sources, which are what lies in data/sources/:']
+  for name in source_lib.names():
+    lines += ['', f'{name}: {source_lib.about(name)}']
+    needed = source_lib.needed(name)
+    if _takes_words(name):
+      options = ','.join(f'{key}={key.upper()}' for key in needed)
+      word = f'{name}:{options}' if options else name
+      lines.append(f'  python -m data.inspect {word}')
+  return '\n'.join(
+    [
+      *lines,
+      '',
+      'More options are those of make() in data/sources/NAME: '
+      'NAME:OPTION=VALUE,OPTION=VALUE',
+    ]
+  )
+
+
+def _takes_words(name: str) -> bool:
+  """Whether all that a source must be told is text; `keys` have a default."""
+  return all(
+    kind is str
+    for key, kind in source_lib.needed(name).items()
+    if key != 'keys'
+  )
 
 
 def describe(path: Path) -> str:
@@ -53,7 +83,7 @@ def describe(path: Path) -> str:
 def read_folder(path: Path, rows: Sequence[int]) -> Iterator[Found]:
   """Decodes all frames of these records of an ingested folder."""
   folder = shards.open_shards(path)
-  for row in rows:
+  for row in _followed(str(path), rows):
     try:
       found = record.parse(folder.read(row))
       frames = video.decode(found, np.arange(found.frames))
@@ -94,14 +124,15 @@ def read_source(
       source = source_lib.make(name, split, **options)
     except (ValueError, OSError) as error:
       errors.append(error)
-      print(f'  {split}: none ({error})')
+      console.say(f'  {split}: none ({error})')
       continue
-    print(f'  {split}: {len(source)} records')
+    console.say(f'  {split}: {len(source)} records')
     names = getattr(source, 'names', ())
     for reason, count in getattr(source, 'excluded', {}).items():
       if count:
-        print(f'    left out: {count} x {reason}')
-    for index in contact_sheet.spread(len(source), records or len(source)):
+        console.say(f'    left out: {count} x {reason}')
+    chosen = contact_sheet.spread(len(source), records or len(source))
+    for index in _followed(f'{name} {split}', chosen):
       try:
         found = source.read(index, np.random.default_rng(index))
       except source_lib.BadRecord as error:
@@ -111,7 +142,7 @@ def read_source(
       if shapes != printed:
         printed = shapes
         for key, shape in shapes.items():
-          print(f'    {key}: {shape}')
+          console.say(f'    {key}: {shape}')
       faults = [f'{split} {index}: {why}' for why in check.faults(found)]
       yield (
         []
@@ -121,6 +152,14 @@ def read_source(
       )
   if len(errors) == len(splits):
     raise ValueError(f'{name} has none of {", ".join(splits)}: {errors[-1]}')
+
+
+def _followed(what: str, numbers: Sequence[int]) -> Iterator[int]:
+  """Each number of a record, and shows how many are done."""
+  with console.progress(what, len(numbers), 'record', leave=False) as bar:
+    for number in numbers:
+      yield number
+      bar.update(1)
 
 
 def parse(text: str) -> tuple[str, dict[str, Any]]:
@@ -138,6 +177,11 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
       f'{name} is no folder, nor the name of a source, as world or tapvid'
     )
   options: dict[str, Any] = {'keys': source_lib.keys_of(name)}
+  if not _takes_words(name):
+    raise ValueError(
+      f'{name} cannot be looked at by itself: it needs '
+      f'{", ".join(source_lib.needed(name))} of a config'
+    )
   for item in rest.split(',') if rest else ():
     key, equals, value = item.partition('=')
     if not equals:

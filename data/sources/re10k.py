@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from base.console import progress
 from data import pictures, require, splits, transforms
 from data.source import BadRecord
 
@@ -154,13 +155,15 @@ def make(
     fraction=validation_fraction,
   )
   scenes, excluded = [], Counter()
-  for text in files:
-    rows, missing = _present(text, shown / text.stem)
-    excluded['row whose frame is missing'] += missing
-    if len(rows) < frames:
-      excluded[f'scene with fewer than {frames} frames'] += 1
-    else:
-      scenes.append(text.stem)
+  with progress(f're10k: {split}', len(files), 'scene') as bar:
+    for text in files:
+      rows, missing = _present(text, shown / text.stem)
+      excluded['row whose frame is missing'] += missing
+      if len(rows) < frames:
+        excluded[f'scene with fewer than {frames} frames'] += 1
+      else:
+        scenes.append(text.stem)
+      bar.update(1)
   if not scenes:
     raise ValueError(
       f're10k: no scene of {texts}/*.txt for {split} has {frames} frames in '

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from base.console import progress
 from data import pictures, require, splits, transforms
 from data.formats import waymo
 from data.source import pad_rows
@@ -189,13 +190,15 @@ def make(
   )
   rules = Rules(objects, min_area, min_presence, max_gap, together)
   windows, excluded = [], Counter()
-  for number, file in enumerate(files):
-    starts, refused = _starts(
-      waymo.load(file), rules, frames, step, spacing, width / height
-    )
-    windows += [(number, start) for start in starts]
-    excluded[f'start without 1 to {objects} objects to follow'] += refused
-    excluded['segment without a clip'] += not starts
+  with progress(f'waymo: {split}', len(files), 'segment') as bar:
+    for number, file in enumerate(files):
+      starts, refused = _starts(
+        waymo.load(file), rules, frames, step, spacing, width / height
+      )
+      windows += [(number, start) for start in starts]
+      excluded[f'start without 1 to {objects} objects to follow'] += refused
+      excluded['segment without a clip'] += not starts
+      bar.update(1)
   if not windows:
     raise ValueError(
       f'waymo: none of the {len(files)} segments in {folder} has a clip: '

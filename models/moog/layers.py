@@ -123,6 +123,7 @@ class Block(nn.Module):
     """One layer; kv is not normalised here."""
     sizes = (self.heads, self.head_dim, self.dtype, self.attention)
     hidden = LayerNorm(self.dtype, use_bias=False, name='norm')(x)
+    # Both read the same normalised tokens: in parallel, as in ViT-22B.
     if self.self_attention:
       x = x + Attention(*sizes, name='self_attention')(hidden, hidden)
     if kv is not None:
@@ -195,6 +196,7 @@ class Transformer(nn.Module):
         attention=self.attention,
         name=f'layer_{i}',
       )(x, kv)
+    # In float32: a state is added to what comes out.
     x = LayerNorm(use_bias=False, name='norm')(x)
     if self.outputs:
       x = Linear((self.outputs,), dtype=self.dtype, name='output')(x)

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from base.console import progress
 from data import pictures, require, splits, transforms
 from data.formats import tfds
 from data.source import BadRecord, pad_rows
@@ -224,12 +225,14 @@ def _excluded(folder: tfds.Folder, objects: int) -> dict[str, int]:
   if objects >= _MOST:
     return {}
   beyond = 0
-  for index in range(len(folder)):
-    try:
-      found = tfds.features(folder.read(index), [_LENGTHS])
-    except BadRecord:
-      continue  # whoever reads it is told
-    beyond += max(0, len(found[_LENGTHS]) - objects)
+  with progress('movi: counting objects', len(folder), 'record') as bar:
+    for index in range(len(folder)):
+      bar.update(1)
+      try:
+        found = tfds.features(folder.read(index), [_LENGTHS])
+      except BadRecord:
+        continue  # whoever reads it is told
+      beyond += max(0, len(found[_LENGTHS]) - objects)
   return {f'object beyond the first {objects}': beyond} if beyond else {}
 
 

@@ -223,6 +223,23 @@ def test_json_of_another_shape_is_told(source, name, text, said, tmp_path):
     records.inspect(f'{source}:path={tmp_path}', 'train', 1, None)
 
 
+def test_the_sources_are_listed_with_the_command_to_look_at_one():
+  said = records.sources()
+  for text in (
+    'world: The built-in 4D world: solids in a room, drawn here',
+    '  python -m data.inspect world\n',
+    'tapvid: TAP-Vid: point tracks of DAVIS',
+    '  python -m data.inspect tapvid:path=PATH\n',
+    'features: Features of a frozen backbone, written once',
+  ):
+    assert text in said
+  assert 'inspect features' not in said
+  with pytest.raises(
+    ValueError, match='features cannot be looked at by itself'
+  ):
+    records.inspect('features:path=a,source=world', 'test', 1, None)
+
+
 def test_other_names_are_errors():
   with pytest.raises(ValueError, match='nothing'):
     records.inspect('nothing', 'train', 1, None)
