@@ -106,6 +106,15 @@ def read(folder: str) -> Job:
   return make(read_config(folder, _KIND))
 
 
+def run_of(folder: str) -> str:
+  """The pretraining run whose readout lies in a folder.
+
+  Raises:
+    ValueError: the job's config.json is damaged.
+  """
+  return read_config(folder, {'backbone': {'run': str}})['backbone']['run']
+
+
 def read_config(folder: str, kind: Mapping[str, Any]) -> dict[str, Any]:
   """The config that a run's folder holds, of readouts or of pretraining.
 

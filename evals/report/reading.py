@@ -122,15 +122,11 @@ def run(path: str, name: str = '') -> Run:
       f'{path} is not a run: it has no config.json. Give the --workdir of a '
       'pretraining run; its readouts are looked for in its readouts/'
     )
-  config = job_lib.read_config(path, {})
-  if is_readout(config):
-    of = job_lib.read_config(path, {'backbone': {'run': str}})['backbone'][
-      'run'
-    ]
+  if is_readout(job_lib.read_config(path, {})):
     raise ValueError(
       f'{path} is a readout job, and a report is of pretraining runs. Give '
-      f'{of}, whose readout it is: all jobs in its readouts/ are shown, with '
-      'what they are compared with'
+      f'{job_lib.run_of(path)}, whose readout it is: all jobs in its readouts/ '
+      'are shown, with what they are compared with'
     )
   config = job_lib.read_config(path, _KIND)
   name = name or _parts(path)[-1]
