@@ -249,8 +249,8 @@ def read_config(checkpoint: str) -> Config:
     )
   if is_readout(job_lib.read_config(checkpoint, {})):
     raise ValueError(
-      f'--checkpoint={checkpoint} is a readout of {job_lib.run_of(checkpoint)}: '
-      'give that run'
+      f'--checkpoint={checkpoint} is a readout of '
+      f'{job_lib.run_of(checkpoint)}: give that run'
     )
   kind = {'model': {'name': str}, 'data': {'sources': dict}, 'steps': int}
   return job_lib.read_config(checkpoint, kind)
