@@ -26,7 +26,7 @@ from train import loop, optim, processes, retention
 from train import mesh as mesh_lib
 from train import step as step_lib
 from train import workdir as workdir_lib
-from train.checkpoint import start_from
+from train.init_from import start_from
 
 
 def run(
