@@ -22,10 +22,10 @@ from evals import result as result_lib
 from evals.metrics import Sums
 from evals.watch import outcomes
 
-# What is read of a pretraining run's config.json.
-_KEYS = {
-  **{'steps': int, 'model.name': str},
-  **{'data.batch_size': int, 'data.sources': dict},
+# What is read of a pretraining run's config.json, see `files.read_json`.
+_KIND = {
+  **{'steps': int, 'model': {'name': str}},
+  'data': {'batch_size': int, 'sources': dict},
 }
 _NO_PAIRS = (
   'its job is paired with no other; remove the result.json beside it, and the '
@@ -122,15 +122,13 @@ def run(path: str, name: str = '') -> Run:
       f'{path} is not a run: it has no config.json. Give the --workdir of a '
       'pretraining run; its readouts are looked for in its readouts/'
     )
-  config = job_lib.read_config(path, {})
-  if is_readout(config):
-    of = job_lib.read_config(path, {'backbone.run': str})['backbone']['run']
+  if is_readout(job_lib.read_config(path, {})):
     raise ValueError(
       f'{path} is a readout job, and a report is of pretraining runs. Give '
-      f'{of}, whose readout it is: all jobs in its readouts/ are shown, with '
-      'what they are compared with'
+      f'{job_lib.run_of(path)}, whose readout it is: all jobs in its readouts/ '
+      'are shown, with what they are compared with'
     )
-  config = job_lib.read_config(path, _KEYS)
+  config = job_lib.read_config(path, _KIND)
   name = name or _parts(path)[-1]
   folders = _folders(os.path.join(path, 'readouts'))
   damaged: list[str] = []

@@ -306,8 +306,8 @@ def test_a_run_whose_config_is_damaged_has_no_page(make, tmp_path):
   run = make.run('run')
   for text, match in (
     ('', r'config\.json is empty: it is damaged; put a copy back'),
-    ('{"model": {}}', r"config\.json lacks 'steps'"),
-    ('{"tasks": {}, "backbone": 3}', r"lacks 'backbone.run'"),
+    ('{"model": {}}', r'config\.json lacks steps'),
+    ('{"tasks": {}, "backbone": 3}', r'backbone holds a int, expected a dict'),
   ):
     (run / 'config.json').write_text(text)
     with pytest.raises(ValueError, match=match):

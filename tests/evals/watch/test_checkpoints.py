@@ -251,7 +251,7 @@ def test_other_errors_of_the_device_end_the_watch(run, two_tasks, quick):
   ('name', 'text', 'match'),
   [
     ('1/errors.json', '', r'1/errors\.json is empty.*are tried again'),
-    ('1/errors.json', '{"tasks": []}', r"1/errors\.json lacks 'failed'"),
+    ('1/errors.json', '{"tasks": []}', r'1/errors\.json lacks failed'),
     (
       '1/result.json',
       '{"tasks": {',
