@@ -61,7 +61,7 @@ class _Lines(tqdm.tqdm):
       self.disable = True
 
 
-def progress(what: str, total: int, unit: str, **options) -> tqdm.tqdm:
+def progress(what: str, total: int | None, unit: str, **options) -> tqdm.tqdm:
   """How far work has come: a bar on a terminal, else a line now and then.
 
   A context manager; `update(n)` says that n more units are done, and
@@ -70,7 +70,7 @@ def progress(what: str, total: int, unit: str, **options) -> tqdm.tqdm:
 
   Args:
     what: is being done.
-    total: units of work.
+    total: units of work; None where that is not known.
     unit: name of one, such as 'clip'.
     **options: further ones of tqdm.
   """

@@ -10,7 +10,7 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from etils import epath
@@ -96,35 +96,6 @@ def _misfit(value: Any, kind: Any, where: str) -> str:
     parts = []
   misfits = (_misfit(one, each, f'{where}: {at}') for one, each, at in parts)
   return next(filter(None, misfits), '')
-
-
-def check_keys(
-  found: Mapping[str, Any],
-  kinds: Mapping[str, type | tuple[type, ...]],
-  path: epath.PathLike,
-  remedy: str,
-) -> None:
-  """Refuses what `read_json` gave, if it lacks what is read of it.
-
-  Args:
-    found: what the file at `path` holds.
-    kinds: key -> kind that its value must be of; 'a.b' is key b of a.
-    path: of the file.
-    remedy: see `read_json`.
-
-  Raises:
-    ValueError: a key is not there, or its value is of another kind.
-  """
-  for key, kind in kinds.items():
-    value, is_there = found, True
-    for part in key.split('.'):
-      is_there = isinstance(value, Mapping) and part in value
-      value = value[part] if is_there else None
-      if not is_there:
-        break
-    if not is_there or not isinstance(value, kind):
-      what = f'holds {value!r:.40} as' if is_there else 'lacks'
-      raise ValueError(f'{path} {what} {key!r}: it is damaged; {remedy}')
 
 
 def write(path: epath.PathLike, content: str | bytes) -> None:

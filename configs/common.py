@@ -1,12 +1,12 @@
 """What recipes share: reading the argument behind the colon."""
 
-import json
 import pathlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from ml_collections import config_dict
 
+from base import files
 from base.names import choose
 
 # Layouts on slices of pods, {recipe: {topology: {'section.option': value}}}.
@@ -58,6 +58,15 @@ def parse(arg: str | None, *, sources: Collection[str] = (), **defaults):
   return options
 
 
+def layouts() -> dict[str, dict[str, dict[str, Any]]]:
+  """What LAYOUTS holds.
+
+  Raises:
+    ValueError: it is damaged.
+  """
+  return files.read_json(LAYOUTS, dict, 'take it from git again')
+
+
 def with_layout(
   config: Mapping[str, Any], recipe: str, topology: str, batch_size: int
 ) -> dict[str, Any]:
@@ -74,7 +83,7 @@ def with_layout(
   """
   changes = {}
   if topology:
-    known = json.loads(LAYOUTS.read_text()).get(recipe, {})
+    known = layouts().get(recipe, {})
     if topology not in known:
       raise ValueError(
         f'no layout of {recipe} on {topology!r}: known are '
@@ -129,7 +138,10 @@ def training(
   log_every: int,
   eval_batches: int = 4,
 ) -> dict:
-  """The sections that recipes have in common; values are ours.
+  """The sections that recipes have in common, which change what is published.
+
+  4DS's optimizer is not public (ours): what MAE (arXiv 2111.06377, appendix
+  A.1) and the group's MooG and RVM have in common, and where they differ, MAE.
 
   Args:
     lr: peak learning rate.
@@ -140,39 +152,45 @@ def training(
   """
   return {
     'optim': {
-      'name': 'adamw',
+      'name': 'adamw',  # MAE, MooG, RVM
       'lr': lr,
-      'schedule': 'cosine',
+      'schedule': 'cosine',  # MAE, MooG, RVM
       'warmup_steps': warmup_steps,
-      'final_lr': 0.0,
-      'b1': 0.9,
-      'b2': 0.95,
-      'weight_decay': 0.05,
-      'decay': (r'.*/kernel',),
-      'clip_norm': 1.0,
+      'final_lr': 0.0,  # MAE; MooG ends at 1e-7
+      'b1': 0.9,  # MAE, and MooG, which leaves optax's
+      'b2': 0.95,  # MAE, MooG
+      'weight_decay': 0.05,  # MAE; MooG 1e-4
+      'decay': (r'.*/kernel',),  # ours: no biases, norms and embeddings
+      'clip_norm': 1.0,  # MooG
+      # Half of it would save 1% of a chip's memory and a sixth of a checkpoint
+      # of e (docs/pods.md).
       'moment_dtype': 'float32',
     },
+    # Whether 4DS averages parameters is not public: it is off.
     'step': {'accumulate': 1, 'ema': 0.0, 'freeze': ()},
+    # Shards of all chips there are, which fits any of them.
     'mesh': {'replica': 1, 'fsdp': -1, 'tensor': 1, 'sequence': 1},
     'init_from': {
       'path': '',
       'at': '',
-      'step': -1,
+      'step': -1,  # the last
       'ema': False,
       'resize': False,
     },
     'init_parts': {},
+    # Kept, a step wins nothing where the compilation cache is warm: measured,
+    # docs/training.md.
     'compile': {'keep': False, 'options': {}},
     'checkpoint': {
       'every': every,
-      'keep': 3,
+      'keep': 3,  # ours
       'keep_every': config_dict.placeholder(int),
     },
     'eval': {
       'every': every,
       'batches': eval_batches,
-      'pictures': 4,
-      'workers': 0,
+      'pictures': 4,  # ours: clips that are drawn
+      'workers': 0,  # a few batches are read in this process
     },
     'log': {
       'every': log_every,

@@ -1,17 +1,39 @@
 """4DS: video masked autoencoding at every published size.
 
-"Scaling 4D Representations" (arXiv 2412.15212): 16 frames of 224 x 224,
-95% of the patches hidden, pixel L2. The architecture is published; learning
-rate, batch, steps, stride and augmentation are not, and those here are ours.
+Reproduces: "Scaling 4D Representations" (arXiv 2412.15212): 16 frames of
+224 x 224, 95% of the patches hidden, pixel L2. Architecture and masking are
+published; learning rate, batch, steps, stride and augmentation are not, and
+those here are ours, tuned on nothing.
+Laptop: `size=tiny`; without `data` it sees the built-in world. The recipe that
+has figures there is configs/quickstart.py.
 
     python -m data.ingest --videos='DIR/**' --out=DATA
     python -m train --config=configs/mae.py:size=S,data=DATA --workdir=RUN
 
-On a TPU the same line with another size, on every host of a pod at once;
-`config.mesh` shares it out, and `topology=v5p:8x8x8` takes mesh, batch,
-rematerialisation and options of the compiler from `configs/layouts.json`, which
+Pod: the same line with another size, on every host at once. `config.mesh`
+shares it out; `topology=v5p:8x8x8` takes mesh, batch, rematerialisation and
+options of the compiler from `configs/layouts.json`, which
 `launch.plan.search` writes.
-Expected numbers: not run, since no pod was here.
+500,000 steps would take, by the roofline model's step (docs/pods.md; nothing
+ran on a TPU, and input, checkpoints and evaluation are not in it):
+
+    size  slice, batch         hours  chip-hours
+    B     v5e:4x4, 512             7         110
+    L     v5e:8x8, 2048           14         880
+    H     v5p:4x4x4, 2048          9         580
+    G     v5p:4x4x4, 2048         21       1,400
+    e     v5p:4x4x4, 4096         65       4,200
+    j     v5p:8x8x8, 4096         52      26,000
+
+Published, frozen features, read off a figure: top-1 of SSv2, AbsRel of ScanNet,
+end-point error of RealEstate10K, AJ of Perception Test, IoU of Waymo:
+
+    S  .408  .224  .734  .759  .696        G  .631  .102  .275  .827  .774
+    B  .496  .162  .509  .789  .727        e  .645  .094  .265  .824  .780
+    L  .578  .124  .326  .815  .760        j  .678  .084  .242  .834  .783
+    H  .604  .115  .287  .818  .761
+
+Reached: not run, since no pod was here.
 """
 
 from ml_collections import ConfigDict, config_dict
@@ -19,8 +41,10 @@ from ml_collections import ConfigDict, config_dict
 from base import names
 from configs import common
 
-# Ours. S fits one machine, so that a first run on one's own videos starts
-# anywhere; for a sweep over sizes give all of them one batch_size.
+# Ours, not tuned: lower rates for wider models, larger batches for the largest.
+# 2,048 is the batch of RVM (arXiv 2512.13684), by the same group. S fits one
+# machine, so that a first run on one's own videos starts anywhere; for a sweep
+# over sizes give all of them one batch_size.
 RECIPES = {
   'tiny': {'lr': 1e-3, 'batch_size': 16},
   'S': {'lr': 3e-4, 'batch_size': 32},
@@ -56,11 +80,12 @@ def get_config(arg: str | None = None) -> ConfigDict:
   size, seed = args['size'], args['seed']
   recipe = RECIPES[names.choose('size', size, RECIPES)]
   laptop = size == 'tiny'
-  clip = {'frames': 16, 'height': 224, 'width': 224}
+  clip = {'frames': 16, 'height': 224, 'width': 224}  # published
   if laptop:
-    clip = {'frames': 16, 'height': 64, 'width': 64}
+    clip = {'frames': 16, 'height': 64, 'width': 64}  # ours
+  # Ours, half of RVM's million.
   steps = args['steps'] or (2_000 if laptop else 500_000)
-  patch = (2, 8, 8) if laptop else (2, 16, 16)
+  patch = (2, 8, 8) if laptop else (2, 16, 16)  # of 224 x 224, published
   config = common.with_layout(
     {
       'seed': seed,
@@ -75,17 +100,23 @@ def get_config(arg: str | None = None) -> ConfigDict:
         },
         **clip,
         'patch': patch,
+        # Half as many latents as patches: the published counts of parameters
+        # have 784.
         'output_patch': (4, *patch[1:]),
-        'mask': 'random',
-        'mask_ratio': 0.95,
-        'decoder_blocks': 2,
+        'mask': 'random',  # published: no tubes
+        'mask_ratio': 0.95,  # published
+        'decoder_blocks': 2,  # published: the last two see the latents
+        # Ours: a latent covers hidden and seen patches alike.
         'loss_on': 'all',
-        'normalise_target': False,
+        'normalise_target': False,  # published: raw pixels
+        # Not public (ours). All chips of the ladder multiply in bfloat16.
         'dtype': 'float32' if laptop else 'bfloat16',
+        # What products make is kept, the rest made again: the ladder's choice
+        # for every size (docs/pods.md).
         'remat': 'none' if laptop else 'named',
-        'scan': not laptop,
+        'scan': not laptop,  # up to 64 blocks compile as one
         'attention': 'auto',
-        'positions': 'normal',
+        'positions': 'normal',  # published: deviation 0.02
       },
       'data': {
         'batch_size': recipe['batch_size'],
@@ -93,13 +124,14 @@ def get_config(arg: str | None = None) -> ConfigDict:
         'sources': {'train': source(args['data'], clip) | args['data.']},
         'keys': ('video',),
         'shuffle': True,
+        # Ours: of a machine of two cores, and of a pod's host.
         'workers': 2 if size in ('tiny', 'S') else 16,
-        'max_bad': 1e-3,
+        'max_bad': 1e-3,  # ours: a damaged file here and there stops no run
       },
       **common.training(
         lr=recipe['lr'],
-        warmup_steps=steps // 50,
-        every=max(1, min(1000, steps // 4)),
+        warmup_steps=steps // 50,  # ours
+        every=max(1, min(1000, steps // 4)),  # ours
         log_every=10 if laptop else 50,
       ),
     },
@@ -119,10 +151,11 @@ def source(data: str, clip: dict) -> dict:
     'weight': 1.0,
     'path': data,
     **clip,
-    'stride': (2, 4),
+    # All ours, since the published ones are not known.
+    'stride': (2, 4),  # a clip is one to two seconds at 30 frames a second
     'window': 'random',
     'crop': 'random',
-    'scale': (0.5, 1.0),
+    'scale': (0.5, 1.0),  # of the area: half of it still shows what moves
     'aspect': (0.75, 1.3333),
     'flip': 0.5,
     'validation_fraction': 0.05,

@@ -1,24 +1,33 @@
 """MooG: next-frame prediction with tokens that belong to no place.
 
-"Moving Off-the-Grid" (arXiv 2411.05927), 35M parameters. On the built-in world
-at a size for two cores, on your own videos, or on MOVi-E as published:
+Reproduces: "Moving Off-the-Grid" (arXiv 2411.05927), 35M parameters, on MOVi-E
+(`data=movi_e`), as its public training code has it
+(google-deepmind/representations4d, `moog/configs/movi.py`). What the model for
+natural video was trained on, and how long, is not public: batch, steps and
+augmentation for `data=DATA` are ours, and so is the world's recipe.
+Laptop: `make moog`, half an hour on two cores with its readouts,
 
     python -m train --config=configs/moog.py:data=world --workdir=RUN
-    python -m train --config=configs/moog.py:data=DATA --workdir=RUN
-    python -m train --config=configs/moog.py:data=movi_e,path=MOVI --workdir=RUN
 
-DATA is a folder that `data.ingest` made; MOVI a version of MOVi-E, such as
-gs://kubric-public/tfds/movi_e/256x256/1.0.0 copied. `data=movi_e` is the
-published recipe: 8 frames of 128 x 128, batch 128, 1M steps, AdamW with b2 0.95
-and weight decay 1e-4 on everything, clipping at 1, 1,000 steps of warm-up to
-1e-4, cosine to 1e-7. What the model for natural video was trained on, and how
-long, is not public: batch, steps and augmentation for videos are ours, and so
-is the world's recipe: docs/moog.md has what it reaches, and why it is as it is.
-The others have not been run.
+Pod, or one chip: MOVI is a version of MOVi-E, such as
+gs://kubric-public/tfds/movi_e/256x256/1.0.0 copied; DATA is a folder that
+`data.ingest` made. `topology=v5e:4x4` shares a recipe out over a slice, as
+`configs/layouts.json` has it.
+
+    python -m train --config=configs/moog.py:data=movi_e,path=MOVI --workdir=RUN
+    python -m train --config=configs/moog.py:data=DATA --workdir=RUN
+
+1M steps of MOVi-E would take, by the roofline model's step (docs/pods.md;
+nothing ran on a TPU): 44 hours on v5e:4x4 (700 chip-hours), 22 on v5p:2x2x4
+(350).
+Published: frozen, with readouts trained on MOVi-E, AJ 0.687 on DAVIS (8 frames;
+as TRecViT, arXiv 2412.14294, quotes it).
+Reached: on the world, three seeds (docs/moog.md): the next frame at 23.4 dB
+(copying 21.7), points AJ 0.165 (random 0.085), boxes IoU 0.551 (random 0.487).
+The others: not run.
 
 `layout=grid` and `layout=grid_recurrent` are baselines that hold a token for
-each place of the picture. `topology=v5e:4x4` shares a recipe out over a slice
-of a pod, as `configs/layouts.json` has it.
+each place of the picture.
 """
 
 from ml_collections import ConfigDict
@@ -26,6 +35,7 @@ from ml_collections import ConfigDict
 from configs import common
 from configs.quickstart import FRAMES, HEIGHT, WIDTH, world
 
+# The public training code, all of it but what is marked.
 PUBLISHED = {
   'variant': 'A',
   'frames': 8,
@@ -48,16 +58,17 @@ PUBLISHED = {
   'decoder_bases': 16,
   'start': 'noise',
   'start_std': 1e-4,
-  'loss_gradient': False,
-  'stop_gradient': 0.0,
+  'loss_gradient': False,  # in the code, and off
+  'stop_gradient': 0.0,  # in the code, and off
   'subsample': 8,
   'eval_subsample': 4,
-  'dtype': 'bfloat16',
+  'dtype': 'bfloat16',  # ours
+  # Ours: then memory hardly grows with the frames (measured, docs/moog.md).
   'remat': 'full',
-  'scan': True,
+  'scan': True,  # ours: the code unrolls, which takes longer to compile
   'attention': 'auto',
 }
-# Ours, for two cores. The shortest wavelength of a place is three pixels.
+# Ours, for two cores: 20 minutes of one (docs/moog.md).
 LAPTOP = PUBLISHED | {
   'frames': FRAMES,
   'height': HEIGHT,
@@ -74,27 +85,30 @@ LAPTOP = PUBLISHED | {
   'decoder_heads': 3,
   'head_dim': 32,
   'mlp': 192,
+  # The shortest wavelength of a place is three pixels.
   'encoder_bases': 5,
   'decoder_bases': 5,
   # Minutes are too few for tokens and attention that start blind.
   'start': 'places',
-  'subsample': 6,
+  'subsample': 6,  # a divisor of 48, near the published 8
   'dtype': 'float32',
   'remat': 'none',
-  'scan': False,
+  'scan': False,  # a step is a quarter shorter than scanned (docs/moog.md)
 }
 # Three times as many as other laptop recipes look at. Where frames are a third
 # of a second apart, the motion of the last step tells no more of the next frame
 # than a blurred copy does, so nothing would teach it
 # (`python -m data.inspect.motion`).
 FPS = 9.0
-# The published weights are of variant B, at 256 x 256.
+# The weights for natural video are of variant B; the notebook that runs them
+# says how it is built. The size of the frames it was trained on is ours.
 VIDEOS = PUBLISHED | {
   'variant': 'B',
   'height': 256,
   'width': 256,
   'strides': (2, 1, 1, 2, 1, 1),
 }
+# Of MOVi-E published, of the others ours.
 RECIPES = {
   'world': {'model': LAPTOP, 'steps': 3_000, 'batch_size': 8, 'lr': 2e-3},
   'movi_e': {
@@ -157,6 +171,8 @@ def get_config(arg: str | None = None) -> ConfigDict:
       'weight': 1.0,
       'path': data,
       **clip,
+      # Ours: nearer frames than a masked autoencoder's, so that the next one
+      # can be told; the rest as in configs/mae.py.
       'stride': (1, 2),
       'crop': 'random',
       'scale': (0.5, 1.0),
@@ -168,11 +184,12 @@ def get_config(arg: str | None = None) -> ConfigDict:
   steps = args['steps'] or recipe['steps']
   config = common.training(
     lr=recipe['lr'],
-    warmup_steps=min(1_000, steps // 15),
-    every=1_000 if laptop else 5_000,
+    warmup_steps=min(1_000, steps // 15),  # 1,000 published
+    every=1_000 if laptop else 5_000,  # 5,000 published, of evaluations
     log_every=50 if laptop else 100,
-    eval_batches=16 if laptop else 4,
+    eval_batches=16 if laptop else 4,  # 128 clips: those of docs/moog.md
   )
+  # Published: optax.adamw as it is but for b2, which decays everything by 1e-4.
   config['optim'] |= {
     'final_lr': 1e-7,
     'b2': 0.95,
@@ -191,7 +208,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
         'sources': {name: sources[name]()},
         'keys': ('video',),
         'shuffle': True,
-        'workers': 2 if laptop else 16,
+        'workers': 2 if laptop else 16,  # as in configs/mae.py
         'max_bad': 0.0 if laptop else 1e-3,
       },
       **config,

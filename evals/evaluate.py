@@ -26,7 +26,7 @@ from train import loop, optim, processes, retention
 from train import mesh as mesh_lib
 from train import step as step_lib
 from train import workdir as workdir_lib
-from train.checkpoint import start_from
+from train.init_from import start_from
 
 
 def run(
@@ -112,8 +112,9 @@ def _trained(
     validated = None
     if job.validation:
       validation = pipeline.once(split='validation', **job.validation)
-      validated = measured(validation, pictures=0)
-    tested = measured(pipeline.once(split='test', **job.tests))
+      validated = measured(validation, split='validation', pictures=0)
+    tests = pipeline.once(split='test', **job.tests)
+    tested = measured(tests, split='test')
   result = result_lib.summary(job, unknown, validated, tested)
   if jax.process_index() == 0:
     result_lib.write_pictures(workdir, job.objective, result, tested)

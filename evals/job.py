@@ -11,13 +11,13 @@ from models import objective as objective_lib
 from train import workdir
 
 Config = Mapping[str, Any]
-# What is read of a job's config.json.
-_KEYS = {
-  **{'seed': int, 'steps': int, 'lrs': list, 'finetune': (int, float)},
-  **{'tasks': dict, 'features': dict, 'model.name': str, 'data.keys': list},
-  **{'data.sources': dict, 'test_sources': dict, 'feature_cache': str},
-  **{'step.ema': (int, float), 'step.freeze': list, 'mesh': dict},
-  **{'backbone.run': str, 'backbone.random_init': bool},
+# What is read of a job's config.json, see `files.read_json`.
+_KIND = {
+  **{'seed': int, 'steps': int, 'lrs': [float], 'finetune': float},
+  **{'tasks': dict, 'features': dict, 'model': {'name': str}, 'mesh': dict},
+  **{'data': {'keys': [str], 'sources': dict}, 'test_sources': dict},
+  **{'feature_cache': str, 'step': {'ema': float, 'freeze': [str]}},
+  'backbone': {'run': str, 'random_init': bool},
 }
 
 
@@ -103,30 +103,35 @@ def read(folder: str) -> Job:
   Raises:
     ValueError: the file is damaged.
   """
-  return make(read_config(folder, _KEYS))
+  return make(read_config(folder, _KIND))
 
 
-def read_config(
-  folder: str, kinds: Mapping[str, type | tuple[type, ...]]
-) -> dict[str, Any]:
+def run_of(folder: str) -> str:
+  """The pretraining run whose readout lies in a folder.
+
+  Raises:
+    ValueError: the job's config.json is damaged.
+  """
+  return read_config(folder, {'backbone': {'run': str}})['backbone']['run']
+
+
+def read_config(folder: str, kind: Mapping[str, Any]) -> dict[str, Any]:
   """The config that a run's folder holds, of readouts or of pretraining.
 
   Args:
     folder: of the run.
-    kinds: of what is read of it, see `files.check_keys`.
+    kind: of what is read of it, see `files.read_json`.
 
   Raises:
     ValueError: the file is damaged.
     FileNotFoundError: there is none.
   """
-  config = workdir.read_config(folder)
-  files.check_keys(
-    config,
-    kinds,
+  return files.expect(
+    workdir.read_config(folder),
+    kind,
     os.path.join(folder, 'config.json'),
     'put a copy back, or remove it: the command of the run writes it again',
   )
-  return config
 
 
 def make_objective(config: Config) -> readout.Readout:

@@ -148,10 +148,10 @@ def _began_with(workdir: str) -> Config | None:
   path = os.path.join(workdir, 'config.json')
   if not workdir or not os.path.exists(path):
     return None
-  if not is_readout(workdir_lib.read_config(workdir)):
+  if not is_readout(job_lib.read_config(workdir, {})):
     return None  # a pretraining run: refused when the folder is claimed
-  kinds = {'backbone.run': str, 'backbone.random_init': bool}
-  return job_lib.read_config(workdir, kinds)['backbone']
+  kind = {'backbone': {'run': str, 'random_init': bool, 'step': object}}
+  return job_lib.read_config(workdir, kind)['backbone']
 
 
 def _answerable(tasks: Config, source: str) -> Config:
@@ -247,12 +247,10 @@ def read_config(checkpoint: str) -> Config:
       f'--checkpoint={checkpoint} is not a run: it has no config.json. Give '
       'the --workdir of a pretraining run, not its checkpoints/ or a step'
     )
-  if is_readout(workdir_lib.read_config(checkpoint)):
-    kinds = {'backbone.run': str}
-    backbone = job_lib.read_config(checkpoint, kinds)['backbone']
+  if is_readout(job_lib.read_config(checkpoint, {})):
     raise ValueError(
-      f'--checkpoint={checkpoint} is a readout of {backbone["run"]}: give that '
-      'run'
+      f'--checkpoint={checkpoint} is a readout of '
+      f'{job_lib.run_of(checkpoint)}: give that run'
     )
-  kinds = {'model.name': str, 'data.sources': dict, 'steps': int}
-  return job_lib.read_config(checkpoint, kinds)
+  kind = {'model': {'name': str}, 'data': {'sources': dict}, 'steps': int}
+  return job_lib.read_config(checkpoint, kind)

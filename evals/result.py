@@ -18,15 +18,19 @@ Result = dict[str, Any]  # of result.json
 _REMEDY = (
   "remove it: the job's command tests again, from the job's last checkpoint"
 )
-# What is read of a result, and of each of its tasks.
-_KEYS = {
+# What is read of a result, and of each of its tasks; see `files.read_json`.
+_KIND = {
   **{'tasks': dict, 'source': str, 'split': str, 'refused': list},
-  **{'steps': int, 'seed': int, 'finetune': (int, float)},
-  **{'random_init': bool, 'checkpoint': dict, 'config': dict},
+  **{'steps': int, 'seed': int, 'finetune': float, 'random_init': bool},
+  'checkpoint': {'step': object},  # None of random init
+  'config': {
+    **{'model': dict, 'tasks': dict, 'data': {'sources': dict}},
+    **{'test_sources': dict, 'finetune': float},
+  },
 }
 _OF_TASK = {
-  **{'headline': list, 'metrics': dict, 'trivial': dict, 'lr': (int, float)},
-  **{'head': int, 'heads': list, 'clips': int, 'clips_without_labels': int},
+  **{'headline': [str], 'metrics': dict, 'trivial': dict, 'lr': float},
+  **{'head': int, 'heads': [dict], 'clips': int, 'clips_without_labels': int},
 }
 
 
@@ -37,11 +41,9 @@ def read(folder: str) -> Result:
     ValueError: the file is damaged.
   """
   path = os.path.join(folder, 'result.json')
-  result = files.read_json(path, dict, _REMEDY)
-  files.check_keys(result, _KEYS, path, _REMEDY)
-  for name in result['tasks']:
-    kinds = {f'tasks.{name}.{key}': kind for key, kind in _OF_TASK.items()}
-    files.check_keys(result, kinds, path, _REMEDY)
+  result = files.read_json(path, _KIND, _REMEDY)
+  for name, found in result['tasks'].items():
+    files.expect(found, _OF_TASK, f'{path}: tasks: {name}', _REMEDY)
   return result
 
 
@@ -54,11 +56,10 @@ def heads(folder: str) -> dict[str, int]:
     ValueError: the file is damaged.
   """
   path = os.path.join(folder, 'result.json')
-  result = files.read_json(path, dict, _REMEDY)
-  files.check_keys(result, {'tasks': dict}, path, _REMEDY)
-  kinds = {f'tasks.{name}.head': int for name in result['tasks']}
-  files.check_keys(result, kinds, path, _REMEDY)
-  return {name: found['head'] for name, found in result['tasks'].items()}
+  tasks = files.read_json(path, {'tasks': dict}, _REMEDY)['tasks']
+  for name, found in tasks.items():
+    files.expect(found, {'head': int}, f'{path}: tasks: {name}', _REMEDY)
+  return {name: found['head'] for name, found in tasks.items()}
 
 
 def summary(

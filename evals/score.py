@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from base.console import progress
 from data.pipeline import Pipeline
 from evals import labels, metrics
 from evals.metrics import Sums
@@ -32,6 +33,7 @@ def run(
   data: Pipeline,
   mesh: Mesh,
   *,
+  split: str,
   pictures: int = 4,
 ) -> Scored:
   """Runs readouts over every clip of a split. Call it inside `mesh.use`.
@@ -46,6 +48,7 @@ def run(
     facts: of training labels, see `facts_of`.
     data: unshuffled, of one source.
     mesh: where it runs.
+    split: of the data, for people who wait.
     pictures: clips of which answers and labels are kept for drawing.
   """
   whole = NamedSharding(mesh, PartitionSpec())
@@ -65,10 +68,17 @@ def run(
   count, size = len(data), data.batch_size
   sums, kept, reports = [], ({}, {}), []
   batches = -(-count // size)
-  with Feed(data, mesh, start=0, end=batches, on_bad=reports.append) as feed:
+  with (
+    progress(f'scores of {split}', count, 'clip') as bar,
+    Feed(data, mesh, start=0, end=batches, on_bad=reports.append) as feed,
+  ):
     for number in range(batches):
       batch = feed.next()
       sums.append(measure(params, facts, batch))
+      # One batch waits behind the one that is computed, not the whole split:
+      # so the device holds two, and what is said is done.
+      jax.block_until_ready(sums[-2:][0])
+      bar.update(min(size, count - number * size))
       if number == 0 and pictures:
         draw = jax.jit(first, out_shardings=whole, compiler_options=options)
         kept = jax.device_get(draw(params, batch))
@@ -118,12 +128,16 @@ def facts_of(
   measure = jax.jit(measure, out_shardings=whole, compiler_options=options)
   total, counted, reports = None, [], []
   batches = max(1, min(clips, len(data)) // data.batch_size)
-  with Feed(data, mesh, start=0, end=batches, on_bad=reports.append) as feed:
+  with (
+    progress('labels of train', batches * data.batch_size, 'clip') as bar,
+    Feed(data, mesh, start=0, end=batches, on_bad=reports.append) as feed,
+  ):
     for _ in range(batches):
       sums, counts = jax.device_get(measure(feed.next()))
       counted.append(counts)
       sums = jax.tree.map(lambda x: np.sum(x, axis=0, dtype=np.float64), sums)
       total = sums if total is None else jax.tree.map(np.add, total, sums)
+      bar.update(data.batch_size)
   clips = batches * data.batch_size
   counted = jax.tree.map(lambda *x: np.concatenate(x), *counted)
   reports = labels.refused(reports, clips)

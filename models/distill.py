@@ -123,6 +123,7 @@ class Distill:
     told = self.predict(params, batch['video'])
     target = self.target(params, batch['video'])
     norms = jnp.linalg.norm(told, axis=-1) * jnp.linalg.norm(target, axis=-1)
+    # Of a student that says 0 it is 0.
     cosine = jnp.sum(told * target, -1) / jnp.maximum(norms, 1e-6)
     return jnp.mean(jnp.square(told - target)), {'cosine': jnp.mean(cosine)}
 
@@ -132,6 +133,7 @@ class Distill:
     """What the student makes of the teacher's features, float32."""
     backbone, own = self.student, params['student']
     x = backbone.embed(own['encoder'], patches.patchify(video, backbone.patch))
+    # All blocks: `features` leaves out the last, which nothing would train.
     x = backbone.run(own['processor']['layers'], x)
     kernel, bias = self._head.apply({'params': params['head']})
     x = affine(x, kernel.astype(x.dtype), bias.astype(x.dtype))
@@ -141,6 +143,8 @@ class Distill:
     self, params: Params, video: Shaped[Array, 'b t h w 3']
   ) -> Float[Array, 'b n d']:
     """The teacher's features, normalised per token, float32."""
+    # The optimizer freezes it too; here, so that nothing is kept of it for a
+    # backward pass.
     own = jax.lax.stop_gradient(params['teacher'])
     tokens = self.teacher.features(own, video, self.depth).tokens
     x = rearrange(tokens.astype(jnp.float32), 'b t n d -> b (t n) d')

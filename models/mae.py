@@ -132,6 +132,7 @@ class MAE:
     t, h, w = self.backbone.grid
     if self.mask == 'tube':
       return t * round(h * w * (1 - self.mask_ratio))
+    # 78 of 1568, as published.
     return round(t * h * w * (1 - self.mask_ratio))
 
   @property
@@ -193,6 +194,7 @@ class MAE:
     target = self._target(patches.patchify(video, self.output_patch))
     error = jnp.square(self.reconstruct(params, video, index) - target)
     if self.loss_on == 'masked':
+      # Pixel by pixel: an output patch may cover seen and hidden patches.
       hidden = patches.patchify(~self._seen(index), self.output_patch)
       return jnp.mean(error, where=hidden), {}
     return jnp.mean(error), {}
@@ -206,9 +208,11 @@ class MAE:
     places, count = t * h * w, self.visible
     if self.mask == 'tube':
       places, count = h * w, self.visible // t
+    # Bits, not uniform floats: of 32 bits two are hardly ever equal.
     words = jax.vmap(lambda key: jax.random.bits(key, (places,)))(keys)
     index = jax.lax.top_k(words, count)[1]
     if self.mask == 'tube':
+      # The same places in every time step, as numbers of patches.
       start = jnp.arange(t)[:, None] * places
       index = rearrange(start + index[:, None], 'b t v -> b (t v)')
     return index
@@ -227,15 +231,20 @@ class MAE:
     )
     # Taken before they are embedded: masked patches cost one copy of bytes.
     seen = patches.take(patches.patchify(video, backbone.patch), index)
+    # Most of the depth runs on one token of twenty: masking pays.
     x = backbone.run(first, backbone.embed(params['encoder'], seen, index))
+    # The backbone collects its own shards; these two are only read here.
     own = {key: params[key] for key in ('latents', 'head')}
     own = gather(own, '', x.dtype)
     latents = self._latents.apply({'params': own['latents']})
     latents = repeat(latents.astype(x.dtype), 's d -> b s d', b=x.shape[0])
+    # In front, as published. Attention does not see the order; the head then
+    # takes the first tokens, whatever was seen.
     x = backbone.run(last, jnp.concatenate([latents, x], axis=1))
     kernel, bias = self._head.apply({'params': own['head']})
     kernel, bias = kernel.astype(x.dtype), bias.astype(x.dtype)
     pixels = affine(x[:, : self.latents], kernel, bias)
+    # The loss is float32, whatever the arithmetic is.
     return pixels.astype(jnp.float32)
 
   def features(

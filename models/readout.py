@@ -127,6 +127,7 @@ class AttentionReadout(nn.Module):
       raise ValueError(
         f'head.width={self.width} must be divisible by head.heads={self.heads}'
       )
+    # In this order, as published: resized, normalised, told the time.
     x = LayerNorm(name='norm')(resize_time(features, self.frames))
     x = x + Learned((self.frames,), x.shape[-1], name='posenc')()[:, None]
     x = rearrange(x, 'b t n d -> b (t n) d').astype(self.dtype)
@@ -140,6 +141,7 @@ class AttentionReadout(nn.Module):
         name='query',
       )(asked)
     else:
+      # Used as they are: the published counts have no projection of them.
       start = nn.initializers.normal(self.query_std)
       query = Learned((self.queries,), self.width, start, name='query')()
       query = repeat(query, 'q d -> b q d', b=x.shape[0])
@@ -189,6 +191,7 @@ class Asked(nn.Module):
       kernel, bias = Affine(x.shape[-1:], (size,), lecun(1, 1), name=name)()
       x = affine(x, kernel, bias)
       x = jax.nn.gelu(x, approximate=True) if name == 'dense_in' else x
+    # Copies differ by one embedding each, which says which frames they answer.
     if self.copies > 1:
       x = x[:, :, None] + Learned((self.copies,), self.inner, name='tile')()
       x = rearrange(x, 'b q k d -> b (q k) d')
@@ -241,6 +244,7 @@ class CrossAttention(nn.Module):
       )()
       y = jnp.einsum('bnd,dke->bnke', x, kernel) + bias
       projected.append(constrain(y, 'batch', keys, 'heads', None))
+    # Queries bring their heads along: no kernel stands before them.
     query = rearrange(query, 'b q (k e) -> b q k e', k=self.heads)
     query = query.astype(self.dtype)
     query = constrain(query, 'batch', queries, 'heads', None)

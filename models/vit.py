@@ -42,7 +42,7 @@ REMAT = {
     offload_src='device',
     offload_dst='pinned_host',
   ),
-  'dots': SAVED.dots_with_no_batch_dims_saveable,
+  'dots': SAVED.dots_with_no_batch_dims_saveable,  # by kernels, not attention's
   'full': SAVED.nothing_saveable,  # keep the inputs of blocks only
 }
 
@@ -166,10 +166,12 @@ class Backbone:
   def init(self, rng: PRNGKeyArray) -> dict[str, Any]:
     """New parameters: {'encoder': ..., 'processor': {'layers': [l ...]}}."""
     embed_key, position_key, layers_key = jax.random.split(rng, 3)
+    # As published: LeCun normal over all values of a patch.
     kernel = Affine((*self.patch, 3), (self.size.width,), lecun(4, 1))
     block = self._block.clone(tokens=None)  # a single one cannot be split
     x = jnp.zeros((1, 1, self.size.width), self.dtype)
     keys = jax.random.split(layers_key, self.size.depth)
+    # A key for each layer: from one, all would start alike.
     layers = jax.vmap(lambda key: block.init(key, x)['params'])(keys)
     return {
       'encoder': {
@@ -203,8 +205,10 @@ class Backbone:
     leaf = encoder['patch_embedding']
     kernel = leaf['kernel'].reshape(-1, self.size.width).astype(self.dtype)
     bias = leaf['bias'].astype(self.dtype)
+    # Bytes until here: in float32 they would be four times as many to move.
     x = affine(patches.to_unit(pixels, self.dtype), kernel, bias)
     table = self._positions.apply({'params': encoder['posenc']})
+    # A masked token brings the place that it had in the whole grid.
     position = table if index is None else table[index]
     return x + position.astype(self.dtype)
 
@@ -225,6 +229,8 @@ class Backbone:
 
     def block(x, layer):
       x = constrain(x, 'batch', 'tokens', None)
+      # In here, so that what is collected is collected again in the backward
+      # pass, and not kept for it.
       layer = gather(layer, 'processor/layers', self.dtype)
       return self._block.apply({'params': layer}, x)
 
@@ -258,8 +264,10 @@ class Backbone:
     self.check(video.shape)
     layers = params['processor']['layers']
     run = blocks_before(self.size.depth, depth)
+    # All tokens, none masked, and no latents: as in the published readouts.
     x = self.embed(params['encoder'], patches.patchify(video, self.patch))
     x = constrain(x, 'batch', 'tokens', None)
+    # The blocks after the feature are not run.
     x = self.run(jax.tree.map(lambda a: a[:run], layers), x)
     return Features(rearrange(x, 'b (t n) d -> b t n d', t=self.grid[0]))
 
@@ -369,6 +377,7 @@ def split(layers: Params, at: int) -> tuple[Params, Params]:
 
 def unstack(layers: Params) -> list[Params]:
   """The layers of a stack, one by one."""
+  # One split, see `split`; slices would each pad their gradient.
   leaves, tree = jax.tree.flatten(layers)
   pieces = [jax.lax.split(x, (1,) * x.shape[0]) for x in leaves]
   return [tree.unflatten([x[0] for x in layer]) for layer in zip(*pieces)]

@@ -40,9 +40,7 @@ def definitions():
     for file in (ROOT / room).rglob('*.py'):
       for node in ast.parse(file.read_text()).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
-          found.setdefault(node.name.strip('_'), []).append(
-            str(file.relative_to(ROOT))
-          )
+          found.setdefault(node.name, []).append(str(file.relative_to(ROOT)))
   return found
 
 
@@ -51,7 +49,6 @@ def definitions():
   [
     ('lock', 'base/files.py'),
     ('replacing', 'base/files.py'),
-    ('nearest', 'base/names.py'),
     ('choose', 'base/names.py'),
   ],
 )

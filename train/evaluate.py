@@ -10,10 +10,10 @@ from jax.sharding import NamedSharding, PartitionSpec
 from base.console import say
 from data import pipeline
 from models.objective import Params
-from train import metrics
 from train import step as step_lib
 from train.feed import Feed
 from train.program import Program
+from train.writer import Writer
 
 
 class Evaluation:
@@ -73,7 +73,7 @@ class Evaluation:
     """Whether to evaluate after `step` of `steps`."""
     return self._every > 0 and (step % self._every == 0 or step == steps)
 
-  def run(self, params: Params, step: int, writer: metrics.Writer) -> None:
+  def run(self, params: Params, step: int, writer: Writer) -> None:
     """Evaluates `params` and writes what came out as of `step`."""
     feed = Feed(
       *(self._data, self._program.mesh),

@@ -16,7 +16,7 @@ import jax
 from base.console import say
 from data import pipeline
 from models.objective import Objective
-from train import executable, metrics, optim, processes
+from train import executable, optim, processes
 from train import mesh as mesh_lib
 from train import program as program_lib
 from train import step as step_lib
@@ -29,6 +29,7 @@ from train.progress import Clock, Progress
 from train.step import State
 from train.stop import StopRequest
 from train.trace import Steps
+from train.writer import Writer
 
 
 def run(
@@ -116,7 +117,7 @@ def _run(config, objective, workdir, mesh, profile_steps, *, clock, wanted):
       )
       state = make_state(params)
 
-  writer = metrics.Writer(workdir, start=start, config=config, **config['log'])
+  writer = Writer(workdir, start=start, config=config, **config['log'])
   feed = Feed(
     train_data, mesh, start=start, end=steps, on_bad=writer.quarantine
   )

@@ -13,7 +13,7 @@ import numpy as np
 from base import files
 from base.console import duration, say
 from train import chips
-from train.metrics import Writer
+from train.writer import Writer
 
 
 class Clock:

@@ -3,7 +3,8 @@ r"""Depth of a video, beside it.
     python -m docs.demos.depth --video=in.mp4 --out=depth.mp4 [--weights=...]
 
 `--weights` is the published file (scaling4d_dist_b_depth.npz, where it is here)
-or a finished depth readout of a model of ours, such as the quickstart's.
+or a finished readout job with depth of a model of ours, such as that which
+`make quickstart` leaves (the default where the published file is not here).
 """
 
 import os
@@ -14,7 +15,7 @@ from absl import flags
 from base import command
 
 PUBLISHED = 'scaling4d_dist_b_depth.npz'
-OURS = 'runs/quickstart/readouts/depth'
+OURS = 'runs/quickstart/readouts/all'
 
 
 def draw(weights: str, video: str, out: str, **options) -> None:
@@ -26,32 +27,46 @@ def draw(weights: str, video: str, out: str, **options) -> None:
     out: an mp4.
     **options: of `published.load`.
   """
-  from evals.predict import draw as predict_draw
   from evals.predict import run as predict_run
   from evals.predict import video as predict_video
+  from evals.predict import views
   from models import published
 
   if os.path.isdir(weights):
-    predict_run.predict(readout=weights, video=video, out=out)
+    predict_run.predict(readout=weights, video=video, out=out, tasks=['depth'])
     return
   model = published.load(weights, **options)
-  frames, height, width = model.clip
-  view = predict_draw.Depth(predict_video.zoom_of(height, width))
-  with (
-    predict_video.opened(video, stride=1, crop=True) as film,
-    predict_video.Writer(out, film.rate) as writer,
-  ):
-    for window in film.windows(frames, height, width):
-      depth = np.asarray(model(window.clip[None])[0])
-      drawn = view.draw(depth, window.picture, window.count)
-      pair = np.concatenate([drawn.picture, drawn.panel], axis=2)
-      writer.add(pair[: window.count])
+  view = views.Depth(predict_video.zoom_of(*model.clip[1:]))
+
+  def drawn(window):
+    depth = np.asarray(model(window.clip[None])[0])
+    drawn = view.draw(depth, window.picture, window.count)
+    return np.concatenate([drawn.picture, drawn.panel], axis=2)
+
+  with predict_video.opened(video, stride=1, crop=True) as film:
+    predict_video.redraw(film, model.clip, drawn, out)
+
+
+def weights_here() -> str:
+  """What there is to draw with, where `--weights` does not say.
+
+  Raises:
+    ValueError: nothing.
+  """
+  if os.path.exists(PUBLISHED):
+    return PUBLISHED
+  if not os.path.isdir(OURS):
+    raise ValueError(
+      f'--weights: neither {PUBLISHED} nor {OURS} is here; fetch the first '
+      '(docs/published.md) or make the other: `make quickstart`'
+    )
+  return OURS
 
 
 def main() -> None:
   """Draws."""
-  weights = WEIGHTS.value or (PUBLISHED if os.path.exists(PUBLISHED) else OURS)
-  draw(weights, VIDEO.value, OUT.value)
+  draw(WEIGHTS.value or weights_here(), VIDEO.value, OUT.value)
+  print(f'wrote {OUT.value}')
 
 
 if __name__ == '__main__':

@@ -2,8 +2,9 @@ r"""Points and boxes followed through a video by MooG.
 
     python -m docs.demos.tracks --video=in.mp4 --out=tracks.mp4 [--weights=...]
 
-`--weights` is the folder of the three published files (here, by default), or
-that of a finished readout job of a model of ours, of points and boxes.
+`--weights` is the folder of the three published files, or that of a finished
+readout job with points or boxes of a model of ours, such as that which
+`make quickstart` leaves (the default where the published files are not here).
 """
 
 import os
@@ -21,7 +22,7 @@ HEADS = {
 # The record key that a head's queries are in.
 KEYS = {'points': 'tracks', 'boxes': 'boxes'}
 SIZE = 256, 256  # pixels, of the published model
-OURS = 'runs/quickstart/readouts/tracks'
+OURS = 'runs/quickstart/readouts/all'
 
 
 def draw(
@@ -38,15 +39,18 @@ def draw(
     out: an mp4.
     size: height and width that the published model sees, pixels.
   """
-  from evals.predict import draw as predict_draw
-  from evals.predict import queries
+  from evals.predict import checks, queries
   from evals.predict import run as predict_run
   from evals.predict import video as predict_video
+  from evals.predict import views as views_lib
   from evals.tasks.points import Tracks
   from models import published
 
   if os.path.exists(os.path.join(weights, 'config.json')):
-    predict_run.predict(readout=weights, video=video, out=out)
+    has = checks.finished(weights)[1]
+    # Of a job with neither, the error says what it has.
+    tasks = [task for task in HEADS if task in has] or list(HEADS)
+    predict_run.predict(readout=weights, video=video, out=out, tasks=tasks)
     return
   backbone = published.load(os.path.join(weights, BACKBONE))
   heads = {
@@ -56,38 +60,55 @@ def draw(
   frames = heads['points'].layout.sizes['head']['frames']
   asked = queries.grid()
   views = {
-    task: predict_draw.make(task, asked, predict_video.zoom_of(*size))
+    task: views_lib.make(task, asked, predict_video.zoom_of(*size))
     for task in HEADS
   }
   state = None
-  with (
-    predict_video.opened(video, stride=1, crop=True) as film,
-    predict_video.Writer(out, film.rate) as writer,
-  ):
-    for window in film.windows(frames, *size):
-      seen = backbone(window.clip[None], state=state)
-      state, picture = seen['state'], window.picture
-      for task, view in views.items():
-        query = view.asked(frames)[KEYS[task]]
-        answer = heads[task](seen['features'], query[None, :, 0])
-        answer = {
-          key: np.asarray(x)[0].swapaxes(0, 1)
-          for key, x in answer.items()
-          if x is not None
-        }
-        if task == 'points':
-          logits = (answer[f'logits_{x}'] for x in ('visible', 'certainty'))
-          said = Tracks(answer['values'], *(x[..., 0] for x in logits))
-        else:
-          said = answer['values']
-        picture = view.draw(said, picture, window.count).picture
-      writer.add(picture[: window.count])
+
+  def drawn(window):
+    nonlocal state
+    seen = backbone(window.clip[None], state=state)
+    state, picture = seen['state'], window.picture
+    for task, view in views.items():
+      query = view.asked(frames)[KEYS[task]]
+      answer = heads[task](seen['features'], query[None, :, 0])
+      answer = {
+        key: np.asarray(x)[0].swapaxes(0, 1)
+        for key, x in answer.items()
+        if x is not None
+      }
+      if task == 'points':
+        logits = (answer[f'logits_{x}'] for x in ('visible', 'certainty'))
+        said = Tracks(answer['values'], *(x[..., 0] for x in logits))
+      else:
+        said = answer['values']
+      picture = view.draw(said, picture, window.count).picture
+    return picture
+
+  with predict_video.opened(video, stride=1, crop=True) as film:
+    predict_video.redraw(film, (frames, *size), drawn, out)
+
+
+def weights_here() -> str:
+  """What there is to draw with, where `--weights` does not say.
+
+  Raises:
+    ValueError: nothing.
+  """
+  if os.path.exists(BACKBONE):
+    return '.'
+  if not os.path.isdir(OURS):
+    raise ValueError(
+      f'--weights: neither {BACKBONE} nor {OURS} is here; fetch the first '
+      '(docs/published.md) or make the other: `make quickstart`'
+    )
+  return OURS
 
 
 def main() -> None:
   """Draws."""
-  weights = WEIGHTS.value or ('.' if os.path.exists(BACKBONE) else OURS)
-  draw(weights, VIDEO.value, OUT.value)
+  draw(WEIGHTS.value or weights_here(), VIDEO.value, OUT.value)
+  print(f'wrote {OUT.value}')
 
 
 if __name__ == '__main__':

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from evals.job import Job
-from evals.predict.draw import View
+from evals.predict.views import View
 from models.objective import Params
 from models.readout import Recurrent
 from train import mesh as mesh_lib

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -11,12 +11,15 @@ import av
 import numpy as np
 from jaxtyping import UInt8
 
+from base import files
+from base.console import progress, say
 from data import draw, video
 from data.ingest import transcode
 from data.source import BadRecord
 from data.transforms import Box, centre_box
 
 _READABLE = 360  # pixels that the smaller side of a picture has at least
+_LOST = 0.5  # seconds at the start that are worth a word
 _BT601 = 6  # as the numbers in a file name it
 
 
@@ -152,20 +155,75 @@ def zoom_of(height: int, width: int) -> int:
   return 2 * -(-_READABLE // (2 * min(height, width)))
 
 
-class Writer:
+def redraw(
+  film: Film,
+  shape: tuple[int, int, int],
+  draw: Callable[[Window], UInt8[np.ndarray, 't y x 3']],
+  out: str,
+) -> str:
+  """Writes an mp4 of a film, window by window, and says how far it is.
+
+  Args:
+    film: whose windows it is of.
+    shape: frames, height and width of a window.
+    draw: a window's pictures, of even height and width; those of frames that
+      only fill it are dropped.
+    out: the file.
+
+  Returns:
+    Why it ended before the film's end, which is damaged there; '' if not.
+
+  Raises:
+    ValueError: nothing of the film can be read.
+    OSError: the file cannot be written.
+  """
+  ended, done = '', 0
+  with (
+    writing(out, film.rate) as writer,
+    # A file tells about how many frames it has, or does not.
+    progress(os.path.basename(film.name), film.total or None, 'frame') as bar,
+  ):
+    try:
+      for window in film.windows(*shape):
+        writer.add(draw(window)[: window.count])
+        done += window.count
+        bar.update(window.count)
+    except BadRecord as error:
+      if not done:
+        raise ValueError(f'{film.name}: {error}') from error
+      ended = str(error)
+      say(f'{film.name}: {error}: the prediction ends here')
+  if film.lost > _LOST:
+    say(f'{film.name}: its first {film.lost:.1f} s do not decode')
+  return ended
+
+
+@contextlib.contextmanager
+def writing(path: str, rate: Fraction) -> Iterator['Writer']:
   """An mp4 (H.264, yuv420p) that is there once it is whole.
 
-  A context manager; the first clip says the size, of even numbers.
+  Args:
+    path: of the file; its folder is made if need be.
+    rate: frames per second.
+
+  Raises:
+    OSError: it cannot be written.
   """
+  os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+  with (
+    files.replacing(path) as draft,
+    av.open(str(draft), 'w', format='mp4') as file,
+  ):
+    writer = Writer(file, rate)
+    yield writer
+    writer.finish()
 
-  def __init__(self, path: str, rate: Fraction):
-    self._path, self._rate = path, rate
-    self._stream = None
 
-  def __enter__(self) -> 'Writer':
-    os.makedirs(os.path.dirname(os.path.abspath(self._path)), exist_ok=True)
-    self._file = av.open(f'{self._path}.partial', 'w', format='mp4')
-    return self
+class Writer:
+  """Appends to the file of `writing`; the first clip says the size, even."""
+
+  def __init__(self, file: av.container.OutputContainer, rate: Fraction):
+    self._file, self._rate, self._stream = file, rate, None
 
   def add(self, clip: UInt8[np.ndarray, 't h w 3']) -> None:
     """Appends frames."""
@@ -182,16 +240,9 @@ class Writer:
       )
       self._file.mux(self._stream.encode(frame))
 
-  def __exit__(self, kind, *unused) -> None:
-    partial = f'{self._path}.partial'
-    if kind is None:
-      self._file.mux(self._stream.encode(None))
-      self._file.close()
-      os.replace(partial, self._path)
-    else:
-      self._file.close()
-      with contextlib.suppress(FileNotFoundError):  # nothing was added
-        os.remove(partial)
+  def finish(self) -> None:
+    """Writes what the encoder still holds."""
+    self._file.mux(self._stream.encode(None))
 
 
 def captioned(

@@ -2,9 +2,11 @@
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from base import files
+from base.console import say
 from evals.report import (
   grouping,
   naming,
@@ -32,6 +34,8 @@ def write(paths: Sequence[str], out: str) -> tuple[str, str]:
     ValueError: one of `paths` is not a pretraining run, or is there twice.
   """
   runs = reading.runs(paths)
+  for why in (why for run in runs for why in run.damaged):
+    say(f'not shown: {why}')
   os.makedirs(out, exist_ok=True)
   models = grouping.models(runs)
   rows = grouping.rows(models)
@@ -57,14 +61,14 @@ def write(paths: Sequence[str], out: str) -> tuple[str, str]:
 def _write_numbers(
   rows: Sequence[Row], pairs: Sequence[Pair], out: str
 ) -> None:
-  files = {
+  written = {
     'readouts': tables.score_lines(rows),
     'means': tables.mean_lines(rows),
     'learning-rates': tables.head_lines(rows),
     'differences': tables.difference_lines(pairs),
     'published': tables.published_lines(),
   }
-  for name, lines in files.items():
+  for name, lines in written.items():
     if lines:
       tables.write_csv(os.path.join(out, f'{name}.csv'), lines)
 
@@ -101,7 +105,9 @@ every number in a CSV.</footer>
 def _lead(models: Sequence[Model]) -> str:
   runs = [run for model in models for run in model.runs]
   config = runs[0].config
-  sources = ', '.join(config['data']['sources'])
+  sources = ', '.join(
+    dict.fromkeys(map(_data, config['data']['sources'].values()))
+  )
   clips = config['steps'] * config['data']['batch_size']
   who = 'A video model' if len(runs) == 1 else f'{len(runs)} video models'
   return (
@@ -111,6 +117,14 @@ def _lead(models: Sequence[Model]) -> str:
     'that are trained on the features, and on those of the same model before '
     'any training.'
   )
+
+
+def _data(source: Mapping[str, Any]) -> str:
+  """What a model was trained on: 'world', 'videos in data/clips'."""
+  # Not its label, which is 'train' of any source in `configs/mae.py`.
+  if 'path' not in source:
+    return source['name']
+  return f'{source["name"]} in {source["path"]}'
 
 
 def _tiles(rows: Sequence[Row], pairs: Sequence[Pair]) -> str:
@@ -165,6 +179,9 @@ def _go_on(runs: Sequence[reading.Run], rows: Sequence[Row], out: str) -> str:
     )
   text += _list(
     'Not finished, so not shown', [x for run in runs for x in run.unfinished]
+  )
+  text += _list(
+    'Damaged, so not shown', [why for run in runs for why in run.damaged]
   )
   text += _list(
     'Failed',

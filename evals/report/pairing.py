@@ -120,8 +120,10 @@ def _pair(ours: Row, base: Row) -> Pair:
   kept, left_out = [], []
   for job in ours.jobs:
     other = baselines.get(job.seed)
-    counts = [x.sums(ours.task)['count'] for x in (job, other) if x]
-    if other and np.array_equal(*counts):
+    sums = [x.sums(ours.task) for x in (job, other) if x]
+    # Both, and not damaged.
+    is_whole = len(sums) == 2 and None not in sums
+    if is_whole and np.array_equal(*(x['count'] for x in sums)):
       kept.append((job, other))
     else:
       left_out.append(job)

@@ -14,7 +14,9 @@ from typing import Any
 import cv2
 import matplotlib
 import numpy as np
+from etils import epath
 
+from base import files
 from data.contact_sheet import GAP
 
 # Of each picture that objectives and tasks draw: what its panels show, from
@@ -66,9 +68,15 @@ def figure(
     out: folder of the page.
   """
   still, moving = f'{prefix}-{name}.png', f'{prefix}-{name}-moving.webp'
-  shutil.copyfile(path, os.path.join(out, f'{still}.partial'))
-  os.replace(os.path.join(out, f'{still}.partial'), os.path.join(out, still))
-  clips = _clips(name, path, model)
+  sheet = cv2.imread(path)
+  if sheet is None:
+    return (
+      f'<p class="note">Not shown: {html.escape(path)} is damaged, no picture '
+      'can be read of it.</p>'
+    )
+  with files.replacing(os.path.join(out, still)) as draft:
+    shutil.copyfile(path, draft)
+  clips = _clips(name, sheet, model)
   alt = html.escape(name)
   if clips is None:
     picture = f'<img src="{still}" alt="{alt}">'
@@ -98,20 +106,26 @@ def depth_legend(out: str) -> str:
   """The colours of depth, as a picture and a line of HTML."""
   ramp = matplotlib.colormaps['magma'](np.linspace(1, 0, 256))[None, :, 2::-1]
   bar = np.repeat(np.round(255 * ramp), 16, axis=0).astype(np.uint8)
-  path = os.path.join(out, 'depth-colours.png')
-  cv2.imwrite(f'{path}.partial.png', bar)
-  os.replace(f'{path}.partial.png', path)
+  with files.replacing(os.path.join(out, 'depth-colours.png')) as draft:
+    _check(cv2.imwrite(str(draft), bar), draft)
   return (
     '<p class="note scale">near <b style="background: '
     'url(depth-colours.png) 0 0 / 100% 100%"></b> far</p>'
   )
 
 
-def _clips(name: str, path: str, model: Mapping[str, Any]) -> np.ndarray | None:
+def _check(is_written: bool, path: epath.Path) -> None:
+  """OpenCV does not raise where it cannot write, it returns False."""
+  if not is_written:
+    raise OSError(f'cannot write {path}: is the disk full?')
+
+
+def _clips(
+  name: str, sheet: np.ndarray, model: Mapping[str, Any]
+) -> np.ndarray | None:
   """BGR clips [b t h w 3] of a sheet; None where its layout is not known."""
   if name not in PANELS or 'frames' not in model:
     return None
-  sheet = cv2.imread(path)
   t = model['frames']
   w, wide = divmod(sheet.shape[1], t)
   zoom, rest = divmod(w - 2 * GAP, model['width'])
@@ -134,6 +148,5 @@ def _animate(clips: np.ndarray, path: str) -> None:
   animation.frames = [np.ascontiguousarray(frame) for frame in strip]
   animation.durations = [_FRAME_MS] * (len(strip) - 1) + [3 * _FRAME_MS]
   quality = [cv2.IMWRITE_WEBP_QUALITY, 85]
-  if not cv2.imwriteanimation(f'{path}.partial.webp', animation, quality):
-    raise OSError(f'cannot write {path}: is the disk full?')
-  os.replace(f'{path}.partial.webp', path)
+  with files.replacing(path) as draft:
+    _check(cv2.imwriteanimation(str(draft), animation, quality), draft)

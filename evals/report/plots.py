@@ -1,6 +1,5 @@
 """The figures of a report, as PNG."""
 
-import os
 import textwrap
 from collections.abc import Sequence
 
@@ -8,6 +7,7 @@ import matplotlib
 from matplotlib import ticker
 from matplotlib.figure import Figure
 
+from base import files
 from evals.report import naming, reading
 from evals.report.grouping import Row
 from evals.report.pairing import Pair
@@ -56,8 +56,8 @@ def style():
 
 def save(figure: Figure, path: str) -> None:
   """Writes a PNG whole or not at all, over what was there."""
-  figure.savefig(f'{path}.partial', format='png')
-  os.replace(f'{path}.partial', path)
+  with files.replacing(path) as draft:
+    figure.savefig(draft, format='png')
 
 
 def loss(run: reading.Run, path: str) -> None:

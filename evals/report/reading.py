@@ -1,16 +1,36 @@
-"""What a report knows of runs: the files in their folders, nothing else."""
+"""What a report knows of runs: the files in their folders, nothing else.
+
+A damaged file takes nothing with it but what it holds: of a job, the job, or
+its pairs; the report names it. Without the run's own config.json there is none.
+"""
 
 import collections
 import dataclasses
 import json
 import os
 import re
-from collections.abc import Sequence
+import zipfile
+import zlib
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 
+from evals import is_readout
+from evals import job as job_lib
+from evals import result as result_lib
 from evals.metrics import Sums
+from evals.watch import outcomes
+
+# What is read of a pretraining run's config.json, see `files.read_json`.
+_KIND = {
+  **{'steps': int, 'model': {'name': str}},
+  'data': {'batch_size': int, 'sources': dict},
+}
+_NO_PAIRS = (
+  'its job is paired with no other; remove the result.json beside it, and the '
+  "job's command tests again"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +45,7 @@ class Run:
   jobs: list['Job']  # finished
   unfinished: list[str]  # folders of jobs without a result yet
   failed: dict[str, str]  # folder and task of `evals.watch` -> why
+  damaged: list[str]  # files that could not be read, each with why
 
   @property
   def slug(self) -> str:
@@ -40,20 +61,25 @@ class Job:
   path: str
   result: dict[str, Any]  # result.json
   pictures: dict[str, str]
+  # clips.npz; None where it is damaged. Arrays are not compared by `==`.
+  clips: dict[str, np.ndarray] | None = dataclasses.field(
+    compare=False, repr=False
+  )
 
   @property
   def seed(self) -> tuple[str, int]:
     """What jobs that differ by chance only differ in."""
     return self.run, self.result['seed']
 
-  def sums(self, task: str) -> Sums:
+  def sums(self, task: str) -> Sums | None:
     """Sums [n ...] of each test clip, of the head that was chosen."""
-    with np.load(os.path.join(self.path, 'clips.npz')) as file:
-      return {
-        name.removeprefix(f'{task}/'): file[name]
-        for name in file.files
-        if name.startswith(f'{task}/')
-      }
+    if self.clips is None:
+      return None
+    return {
+      name.removeprefix(f'{task}/'): values
+      for name, values in self.clips.items()
+      if name.startswith(f'{task}/')
+    }
 
 
 def slug(name: str) -> str:
@@ -80,7 +106,7 @@ def runs(paths: Sequence[str]) -> list[Run]:
 
 
 def run(path: str, name: str = '') -> Run:
-  """Reads a run's folder; what is not there yet is left out.
+  """Reads a run's folder; what is not there yet, or damaged, is left out.
 
   Jobs are folders with a result.json at any depth of its readouts/.
 
@@ -89,37 +115,38 @@ def run(path: str, name: str = '') -> Run:
     name: what to call the run; as its folder if empty.
 
   Raises:
-    ValueError: no run there, a readout job, or a result of an earlier version.
+    ValueError: no run there, a readout job, or its config.json is damaged.
   """
-  file = os.path.join(path, 'config.json')
-  if not os.path.exists(file):
+  if not os.path.exists(os.path.join(path, 'config.json')):
     raise ValueError(
       f'{path} is not a run: it has no config.json. Give the --workdir of a '
       'pretraining run; its readouts are looked for in its readouts/'
     )
-  config = _json(file)
-  if 'tasks' in config:
-    of = config['backbone']['run']
+  if is_readout(job_lib.read_config(path, {})):
     raise ValueError(
       f'{path} is a readout job, and a report is of pretraining runs. Give '
-      f'{of}, whose readout it is: all jobs in its readouts/ are shown, with '
-      'what they are compared with'
+      f'{job_lib.run_of(path)}, whose readout it is: all jobs in its readouts/ '
+      'are shown, with what they are compared with'
     )
+  config = job_lib.read_config(path, _KIND)
   name = name or _parts(path)[-1]
   folders = _folders(os.path.join(path, 'readouts'))
+  damaged: list[str] = []
+  jobs = [_job(name, folder, damaged) for folder in folders['result.json']]
   return Run(
     name=name,
     path=path,
     config=config,
-    metrics=_lines(os.path.join(path, 'metrics.jsonl')),
+    metrics=_lines(os.path.join(path, 'metrics.jsonl'), damaged),
     pictures=_last_pictures(os.path.join(path, 'pictures')),
-    jobs=[_job(name, folder) for folder in folders['result.json']],
+    jobs=[job for job in jobs if job],
     unfinished=folders['config.json'],
     failed={
       task: why
       for folder in folders['errors.json']
-      for task, why in _failures(folder).items()
+      for task, why in _failures(folder, damaged).items()
     },
+    damaged=damaged,
   )
 
 
@@ -168,33 +195,78 @@ def _folders(root: str) -> dict[str, list[str]]:
   return found
 
 
-def _job(run: str, folder: str) -> Job:
-  path = os.path.join(folder, 'result.json')
-  result = _json(path)
-  if 'tasks' not in result:
-    raise ValueError(
-      f'{path} is of an earlier version, whose jobs had one task. Remove its '
-      'folder (or move it away) and run its job again'
-    )
-  return Job(run, folder, result, _pngs(os.path.join(folder, 'pictures')))
+def _job(run: str, folder: str, damaged: list[str]) -> Job | None:
+  """A job; without a result that can be read, None."""
+  try:
+    result = result_lib.read(folder)
+  except ValueError as error:
+    damaged.append(str(error))
+    return None
+  clips = None
+  try:
+    clips = _clips(os.path.join(folder, 'clips.npz'), result['tasks'])
+  except ValueError as error:
+    damaged.append(str(error))
+  pictures = _pngs(os.path.join(folder, 'pictures'))
+  return Job(run, folder, result, pictures, clips)
 
 
-def _failures(folder: str) -> dict[str, str]:
-  failed = _json(os.path.join(folder, 'errors.json'))['failed']
+def _clips(path: str, tasks: Collection[str]) -> dict[str, np.ndarray]:
+  """'<task>/<name>' -> sums [n ...] of each test clip.
+
+  Raises:
+    ValueError: the file is damaged.
+  """
+  try:
+    # NumPy leaves a damaged file open that it opens itself.
+    with open(path, 'rb') as raw, np.load(raw) as file:
+      clips = {name: file[name] for name in file.files}
+  # What NumPy and zipfile raise for a file that is cut, empty or garbled.
+  except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as e:
+    raise ValueError(f'{path} cannot be read ({e}): {_NO_PAIRS}') from e
+  lacking = [task for task in tasks if f'{task}/count' not in clips]
+  if lacking:
+    raise ValueError(f'{path} lacks clips of {", ".join(lacking)}: {_NO_PAIRS}')
+  return clips
+
+
+def _failures(folder: str, damaged: list[str]) -> dict[str, str]:
+  try:
+    failed = outcomes.errors(folder)['failed']
+  except ValueError as error:
+    damaged.append(str(error))
+    return {}
   return {f'{folder}, {task}': why for task, why in failed.items()}
 
 
-def _json(path: str) -> Any:
-  with open(path) as file:
-    return json.load(file)
-
-
-def _lines(path: str) -> list[dict[str, Any]]:
+def _lines(path: str, damaged: list[str]) -> list[dict[str, Any]]:
+  """What was logged; lines that say nothing are skipped."""
   if not os.path.exists(path):
     return []
-  with open(path) as file:
+  # Bytes of a damaged file may be no UTF-8.
+  with open(path, errors='replace') as file:
     # A run that still writes may have a last line without its end.
-    return [json.loads(line) for line in file if line.endswith('\n')]
+    texts = [text for text in file if text.endswith('\n')]
+  lines = [line for line in map(_line, texts) if line]
+  if len(lines) < len(texts):
+    damaged.append(
+      f'{len(texts) - len(lines)} of {len(texts)} lines of {path}, which are '
+      'not JSON of a step and numbers'
+    )
+  return lines
+
+
+def _line(text: str) -> dict[str, Any] | None:
+  try:
+    line = json.loads(text)
+  except ValueError:
+    return None
+  is_whole = (
+    isinstance(line, dict)
+    and 'step' in line
+    and all(isinstance(value, (int, float)) for value in line.values())
+  )
+  return line if is_whole else None
 
 
 def _last_pictures(folder: str) -> dict[str, str]:

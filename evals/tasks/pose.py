@@ -44,9 +44,8 @@ def make(
       start (ours). 1 is as published.
     bins: of the score auc_30, see `metrics.pose_sums`.
     fold: take opposite directions of translation for one, see there.
-    **head: width, heads, query_std, dtype and attention of `AttentionReadout`,
-      whose defaults 1024 and 16 are those of the other tasks: the published
-      ones are not known.
+    **head: width, heads, query_std, dtype and attention of `AttentionReadout`;
+      the published ones are not known.
 
   Raises:
     ValueError: an unknown start, a scale that is not positive, or no bin.

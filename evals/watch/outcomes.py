@@ -49,9 +49,7 @@ def errors(folder: str) -> dict[str, Any] | None:
   if not os.path.exists(path):
     return None
   remedy = 'remove it: the tasks of this step are tried again'
-  found = files.read_json(path, dict, remedy)
-  files.check_keys(found, {'tasks': list, 'failed': dict}, path, remedy)
-  return found
+  return files.read_json(path, {'tasks': [str], 'failed': dict}, remedy)
 
 
 def write_errors(

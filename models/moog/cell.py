@@ -173,9 +173,11 @@ class Cell:
     """New parameters, those of each part by its name."""
     frame = jnp.zeros((1, *self.size, 3))
     state = jnp.zeros((1, *self.state))
+    # A predicted state and its slope.
     pair = jnp.concatenate([state, state], axis=-1)
     place = jnp.zeros((1, 1), jnp.int32)
     keys = iter(jax.random.split(rng, 8))
+    # What it gives says how wide the corrector's keys are.
     seen, encoder = self.encoder.init_with_output(next(keys), frame)
     made = {
       'encoder': encoder,
@@ -187,9 +189,11 @@ class Cell:
       'state_norm': self._norm.init(next(keys), state),
     }
     if self.start_as != 'noise':
+      # Noise, as published, has no parameters.
       made['start'] = self._start.init(next(keys))
     if self.loss_gradient:
       made['gradient'] = self._gradient.init(next(keys), pair)
+    # The grid's baselines fuse a frame in by one linear layer.
     if self.layout != 'free':
       parts = [state, seen] if self.layout == 'grid_recurrent' else [seen]
       made['fuse'] = self._fuse.init(
@@ -210,6 +214,7 @@ class Cell:
     else:
       noise = jax.vmap(lambda key: jax.random.normal(key, self.state))(keys)
       state = self.start_std * noise
+    # Variant A carries a normalised state, and starts with one.
     if self.variant.norm == 'corrected':
       return self._normalise(params, state)
     return state
@@ -218,6 +223,7 @@ class Cell:
     self, params: Params, frames: Shaped[Array, 'b h w 3']
   ) -> Float[Array, 'b n e']:
     """Tokens of frames, uint8 or in [0, 1], on the encoder's grid."""
+    # Pixels in float32: the encoder casts to the arithmetic's dtype itself.
     unit = patches.to_unit(frames, jnp.float32)
     return self._apply(params, 'encoder', unit)
 
@@ -236,9 +242,11 @@ class Cell:
       encoded: the frame's own tokens, of `encode`.
       pixels: of this frame, to be decoded and compared; None: nothing is.
     """
+    # Variant B decodes this, as it is before its norm.
     carried = state
     if self.variant.norm == 'incoming':
       state = self._normalise(params, state)
+    # A transformer ends in a norm: the state is added out here.
     predicted = state + self._apply(params, 'predictor', state)
     decoded = predicted if self.variant.decode == 'predicted' else carried
     error = slope = None
@@ -246,6 +254,7 @@ class Cell:
 
       def total(decoded):
         error = self._error(params, decoded, pixels)
+        # Not the mean: a clip's slope must not depend on the batch.
         return jnp.sum(error), error
 
       slope, error = jax.grad(total, has_aux=True)(decoded)
@@ -272,9 +281,11 @@ class Cell:
     return jnp.mean(jnp.square(guess - true), axis=(1, 2, 3))
 
   def _correct(self, params: Params, predicted: State, encoded, slope):
+    # Tokens of no place ask the frame; those of a grid are fused with it.
     if self.layout == 'free':
       query = predicted
       if slope is not None:
+        # An input, as published: no second derivatives.
         pair = [predicted, jax.lax.stop_gradient(slope)]
         query = self._apply(params, 'gradient', jnp.concatenate(pair, axis=-1))
         query = checkpoint_name(query, 'projected')

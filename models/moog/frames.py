@@ -64,6 +64,7 @@ class Encoder(nn.Module):
 
     The first one stands alone, since pixels get no gradient.
     """
+    # Nine taps of each convolution, 2 operations each.
     counts, inputs = [], 3
     for channels, stride in zip(self.channels, self.strides):
       h, w = -(-h // stride), -(-w // stride)
@@ -77,9 +78,11 @@ class Encoder(nn.Module):
     """Tokens of frames in [0, 1], rows of the grid one after another."""
     x = frame.astype(self.dtype)
     for i, (channels, stride) in enumerate(zip(self.channels, self.strides)):
+      # Between convolutions only: a norm follows the last one.
       x = jax.nn.gelu(x, approximate=True) if i else x
       x = Conv(channels, stride, self.dtype, name=f'conv_{i}')(x)
     x = LayerNorm(self.dtype, use_bias=False, name='conv_norm')(x)
+    # Of the grid, from corner to corner, whatever a frame's size is.
     place = grid_fourier(*x.shape[1:3], self.bases).astype(self.dtype)
     if self.positions == 'add':
       width = x.shape[-1:]
@@ -92,6 +95,7 @@ class Encoder(nn.Module):
     x = Linear((self.dim,), dtype=self.dtype, name='project')(x)
     x = checkpoint_name(x, 'projected')
     x = LayerNorm(self.dtype, use_bias=False, name='norm')(x)
+    # As published: where it changed the width, a second one leads back.
     if self.dim != width:
       x = Linear((width,), dtype=self.dtype, name='output')(x)
     return x.astype(jnp.float32)
@@ -114,6 +118,7 @@ class Conv(nn.Module):
   def __call__(self, x: Float[Array, 'b h w c']) -> Float[Array, 'b i j d']:
     """[b h w c] -> [b h/stride w/stride channels]."""
     shape = (3, 3, x.shape[-1], self.channels)
+    # Over all that a pixel of the result sees: 3 x 3 x channels.
     kernel = self.param('kernel', lecun(3, 1), shape)
     bias = self.param('bias', ZEROS, (self.channels,))
     y = conv3x3(x, kernel.astype(self.dtype), self.stride)
@@ -152,6 +157,7 @@ class Decoder(nn.Module):
       size: height and width of a frame, pixels.
     """
     place = pixel_fourier(rows, columns, size, self.bases)
+    # As published: room for what is read of tokens, beside the place.
     blank = jnp.zeros((*place.shape[:-1], tokens.shape[-1]))
     query = jnp.concatenate([blank, place], axis=-1)
     query = rearrange(query, 'b h w d -> b (h w) d')
@@ -176,12 +182,14 @@ def waves(size: int, bases: int) -> Float[np.ndarray, '{size} 2 {bases}']:
   """
   f32 = np.float32
   share = np.arange(size, dtype=f32) * f32(1 / max(size - 1, 1))
+  # From -1 to 1, by the one of two equal formulas that rounds as XLA does.
   place = share - (f32(1) - share)
   if size > 1:
     place[-1] = 1
   angle = (place * f32(np.pi))[:, None] * f32(2.0) ** np.arange(
     bases, dtype=f32
   )
+  # Cosines as shifted sines, as published: the shift rounds too.
   angle = np.stack([angle, angle + f32(np.pi / 2)], axis=1)
   return np.sin(angle.astype(np.float64)).astype(f32)
 
@@ -203,6 +211,7 @@ def pixel_fourier(
     size: height and width of the picture, pixels.
     bases: wavelengths along each axis.
   """
+  # Looked up by the number of a row, not computed: see `waves`.
   y = jnp.asarray(waves(size[0], bases))[rows][..., :, None, :, :]
   x = jnp.asarray(waves(size[1], bases))[columns][..., None, :, :, :]
   features = jnp.stack(jnp.broadcast_arrays(y, x), axis=-1)

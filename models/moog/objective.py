@@ -229,8 +229,10 @@ class MooG:
     del ema
     cell, video = self.cell, batch['video']
     b, t = video.shape[:2]
+    # Of each row: for shifts, for stops and for the noise it starts from.
     keys = jax.vmap(lambda key: jax.random.split(key, 3))(row_keys(rng, batch))
     factor = self.subsample if train else self.eval_subsample
+    # Of [0, 1) in evaluation: the same pixels each time.
     shifts = pixels.draw(keys[:, 0], t, factor if train else 1)
     asked = self._pixels(video, shifts, factor)
     stops = jnp.zeros((t, b), bool)
@@ -313,6 +315,7 @@ class MooG:
     cell = self.cell
     b, t = video.shape[:2]
     if state is None:
+      # One draw for all: a clip's features must not depend on its batch.
       start = cell.start(params, jax.random.key(0)[None])
       state = jnp.broadcast_to(start, (b, *cell.state))
     asked = None
@@ -354,6 +357,7 @@ class MooG:
     if cell.layout != 'free':
       both = d * (cell.layout == 'grid_recurrent')
       forward['corrector'] += 2.0 * s * (both + cell.encoder.width) * d
+    # Where the carried state is decoded, the last prediction enters no loss.
     unused = 0 if cell.variant.decode == 'predicted' else 1
     frames = {'predictor': t - unused, 'corrector': t - 1, 'decoder': t}
     return {

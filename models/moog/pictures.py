@@ -70,6 +70,8 @@ def looks(
 
   That is the attention of the decoder's last block, mean over its heads.
   """
+  # Attention's weights are nowhere whole in a kernel: they are made again of
+  # what goes into it.
   names = ('query_norm', 'key_norm')
   picture, kept = cell.decoder.apply(
     {'params': params['decoder']},

@@ -115,11 +115,14 @@ class ConditionalAutoregressiveReadout(nn.Module):
 
     def body(self, state, xs):
       tokens, now = xs
+      # Before its own frame a query's state means nothing, and is not judged.
       state = jnp.where(now[..., None], start, state)
       corrected = state + self._reader(state, tokens)
       state = self._norm(corrected + self._predictor(corrected))
       return state, corrected
 
+    # A lifted scan, since the parts are named modules of this one; what a frame
+    # keeps is made again in the backward pass.
     scan = nn.scan(
       nn.remat(body, prevent_cse=False),
       variable_broadcast='params',
@@ -306,6 +309,7 @@ class DenseHead:
       return self.reader.apply(variables, *inputs, (h, w))[:, 0]
 
     inputs = tuple(x.swapaxes(0, 1) for x in (features, rows, columns))
+    # All pixels of all frames at once would each hold logits of all tokens.
     found = jax.lax.map(jax.checkpoint(frame), inputs)
     if asked:
       return rearrange(found, 't b i j c -> b (t i j) c') + self.bias

@@ -17,7 +17,7 @@ from models.nn.attention import attend
 from models.sharding import constrain, platform, shards
 
 ZEROS = nn.initializers.zeros
-XAVIER = nn.initializers.xavier_uniform()
+XAVIER = nn.initializers.xavier_uniform()  # published, of a ViT's MLPs
 _LANES = 128  # of a vector of a TPU
 
 
@@ -52,6 +52,7 @@ def product(
     axes: number of input axes.
   """
   if platform() != 'cpu' or shards('tokens') > 1:
+    # Heads of G are 104 wide, those of e 112.
     width = kernel.shape[axes - 1 if axes > 1 else -1]
     narrow = width % _LANES if axes > 1 else width < 0.85 * _LANES
     return (_apart if narrow else jnp.tensordot)(x, kernel, axes)
@@ -116,6 +117,7 @@ class Affine(nn.Module):
       'kernel', self.kernel_init, (*self.inputs, *self.outputs)
     )
     bias = self.param('bias', ZEROS, self.outputs)
+    # Parameters stay float32, which the optimizer adds small steps to.
     return kernel.astype(self.dtype), bias.astype(self.dtype)
 
 
@@ -136,8 +138,10 @@ class LayerNorm(nn.Module):
   def __call__(self, x: Float[Array, '... d']) -> Float[Array, '... d']:
     """Normalises over the last axis, in float32."""
     scale = self.param('scale', nn.initializers.ones, x.shape[-1:])
+    # The variance is a difference, of which bfloat16 would leave little.
     x = x.astype(jnp.float32)
     mean = x.mean(-1, keepdims=True)
+    # In one pass over x; it may round to below 0.
     variance = jnp.square(x).mean(-1, keepdims=True) - jnp.square(mean)
     inverse = jax.lax.rsqrt(jnp.maximum(variance, 0) + self.epsilon)
     x = (x - mean) * inverse * scale
@@ -165,6 +169,7 @@ class SelfAttention(nn.Module):
   def __call__(self, x: Float[Array, 'b n d']) -> Float[Array, 'b n d']:
     """Every token attends to all tokens of its example."""
     width = x.shape[-1]
+    # Kernels have an axis of heads, which a mesh splits without a reshape.
     split = (self.heads, width // self.heads)
     projected = []
     for name in ('query', 'key', 'value'):
@@ -173,6 +178,8 @@ class SelfAttention(nn.Module):
       )()
       y = affine(x, kernel, bias)
       y = constrain(y, 'batch', self.tokens, 'heads', None)
+      # Names are those that `vit.REMAT` keeps: results of products, since the
+      # rest is cheap to make again.
       projected.append(checkpoint_name(y, 'qkv'))
     y = attend(*projected, implementation=self.implementation, over=self.tokens)
     kernel, bias = Affine(
@@ -206,6 +213,7 @@ class MLP(nn.Module):
     kernel, bias = Affine(
       width, hidden, self.start, self.dtype, name='dense_in'
     )()
+    # Before GELU, whose gradient needs it.
     y = checkpoint_name(affine(x, kernel, bias), 'hidden')
     between = [None] * (y.ndim - 2)
     if self.tokens:
@@ -242,6 +250,7 @@ class Block(nn.Module):
     x = x + SelfAttention(
       self.heads, self.dtype, self.attention, self.tokens, name='attention'
     )(y)
+    # The sum, which the norm and the next residual read, not the product.
     x = checkpoint_name(x, 'projected')
     y = LayerNorm(self.dtype, name='mlp_norm')(x)
     return x + MLP(self.mlp, self.dtype, tokens=self.tokens, name='mlp')(y)

@@ -62,6 +62,7 @@ def unpatchify(
 def to_unit(values: Shaped[Array, '...'], dtype) -> Float[Array, '...']:
   """Pixels in [0, 1]: uint8 is divided by 255, floats are taken as they are."""
   if values.dtype == jnp.uint8:
+    # No mean and deviation of a data set are taken off, as published.
     return values.astype(dtype) * jnp.asarray(1 / 255, dtype)
   return values.astype(dtype)
 

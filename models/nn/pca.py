@@ -18,6 +18,7 @@ def basis(tokens: Float[Array, 'b n d']) -> Basis:
   mean = tokens.mean(1, keepdims=True)
   x = tokens - mean
   covariance = jnp.einsum('bnd,bne->bde', x, x) / x.shape[1]
+  # The largest last.
   values, vectors = jnp.linalg.eigh(covariance)
   deviation = jnp.sqrt(jnp.maximum(values[:, None, -3:], 1e-12))
   return Basis(mean, (vectors[..., -3:] / deviation)[..., ::-1])

@@ -37,6 +37,7 @@ def places(
   found = []
   for axis, length in enumerate(size):
     kept = jnp.arange(length // factor) * factor + factor // 2
+    # Where a kept pixel was before the shift, around the edge.
     found.append((kept - shifts[..., axis, None]) % length)
   return tuple(found)
 
@@ -47,5 +48,6 @@ def pick(
   columns: Int[Array, 'b j'],
 ) -> Shaped[Array, 'b i j c']:
   """Where rows and columns of each frame cross."""
+  # Rows first: they are whole pieces of memory.
   picked = jnp.take_along_axis(frames, rows[:, :, None, None], axis=1)
   return jnp.take_along_axis(picked, columns[:, None, :, None], axis=2)

@@ -24,7 +24,9 @@ def waves(grid: Triple, cell: Cell, width: int) -> Float[Array, 't h w d']:
       grids over one clip then agree about where things are.
     width: of an embedding. What three axes cannot share evenly is 0.
   """
+  # A sine and a cosine for each of three axes.
   count = width // 6
+  # pi a cell is a wavelength of 2.
   angular = jnp.pi * 40.0 ** -jnp.linspace(0, 1, max(count, 1))[:count]
   table = jnp.zeros((*grid, width))
   for axis, (size, extent) in enumerate(zip(grid, cell)):
@@ -52,6 +54,7 @@ def start_of(
     ValueError: no such name.
   """
   choose('model.positions', name, STARTS)
+  # A table that is learned, and starts near 0.
   if name == 'normal':
     return nn.initializers.normal(0.02)
 

@@ -78,6 +78,7 @@ def _place(
   for device, index in indices.items():
     if read is None or index != before:  # copies often follow one another
       read, before = _read(entries, leaf, index), index
+    # Waited for, so that the next shard does not stand beside this one.
     shards.append(jax.block_until_ready(jax.device_put(read, device)))
   return jax.make_array_from_single_device_arrays(leaf.shape, place, shards)
 

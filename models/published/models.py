@@ -132,6 +132,7 @@ def _moog(path: str, layout: Layout, output_patch: Triple):
   made = moog_of(layout)
 
   def run(params, video, state=None, rng=None):
+    # No parameter depends on the size of frames: each call may have its own.
     cell = dataclasses.replace(made.cell, size=video.shape[2:4])
     model = dataclasses.replace(made, cell=cell)
     params = params['backbone']
@@ -256,6 +257,7 @@ def _tracks(path: str, layout: Layout, output_patch: Triple, *, numbers: int):
       none = dict.fromkeys(('visible', 'logits_visible', 'logits_certainty'))
       return {'values': x, **none}
     visible, certain = x[..., 2:3], x[..., 3:]
+    # Visible, and near: as TAP-Vid's models decide.
     seen = jax.nn.sigmoid(visible) * jax.nn.sigmoid(certain) > 0.5
     return {
       'values': jax.nn.sigmoid(x[..., :2]),

@@ -56,6 +56,7 @@ def of_file(path: str, shapes: Shapes) -> Layout:
   ]
   sizes = {part.name: Sizes() for part in found}
   for part, _, key in rows:
+    # Layers are counted by the highest number that there is.
     for count in _counts(key):
       pattern = re.escape(key).replace(rf'\{{{count}\}}', r'(\d+)')
       numbers = [

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 
 import av
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 from configs import mae, readout
 from docs.demos import depth, tracks
 from evals import convert
+from evals.predict import checks
+from evals.predict import run as predict_run
 from tests.models.published import layouts
 
 FOLDER = pathlib.Path(depth.__file__).parent
@@ -65,6 +68,34 @@ def test_depth_of_a_published_file_and_of_a_job(weights, film, tmp_path):
   # The job's picture has a line of text above.
   panel = other[0][-height:, width // 2 :].astype(int)
   assert np.abs(panel - one[0][:, width // 2 :]).mean() < 8
+
+
+def test_they_show_what_the_quickstart_leaves(film, tmp_path, monkeypatch):
+  """The folder that `make quickstart` writes; of its tasks, the demo's."""
+  makefile = (FOLDER / '../../Makefile').read_text()
+  (run,) = re.findall(r'^RUN \?= (.*)$', makefile, re.MULTILINE)
+  assert '--workdir=$(RUN)/readouts/all\n' in makefile
+  folder, asked = f'{run}/readouts/all', []
+  (tmp_path / folder).mkdir(parents=True)
+  for name in ('config', 'result'):
+    (tmp_path / f'{folder}/{name}.json').write_text('{}')
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setattr(
+    predict_run, 'predict', lambda **options: asked.append(options)
+  )
+  tasks = dict.fromkeys(('boxes', 'depth', 'points', 'pose'), 0)
+  monkeypatch.setattr(checks, 'finished', lambda readout: (None, tasks))
+  for demo, shown in ((depth, ['depth']), (tracks, ['points', 'boxes'])):
+    demo.draw(demo.weights_here(), film, 'out.mp4')
+    assert asked[-1]['readout'] == folder
+    assert asked[-1]['tasks'] == shown
+
+
+def test_without_weights_they_say_how_to_get_some(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  for demo in (depth, tracks):
+    with pytest.raises(ValueError, match=r'--weights: .*make quickstart'):
+      demo.weights_here()
 
 
 def test_tracks_of_published_files(weights, film, tmp_path):

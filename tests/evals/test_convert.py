@@ -10,6 +10,7 @@ import pytest
 
 from configs import mae, moog, readout
 from evals import convert, evaluate
+from evals.predict import checks
 from evals.predict import run as predict_run
 from models import published
 from tests.models.published import layouts
@@ -64,7 +65,7 @@ def test_what_is_exported_is_what_was_converted(run, paths, tmp_path, capsys):
 
 
 def test_a_job_of_it_answers_as_the_file_does(run, paths):
-  job, heads = predict_run.finished(f'{run}/heads/depth')
+  job, heads = checks.finished(f'{run}/heads/depth')
   assert heads == {'depth': 0}
   video = np.random.default_rng(0).integers(
     0, 256, (2, layouts.T, layouts.H, layouts.W, 3), dtype=np.uint8
@@ -136,7 +137,7 @@ def test_moog_and_its_heads_are_converted_run_and_exported(
     assert found['frames'] == 8
     assert len(found['windows']) == 2
     assert task in found['windows'][0]
-  job, _ = predict_run.finished(f'{out}/heads/points')
+  job, _ = checks.finished(f'{out}/heads/points')
   assert job.objective.backbone.frames == layouts.T
 
 

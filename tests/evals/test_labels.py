@@ -127,7 +127,9 @@ def test_clips_are_named_before_those_of_a_video_are_joined(
     (batch,) = next(data.batches())
     params = jax.jit(objective.init)(jax.random.key(0), batch)
     facts, _ = score.facts_of(objective, data, mesh)
-    found = score.run(objective, params, facts, data, mesh, pictures=0)
+    found = score.run(
+      objective, params, facts, data, mesh, split='test', pictures=0
+    )
   count = found.trivial['classify']['count']
   assert count.tolist() == [1, 1, 1, 1, 1, 0, 0]
   assert found.left_out['without_labels'] == {'classify': [10, 11, 12]}

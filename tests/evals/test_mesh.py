@@ -50,7 +50,10 @@ def scored(request, tiny_config, tmp_path_factory):
       placed = jax.device_put(params, mesh_lib.params_shardings(mesh, params))
       known = pipeline.make(split='train', **job.labels)
       facts, _ = score.facts_of(objective, known, mesh)
-      found[name] = facts, score.run(objective, placed, facts, tests, mesh)
+      found[name] = (
+        facts,
+        score.run(objective, placed, facts, tests, mesh, split='test'),
+      )
   return found
 
 

@@ -10,6 +10,7 @@ import pytest
 from models import mae, objective
 from models.nn import patches
 from models.nn.layers import Block
+from tests.models import recipes
 
 apply = jax.jit(Block(heads=2, mlp=24).apply)
 

@@ -7,6 +7,7 @@ import pytest
 from models import sizes, vit
 from models.nn import patches
 from models.nn.layers import Block
+from tests.models import recipes
 from train import mesh as mesh_lib
 
 

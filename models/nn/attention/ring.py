@@ -116,6 +116,8 @@ def _run_forward(axis, blockwise, query, key, value):
   for _ in range(1, jax.lax.axis_size(axis)):
     key, value = _passed_on((key, value), axis)
     more, log_more = blockwise.forward(query, key, value)
+    # Each is divided by its own sum: both are weighted by their share of the
+    # sum of all.
     log_both = jnp.logaddexp(log_total, log_more)
     out *= jnp.exp(log_total - log_both)
     out += jnp.exp(log_more - log_both) * more
@@ -134,6 +136,7 @@ def _run_backward(axis, blockwise, query, key, value, *others):
     more = blockwise.backward(query, key, value, *others)
     sums = [total + x for total, x in zip(sums, more)]
   to_query, to_key, to_value = sums
+  # The last hop leads home.
   to_key, to_value = _passed_on((to_key, to_value), axis)
   return tuple(
     total.astype(x.dtype)

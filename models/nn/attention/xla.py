@@ -33,11 +33,13 @@ def _head_forward(query, key, value):
   """The output, and what the backward pass reads: no q x n matrix."""
   logits = jnp.matmul(query, key.T, preferred_element_type=jnp.float32)
   largest = logits.max(-1, keepdims=True)
+  # Less the largest, so that none overflows.
   weights = jnp.exp(logits - largest)
   total = weights.sum(-1, keepdims=True)
   out = jnp.matmul(
     weights.astype(value.dtype), value, preferred_element_type=jnp.float32
   )
+  # Divided after the product: [q e] are fewer than [q n].
   out = (out / total).astype(value.dtype)
   return out, (query, key, value, out, largest + jnp.log(total))
 
@@ -51,6 +53,8 @@ def _head_backward(saved, gradient):
   query, key, value, out, log_total = saved
   logits = jnp.matmul(key, query.T, preferred_element_type=jnp.float32)
   weights = jnp.exp(logits - log_total.T)
+  # What a weight's slope loses since all weights sum to 1, as FlashAttention
+  # finds it (arXiv 2205.14135).
   mean = jnp.sum(gradient * out, axis=-1, dtype=jnp.float32)
   slope = jnp.matmul(value, gradient.T, preferred_element_type=jnp.float32)
   slope = (weights * (slope - mean)).astype(key.dtype)
@@ -72,6 +76,7 @@ def per_head(query, key, value):
   heads = query.shape[2]
   split = functools.partial(rearrange, pattern='b n k e -> (b k) n e')
   qkv = split(query), split(key), split(value)
+  # A loop, not a batched product, which would hold logits of all heads.
   out = jax.lax.map(lambda x: _head(*x), qkv)
   return rearrange(out, '(b k) n e -> b n k e', k=heads)
 
@@ -83,9 +88,11 @@ def chunked(query, key, value, chunk=256):
   """
   tokens = query.shape[1]
   pieces = -(-tokens // chunk)
+  # What fills up the last chunk attends too, and is cut off below.
   padded = jnp.pad(
     query, ((0, 0), (0, pieces * chunk - tokens), (0, 0), (0, 0))
   )
+  # Or the loop would keep the logits of every chunk for the backward pass.
   body = jax.checkpoint(lambda piece: plain(piece, key, value))
   out = jax.lax.map(
     body, rearrange(padded, 'b (p c) k e -> p b c k e', c=chunk)

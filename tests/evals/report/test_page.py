@@ -247,7 +247,7 @@ def test_what_is_not_shown_is_named(make, tmp_path):
   (begun / 'config.json').write_text('{}')
   failed = run / 'readouts' / '7'
   failed.mkdir()
-  errors = {'failed': {'pose': 'no <labels>'}}
+  errors = {'tasks': ['pose'], 'failed': {'pose': 'no <labels>'}}
   (failed / 'errors.json').write_text(json.dumps(errors))
   page.write([str(run)], str(tmp_path / 'out'))
   text = (tmp_path / 'out' / 'index.html').read_text()
@@ -258,6 +258,73 @@ def test_what_is_not_shown_is_named(make, tmp_path):
   # There is one point then, and nothing to compare.
   assert (tmp_path / 'out' / 'scaling.png').exists()
   assert not (tmp_path / 'out' / 'differences.csv').exists()
+
+
+@pytest.mark.parametrize(
+  ('name', 'content', 'lost'),
+  [
+    ('readouts/all/result.json', b'{"tasks": {"depth"', 'job'),
+    ('readouts/all/result.json', b'{"tasks": {"depth": {}}}', 'job'),
+    ('readouts/all/result.json', b'7', 'job'),
+    ('readouts/all/clips.npz', b'', 'pair'),
+    ('readouts/all/clips.npz', b'PK\x03\x04 cut', 'pair'),
+    ('readouts/all/clips.npz', None, 'pair'),
+    ('readouts/5/errors.json', b'{"tasks": []}', ''),
+    ('readouts/all/pictures/depth.png', b'\x89PNG\r\n', 'picture'),
+    ('metrics.jsonl', b'{"step": 5, "train/loss": 1.0}\n\xff\x00\n[1]\n', ''),
+  ],
+)
+def test_one_damaged_file_takes_nothing_else_with_it(
+  make, tmp_path, capsys, name, content, lost
+):
+  run = make.run('run')
+  make.job(run, 'all', tasks=('depth',))
+  make.job(run, 'random', tasks=('depth',), error=0.4, random_init=True)
+  make.job(run, 'another', tasks=('pose',))
+  (run / 'readouts/5').mkdir()
+  if content is None:
+    (run / name).unlink()
+  else:
+    (run / name).write_bytes(content)
+  page.write([str(run)], str(tmp_path / 'out'))
+  text = (tmp_path / 'out' / 'index.html').read_text()
+  assert str(run / name) in text
+  if lost != 'picture':
+    said = capsys.readouterr().out
+    assert f'{run / name}' in said
+    assert said.count('not shown: ') == 1
+  jobs = {line['job'] for line in _csv(tmp_path / 'out/readouts.csv')}
+  names = {'random', 'another'} | ({'all'} if lost != 'job' else set())
+  assert jobs == {f'{run}/readouts/{name}' for name in names}
+  paired = (tmp_path / 'out/differences.csv').exists()
+  assert paired == (lost not in ('job', 'pair'))
+  losses = _csv(tmp_path / 'out/run-loss.csv')
+  assert len(losses) == (1 if name == 'metrics.jsonl' else 4)
+
+
+def test_a_run_whose_config_is_damaged_has_no_page(make, tmp_path):
+  run = make.run('run')
+  for text, match in (
+    ('', r'config\.json is empty: it is damaged; put a copy back'),
+    ('{"model": {}}', r'config\.json lacks steps'),
+    ('{"tasks": {}, "backbone": 3}', r'backbone holds a int, expected a dict'),
+  ):
+    (run / 'config.json').write_text(text)
+    with pytest.raises(ValueError, match=match):
+      page.write([str(run)], str(tmp_path / 'out'))
+  assert not (tmp_path / 'out').exists()
+
+
+def test_it_says_which_videos_a_model_was_trained_on(make, tmp_path):
+  """Their label is 'train', whatever they are."""
+  run = make.run('run')
+  config = json.loads((run / 'config.json').read_text())
+  videos = {'name': 'videos', 'path': 'data/my <clips>'}
+  config['data']['sources'] = {'train': videos, 'b': {'name': 'world'}}
+  (run / 'config.json').write_text(json.dumps(config))
+  page.write([str(run)], str(tmp_path / 'out'))
+  text = (tmp_path / 'out' / 'index.html').read_text()
+  assert 'data <i>videos in data/my &lt;clips&gt;, world</i>' in text
 
 
 def test_killed_while_writing_the_last_page_stays_whole(

@@ -61,7 +61,9 @@ def write_result(folder, tasks):
   result = {'tasks': dict.fromkeys(tasks, found), 'refused': []}
   result |= {'source': 'toy', 'split': 'test', 'seed': 5, 'steps': 3}
   result |= {'finetune': 0.0, 'random_init': False}
-  result |= {'checkpoint': {}, 'config': {}}
+  result |= {'checkpoint': {'step': 1}}
+  result['config'] = {'model': {}, 'tasks': {}, 'data': {'sources': {}}}
+  result['config'] |= {'test_sources': {}, 'finetune': 0.0}
   with open(f'{folder}/result.json', 'w') as file:
     json.dump(result, file)
   return result
@@ -249,7 +251,7 @@ def test_other_errors_of_the_device_end_the_watch(run, two_tasks, quick):
   ('name', 'text', 'match'),
   [
     ('1/errors.json', '', r'1/errors\.json is empty.*are tried again'),
-    ('1/errors.json', '{"tasks": []}', r"1/errors\.json lacks 'failed'"),
+    ('1/errors.json', '{"tasks": []}', r'1/errors\.json lacks failed'),
     (
       '1/result.json',
       '{"tasks": {',

@@ -190,7 +190,9 @@ def test_sizes_are_read_off_shapes(size):
     'params/encoder/posenc/embeddings': (8, 14, 14, d),
   }
   layout = names.of_file('x.npz', shapes)
-  options = published.model_options('x.npz', layout, mae.get_config().model)
+  options = published.model_options(
+    'x.npz', layout, mae.get_config().model.to_dict()
+  )
   assert (options['size'], options['frames'], options['width']) == (
     *(size, 16, 224),
   )

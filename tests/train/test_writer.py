@@ -5,13 +5,13 @@ import json
 
 import pytest
 
-from train import metrics
+from train import writer as writer_lib
 
 
 def lines_after(tmp_path, text, start):
   path = tmp_path / 'metrics.jsonl'
   path.write_bytes(text)
-  with metrics.Writer(
+  with writer_lib.Writer(
     str(tmp_path), start=start, config={}, every=1, tensorboard=False
   ) as writer:
     writer.scalars(start + 1, {'train/loss': 0.5})
@@ -44,8 +44,8 @@ def test_a_full_disk_is_told_with_the_folder(tmp_path, monkeypatch):
   def full(*_):
     raise OSError(errno.ENOSPC, 'No space left on device')
 
-  monkeypatch.setattr(metrics.Writer, '_write_scalars', full)
-  writer = metrics.Writer(
+  monkeypatch.setattr(writer_lib.Writer, '_write_scalars', full)
+  writer = writer_lib.Writer(
     str(tmp_path), start=0, config={}, every=1, tensorboard=False
   )
   with pytest.raises(OSError, match='disk is full') as raised, writer:

@@ -1,4 +1,4 @@
-"""How the prediction of each task is asked for, drawn and written down.
+"""How the prediction of each task is asked for, shown and written down.
 
 A view of a task goes through a video window by window and keeps what lasts
 longer: where points are now, the trail behind them, the range of depths.
@@ -51,7 +51,7 @@ def make(
 
   Args:
     task: its name.
-    queries: points and boxes that are asked for, see `predict_queries`.
+    queries: points and boxes that are asked for, see `evals.predict.queries`.
     zoom: of pictures, over what the model sees.
     names: of classes; numbers stand for those that have none.
     carried: whether the head carries a state from window to window.

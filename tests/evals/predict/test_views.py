@@ -1,10 +1,10 @@
 import numpy as np
 
-from evals.predict import draw as predict_draw
+from evals.predict import views
 
 
 def test_other_heads_ask_again_from_the_frame_of_the_query():
-  view = predict_draw.Points(np.float32([[0.2, 0.4, 0], [0.6, 0.8, 3]]))
+  view = views.Points(np.float32([[0.2, 0.4, 0], [0.6, 0.8, 3]]))
   blank = np.zeros((2, 36, 48, 3), np.uint8)
 
   class Answer:
@@ -30,7 +30,7 @@ def test_other_heads_ask_again_from_the_frame_of_the_query():
 
 
 def test_trails_reach_back_into_the_window_before():
-  view = predict_draw.Points(np.float32([[0.25, 0.5]]))
+  view = views.Points(np.float32([[0.25, 0.5]]))
   blank = np.zeros((2, 90, 120, 3), np.uint8)
 
   class Answer:
@@ -48,7 +48,7 @@ def test_trails_reach_back_into_the_window_before():
 
 
 def test_depth_keeps_its_colours_from_window_to_window():
-  view = predict_draw.Depth(zoom=2)
+  view = views.Depth(zoom=2)
   picture = np.zeros((2, 8, 12, 3), np.uint8)
   depth = np.broadcast_to(np.linspace(2, 4, 24).reshape(4, 6, 1), (2, 4, 6, 1))
   first = view.draw(depth.astype(np.float32), picture, 2)
@@ -62,16 +62,16 @@ def test_depth_keeps_its_colours_from_window_to_window():
 def test_pose_and_class_in_words():
   blank = np.zeros((4, 8, 12, 3), np.uint8)
   turn = np.float32([[0, 0, 2, 1], [0, 2, 0, -2], [-2, 0, 0, 0.5]])
-  drawn = predict_draw.Pose().draw(turn, blank, 4)
+  drawn = views.Pose().draw(turn, blank, 4)
   assert drawn.line == (
     'camera: turns 90.0 degrees, moves +1.00 right, -2.00 down, +0.50 ahead'
   )
   assert drawn.record['rotation'] == [[0, 0, 1], [0, 1, 0], [-1, 0, 0]]
   logits = np.log(np.float32([0.1, 0.5, 0.05, 0.3, 0.05]))
-  view = predict_draw.make('classify', {}, 2, ())
+  view = views.make('classify', {}, 2, ())
   drawn = view.draw(logits, blank, 4)
   assert drawn.line == 'class: 1 (50%), 3 (30%), 0 (10%)'
-  view = predict_draw.make('classify', {}, 2, ('push', 'pull', 'lift', 'turn'))
+  view = views.make('classify', {}, 2, ('push', 'pull', 'lift', 'turn'))
   drawn = view.draw(logits, blank, 4)
   assert drawn.line == 'class: pull (50%), turn (30%), push (10%)'
   assert drawn.record['likeliest'] == 'pull'

@@ -1,6 +1,8 @@
-"""What a person watches: progress, curves and pictures of a run.
+"""Writes the scalars and pictures of a run where a person watches them.
 
-Everything slow (TensorBoard, W&B, files) happens in one background thread, in
+Which there are, others decide: a new scalar is logged by `train/step.py`, if
+it is of the model, or `train/progress.py`, if it is of the machine. Everything
+slow (TensorBoard, W&B, files) happens in one background thread, in
 order; importing TensorFlow for clu's summary writer too, so that no step waits
 for it.
 """
