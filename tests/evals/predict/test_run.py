@@ -376,7 +376,7 @@ def test_a_damaged_film_is_predicted_as_far_as_it_goes(
 def test_an_output_that_cannot_be_written_is_named(done, movie, tmp_path):
   (tmp_path / 'file').touch()
   for out in ('/proc/out.mp4', str(tmp_path / 'file/out.mp4')):
-    with pytest.raises(OSError, match='No such|Not a dir|exists') as found:
+    with pytest.raises(OSError, match=r'No such|Not a dir|exists') as found:
       predict_run.predict(
         readout=done, video=movie, out=out, tasks=['classify']
       )
