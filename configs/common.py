@@ -1,12 +1,12 @@
 """What recipes share: reading the argument behind the colon."""
 
-import json
 import pathlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from ml_collections import config_dict
 
+from base import files
 from base.names import choose
 
 # Layouts on slices of pods, {recipe: {topology: {'section.option': value}}}.
@@ -58,6 +58,15 @@ def parse(arg: str | None, *, sources: Collection[str] = (), **defaults):
   return options
 
 
+def layouts() -> dict[str, dict[str, dict[str, Any]]]:
+  """What LAYOUTS holds.
+
+  Raises:
+    ValueError: it is damaged.
+  """
+  return files.read_json(LAYOUTS, dict, 'take it from git again')
+
+
 def with_layout(
   config: Mapping[str, Any], recipe: str, topology: str, batch_size: int
 ) -> dict[str, Any]:
@@ -74,7 +83,7 @@ def with_layout(
   """
   changes = {}
   if topology:
-    known = json.loads(LAYOUTS.read_text()).get(recipe, {})
+    known = layouts().get(recipe, {})
     if topology not in known:
       raise ValueError(
         f'no layout of {recipe} on {topology!r}: known are '

@@ -191,6 +191,7 @@ class Asked(nn.Module):
       kernel, bias = Affine(x.shape[-1:], (size,), lecun(1, 1), name=name)()
       x = affine(x, kernel, bias)
       x = jax.nn.gelu(x, approximate=True) if name == 'dense_in' else x
+    # Copies differ by one embedding each, which says which frames they answer.
     if self.copies > 1:
       x = x[:, :, None] + Learned((self.copies,), self.inner, name='tile')()
       x = rearrange(x, 'b q k d -> b (q k) d')
@@ -243,6 +244,7 @@ class CrossAttention(nn.Module):
       )()
       y = jnp.einsum('bnd,dke->bnke', x, kernel) + bias
       projected.append(constrain(y, 'batch', keys, 'heads', None))
+    # Queries bring their heads along: no kernel stands before them.
     query = rearrange(query, 'b q (k e) -> b q k e', k=self.heads)
     query = query.astype(self.dtype)
     query = constrain(query, 'batch', queries, 'heads', None)

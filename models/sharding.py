@@ -190,6 +190,7 @@ def logical_axes(params: Mapping[str, Any]) -> dict[str, Any]:
   def axes_of(path, leaf):
     name = '/'.join(key.key for key in path)
     axes = TABLE[row_of(name)][1]
+    # A row of the wrong length would split some other axis, and say nothing.
     if len(axes) != leaf.ndim:
       raise ValueError(
         f'{name} has {leaf.ndim} axes, its row in models/sharding.py names '

@@ -20,8 +20,7 @@ from absl import flags
 
 from base import command, console, files
 from base.names import choose
-from launch.ladder import rows as ladder
-from launch.ladder.rows import LADDER, Row
+from launch.ladder.rows import SIZES, Row, compile_row, key, ladder
 
 BEGIN = '<!-- `make pods` writes from here -->'
 END = '<!-- to here -->'
@@ -32,6 +31,15 @@ HEAD = (
   '| compile CPU s |',
   '|---|---|---|---|---|---|---|---|---|---|',
 )
+# What the table has of a plan.
+_PLAN = {
+  'compiled_bytes': {'peak': float},
+  'estimates': {
+    'cycles': {'mfu': float},
+    'roofline': {'mfu': float, 'step_sec': float, 'exposed_sec': float},
+  },
+  'collectives': [{'bytes': float, 'seconds': float, 'exposed_sec': float}],
+}
 
 _FOLDER = flags.DEFINE_string('folder', 'runs/pods', 'Keeps what was compiled.')
 _ONLY = flags.DEFINE_list(
@@ -48,15 +56,14 @@ def chosen(only: Sequence[str]) -> list[Row]:
   Raises:
     ValueError: a size that the ladder does not have.
   """
-  sizes = list(dict.fromkeys(row.size for row in LADDER))
   for size in only:
-    choose('size in --only', size, sizes)
-  return [row for row in LADDER if not only or row.size in only]
+    choose('size in --only', size, SIZES)
+  return [row for row in ladder() if not only or row.size in only]
 
 
 def path_of(folder: pathlib.Path, row: Row) -> pathlib.Path:
   """Where the plan of a row is kept; what decides it is in the name."""
-  return folder / f'{row.name}-{ladder.key(row)}.json'
+  return folder / f'{row.name}-{key(row)}.json'
 
 
 def kept(path: pathlib.Path) -> dict[str, Any]:
@@ -67,14 +74,10 @@ def kept(path: pathlib.Path) -> dict[str, Any]:
     FileNotFoundError: it is not there.
   """
   remedy = 'it is compiled again'
-  found = files.read_json(path, dict, remedy)
-  parts = {'compiled_bytes', 'estimates', 'collectives'}
+  found = files.read_json(path, {'cpu_sec': float}, remedy)
   if 'does_not_fit' in found:
-    parts = set()
-  lacks = sorted({'cpu_sec', *parts} - found.keys())
-  if lacks:
-    raise ValueError(f'{path} lacks {", ".join(lacks)}: {remedy}')
-  return found
+    return found
+  return files.expect(found, _PLAN, f'{path}', remedy)
 
 
 def left_of(rows: Sequence[Row], folder: pathlib.Path) -> list[Row]:
@@ -103,7 +106,7 @@ def run(
   Args:
     rows: which.
     folder: keeps one file for each.
-    compile_: row -> its plan, see `ladder.compile_row`.
+    compile_: row -> its plan, see `rows.compile_row`.
     after: is called when a row is done.
   """
   folder.mkdir(parents=True, exist_ok=True)
@@ -120,11 +123,11 @@ def run(
 
 
 def apart(row: Row) -> dict[str, Any]:
-  """`ladder.compile_row` in a process that ends with it."""
+  """`rows.compile_row` in a process that ends with it."""
   with concurrent.futures.ProcessPoolExecutor(
     1, multiprocessing.get_context('spawn')
   ) as pool:
-    return pool.submit(ladder.compile_row, row).result()
+    return pool.submit(compile_row, row).result()
 
 
 def summary(found: dict[str, Any]) -> str:
@@ -159,7 +162,7 @@ def table(folder: pathlib.Path, before: str = '') -> str:
       not have, which are of other sources or another machine, stay.
   """
   lines = before.splitlines()
-  return '\n'.join([*HEAD, *(_line(folder, row, lines) for row in LADDER)])
+  return '\n'.join([*HEAD, *(_line(folder, row, lines) for row in ladder())])
 
 
 def _line(folder, row, before):

@@ -23,7 +23,7 @@ from launch.ladder import rows
 COMMAND = 'python -m launch.ladder.golden'
 # Specs name axes: any mesh whose sizes divide the parameters will do.
 _MESH = {'replica': 2, 'fsdp': 4, 'tensor': 1}
-SHARDINGS = {f'sharding-{row.size}': row for row in reversed(rows.LADDER)}
+SHARDINGS = {f'sharding-{size}': size for size in rows.SIZES}
 PROGRAMS = {
   'program-B': rows.Row('B', 'v5e:4x4', 512),
   'program-j': rows.Row('j', 'v5p:8x8x8', 8192),
@@ -40,14 +40,19 @@ _FILES = flags.DEFINE_list(
 )
 
 
-def sharding(row: rows.Row) -> str:
-  """A line for each parameter: path, shape, axes of the mesh."""
+def sharding(size: str) -> str:
+  """A line for each parameter: path, shape, axes of the mesh.
+
+  Args:
+    size: of the ladder; any of its rows will do.
+  """
   import jax
 
   from launch import recipe
   from train import mesh as mesh_lib
 
   mesh = mesh_lib.make_abstract(8, **_MESH)
+  row = next(row for row in rows.ladder() if row.size == size)
   params = recipe.program(row.config(), mesh).state.params
   lines = []
   for path, leaf in jax.tree_util.tree_leaves_with_path(params):

@@ -10,10 +10,8 @@ import json
 import modulefinder
 import pathlib
 import resource
-from collections.abc import Iterator
 from typing import Any
 
-from base import files
 from configs import common, mae, moog
 
 # Size -> its recipe, what stands behind the colon, the name of its layouts.
@@ -24,6 +22,7 @@ _RECIPES = {
   },
   'MooG': (moog, 'data=movi_e,path=MOVI', 'moog.movi_e'),
 }
+SIZES = tuple(_RECIPES)
 # Batches that a layout is compiled with, beside its own.
 _FURTHER = {('j', 'v5p:8x8x8'): (4096,)}
 ROOT = pathlib.Path(__file__).parents[2]
@@ -59,17 +58,21 @@ class Row:
     return recipe.get_config(argument).to_dict()
 
 
-def _rows() -> Iterator[Row]:
-  """Rows by size, then as the file has the slices, then by batch."""
-  known = files.read_json(common.LAYOUTS, dict, 'take it from git again')
+@functools.cache
+def ladder() -> tuple[Row, ...]:
+  """Rows by size, then as the file of layouts has the slices, then by batch.
+
+  Raises:
+    ValueError: the file is damaged.
+  """
+  known = common.layouts()
+  found = []
   for size, (_, _, recipe) in _RECIPES.items():
     for topology, layout in known[recipe].items():
-      batches = {layout['data.batch_size'], *_FURTHER.get((size, topology), ())}
-      for batch in sorted(batches):
-        yield Row(size, topology, batch)
-
-
-LADDER = tuple(_rows())
+      further = _FURTHER.get((size, topology), ())
+      batches = {layout['data.batch_size'], *further}
+      found += [Row(size, topology, batch) for batch in sorted(batches)]
+  return tuple(found)
 
 
 def key(row: Row) -> str:

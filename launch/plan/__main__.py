@@ -44,14 +44,11 @@ def frames_per_core(path: str) -> float:
   """
   from base import files
 
-  remedy = f'write it with `python -m data.bench --json={path}`'
-  found = files.read_json(path, dict, remedy).get('frames_per_s_core')
-  if not isinstance(found, int | float):
-    raise ValueError(
-      f'--bench={path} must be of ingested videos, with frames_per_s_core, got '
-      f'{found}: {remedy}'
-    )
-  return found
+  remedy = (
+    f'write it by `python -m data.bench --json={path}` of ingested videos'
+  )
+  found = files.read_json(path, {'frames_per_s_core': float}, remedy)
+  return found['frames_per_s_core']
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from train import chips, executable, malloc
 from train.program import Program
 
 MISSING = 'libtpu is not installed: `pip install --group tpu`'
+_WRONG_OPTION = r'No such compile option|Failed to parse .* into flag'
 _SPILL = 'nvoluntary full rematerialization'
 
 
@@ -132,6 +133,7 @@ def compile_step(
 
   Raises:
     OutOfMemoryError: the chip's memory is too small.
+    ValueError: the compiler does not know an option, or its value.
   """
   began = time.perf_counter()
   options = chips.compiler_options(topology.chip, program.compiler_options)
@@ -149,6 +151,11 @@ def compile_step(
     except jax.errors.JaxRuntimeError as error:
       if 'RESOURCE_EXHAUSTED' in str(error):
         raise OutOfMemoryError(str(error)) from error
+      if re.search(_WRONG_OPTION, str(error)):
+        raise ValueError(
+          'the compiler refuses an option of --compiler_options, of '
+          f'config.compile.options or of train/chips.py: {error}'
+        ) from error
       raise
   if workdir:
     executable.save(

@@ -34,13 +34,9 @@ REQUIRED = ('config', 'topology')
 flags.disclaim_key_flags()
 
 
-def show(*names: str) -> None:
-  """Lists flags of this module under those of the command that calls it.
-
-  Args:
-    *names: of flags; none: all.
-  """
-  for name in names or ('config', 'backbone', 'topology', 'compiler_options'):
+def show() -> None:
+  """`--help` of the command that calls it has these flags as its own."""
+  for name in ('config', 'backbone', 'topology', 'compiler_options'):
     flags.declare_key_flag(name)
 
 

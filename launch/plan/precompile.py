@@ -9,6 +9,7 @@ same program for the same chips; needs libtpu, `pip install --group tpu`.
 """
 
 from absl import flags
+from etils import epath
 
 from base import command
 from launch.plan import flags as plan_flags
@@ -29,7 +30,11 @@ def main() -> None:
   config = plan_flags.recipe()
   slice_ = plan_flags.one_slice()
   path = executable.path_of(_WORKDIR.value)
-  console.say(f'compiling for {slice_.name}, which takes minutes: {path} ...')
+  # Before minutes of work whose result could not be written.
+  epath.Path(path).parent.mkdir(parents=True, exist_ok=True)
+  console.say(
+    f'compiling for {slice_.name}, which takes minutes, to {path} ...'
+  )
   try:
     found = estimate.plan(config, slice_, workdir=_WORKDIR.value)
   except does_not_fit.DoesNotFitError as error:

@@ -193,6 +193,7 @@ class Cell:
       made['start'] = self._start.init(next(keys))
     if self.loss_gradient:
       made['gradient'] = self._gradient.init(next(keys), pair)
+    # The grid's baselines fuse a frame in by one linear layer.
     if self.layout != 'free':
       parts = [state, seen] if self.layout == 'grid_recurrent' else [seen]
       made['fuse'] = self._fuse.init(
@@ -222,6 +223,7 @@ class Cell:
     self, params: Params, frames: Shaped[Array, 'b h w 3']
   ) -> Float[Array, 'b n e']:
     """Tokens of frames, uint8 or in [0, 1], on the encoder's grid."""
+    # Pixels in float32: the encoder casts to the arithmetic's dtype itself.
     unit = patches.to_unit(frames, jnp.float32)
     return self._apply(params, 'encoder', unit)
 

@@ -64,6 +64,7 @@ class Encoder(nn.Module):
 
     The first one stands alone, since pixels get no gradient.
     """
+    # Nine taps of each convolution, 2 operations each.
     counts, inputs = [], 3
     for channels, stride in zip(self.channels, self.strides):
       h, w = -(-h // stride), -(-w // stride)
@@ -117,6 +118,7 @@ class Conv(nn.Module):
   def __call__(self, x: Float[Array, 'b h w c']) -> Float[Array, 'b i j d']:
     """[b h w c] -> [b h/stride w/stride channels]."""
     shape = (3, 3, x.shape[-1], self.channels)
+    # Over all that a pixel of the result sees: 3 x 3 x channels.
     kernel = self.param('kernel', lecun(3, 1), shape)
     bias = self.param('bias', ZEROS, (self.channels,))
     y = conv3x3(x, kernel.astype(self.dtype), self.stride)
@@ -209,6 +211,7 @@ def pixel_fourier(
     size: height and width of the picture, pixels.
     bases: wavelengths along each axis.
   """
+  # Looked up by the number of a row, not computed: see `waves`.
   y = jnp.asarray(waves(size[0], bases))[rows][..., :, None, :, :]
   x = jnp.asarray(waves(size[1], bases))[columns][..., None, :, :, :]
   features = jnp.stack(jnp.broadcast_arrays(y, x), axis=-1)

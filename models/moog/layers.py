@@ -85,6 +85,7 @@ class Attention(nn.Module):
     self, x: Float[Array, 'b n d'], kv: Float[Array, 'b m e']
   ) -> Float[Array, 'b n d']:
     """Every token of x attends to all tokens of kv."""
+    # Normalised after the projection, head by head, so that logits stay small.
     query = RMSNorm(self.dtype, name='query_norm')(self._split('query', x))
     key = RMSNorm(self.dtype, name='key_norm')(self._split('key', kv))
     value = self._split('value', kv)
@@ -127,6 +128,7 @@ class Block(nn.Module):
     if self.self_attention:
       x = x + Attention(*sizes, name='self_attention')(hidden, hidden)
     if kv is not None:
+      # kv as it comes: the encoder has normalised it.
       x = x + Attention(*sizes, name='cross_attention')(hidden, kv)
     x = checkpoint_name(x, 'projected')
     hidden = LayerNorm(self.dtype, use_bias=False, name='mlp_norm')(x)
@@ -172,6 +174,7 @@ class Transformer(nn.Module):
     per_layer = 2 * n * width * self.mlp
     if self.self_attention:
       per_layer += 4 * n * width * inner + 2 * n * n * inner
+    # Queries and outputs, keys and values, logits and weighted sums.
     if m:
       per_layer += 2 * n * width * inner + 2 * m * e * inner + 2 * n * m * inner
     ends = n * d * self.hidden + n * width * self.outputs

@@ -44,6 +44,7 @@ def start_at_places(
   """
   params = {**params, 'encoder': _with_places(params['encoder'], encoder)}
   count = len(params['start']['embeddings'])
+  # Wavelengths that both a pixel and so few tokens can tell apart.
   used = min(bases, _bases_for(_grid_of(count, size)))
   frame_token = _places_to_tokens(params['encoder'], encoder, used)
   # From a token of the state to one of a frame, which may be wider.
@@ -61,6 +62,7 @@ def start_at_places(
   scale = _CHANGE * predictor['norm']['scale']
   return {
     **params,
+    # Of deviation 1, as the state that is carried.
     'start': {'embeddings': tokens / tokens.std()},
     'predictor': {**predictor, 'norm': {'scale': scale}},
     'corrector': _with_attention(
@@ -78,6 +80,7 @@ def _comparing(attention: Params, widen: Float[Array, 'd e']) -> Params:
     widen: from a token of the state to one of the frame.
   """
   key, value = (attention[name]['kernel'] for name in ('key', 'value'))
+  # Values turned back into what they were made of: so it copies.
   back = rearrange(value, 'e h c -> h c e') @ jnp.linalg.pinv(widen)
   return {
     **attention,

@@ -71,6 +71,7 @@ def _backward(stride, saved, gradient):
   start = jnp.zeros((d, 9 * c), kernel.dtype)
   total, _ = jax.lax.scan(add, start, (padded, gradient))
   kernels = total.T.reshape(kernel.shape)
+  # With no stride the gradient is a convolution by the turned kernel.
   if stride == 1:
     turned = kernel[::-1, ::-1].swapaxes(2, 3)
     return _conv(gradient, turned, 1), kernels

@@ -117,6 +117,7 @@ class Affine(nn.Module):
       'kernel', self.kernel_init, (*self.inputs, *self.outputs)
     )
     bias = self.param('bias', ZEROS, self.outputs)
+    # Parameters stay float32, which the optimizer adds small steps to.
     return kernel.astype(self.dtype), bias.astype(self.dtype)
 
 
@@ -137,6 +138,7 @@ class LayerNorm(nn.Module):
   def __call__(self, x: Float[Array, '... d']) -> Float[Array, '... d']:
     """Normalises over the last axis, in float32."""
     scale = self.param('scale', nn.initializers.ones, x.shape[-1:])
+    # The variance is a difference, of which bfloat16 would leave little.
     x = x.astype(jnp.float32)
     mean = x.mean(-1, keepdims=True)
     # In one pass over x; it may round to below 0.
@@ -167,6 +169,7 @@ class SelfAttention(nn.Module):
   def __call__(self, x: Float[Array, 'b n d']) -> Float[Array, 'b n d']:
     """Every token attends to all tokens of its example."""
     width = x.shape[-1]
+    # Kernels have an axis of heads, which a mesh splits without a reshape.
     split = (self.heads, width // self.heads)
     projected = []
     for name in ('query', 'key', 'value'):

@@ -37,6 +37,7 @@ def model_options(
       f'configs/{name}.py, got one of {recipe["name"]!r}'
     )
   told = _moog(path, layout) if name == 'moog' else _mae(layout, recipe)
+  # What the arrays tell goes over what the recipe says of all models.
   return {**recipe, **told, 'dtype': 'float32'}
 
 
@@ -62,6 +63,7 @@ def _moog(path: str, layout: Layout) -> dict[str, Any]:
     p for p in ('predictor', 'corrector', 'decoder') if f'{p}_mlp' in sizes
   ]
   shared = {}
+  # One option of ours stands for several sizes of theirs.
   for option, words in (
     ('head_dim', [f'{part}_head_dim' for part in has]),
     ('mlp', [f'{part}_mlp' for part in has]),
@@ -84,9 +86,7 @@ def _moog(path: str, layout: Layout) -> dict[str, Any]:
     }
   return {
     'variant': 'B',
-    'frames': 16,
-    'height': 256,
-    'width': 256,
+    'frames': 16,  # that its published heads see; it takes any number
     **shared,
     **moog_encoder(layout),
     'predictor_layers': layout.layers('backbone/predictor/layer'),

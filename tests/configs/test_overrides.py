@@ -1,5 +1,6 @@
 """What recipes leave open is reached from the command line."""
 
+import importlib
 import inspect
 import re
 from pathlib import Path
@@ -8,11 +9,12 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
-from configs import mae, readout
+from configs import distill, mae, moog, quickstart, readout
 from data import source
 from data.sources import videos
 from evals.tasks import boxes, classify, depth, points, pose
-from models import mae as objective
+from models import mae as mae_lib
+from models import objective
 from train.checkpoint import Checkpoints
 
 # Of ml_collections, which loads recipes in an old way.
@@ -87,7 +89,7 @@ def test_every_option_of_what_recipes_name_can_be_overridden(given):
   assert config['model']['dim'] == 96
   assert config['model']['mlp'] is None  # the size's own
   assert config['checkpoint']['keep_every'] == 500
-  assert keywords(objective.make) == config['model'].keys() - {'name'}
+  assert keywords(mae_lib.make) == config['model'].keys() - {'name'}
   assert keywords(Checkpoints.__init__) == config['checkpoint'].keys()
   options = config['data']['sources']['train']
   assert options['window'] == 'middle'
@@ -98,6 +100,21 @@ def test_every_option_of_what_recipes_name_can_be_overridden(given):
     for module in (boxes, classify, depth, points, pose):
       options = tasks[module.__name__.rpartition('.')[2]]
       assert options.keys() == keywords(module.make) | heads
+
+
+def test_no_default_of_an_objective_is_dead():
+  """What every recipe says is said there alone: an edit elsewhere is lost."""
+  recipes = {
+    'mae': [mae.get_config(), quickstart.get_config()],
+    'moog': [moog.get_config(f'data={x},path=-') for x in moog.RECIPES],
+    'distill': [distill.get_config(x) for x in ('', 'data=-,teacher=-')],
+  }
+  assert sorted(recipes) == objective.names()
+  for name, configs in recipes.items():
+    make = importlib.import_module(f'models.{name}').make
+    for key, each in inspect.signature(make).parameters.items():
+      if each.default not in (each.empty, None):
+        assert any(key not in config.model for config in configs), key
 
 
 def test_a_layouts_compiler_options_can_be_overridden(given):

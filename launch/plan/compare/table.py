@@ -27,7 +27,12 @@ def rows(
     same_per_chip: the config is of the first slice; others have as many clips
       and shards a chip, in more replicas.
     own_layouts: each slice has the layout of `configs/layouts.json`.
+
+  Raises:
+    ValueError: a recipe that has none there.
   """
+  # Before any is planned: of a recipe that has no layouts, none could be.
+  recipe = layouts.recipe_of(config) if own_layouts else ''
   found = []
   with console.progress('planning', len(slices), 'slice') as bar:
     for each in slices:
@@ -38,10 +43,7 @@ def rows(
           laid_out = scaled(config, slices[0], each)
         elif own_layouts:
           laid_out = with_layout(
-            config,
-            layouts.recipe_of(config),
-            each.name,
-            config['data']['batch_size'],
+            config, recipe, each.name, config['data']['batch_size']
           )
         found.append(plan(laid_out, each))
       except ValueError as error:

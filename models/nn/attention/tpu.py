@@ -112,6 +112,7 @@ def _run_backward(query, key, value, out, log_total, gradient):
   )(*ins)
 
 
+# For a ring, which calls them inside `per_shard`.
 BLOCKWISE = Blockwise('b k e n', _run_forward, _run_backward)
 
 
@@ -124,6 +125,7 @@ def _forward_kernel(q, n, query, key, value, out, log_total):
     logits = _logits(keys, _scaled(query[0, 0, :, at]), n)
     largest = logits.max(0, keepdims=True)
     weights = jnp.exp(logits - largest)
+    # Keys are the rows: sums over them are of whole vectors.
     total = weights.sum(0, keepdims=True)
     y = _dot(values, weights.astype(values.dtype))
     out[0, 0, :, at] = (y / total).astype(out.dtype)
@@ -139,6 +141,7 @@ def _backward_kernel(
   transposed = _seen(key[0, 0], n, 0)
   keys = transposed.T
   values = _seen(value[0, 0], n, 0).T
+  # Summed over the pieces in float32, and written once at the end.
   key_sum[...] = jnp.zeros_like(key_sum)
   value_sum[...] = jnp.zeros_like(value_sum)
 

@@ -76,6 +76,7 @@ def per_head(query, key, value):
   heads = query.shape[2]
   split = functools.partial(rearrange, pattern='b n k e -> (b k) n e')
   qkv = split(query), split(key), split(value)
+  # A loop, not a batched product, which would hold logits of all heads.
   out = jax.lax.map(lambda x: _head(*x), qkv)
   return rearrange(out, '(b k) n e -> b n k e', k=heads)
 
@@ -91,6 +92,7 @@ def chunked(query, key, value, chunk=256):
   padded = jnp.pad(
     query, ((0, 0), (0, pieces * chunk - tokens), (0, 0), (0, 0))
   )
+  # Or the loop would keep the logits of every chunk for the backward pass.
   body = jax.checkpoint(lambda piece: plain(piece, key, value))
   out = jax.lax.map(
     body, rearrange(padded, 'b (p c) k e -> p b c k e', c=chunk)

@@ -11,8 +11,8 @@ from absl.testing import flagsaver
 
 from base import console
 from launch.ladder import __main__ as pods
-from launch.ladder import rows as ladder
-from launch.ladder.rows import LADDER, Row
+from launch.ladder import rows
+from launch.ladder.rows import Row
 from launch.plan import compiler
 
 SMALL, LARGE = Row('S', 'v5e:2x4', 256), Row('j', 'v4:8x8x8', 4096)
@@ -97,7 +97,7 @@ def test_it_says_how_far_it_is_and_what_a_program_took(
     ('', 'is empty: it is damaged; it is compiled again'),
     ('{"cpu_sec": 3.0', 'is not JSON'),
     ('[]', 'holds a list, expected a dict'),
-    ('{"cpu_sec": 3.0, "estimates": {}}', 'lacks collectives, compiled_bytes'),
+    ('{"cpu_sec": 3.0, "estimates": {}}', 'lacks compiled_bytes, collectives'),
   ],
 )
 def test_a_damaged_row_names_itself_and_is_compiled_again(
@@ -120,11 +120,11 @@ def test_a_damaged_row_names_itself_and_is_compiled_again(
 
 
 def test_other_versions_or_recipes_are_other_programs(monkeypatch):
-  before = ladder.key(SMALL)
-  assert before == ladder.key(SMALL)
-  others = {ladder.key(Row('S', 'v5e:2x4', 512)), ladder.key(LARGE)}
-  monkeypatch.setattr(ladder, 'versions', lambda: {'jax': '0'})
-  assert len({before, ladder.key(SMALL), *others}) == 4
+  before = rows.key(SMALL)
+  assert before == rows.key(SMALL)
+  others = {rows.key(Row('S', 'v5e:2x4', 512)), rows.key(LARGE)}
+  monkeypatch.setattr(rows, 'versions', lambda: {'jax': '0'})
+  assert len({before, rows.key(SMALL), *others}) == 4
 
 
 @pytest.fixture
@@ -132,8 +132,8 @@ def tree(tmp_path, monkeypatch):
   """A copy of the sources, in place of them."""
   for room in ('models', 'train', 'launch'):
     kept = shutil.ignore_patterns('__pycache__')
-    shutil.copytree(ladder.ROOT / room, tmp_path / room, ignore=kept)
-  monkeypatch.setattr(ladder, 'ROOT', tmp_path)
+    shutil.copytree(rows.ROOT / room, tmp_path / room, ignore=kept)
+  monkeypatch.setattr(rows, 'ROOT', tmp_path)
   return tmp_path
 
 
@@ -153,22 +153,22 @@ PRINTS = [
 
 
 def test_other_sources_are_other_programs(tree):
-  before = ladder.key(SMALL)
+  before = rows.key(SMALL)
   for name in DECIDES:
     path = tree / name
     text = path.read_text()
     path.write_text(f'{text}# changed\n')
-    assert ladder.key(SMALL) != before, name
+    assert rows.key(SMALL) != before, name
     path.write_text(text)
-  assert ladder.key(SMALL) == before
+  assert rows.key(SMALL) == before
 
 
 def test_what_prints_decides_no_program(tree):
-  before = ladder.key(SMALL)
+  before = rows.key(SMALL)
   for name in PRINTS:
     path = tree / name
     path.write_text(f'{path.read_text()}# changed\n')
-  assert ladder.key(SMALL) == before
+  assert rows.key(SMALL) == before
 
 
 def test_nothing_else_of_ours_is_imported():
@@ -192,11 +192,11 @@ print(json.dumps([file for file in files if file]))
     path
     for path in imported
     for room in ('models', 'train', 'launch')
-    if path.is_relative_to(ladder.ROOT / room)
+    if path.is_relative_to(rows.ROOT / room)
   }
   model = SMALL.config()['model']['name']
-  others = ours - set(ladder.sources(ladder.ROOT, model))
-  names = {str(path.relative_to(ladder.ROOT)) for path in others}
+  others = ours - set(rows.sources(rows.ROOT, model))
+  names = {str(path.relative_to(rows.ROOT)) for path in others}
   assert names == {'launch/ladder/__init__.py', 'launch/ladder/rows.py'}
 
 
@@ -209,7 +209,7 @@ def layout(row):
 def test_the_table(tmp_path):
   run(tmp_path, Compiler())
   lines = pods.table(tmp_path).splitlines()
-  assert len(lines) == 2 + len(LADDER)
+  assert len(lines) == 2 + len(rows.ladder())
   assert len({line.count('|') for line in lines}) == 1
   small = next(line for line in lines if line.startswith('| S | v5e'))
   assert small == (
@@ -220,7 +220,7 @@ def test_the_table(tmp_path):
   assert refused == (
     f'| j | v4:8x8x8 | {layout(LARGE)} | 4096 | does not fit |  |  |  |  | 71 |'
   )
-  assert sum('not run' in line for line in lines) == len(LADDER) - 2
+  assert sum('not run' in line for line in lines) == len(rows.ladder()) - 2
 
 
 def test_a_row_that_the_folder_does_not_have_stays(tmp_path):
@@ -233,7 +233,7 @@ def test_a_row_that_the_folder_does_not_have_stays(tmp_path):
 
 def test_only_some_sizes():
   assert {row.size for row in pods.chosen(['S', 'MooG'])} == {'S', 'MooG'}
-  assert pods.chosen([]) == list(LADDER)
+  assert pods.chosen([]) == list(rows.ladder())
   with pytest.raises(
     ValueError, match="unknown size in --only 's': expected one of S"
   ):
@@ -245,7 +245,7 @@ def test_only_what_is_between_the_markers_is_replaced():
   assert pods.replace(text, 'new') == text.replace('old', 'new')
   with pytest.raises(ValueError, match='expected the lines'):
     pods.replace('a\n', 'new')
-  docs = pathlib.Path(ladder.ROOT / 'docs' / 'pods.md').read_text()
+  docs = pathlib.Path(rows.ROOT / 'docs' / 'pods.md').read_text()
   assert pods.replace(docs, 'new') != docs
 
 

@@ -72,7 +72,7 @@ COMPARE, SEARCH, PRECOMPILE = (
       'launch.plan',
       [J, '--topology=v5e:8x8', '--bench=README.md'],
       'README.md is not JSON (Expecting value: line 1 column 1 (char 0)): it '
-      'is damaged; write it with `python -m data.bench --json=README.md`',
+      'is damaged; write it by `python -m data.bench --json=README.md`',
     ),
     (
       'launch.plan',

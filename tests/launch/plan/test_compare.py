@@ -2,6 +2,8 @@
 
 import functools
 
+import pytest
+
 from configs import mae
 from launch.plan import estimate
 from launch.plan.compare import table
@@ -61,3 +63,10 @@ def test_each_slice_laid_out_as_is_known_of_it():
     assert row['batch_size'] == 1024
   assert known[0]['mesh'] != known[1]['mesh']
   assert 'no layout of mae.j' in other['refused']
+
+
+def test_layouts_of_a_recipe_that_has_none_are_refused_at_once():
+  config = mae.get_config('size=L,batch_size=96').to_dict()
+  config['model']['name'] = 'distill'
+  with pytest.raises(ValueError, match='layouts by topology, got a recipe of'):
+    table.rows(config, [parse('v5e:4x4')], None, own_layouts=True)

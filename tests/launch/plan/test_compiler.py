@@ -82,6 +82,23 @@ def test_options_of_the_recipe_are_over_those_of_the_chips(monkeypatch):
   assert {**slice_.chip.compiler_options, **given}.items() <= options.items()
 
 
+@pytest.mark.parametrize(
+  'message',
+  [
+    "INVALID_ARGUMENT: No such compile option: 'xla_new'",
+    "INVALID_ARGUMENT: Failed to parse 'maybe' into flag xla_new: ",
+  ],
+)
+def test_an_option_that_the_compiler_refuses_is_named(message, monkeypatch):
+  def refuse(self, compiler_options):
+    raise jax.errors.JaxRuntimeError(message)
+
+  monkeypatch.setattr(jax.stages.Lowered, 'compile', refuse)
+  step = Step(mesh_lib.make(), 8, {'xla_new': 'maybe'})
+  with pytest.raises(ValueError, match=r'of --compiler_options, .*xla_new'):
+    compiler.compile_step(step, topology.parse('v5p:2x2x2'))
+
+
 TPUS = [name for name, chip in chips.CHIPS.items() if chip.torus_axes]
 
 

@@ -48,6 +48,8 @@ def test_a_damaged_file_names_itself_and_is_left_as_it_is(kept):
   with pytest.raises(ValueError, match=r'layouts\.json is not JSON.*from git'):
     layouts.save('mae.L', 'v5e:4x4', candidate)
   assert kept.read_text() == '{"mae.L": '
+  with pytest.raises(ValueError, match=r'layouts\.json is not JSON.*from git'):
+    mae.get_config('size=L,topology=v5e:4x4')
 
 
 @pytest.mark.parametrize('data', ['movi_e,path=x', 'my/videos'])
