@@ -15,9 +15,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from data import classification, require, splits
+from data import classified, require, splits
 
-KEYS = classification.KEYS
+KEYS = classified.KEYS
 _COLUMNS = {'label', 'youtube_id', 'time_start', 'time_end'}
 
 
@@ -41,8 +41,8 @@ def make(
   validation: str = '',
   test: str = 'val.csv',
   validation_fraction: int | float = 0.05,
-) -> classification.Classified:
-  """Clips of the videos of a split; see `classification.Classified`.
+) -> classified.Classified:
+  """Clips of the videos of a split; see `classified.Classified`.
 
   Listed videos that are not on disk are left out (`excluded` counts them): many
   have gone from the web.
@@ -97,7 +97,7 @@ def make(
     validation=validation,
     fraction=validation_fraction,
   )
-  return classification.make(
+  return classified.make(
     'kinetics',
     split,
     rows=rows,

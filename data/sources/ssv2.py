@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from base import files
-from data import classification, require, splits
+from data import classified, require, splits
 
-KEYS = classification.KEYS
+KEYS = classified.KEYS
 
 
 def make(
@@ -34,8 +34,8 @@ def make(
   validation: str = '',
   test: str = 'validation.json',
   validation_fraction: int | float = 0.05,
-) -> classification.Classified:
-  """Clips of the videos of a split; see `classification.Classified`.
+) -> classified.Classified:
+  """Clips of the videos of a split; see `classified.Classified`.
 
   Clips are never mirrored: some classes differ in left and right only. Listed
   videos that are not on disk are left out (`excluded` counts them).
@@ -89,7 +89,7 @@ def make(
     validation=validation,
     fraction=validation_fraction,
   )
-  return classification.make(
+  return classified.make(
     'ssv2',
     split,
     rows=rows,
