@@ -3,10 +3,10 @@
   python -m data.bench.protobuf
 
 A record of the size of one of MOVi-E: 24 frames of five pictures of 100 kB,
-corners of 20 boxes in each frame, and in which frames they are seen. Prints, for
-what a source may ask for, the time of `data.formats.tfds` and of the protocol
-buffers of TensorFlow, which parse a record as a whole. Rounds are interleaved,
-and medians reported.
+corners of 20 boxes in each frame, and in which frames they are seen. Prints,
+for what a source may ask for, the time of `data.formats.tfds` and of the
+protocol buffers of TensorFlow, which parse a record as a whole. Rounds are
+interleaved, and medians reported.
 """
 
 import statistics
