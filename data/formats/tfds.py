@@ -29,7 +29,7 @@ from data.source import BadRecord
 Feature = list[bytes] | np.ndarray
 
 _FORMATS = ('array_record', 'tfrecord')  # the first is the better one
-_OPEN_FILES = 128  # per process
+_OPEN_FILES = 128  # per process; a split may have more than that
 # Of protocol buffers (protobuf.dev/programming-guides/encoding), walked by
 # hand: the library parses a record as a whole, which takes 2 to 5 times as long
 # where pictures are most of it (`python -m data.bench.protobuf`). Lists of
