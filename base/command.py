@@ -116,7 +116,8 @@ def _in_one_line(function: Callable, *arguments):
 
 
 def _is_debugged() -> bool:
-  return _DEBUG.value if flags.FLAGS.is_parsed() else '--debug' in sys.argv
+  # Before flags are parsed their parsing may fail.
+  return '--debug' in sys.argv or (flags.FLAGS.is_parsed() and _DEBUG.value)
 
 
 def _is_meant(error: Exception) -> bool:

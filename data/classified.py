@@ -8,7 +8,8 @@ import av
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from data import pictures, require, splits, transforms, video
+from data import require, splits, transforms, video
+from data.pictures import resize, spread_part
 from data.source import BadRecord
 
 KEYS = ('video', 'label', 'video_id')
@@ -81,16 +82,16 @@ class Classified:
       window = transforms.spread_window(
         total, self.frames, self.stride, clip, self.clips
       )
-      part = pictures.spread_part(
-        *(decoded(file, window), self.height, self.width, crop, self.crops)
+      part = spread_part(
+        *(pictures(file, window), self.height, self.width, crop, self.crops)
       )
-      return pictures.resize(part, self.height, self.width)
+      return resize(part, self.height, self.width)
     window = transforms.window(rng, total, self.frames, self.stride)
-    whole = decoded(file, window)
+    whole = pictures(file, window)
     box = transforms.random_box(rng, *whole.shape[1:3], self.scale, self.aspect)
     bottom, right = box.top + box.height, box.left + box.width
     part = whole[:, box.top : bottom, box.left : right]
-    clip = pictures.resize(part, self.height, self.width)
+    clip = resize(part, self.height, self.width)
     if transforms.random_flip(rng, self.flip):
       clip = np.ascontiguousarray(clip[:, :, ::-1])
     return clip
@@ -173,7 +174,7 @@ def count(file: Path) -> int:
   return total
 
 
-def decoded(
+def pictures(
   file: Path, numbers: Int[np.ndarray, 't']
 ) -> UInt8[np.ndarray, 't h w 3']:
   """RGB of these frames of a video file, upright, in the size they have.

@@ -32,7 +32,7 @@ RowRange = tuple[int, int]
 # Up to so many records an order is listed: `index_shuffle` looks for one among
 # 65,536 positions, which takes it 2 ms where there are ten records.
 _LISTED = 4096
-_SHORT = 512  # records
+_SHORT = 512  # records that are read sooner than workers have started
 _SUBSTITUTES = 3  # records tried in place of a bad one before giving up
 # The same where any number may be bad: a test list may be half of them.
 _ALL_SUBSTITUTES = 64

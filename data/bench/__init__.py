@@ -1,1 +1,1 @@
-"""How fast clips are read: `python -m data.bench`."""
+"""How fast clips are read: `python -m data.bench`; and records parsed."""

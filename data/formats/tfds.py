@@ -29,8 +29,11 @@ from data.source import BadRecord
 Feature = list[bytes] | np.ndarray
 
 _FORMATS = ('array_record', 'tfrecord')  # the first is the better one
-_OPEN_FILES = 128  # per process
-# Of protocol buffers (protobuf.dev/programming-guides/encoding).
+_OPEN_FILES = 128  # per process; a split may have more than that
+# Of protocol buffers (protobuf.dev/programming-guides/encoding), walked by
+# hand: the library parses a record as a whole, which takes 2 to 5 times as long
+# where pictures are most of it (`python -m data.bench.protobuf`). Lists of
+# thousands of integers it would parse faster; no reader asks for any.
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 

@@ -108,6 +108,7 @@ class Pool:
   def _wait(self) -> Iterator[tuple[Task, Any]]:
     busy = [worker for worker in self._workers if worker.task]
     # A dead worker's pipe is ready too, and reads as the end of the file.
+    # A second at most, so that a task that hangs is noticed.
     ready = wait([worker.pipe for worker in busy], timeout=1.0)
     for worker in busy:
       if worker.pipe in ready:

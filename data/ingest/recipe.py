@@ -40,7 +40,7 @@ class Recipe:
   def __post_init__(self):
     """Raises ValueError where an option is impossible."""
     who = 'ingest'
-    # Chroma has half the resolution, and x264 works on blocks of 16 pixels.
+    # Blocks of H.264 are 16 pixels high and wide.
     require.between(16, 8192, who, short_side=self.short_side)
     require.between(1, 1000, who, max_fps=self.max_fps)
     require.between(0, 51, who, crf=self.crf)  # of x264 with 8 bits

@@ -265,7 +265,7 @@ def test_damage_is_a_bad_record(film, tmp_path):
 def test_frames_that_packets_promise_are_replaced_by_the_last(film, tmp_path):
   film.write(tmp_path / 'a.mp4', film.greys(6))
   assert classified.count(tmp_path / 'a.mp4') == 6
-  shown = classified.decoded(tmp_path / 'a.mp4', np.array([4, 7, 2, 4]))
+  shown = classified.pictures(tmp_path / 'a.mp4', np.array([4, 7, 2, 4]))
   assert list(map(film.number, shown)) == [4, 5, 2, 4]
 
 
