@@ -8,6 +8,7 @@ import pathlib
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from absl import app, flags, logging
 
@@ -55,15 +56,19 @@ def run(
   def checked(argv: list[str]) -> None:
     found = argv[1:]
     if not words and found:
-      raise app.UsageError(f'unexpected arguments {found}')
+      _wrong(f'unexpected arguments {found}')
     if words and not (least <= len(found) <= (most or len(found))):
-      raise app.UsageError(f'expected {words}, got {found or "nothing"}')
+      _wrong(f'expected {words}, got {found or "nothing"}')
     if not flags.FLAGS['verbosity'].present:
       logging.set_verbosity(logging.WARNING)  # Orbax tells a lot
     _in_one_line(main, *([found] if words else []))
 
   flags.mark_flags_as_required(required)
   app.run(checked, flags_parser=_parsed)
+
+
+def _wrong(what: str) -> NoReturn:
+  sys.exit(f'{what}  (--help lists the flags)')
 
 
 def _parsed(argv: Sequence[str]) -> list[str]:
@@ -82,7 +87,7 @@ def _parsed(argv: Sequence[str]) -> list[str]:
       first = first.__context__
     if _is_meant(first):
       sys.exit(f'{_said(first)}  (--debug shows where)')
-    sys.exit(f'{_said(error)}  (--help lists the flags)')
+    _wrong(_said(error))
   except (AttributeError, KeyError) as error:
     # An override of what the recipe does not have; or a mistake in the recipe.
     is_override = 'get_config' not in [
@@ -100,6 +105,8 @@ def _in_one_line(function: Callable, *arguments):
   """Calls it; an error that a person can mend becomes the last line."""
   try:
     return function(*arguments)
+  except app.UsageError as error:
+    _wrong(str(error))
   except KeyboardInterrupt:
     sys.exit('stopped by Ctrl-C')
   except (ValueError, ArithmeticError, RuntimeError, OSError) as error:

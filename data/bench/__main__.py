@@ -100,6 +100,8 @@ def report(found: Mapping[str, Any]) -> str:
 def main() -> None:
   """Measures, and prints the figures."""
   given = flags.FLAGS
+  if given.json and not Path(given.json).absolute().parent.is_dir():
+    raise ValueError(f'--json={given.json} must be in a folder that there is')
   options = {
     **given.config.data.to_dict(),
     'split': given.split,

@@ -4,7 +4,7 @@
 
 Takes every file that the pattern matches, of any container and codec that
 FFmpeg knows (mp4, mov, mkv, webm, avi, ...), transcodes it as
-`data/ingest/transcode.py` says, decodes the result back, and writes shards
+`data/ingest/recipe.py` says, decodes the result back, and writes shards
 (`data/formats/shards.py`). A file that is empty, damaged, truncated, too short
 or not a video is refused as a whole, and listed with the reason in
 quarantine.jsonl.
@@ -25,7 +25,7 @@ from pathlib import Path
 from absl import flags
 
 from base import command
-from data.ingest import run
+from data.ingest.recipe import Recipe
 
 _VIDEOS = flags.DEFINE_string(
   'videos', None, "Pattern of the video files, e.g. 'DIR/**' (quoted)."
@@ -34,39 +34,55 @@ _OUT = flags.DEFINE_string('out', None, 'Folder to write.')
 _WORKERS = flags.DEFINE_integer(
   'workers', os.cpu_count(), 'Processes, each of one thread.', lower_bound=1
 )
-_SHORT_SIDE = flags.DEFINE_integer('short_side', 256, 'Pixels, at most.')
-_MAX_FPS = flags.DEFINE_integer('max_fps', 30, 'Frames per second, at most.')
+_SHORT_SIDE = flags.DEFINE_integer(
+  'short_side', Recipe.short_side, 'Pixels, at most.'
+)
+_MAX_FPS = flags.DEFINE_integer(
+  'max_fps', Recipe.max_fps, 'Frames per second, at most.'
+)
 _CRF = flags.DEFINE_integer(
-  'crf', 22, 'Quality of x264; 3 less is half as large again.'
+  'crf', Recipe.crf, 'Quality of x264; 3 less is half as large again.'
 )
-_PRESET = flags.DEFINE_string('preset', 'medium', 'Effort of x264.')
-_CHUNK = flags.DEFINE_integer('chunk_frames', 160, 'Frames of a record.')
+_PRESET = flags.DEFINE_string('preset', Recipe.preset, 'Effort of x264.')
+_CHUNK = flags.DEFINE_integer(
+  'chunk_frames', Recipe.chunk_frames, 'Frames of a record.'
+)
 _OVERLAP = flags.DEFINE_integer(
-  'overlap_frames', 64, 'Frames that two records share.'
+  'overlap_frames', Recipe.overlap_frames, 'Frames that two records share.'
 )
-_MIN_FRAMES = flags.DEFINE_integer('min_frames', 16, 'Refuse shorter videos.')
-_PER_SHARD = flags.DEFINE_integer('files_per_shard', 256, 'At most.')
-_LIMIT = flags.DEFINE_integer('limit_s', 7200, 'Seconds that a file may take.')
+_MIN_FRAMES = flags.DEFINE_integer(
+  'min_frames', Recipe.min_frames, 'Refuse shorter videos.'
+)
+_PER_SHARD = flags.DEFINE_integer(
+  'files_per_shard', 256, 'At most.', lower_bound=1
+)
+_LIMIT = flags.DEFINE_integer(
+  'limit_s', 7200, 'Seconds that a file may take.', lower_bound=1
+)
 _BEAM_RUNNER = flags.DEFINE_string('beam_runner', None, 'Apache Beam runner.')
 _BEAM_OPTIONS = flags.DEFINE_string('beam_options', '', "The runner's options.")
 
 
 def main() -> None:
   """Ingests, and says what the folder now holds."""
+  from data.ingest import folder
+
+  if not _OUT.value:
+    raise ValueError('--out is empty: name the folder to write')
   out = Path(_OUT.value)
   try:
-    manifest = run.ingest(
+    manifest = folder.ingest(
       _VIDEOS.value,
       out,
-      {
-        'short_side': _SHORT_SIDE.value,
-        'max_fps': _MAX_FPS.value,
-        'crf': _CRF.value,
-        'preset': _PRESET.value,
-        'chunk_frames': _CHUNK.value,
-        'overlap_frames': _OVERLAP.value,
-        'min_frames': _MIN_FRAMES.value,
-      },
+      Recipe(
+        short_side=_SHORT_SIDE.value,
+        max_fps=_MAX_FPS.value,
+        crf=_CRF.value,
+        preset=_PRESET.value,
+        chunk_frames=_CHUNK.value,
+        overlap_frames=_OVERLAP.value,
+        min_frames=_MIN_FRAMES.value,
+      ),
       workers=_WORKERS.value,
       per_shard=_PER_SHARD.value,
       limit_s=_LIMIT.value,
@@ -75,7 +91,7 @@ def main() -> None:
     )
   except KeyboardInterrupt:
     raise SystemExit('ingest: stopped; the same command goes on') from None
-  print(run.report(out, manifest))
+  print(folder.report(out, manifest))
   if not manifest['records']:
     raise SystemExit('ingest: no video was accepted: nothing to train on')
 

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from data.ingest import steps
+from data.ingest.recipe import Recipe
 
 
 def run(
   out: Path,
   todo: Iterable[Mapping[str, Any]],
-  recipe: steps.Recipe,
+  recipe: Recipe,
   runner: str,
   options: str,
 ):
@@ -25,7 +26,7 @@ def run(
   Args:
     out: folder of the data.
     todo: shards of `steps.plan` that are not finished.
-    recipe: keyword arguments of `transcode.records`.
+    recipe: how to transcode.
     runner: 'DirectRunner', 'DataflowRunner', ...
     options: of the runner, as on its command line.
 
@@ -45,7 +46,7 @@ def run(
     for shard in todo
     for position, name in enumerate(shard['files'])
   ]
-  part = functools.partial(_part, str(out), dict(recipe))
+  part = functools.partial(_part, str(out), recipe)
   join = functools.partial(_join, str(out))
   with beam.Pipeline(
     runner=runner, options=PipelineOptions(shlex.split(options))
@@ -61,7 +62,7 @@ def run(
 
 
 def _part(
-  out: str, recipe: dict[str, Any], file: tuple[int, int, str, str]
+  out: str, recipe: Recipe, file: tuple[int, int, str, str]
 ) -> tuple[int, int]:
   """(shard, position) of a file whose part is there now, or in its shard."""
   shard, position, root, name = file

@@ -6,9 +6,11 @@ and cannot stop a task that hangs. Here both are an outcome of that task.
 
 import dataclasses
 import multiprocessing
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -91,7 +93,14 @@ class Pool:
     context = multiprocessing.get_context('spawn')
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs,), daemon=True)
-    process.start()
+    # Ctrl-C goes to all processes of a terminal, and this one ends the others.
+    # What is blocked here stays so in the child, from its first moment.
+    resource_tracker.ensure_running()  # starting it would unblock
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+      process.start()
+    finally:
+      signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()
     self._workers.append(_Worker(process, ours))
     return self._workers[-1]
@@ -127,7 +136,7 @@ def _serve(pipe: Connection):
   while True:
     try:
       task = pipe.recv()
-    except (EOFError, KeyboardInterrupt):
+    except EOFError:
       return
     pipe.send(_call(task))
 

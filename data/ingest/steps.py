@@ -6,6 +6,7 @@ the result is the same bytes. The plan fixes which file goes to which shard, so
 neither workers nor interruptions nor files added later change a shard.
 """
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ from data.formats.shards import (
   shard_name,
 )
 from data.ingest import transcode
+from data.ingest.recipe import Recipe
 from data.source import BadRecord
 
 PLAN, PARTS = 'plan.jsonl', 'parts'
@@ -41,8 +43,6 @@ _MADE = {'shard': int, 'records': int, 'videos': [{'name': str}]}
 _REFUSED = {'refused': str}
 _KEPT = {'source': str, 'frames': [int], 'seconds': float, 'lost': float}
 _FILE = {'bytes': int, 'sha256': str}
-
-Recipe = Mapping[str, int | str]  # keyword arguments of transcode.records
 
 
 def plan(
@@ -63,14 +63,14 @@ def plan(
   Raises:
     ValueError: `out` was made with another recipe, or its plan is damaged.
   """
-  head = {'format': FORMAT, 'recipe': dict(recipe)}
+  head = {'format': FORMAT, 'recipe': dataclasses.asdict(recipe)}
   lines = _lines(out)
   if not lines:
     _append(out / PLAN, [head])
   elif lines[0] != head:
     raise ValueError(
       f'ingest: {out} was made with {lines[0]["recipe"]}, now asked for '
-      f'{dict(recipe)}. Use the same options, or another --out.'
+      f'{head["recipe"]}. Use the same options, or another --out.'
     )
   shards = lines[1:]
   known = {(shard['root'], name) for shard in shards for name in shard['files']}
@@ -109,7 +109,7 @@ def make_part(
   """
   label = printable(name)
   try:
-    packed, lost = transcode.records(Path(root) / name, label, **recipe)
+    packed, lost = transcode.records(Path(root) / name, label, recipe)
   except (BadRecord, FileNotFoundError, PermissionError) as error:
     return refuse(out, shard, position, name, str(error))
   parsed = [record.parse(data) for data in packed]
@@ -270,7 +270,7 @@ def finish(out: Path, recipe: Recipe, shards: int) -> dict[str, Any]:
     'seconds': round(sum(row['seconds'] for row in good), 3),
     'lost': round(sum(row['lost'] for row in good), 3),
     'bytes': sum(file['bytes'] for file in files),
-    'recipe': dict(recipe),
+    'recipe': dataclasses.asdict(recipe),
     'codec': f'libx264, PyAV {av.__version__}',
     'shards': files,
   }

@@ -12,10 +12,9 @@ cut at keyframes, and what overlaps is the same bytes twice.
 """
 
 import hashlib
-import inspect
 import io
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,16 +22,11 @@ from typing import Any, NamedTuple
 import av
 import numpy as np
 
-from base import names
 from data import video
 from data.formats.record import PACKET, Record, pack
+from data.ingest.recipe import GROUP, Recipe
 from data.source import BadRecord
 
-GROUP = 16  # frames from keyframe to keyframe
-PRESETS = (  # of x264
-  *('ultrafast', 'superfast', 'veryfast', 'faster', 'fast', 'medium'),
-  *('slow', 'slower', 'veryslow', 'placebo'),
-)
 _LONGEST_STEP = 1  # seconds; a longer pause between frames is cut out
 _SLICES = (1, 5)  # H.264 NAL units that hold pictures
 
@@ -40,7 +34,7 @@ _SLICES = (1, 5)  # H.264 NAL units that hold pictures
 class Made(NamedTuple):
   """What a video file gives."""
 
-  records: list[bytes]  # `data.record.pack`ed, in order
+  records: list[bytes]  # `data.formats.record.pack`ed, in order
   lost: float  # seconds at the start of the file that do not decode
 
 
@@ -53,96 +47,40 @@ class _Coded(NamedTuple):
 
 
 def records(
-  source: Path | bytes,
-  name: str,
-  *,
-  short_side: int = 256,
-  max_fps: int = 30,
-  crf: int = 22,
-  preset: str = 'medium',
-  chunk_frames: int = 160,
-  overlap_frames: int = 64,
-  min_frames: int = 16,
+  source: Path | bytes, name: str, recipe: Recipe | None = None
 ) -> Made:
   """The records of one video file, each decoded back and counted.
 
   Args:
     source: path of the file, or its bytes.
     name: how records call the file.
-    short_side: pixels; smaller videos stay as they are.
-    max_fps: frames per second; a faster video keeps one frame of n.
-    crf: quality of x264, lower is better and larger.
-    preset: effort of x264, 'ultrafast' to 'veryslow'.
-    chunk_frames: frames of a record, a multiple of 16.
-    overlap_frames: frames that a record shares with the next, a multiple of
-      16; clips that span at most as many can start anywhere in the video.
-    min_frames: a shorter video is refused.
+    recipe: how; the usual one if it is not given.
 
   Returns:
     The records, the same bytes for the same input, and what is not in them.
 
   Raises:
     BadRecord: the file is refused; the reason is in the message.
-    ValueError: an option is impossible, see `check`.
   """
-  check(
-    {
-      **{'short_side': short_side, 'max_fps': max_fps, 'crf': crf},
-      **{'preset': preset, 'chunk_frames': chunk_frames},
-      **{'overlap_frames': overlap_frames, 'min_frames': min_frames},
-    }
-  )
+  recipe = recipe or Recipe()
   with video.opened(source) as stream:
     lost = []
-    encoder, groups = _encode(
-      stream, short_side, max_fps, crf, preset, lost.append
-    )
+    encoder, groups = _encode(stream, recipe, lost.append)
     total = sum(map(len, groups))
-    if total < min_frames:
-      raise BadRecord(f'too short: {total} frames, fewer than {min_frames}')
+    if total < recipe.min_frames:
+      raise BadRecord(
+        f'too short: {total} frames, fewer than {recipe.min_frames}'
+      )
     identity = _sha256(source)
     made = [
       pack(_record(encoder, groups[begin:end], begin * GROUP, identity, name))
       for begin, end in _chunks(
-        len(groups), chunk_frames // GROUP, overlap_frames // GROUP
+        len(groups),
+        recipe.chunk_frames // GROUP,
+        recipe.overlap_frames // GROUP,
       )
     ]
     return Made(made, sum(lost))
-
-
-def check(recipe: Mapping[str, int | str]) -> None:
-  """Checks keyword arguments of `records`; what is not given is its default.
-
-  Raises:
-    ValueError: an unknown one, or one out of range.
-  """
-  known = {
-    name: parameter.default
-    for name, parameter in inspect.signature(records).parameters.items()
-    if parameter.kind is parameter.KEYWORD_ONLY
-  }
-  unknown = sorted(recipe.keys() - known.keys())
-  if unknown:
-    raise ValueError(f'{unknown} must be some of {sorted(known)}')
-  chosen = {**known, **recipe}
-  for name, low, high in (
-    *(('short_side', 16, 8192), ('max_fps', 1, 1000), ('crf', 0, 51)),
-    *(('chunk_frames', GROUP, 2**16 - 1), ('min_frames', 1, 2**16 - 1)),
-  ):
-    if not low <= chosen[name] <= high:
-      raise ValueError(f'{name}={chosen[name]} must be {low} to {high}')
-  names.choose('preset', chosen['preset'], PRESETS)
-  chunk, overlap = chosen['chunk_frames'], chosen['overlap_frames']
-  if chunk % GROUP or overlap % GROUP:
-    raise ValueError(
-      f'chunk_frames={chunk} and overlap_frames={overlap} must be multiples '
-      f'of {GROUP}: records are cut at keyframes'
-    )
-  if not 0 <= overlap < chunk:
-    raise ValueError(
-      f'overlap_frames={overlap} must be at least 0 and less than '
-      f'chunk_frames={chunk}'
-    )
 
 
 def _chunks(total: int, length: int, overlap: int) -> Iterator[tuple[int, int]]:
@@ -165,10 +103,7 @@ def _sha256(source: Path | bytes) -> str:
 
 def _encode(
   stream: av.VideoStream,
-  short_side: int,
-  max_fps: int,
-  crf: int,
-  preset: str,
+  recipe: Recipe,
   on_lost: Callable[[float], Any],
 ) -> tuple[av.VideoStream, list[list[_Coded]]]:
   """The encoder's stream and the packets of each group of pictures."""
@@ -176,15 +111,19 @@ def _encode(
   if not source_rate:
     raise BadRecord('its frame rate is unknown')
   # A hundredth more, as files that say 30 often have 30.01.
-  rate = source_rate / math.ceil(source_rate / (max_fps * Fraction(101, 100)))
+  rate = source_rate / math.ceil(
+    source_rate / (recipe.max_fps * Fraction(101, 100))
+  )
   rate = rate.limit_denominator(1001)
   encoder, groups = None, []
   frames = video.each_frame(stream, on_lost)
   frames = constant_rate(frames, source_rate, rate)
   for number, frame in enumerate(frames):
     if encoder is None:
-      height, width = _fit(*video.upright_size(stream, frame), short_side)
-      encoder = _encoder(height, width, rate, crf, preset)
+      height, width = _fit(
+        *video.upright_size(stream, frame), recipe.short_side
+      )
+      encoder = _encoder(height, width, rate, recipe)
     picture = video.upright_planes(frame, height, width)
     picture.pts, picture.time_base = number, 1 / rate
     picture.pict_type = av.video.frame.PictureType.NONE
@@ -257,7 +196,7 @@ def _fit(height: int, width: int, short_side: int) -> tuple[int, int]:
 
 
 def _encoder(
-  height: int, width: int, rate: Fraction, crf: int, preset: str
+  height: int, width: int, rate: Fraction, recipe: Recipe
 ) -> av.VideoStream:
   """x264, as the stream of an mp4 that is never written."""
   scratch = av.open(io.BytesIO(), 'w', format='mp4')
@@ -268,9 +207,9 @@ def _encoder(
   codec.color_range = av.video.reformatter.ColorRange.MPEG
   codec.colorspace = 6  # BT.601, as SMPTE 170M
   codec.options = {
-    'preset': preset,
+    'preset': recipe.preset,
     'tune': 'fastdecode',
-    'crf': str(crf),
+    'crf': str(recipe.crf),
     # Without mbtree, which reads memory that it has not written: its output
     # changes from call to call. It would save 5 % of the bytes.
     'x264-params': (

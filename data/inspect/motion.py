@@ -25,6 +25,7 @@ from data import contact_sheet
 from data import source as source_lib
 from data.inspect import records
 
+_LEAST = 12  # pixels of the longer side: what the optical flow takes
 # Standard deviations in pixels, to choose from.
 BLURS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
 
@@ -55,7 +56,7 @@ def measure(clips: Iterable[UInt8[np.ndarray, 't h w 3']]) -> Motion:
     clips: of three frames or more.
 
   Raises:
-    ValueError: a clip with fewer frames, or no clip.
+    ValueError: a clip with fewer frames, too few pixels, or no clip.
   """
   flow_of = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
   # By default it looks at the picture halved.
@@ -66,6 +67,11 @@ def measure(clips: Iterable[UInt8[np.ndarray, 't h w 3']]) -> Motion:
       raise ValueError(
         f'clips have {len(clip)} frames: expected 3 or more, see the option '
         'frames of the source'
+      )
+    if max(clip.shape[1:3]) < _LEAST:
+      raise ValueError(
+        f'clips have {clip.shape[1]} x {clip.shape[2]} pixels: expected '
+        f'{_LEAST} or more in height or width to see motion'
       )
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip]
     for t in range(2, len(clip)):

@@ -120,7 +120,7 @@ def make(
 ) -> Videos:
   """The clips of a folder made by `python -m data.ingest`.
 
-  A record is up to some seconds of one video (`data/ingest/transcode.py`); a
+  A record is up to some seconds of one video (`data/ingest/recipe.py`); a
   read is one clip of it. Records have the key video.
 
   All records of one video are in one split, by the hash of its file: copies of

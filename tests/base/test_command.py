@@ -61,6 +61,7 @@ def test_with_debug_all_errors_show_where(monkeypatch):
       'unknown size',
     ),
     (['data.inspect', 'wrld'], "did you mean 'world'"),
+    (['data.inspect', 'a', 'b'], "got ['a', 'b']  (--help lists the flags)"),
     (['evals.report', '--out=report', 'nowhere'], 'nowhere'),
   ],
 )

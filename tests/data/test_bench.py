@@ -8,7 +8,8 @@ from data import transforms, video
 from data.bench import __main__ as command
 from data.bench import measure as bench
 from data.bench import peers
-from data.ingest import run
+from data.ingest.folder import ingest
+from data.ingest.recipe import Recipe
 from data.sources import videos
 from models import objective
 
@@ -18,8 +19,8 @@ OPTIONS = {'frames': 4, 'height': 24, 'width': 32}
 @pytest.fixture(scope='module')
 def folder(footage, tmp_path_factory):
   out = tmp_path_factory.mktemp('bench') / 'data'
-  recipe = {'chunk_frames': 32, 'overlap_frames': 16}
-  run.ingest(str(footage), out, recipe, workers=0)
+  recipe = Recipe(chunk_frames=32, overlap_frames=16)
+  ingest(str(footage), out, recipe, workers=0)
   return str(out)
 
 

@@ -43,6 +43,13 @@ def test_death_and_hanging_are_outcomes():
   assert found[4,] == 8
 
 
+def test_ctrl_c_is_for_the_parent_alone():
+  """A terminal sends it to all processes; a worker would show a traceback."""
+  pool = Pool(1, limit_s=60)
+  pool.add(Task(signal.raise_signal, (signal.SIGINT,)))
+  assert outcomes(pool) == {(signal.SIGINT,): None}
+
+
 def test_more_can_be_added_on_the_way():
   pool = Pool(0, limit_s=60)
   pool.add(Task(double, (1,)))

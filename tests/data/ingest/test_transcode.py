@@ -11,13 +11,14 @@ import pytest
 from data import video
 from data.formats import record
 from data.ingest import transcode
+from data.ingest.recipe import Recipe
 from data.source import BadRecord
 
 
 def records(path, **options):
   return [
     record.parse(data)
-    for data in transcode.records(path, 'x', **options).records
+    for data in transcode.records(path, 'x', Recipe(**options)).records
   ]
 
 
@@ -168,24 +169,10 @@ def test_wrong_presentation_times_add_no_frames():
 def test_too_short_is_refused(tmp_path, film, count, options, reason):
   path = film.write(tmp_path / 'a.mp4', film.texture(count))
   with pytest.raises(BadRecord, match=reason):
-    transcode.records(path, 'x', **options)
+    transcode.records(path, 'x', Recipe(**options))
 
 
 def test_too_small_is_refused(tmp_path, film):
   path = film.write(tmp_path / 'a.mp4', film.texture(16, 8, 40))
   with pytest.raises(BadRecord, match='too small: 40 x 8 pixels'):
     transcode.records(path, 'x')
-
-
-@pytest.mark.parametrize(
-  'options',
-  [
-    {'chunk_frames': 100},
-    {'overlap_frames': 8},
-    {'chunk_frames': 32, 'overlap_frames': 32},
-    {'chunk_frames': 2**16},
-  ],
-)
-def test_impossible_chunks_are_errors(options):
-  with pytest.raises(ValueError, match='must be'):
-    transcode.records(b'', 'x', **options)

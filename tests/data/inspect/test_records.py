@@ -6,7 +6,8 @@ import pytest
 
 from data import contact_sheet
 from data.formats import shards
-from data.ingest import run
+from data.ingest.folder import ingest
+from data.ingest.recipe import Recipe
 from data.inspect import records
 from data.sources.world import source as world
 
@@ -14,7 +15,7 @@ from data.sources.world import source as world
 @pytest.fixture(scope='module')
 def folder(footage, tmp_path_factory):
   out = tmp_path_factory.mktemp('inspect') / 'data'
-  run.ingest(str(footage), out, {}, workers=0)
+  ingest(str(footage), out, Recipe(), workers=0)
   return out
 
 
@@ -89,7 +90,7 @@ def test_a_start_that_was_left_out_is_no_refusal(film, tmp_path, capsys):
   (tmp_path / 'in').mkdir()
   film.write_bad_start(tmp_path / 'in' / 'a.mp4')
   (tmp_path / 'in' / 'b.mp4').touch()
-  run.ingest(str(tmp_path / 'in'), tmp_path / 'data', {}, workers=0)
+  ingest(str(tmp_path / 'in'), tmp_path / 'data', Recipe(), workers=0)
   text = records.describe(tmp_path / 'data')
   assert '1 files refused\n    1 x empty file\n' in text
   assert '0.8 s at the start of 1 files left out' in text

@@ -8,7 +8,8 @@ import pytest
 
 from data import source
 from data.formats import shards
-from data.ingest import run
+from data.ingest.folder import ingest
+from data.ingest.recipe import Recipe
 from data.source import BadRecord
 from data.sources import videos
 from data.splits import SPLITS
@@ -20,8 +21,8 @@ SIZE = {'frames': 4, 'height': 24, 'width': 32}
 def folder(footage, tmp_path_factory):
   """Three videos in four records."""
   out = tmp_path_factory.mktemp('videos') / 'data'
-  recipe = {'chunk_frames': 32, 'overlap_frames': 16}
-  run.ingest(str(footage), out, recipe, workers=0)
+  recipe = Recipe(chunk_frames=32, overlap_frames=16)
+  ingest(str(footage), out, recipe, workers=0)
   return out
 
 
