@@ -7,6 +7,7 @@ The method comes in as an objective (`models/objective.py`); nothing here
 knows its name.
 """
 
+import contextlib
 import functools
 from collections.abc import Mapping
 from typing import Any
@@ -64,15 +65,18 @@ def run(
     FloatingPointError: loss or gradients are not finite.
   """
   mesh = mesh_lib.make(**config['mesh'])
-  with workdir_lib.claim(workdir, config), mesh_lib.use(mesh):
+  with mesh_lib.use(mesh), contextlib.ExitStack() as held:
     return _run(
       *(config, objective, workdir, mesh, profile_steps),
       clock=clock or Clock(),
       wanted=wanted,
+      held=held,
     )
 
 
-def _run(config, objective, workdir, mesh, profile_steps, *, clock, wanted):
+def _run(
+  config, objective, workdir, mesh, profile_steps, *, clock, wanted, held
+):
   steps, seed = config['steps'], config['seed']
 
   # 1. Data: batches as a function of the step. One example tells the shapes.
@@ -86,7 +90,9 @@ def _run(config, objective, workdir, mesh, profile_steps, *, clock, wanted):
     evaluation = Evaluation(config['data'], program, seed, **config['eval'])
     say(optim.unused(**config['optim']))
 
-  # 3. Folder: how far it is, and whether the disk holds what is to come.
+  # 3. Folder: this run's alone from here on, since what cannot work has failed
+  # and left nothing there; how far it is, and whether the disk holds the rest.
+  held.enter_context(workdir_lib.claim(workdir, config))
   workdir_lib.record_start(workdir)
   checkpoints = Checkpoints(workdir, **config['checkpoint'])
   start = checkpoints.latest() or 0

@@ -214,9 +214,13 @@ def test_starts_from_another_runs_parameters(tiny_config, tmp_path, capsys):
 def test_what_cannot_work_fails_before_the_first_step(
   tiny_config, tmp_path, changes, message
 ):
+  workdir = tmp_path / 'run'
   with pytest.raises(ValueError, match=message):
-    run(tiny_config(**changes), tmp_path)
-  assert not list(tmp_path.glob('checkpoints/*'))
+    run(tiny_config(**changes), workdir)
+  assert not list(workdir.glob('checkpoints/*'))
+  # What is seen without the folder leaves none.
+  late = {'init_from.path', 'log.wandb'}
+  assert workdir.exists() == bool(late & changes.keys())
 
 
 def test_a_wrong_option_leaves_the_folder_free(tiny_config, tmp_path, capsys):
