@@ -10,6 +10,8 @@ import tqdm
 # hours shows that work goes on, and is not flooded.
 _BETWEEN_LINES = 30.0
 
+_LINE = '{desc}: {n_fmt}/{total_fmt}, {rate_fmt}, {remaining} left{postfix}'
+
 _muted = False
 
 
@@ -78,17 +80,14 @@ def progress(what: str, total: int | None, unit: str, **options) -> tqdm.tqdm:
   return (tqdm.tqdm if is_terminal else _Lines)(
     desc=what,
     total=total,
-    unit=unit if options.get('unit_scale') else f' {unit}s',
+    unit=unit,
     # Lines are printed by `display`; what tqdm writes itself is of bars.
     file=sys.stdout if is_terminal else io.StringIO(),
     disable=_muted,
     mininterval=0.2 if is_terminal else _BETWEEN_LINES,
     miniters=1,
     dynamic_ncols=is_terminal,
-    bar_format=None
-    if is_terminal
-    else '{desc}: {n_fmt}/{total_fmt}{unit}, '
-    '{rate_fmt}, {remaining} left{postfix}',
+    bar_format=None if is_terminal else _LINE,
     smoothing=0,  # the mean of all, not of the last: files differ in length
     **options,
   )

@@ -69,6 +69,11 @@ def completed(
   Raises:
     ValueError: as `resolve`, of what is in the two configs.
   """
+  if not is_readout(config):
+    raise ValueError(
+      'the recipe is of pretraining, it names no tasks: give that of a '
+      'readout, --config=configs/readout.py:task=...,data=...'
+    )
   config = json.loads(json.dumps(dict(config)))
   for sources in (config['data']['sources'], config['test_sources'] or [0]):
     if len(sources) != 1:

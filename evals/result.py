@@ -160,7 +160,8 @@ def write_clips(workdir: str, result: Result, tested: score.Scored) -> None:
     for name, found in result['tasks'].items()
     for key, value in score.of_head(tested.heads[name], found['head']).items()
   }
-  np.savez_compressed(os.path.join(workdir, 'clips.npz'), **arrays)
+  with files.replacing(os.path.join(workdir, 'clips.npz')) as draft:
+    np.savez_compressed(draft, **arrays)
 
 
 def write_pictures(

@@ -1,9 +1,14 @@
 """The seam between a benchmark task and the readout that trains for it.
 
-A task is a module of `evals/tasks/` with a function `make(**options)`. It says
-which labels it needs, what head answers it, the loss, the metrics, what is
-answered without looking, and how an answer is drawn. One head per task; what
-heads share is `evals/readout.py`.
+What lies in `evals/tasks/` is a task, by its file's name; nothing else marks
+one, and `names` lists them. Such a module has a function `make(**options)`,
+whose options are those of `config.tasks.<name>`. The task says which labels it
+needs, what head answers it, the loss, the metrics, what is answered without
+looking, and how an answer is drawn. One head per task; what heads share is
+`evals/readout.py`.
+
+How it looks on any video is a class of `evals/predict/views.py`; how a report
+calls it, `evals/report/naming.py`, which gives an unknown one its own name.
 """
 
 import importlib

@@ -210,13 +210,15 @@ def writing(path: str, rate: Fraction) -> Iterator['Writer']:
     OSError: it cannot be written.
   """
   os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-  with (
-    files.replacing(path) as draft,
-    av.open(str(draft), 'w', format='mp4') as file,
-  ):
-    writer = Writer(file, rate)
-    yield writer
-    writer.finish()
+  with files.replacing(path) as draft:
+    try:
+      draft.touch()  # FFmpeg names no file that it cannot write
+    except OSError as error:
+      raise OSError(error.errno, error.strerror, path) from error
+    with av.open(str(draft), 'w', format='mp4') as file:
+      writer = Writer(file, rate)
+      yield writer
+      writer.finish()
 
 
 class Writer:

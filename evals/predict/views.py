@@ -16,7 +16,7 @@ from data import draw
 from evals.metrics.pose import nearest_rotation, rotation_angle
 from evals.tasks import classify
 
-_TRAIL = 8  # frames
+_TRAIL = 8  # frames: long enough to show which way, short enough to tell apart
 Picture = UInt8[np.ndarray, 't y x 3']
 
 
@@ -55,6 +55,9 @@ def make(
     zoom: of pictures, over what the model sees.
     names: of classes; numbers stand for those that have none.
     carried: whether the head carries a state from window to window.
+
+  Raises:
+    ValueError: a new task, which nobody has said how to show.
   """
   if task == 'points':
     return Points(queries['points'], carried)
@@ -62,7 +65,13 @@ def make(
     return Boxes(queries['boxes'], carried)
   if task == 'depth':
     return Depth(zoom)
-  return Pose() if task == 'pose' else Classify(names)
+  if task == 'pose':
+    return Pose()
+  if task == 'classify':
+    return Classify(names)
+  raise ValueError(
+    f'task {task!r} has no view on a video: write one in evals/predict/views.py'
+  )
 
 
 class Depth:

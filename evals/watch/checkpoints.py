@@ -36,8 +36,10 @@ def watch(
   while not os.path.exists(os.path.join(run, 'config.json')):
     idle.wait(f'{run} has no config.json yet')
   last = read_config(run)['steps']
-  # What was computed is in the folders of the jobs.
-  workdir_lib.settle(workdir, config, name='watch.json', anew=False)
+  # A recipe that could not work, such as one of pretraining, keeps no other
+  # out: what was computed is in the folders of the jobs.
+  is_new = not outcomes.has_begun(workdir)
+  workdir_lib.settle(workdir, config, name='watch.json', anew=is_new)
   retention.sweep(run)
   outcomes.write_results(workdir)
   seen = set()

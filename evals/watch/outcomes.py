@@ -32,6 +32,14 @@ def steps(workdir: str) -> list[int]:
   return sorted(int(name) for name in os.listdir(workdir) if name.isdigit())
 
 
+def has_begun(workdir: str) -> bool:
+  """Whether a job has claimed its folder, which it does once it can work."""
+  return os.path.isdir(workdir) and any(
+    os.path.exists(os.path.join(workdir, str(step), 'config.json'))
+    for step in steps(workdir)
+  )
+
+
 def folder_of(folder: str, task: str) -> str:
   """Of the job of one task, beside that of all."""
   return f'{folder}-{task}'

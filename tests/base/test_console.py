@@ -15,10 +15,10 @@ def test_long_work_is_told_line_by_line_where_there_is_no_terminal(
       bar.update(2)
   lines = capsys.readouterr().out.splitlines()
   assert [line.split(',')[0] for line in lines] == [
-    'features of train: 2/4 clips',
-    'features of train: 4/4 clips',
+    'features of train: 2/4',
+    'features of train: 4/4',
   ]
-  assert all('clips/s' in line and 'left' in line for line in lines)
+  assert all('clip/s' in line and 'left' in line for line in lines)
 
 
 def test_short_work_is_quiet_where_there_is_no_terminal(capsys):

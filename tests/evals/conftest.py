@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+from configs import common
 from evals import evaluate
 from models import objective as objective_lib
 from tests.models import recipes
@@ -14,6 +15,9 @@ from train import loop
 
 SIZES = {'train': 16, 'validation': 16, 'test': 13}
 T, H, W = 4, 16, 24
+OPTIM = common.training(lr=0.0, warmup_steps=0, every=1, log_every=1)['optim']
+OPTIM |= {'clip_norm': 0.0}
+del OPTIM['lr']
 
 
 class Toy:
@@ -101,7 +105,7 @@ def pretraining():
       'sources': {'toy': {'name': 'toy', 'weight': 1.0}},
       'keys': ('video',),
     },
-    'optim': {'lr': 1e-3},
+    'optim': OPTIM | {'lr': 1e-3},
     'step': {'accumulate': 1, 'ema': 0.0, 'freeze': ()},
     'mesh': {'replica': 8, 'fsdp': 1, 'tensor': 1},
     'init_from': {'path': '', 'at': '', 'step': -1, 'ema': False},
@@ -150,7 +154,7 @@ def recipe(pretraining):
       **pretraining['data'],
       'sources': {'toy': {'name': 'toy', 'weight': 1.0}},
     },
-    'optim': {'weight_decay': 0.1, 'decay': ('.*',), 'clip_norm': 0.0},
+    'optim': OPTIM | {'weight_decay': 0.1, 'decay': ('.*',)},
     'step': {'accumulate': 1, 'ema': 0.0, 'freeze': ('backbone/.*',)},
     'mesh': pretraining['mesh'],
     'init_from': pretraining['init_from'],

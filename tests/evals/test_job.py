@@ -1,6 +1,7 @@
 """A readout job end to end: frozen, tested once per clip, done once."""
 
 import copy
+import dataclasses
 import json
 import os
 import shutil
@@ -184,6 +185,42 @@ def test_random_init_loads_nothing(run, recipe):
     'random_init': True,
   }
   assert random.train['model'] == pretrained.train['model']
+
+
+def test_a_finished_folder_gives_the_job_that_was_run(run, done, recipe):
+  """And nothing of a job changes on its way."""
+  out, result, _ = done
+  job = resolve(recipe, checkpoint=str(run), random_init=False)
+  again = job_lib.read(str(out))
+  assert json.loads(json.dumps(job.train)) == again.train == result['config']
+  assert (again.backbone, again.source) == (job.backbone, 'toy')
+  assert again.clip == job.clip == (4, 16, 24)
+  assert list(job.looked_at) == ['test']
+  assert job.validation is None
+  with pytest.raises(dataclasses.FrozenInstanceError):
+    job.cache = 'elsewhere'
+
+
+@pytest.mark.parametrize(
+  ('name', 'text', 'match'),
+  [
+    ('config.json', '', r'config\.json is empty.*put a copy back'),
+    ('config.json', '{"tasks": {}}', r'config\.json lacks'),
+    (
+      'result.json',
+      '{"tasks": {"depth"',
+      r'result\.json is not JSON.*remove it',
+    ),
+    ('result.json', '{"tasks": 3}', r'result\.json'),
+  ],
+)
+def test_a_damaged_file_of_a_job_names_itself(
+  run, done, recipe, tmp_path, name, text, match
+):
+  out = shutil.copytree(done[0], tmp_path / 'out')
+  (out / name).write_text(text)
+  with pytest.raises(ValueError, match=match):
+    evaluate.run(recipe, checkpoint=str(run), workdir=str(out))
 
 
 def test_options_of_the_runs_source_are_merged_under_the_recipes(

@@ -373,6 +373,16 @@ def test_a_damaged_film_is_predicted_as_far_as_it_goes(
   assert 'the prediction ends here' in capsys.readouterr().out
 
 
+def test_an_output_that_cannot_be_written_is_named(done, movie, tmp_path):
+  (tmp_path / 'file').touch()
+  for out in ('/proc/out.mp4', str(tmp_path / 'file/out.mp4')):
+    with pytest.raises(OSError, match=r'No such|Not a dir|exists') as found:
+      predict_run.predict(
+        readout=done, video=movie, out=out, tasks=['classify']
+      )
+    assert out.startswith(found.value.filename)
+
+
 def test_clear_errors_leave_nothing_behind(done, movie, config, tmp_path):
   out = tmp_path / 'out.mp4'
 

@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
 
-from evals.predict import views
+from evals import task
+from evals.predict import queries, views
 
 
 def test_other_heads_ask_again_from_the_frame_of_the_query():
@@ -75,3 +77,11 @@ def test_pose_and_class_in_words():
   drawn = view.draw(logits, blank, 4)
   assert drawn.line == 'class: pull (50%), turn (30%), push (10%)'
   assert drawn.record['likeliest'] == 'pull'
+
+
+def test_every_task_has_a_view_and_a_new_one_says_where_to_write_it():
+  asked = queries.grid()
+  for name in task.names():
+    assert isinstance(views.make(name, asked, 2), views.View)
+  with pytest.raises(ValueError, match="'normals' has no view"):
+    views.make('normals', asked, 2)

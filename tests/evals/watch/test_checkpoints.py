@@ -395,6 +395,13 @@ def test_told_to_stop_it_stops(run, recipe, monkeypatch):
   assert not results(run)
 
 
+def test_a_recipe_that_cannot_work_keeps_no_other_out(run, recipe, quick):
+  with pytest.raises(ValueError, match='the recipe is of pretraining'):
+    watch({key: x for key, x in recipe.items() if key != 'tasks'}, run)
+  watch(recipe, run)
+  assert [line['step'] for line in results(run)] == [1, 2]
+
+
 def test_clear_errors(run, recipe, quick):
   with pytest.raises(ValueError, match=r'--poll=0\.0 must be seconds'):
     checkpoints.watch(recipe, run=str(run), workdir=str(run / 'x'), poll=0.0)

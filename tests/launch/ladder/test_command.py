@@ -87,7 +87,7 @@ def test_it_says_how_far_it_is_and_what_a_program_took(
     '  MFU 0.346 (roofline), 60 CPU-seconds, 1.3 GiB; warning: a gradient is '
     'not scattered'
   )
-  assert said[3].startswith('compiling: 1/2 programs, ')
+  assert said[3].startswith('compiling: 1/2, ')
   assert said[3].endswith(' left')
 
 
