@@ -122,7 +122,7 @@ def read_source(
   for split in splits:
     try:
       source = source_lib.make(name, split, **options)
-    except (ValueError, OSError) as error:
+    except (ValueError, FileNotFoundError) as error:
       errors.append(error)
       console.say(f'  {split}: none ({error})')
       continue
