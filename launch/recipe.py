@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax.sharding import AbstractMesh, Mesh
 from ml_collections import config_dict
 
+from evals import is_readout
 from models import objective as objective_lib
 from train import program as program_lib
 from train.program import Program
@@ -30,7 +31,7 @@ def program(config: Mapping[str, Any], mesh: Mesh | AbstractMesh) -> Program:
   Raises:
     ValueError: the config cannot work on this mesh.
   """
-  if 'tasks' in config:
+  if is_readout(config):
     from evals import job  # Orbax comes with it, and takes a while to import
 
     objective = job.make_objective(config)
@@ -49,7 +50,7 @@ def pretraining(config: config_dict.ConfigDict) -> dict[str, Any]:
   Raises:
     ValueError: it is one.
   """
-  if 'tasks' in config:
+  if is_readout(config):
     raise ValueError(
       '--config is a recipe of readouts, expected one of pretraining, such as '
       'configs/mae.py:size=S'
@@ -85,7 +86,7 @@ def as_flags(change: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     change: 'section.name' -> value, or 'topology' -> its name.
     config: the recipe; readouts have their model from another one.
   """
-  flags = {'model': 'backbone' if 'tasks' in config else 'config'}
+  flags = {'model': 'backbone' if is_readout(config) else 'config'}
   return ' '.join(
     f'--{flags.get(key.split(".")[0], "config")}.{key}={value}'
     if '.' in key

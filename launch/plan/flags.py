@@ -10,6 +10,7 @@ from ml_collections import config_flags
 
 from base import files
 from configs.common import with_changes
+from evals import is_readout
 
 CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'A recipe: configs/FILE.py:KEY=VALUE,...'
@@ -99,7 +100,7 @@ def recipe() -> dict[str, Any]:
   from launch import recipe as recipe_lib
 
   config, backbone = CONFIG.value.to_dict(), BACKBONE.value
-  if ('tasks' in config) != bool(backbone):
+  if is_readout(config) != bool(backbone):
     raise ValueError(
       '--backbone and a readout recipe as --config go together: give '
       '--config=configs/readout.py:... --backbone=configs/mae.py:..., or a '

@@ -6,6 +6,7 @@ from typing import Any
 
 from base import files
 from configs import common
+from evals import is_readout
 from launch.plan.search.candidates import Candidate
 
 
@@ -15,7 +16,7 @@ def recipe_of(config: Mapping[str, Any]) -> str:
   Raises:
     ValueError: a recipe that takes no layout by name.
   """
-  kind = 'readouts' if 'tasks' in config else config['model']['name']
+  kind = 'readouts' if is_readout(config) else config['model']['name']
   if kind == 'mae':
     return f'mae.{config["model"]["size"]}'
   if kind == 'moog':
