@@ -35,8 +35,8 @@ def _loss(objective):
 
 def test_only_the_head_gets_gradients(case):
   objective, params, batch = case
-  (loss, scores), grads = _loss(objective)(params, batch)
-  assert set(scores) == {
+  (loss, metrics), grads = _loss(objective)(params, batch)
+  assert set(objective.scores(metrics)) == {
     f'depth/{name}'
     for name in (
       *('loss', 'abs_rel', 'rmse', 'log_rmse', 'delta1', 'delta2', 'delta3'),

@@ -8,6 +8,8 @@ import pytest
 from evals import task as task_lib
 from evals.tasks import depth
 
+HEAD = {'width': 16, 'heads': 2, 'query_std': 0.02}
+
 
 def _batch(b=2, t=4, h=16, w=24):
   rng = np.random.default_rng(0)
@@ -18,13 +20,13 @@ def _batch(b=2, t=4, h=16, w=24):
 
 
 def test_head_of_the_published_clip():
-  head = depth.make().head((16, 224, 224))
+  head = depth.make(**HEAD).head((16, 224, 224))
   assert (head.queries, head.outputs) == (6272, 128)
 
 
 def test_each_query_predicts_its_own_patch():
   batch = _batch()
-  task = depth.make()
+  task = depth.make(**HEAD)
   head = task.head(batch['video'].shape[1:4])
   outputs = jnp.zeros((2, head.queries, head.outputs))
   # The grid of queries is 2 x 2 x 3; number 5 is (0, 1, 2). Its output 9 is
