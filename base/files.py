@@ -132,6 +132,10 @@ def replacing(path: epath.PathLike) -> Iterator[epath.Path]:
     with naming_full(path):
       yield draft
       draft.replace(path)
+  except OSError as error:
+    if error.filename == os.fspath(draft):  # which nobody asked for
+      error.filename = os.fspath(path)
+    raise
   finally:
     draft.unlink(missing_ok=True)
 

@@ -50,12 +50,13 @@ def pretraining(config: config_dict.ConfigDict) -> dict[str, Any]:
   Raises:
     ValueError: it is one.
   """
-  if is_readout(config):
+  plain = config.to_dict()
+  if is_readout(plain):
     raise ValueError(
       '--config is a recipe of readouts, expected one of pretraining, such as '
       'configs/mae.py:size=S'
     )
-  return config.to_dict()
+  return plain
 
 
 def of_readouts(

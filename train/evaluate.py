@@ -29,9 +29,9 @@ class Evaluation:
     seed: int,
     *,
     every: int,
-    batches: int = 4,
-    pictures: int = 4,
-    workers: int = 0,
+    batches: int,
+    pictures: int,
+    workers: int,
   ):
     """Prepares; reads nothing yet.
 

@@ -70,8 +70,8 @@ def make_train_step(
   is_frozen: Any,
   *,
   seed: int,
-  accumulate: int = 1,
-  ema: float = 0.0,
+  accumulate: int,
+  ema: float,
 ) -> Callable[[State, Batch], tuple[State, Metrics]]:
   """The function (state, batch) -> (state, metrics) of one update.
 

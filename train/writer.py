@@ -35,9 +35,9 @@ class Writer:
     start: int,
     config: Mapping[str, Any],
     every: int,
-    tensorboard: bool = True,
-    wandb: str = 'disabled',
-    wandb_project: str = 'scale4d',
+    tensorboard: bool,
+    wandb: str,
+    wandb_project: str,
   ):
     """Opens the logs of a run that begins or goes on at step `start`.
 

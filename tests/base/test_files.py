@@ -90,6 +90,12 @@ def test_a_full_disk_is_told_once_with_the_innermost_path(error, tmp_path):
     raise RuntimeError('another fault')
 
 
+def test_what_cannot_be_written_is_told_by_its_own_name(tmp_path):
+  with pytest.raises(OSError, match='No such file') as raised:
+    files.write(tmp_path / 'nowhere' / 'state.json', '{}')
+  assert raised.value.filename == str(tmp_path / 'nowhere' / 'state.json')
+
+
 def test_a_file_is_whole_or_as_it_was(tmp_path):
   path = tmp_path / 'state.json'
   files.write(path, json.dumps({'a': 1}))

@@ -278,7 +278,7 @@ def test_a_ratio_is_of_the_whole_batch_however_it_is_cut(accumulate):
   is_frozen = {'w': False}
   tx = optax.sgd(0.1)
   step = step_lib.make_train_step(
-    Hits(), tx, is_frozen, seed=0, accumulate=accumulate
+    Hits(), tx, is_frozen, seed=0, accumulate=accumulate, ema=0.0
   )
   state = step_lib.init_state(params, tx, is_frozen, ema=0.0)
   _, logged = step(state, ROWS)

@@ -7,13 +7,16 @@ import pytest
 
 from train import writer as writer_lib
 
+OPTIONS = {
+  **{'config': {}, 'every': 1, 'tensorboard': False},
+  **{'wandb': 'disabled', 'wandb_project': 'scale4d'},
+}
+
 
 def lines_after(tmp_path, text, start):
   path = tmp_path / 'metrics.jsonl'
   path.write_bytes(text)
-  with writer_lib.Writer(
-    str(tmp_path), start=start, config={}, every=1, tensorboard=False
-  ) as writer:
+  with writer_lib.Writer(str(tmp_path), start=start, **OPTIONS) as writer:
     writer.scalars(start + 1, {'train/loss': 0.5})
   return [json.loads(line)['step'] for line in path.read_text().splitlines()]
 
@@ -45,9 +48,7 @@ def test_a_full_disk_is_told_with_the_folder(tmp_path, monkeypatch):
     raise OSError(errno.ENOSPC, 'No space left on device')
 
   monkeypatch.setattr(writer_lib.Writer, '_write_scalars', full)
-  writer = writer_lib.Writer(
-    str(tmp_path), start=0, config={}, every=1, tensorboard=False
-  )
+  writer = writer_lib.Writer(str(tmp_path), start=0, **OPTIONS)
   with pytest.raises(OSError, match='disk is full') as raised, writer:
     writer.scalars(1, {'train/loss': 0.5})
   assert raised.value.filename == str(tmp_path)
