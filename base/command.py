@@ -5,9 +5,10 @@ Imports nothing heavy, so that `--help` and a wrong flag are quick.
 
 import linecache
 import pathlib
+import re
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
 from absl import app, flags, logging
@@ -59,11 +60,13 @@ def run(
       _wrong(f'unexpected arguments {found}')
     if words and not (least <= len(found) <= (most or len(found))):
       _wrong(f'expected {words}, got {found or "nothing"}')
+    missing = [f'--{n}' for n in required if flags.FLAGS[n].value is None]
+    if missing:
+      _wrong(f'{", ".join(missing)} must be given')
     if not flags.FLAGS['verbosity'].present:
       logging.set_verbosity(logging.WARNING)  # Orbax tells a lot
     _in_one_line(main, *([found] if words else []))
 
-  flags.mark_flags_as_required(required)
   app.run(checked, flags_parser=_parsed)
 
 
@@ -82,11 +85,9 @@ def _parsed(argv: Sequence[str]) -> list[str]:
   except flags.Error as error:
     if _is_debugged():
       raise
-    first: BaseException = error
-    while first.__context__:
-      first = first.__context__
-    if _is_meant(first):
-      sys.exit(f'{_said(first)}  (--debug shows where)')
+    behind = next(filter(_is_meant, _chain(error)), None)
+    if behind:
+      sys.exit(f'{_said(behind)}  (--debug shows where)')
     _wrong(_said(error))
   except (AttributeError, KeyError) as error:
     # An override of what the recipe does not have; or a mistake in the recipe.
@@ -95,6 +96,8 @@ def _parsed(argv: Sequence[str]) -> list[str]:
     ]
     if _is_debugged() or not is_override:
       raise
+    if 'get_config' in str(error):
+      _wrong('--config is no recipe: its file has no get_config()')
     # What ml_collections says, with the nearest name, it says as a key.
     says = error.args[0]
     says = says.args[0] if isinstance(says, KeyError) else says
@@ -115,21 +118,32 @@ def _in_one_line(function: Callable, *arguments):
     sys.exit(f'{_said(error)}  (--debug shows where)')
 
 
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+  """An error and those behind it, as a traceback would show them."""
+  while error:
+    yield error
+    hidden = None if error.__suppress_context__ else error.__context__
+    error = error.__cause__ or hidden
+
+
 def _is_debugged() -> bool:
   # Before flags are parsed their parsing may fail.
   return '--debug' in sys.argv or (flags.FLAGS.is_parsed() and _DEBUG.value)
 
 
-def _is_meant(error: Exception) -> bool:
+def _is_meant(error: BaseException) -> bool:
   """Whether a `raise` of our code made it, not a library or a mistake.
 
   The line decides, not the file alone: JAX takes its own frames out of
   tracebacks, which then end where it was called.
   """
   trace = error.__traceback__
-  while trace.tb_next:
+  while trace and trace.tb_next:
     trace = trace.tb_next
-  file = pathlib.Path(trace.tb_frame.f_code.co_filename)
+  if trace is None:
+    return False
+  # That of a recipe is as it was given: relative, or not.
+  file = pathlib.Path(trace.tb_frame.f_code.co_filename).absolute()
   if not file.is_relative_to(_ROOT) or '.venv' in file.parts:
     return False
   line = linecache.getline(str(file), trace.tb_lineno).lstrip()
@@ -138,6 +152,12 @@ def _is_meant(error: Exception) -> bool:
 
 def _said(error: Exception) -> str:
   """Its message on one line."""
+  # A recipe that cannot be read, ml_collections keeps as the text of another.
+  unread = re.search(
+    r"Failed loading config.*\[Errno \d+\] (.*): '(.*)'", f'{error}', re.S
+  )
+  if unread:
+    return f'--config={unread[2]}: {unread[1]}'
   if isinstance(error, OSError) and error.strerror:
     from base import files  # takes a tenth of a second
 

@@ -140,6 +140,26 @@ def replacing(path: epath.PathLike) -> Iterator[epath.Path]:
     draft.unlink(missing_ok=True)
 
 
+def make_folder(path: epath.PathLike, option: str) -> None:
+  """Makes a folder that a user named, and those above it, if need be.
+
+  Args:
+    path: of the folder.
+    option: by which it was given, as '--workdir'.
+
+  Raises:
+    ValueError: it, or one above it, is a file.
+  """
+  folder = epath.Path(path)
+  for above in (folder, *folder.parents):
+    if above.exists() and not above.is_dir():
+      raise ValueError(
+        f'{option}={os.fspath(path)}: {above} is a file, expected a folder: '
+        'choose another'
+      )
+  folder.mkdir(parents=True, exist_ok=True)
+
+
 def remove_drafts(folder: epath.PathLike) -> None:
   """Removes what killed writers left, where no other writes: hold a `lock`."""
   for draft in epath.Path(folder).glob(f'.*{_DRAFT}*'):

@@ -88,8 +88,8 @@ def with_layout(
       raise ValueError(
         f'no layout of {recipe} on {topology!r}: known are '
         f'{", ".join(known) or "none"}. Look for one with `python -m '
-        'launch.plan.search --config=... --topology=... --save`, or give '
-        'config.mesh.'
+        f'launch.plan.search --config=... --topology={topology} --save`, where '
+        'the recipe has no topology= yet, or give config.mesh.'
       )
     changes |= known[topology]
   if batch_size:

@@ -9,7 +9,7 @@ r"""Readouts of frozen or fine-tuned features: heads, trained and then tested.
 the best on the validation split. `finetune=0.1` trains the backbone too, at a
 tenth of the learning rate. `test=SOURCE` tests on another source.
 `data.OPTION=VALUE` and `test.OPTION=VALUE` are options of the source's `make`
-in `data/SOURCE.py`, several values joined by '+':
+in `data/sources/SOURCE.py`, several values joined by '+':
 
     configs/readout.py:task=depth,data=movi,data.path=DIR,data.stride=1+1
     configs/readout.py:data=movi,data.path=DIR,test=scannet,test.path=DIR

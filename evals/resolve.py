@@ -162,22 +162,22 @@ def _began_with(workdir: str) -> Config | None:
 def _answerable(tasks: Config, source: str) -> Config:
   """Tasks whose labels the source has; if only one was asked for, that one.
 
-  Asking for one that has none is an error of `check_labels`.
+  Raises:
+    ValueError: it has labels for none of them.
   """
-  if len(tasks) == 1:
-    return tasks
   known = source_lib.keys_of(source)
   has = {
     name: set(task_lib.make(name, **options).keys) <= set(known)
     for name, options in tasks.items()
   }
   left = sorted(name for name in has if not has[name])
-  if left:
+  if left and len(tasks) > 1:
     say(f'source {source!r} has no labels for: {", ".join(left)}')
   if not any(has.values()):
     raise ValueError(
-      f'source {source!r} has labels for none of {sorted(tasks)}: it gives '
-      f'{known}. Choose another source, such as data=world'
+      f'source {source!r} has no labels for task {", ".join(sorted(tasks))}: '
+      f'expected the record keys of one of them, got {", ".join(known)}. Choose '
+      'another source, such as data=world, or another task'
     )
   return {name: tasks[name] for name in tasks if has[name]}
 

@@ -90,7 +90,7 @@ def summary(
     },
     'source': job.source,
     'split': 'test',
-    'interval': '95%, bootstrap over test clips, 1000 draws',
+    'interval': metrics.INTERVAL,
     'refused': tested.left_out['refused'],
     'left_out': left_out,
     **{key: job.train[key] for key in ('steps', 'seed', 'finetune')},

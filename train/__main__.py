@@ -33,6 +33,12 @@ def main() -> None:
 
   processes.up(_CACHE.value)
   config = _CONFIG.value.to_dict()
+  if 'model' not in config:
+    raise ValueError(
+      '--config is a recipe without a model, such as one of readouts: expected '
+      'one of pretraining, as configs/mae.py:size=S; readouts are trained by '
+      '`python -m evals`'
+    )
   loop.run(
     config,
     objective.make(**config['model']),

@@ -90,8 +90,9 @@ def _run(
     evaluation = Evaluation(config['data'], program, seed, **config['eval'])
     say(optim.unused(**config['optim']))
 
-  # 3. Folder: this run's alone from here on, since what cannot work has failed
-  # and left nothing there; how far it is, and whether the disk holds the rest.
+  # 3. Folder: this run's alone from here on. What can be known to fail without
+  # it has failed, and left none; how far it is, and whether the disk holds the
+  # rest.
   held.enter_context(workdir_lib.claim(workdir, config))
   workdir_lib.record_start(workdir)
   checkpoints = Checkpoints(workdir, **config['checkpoint'])

@@ -51,6 +51,7 @@ def claim(workdir: str, config: Mapping[str, Any]) -> Iterator[None]:
     settle(workdir, config)
     yield
     return
+  files.make_folder(workdir, '--workdir')
   with files.lock(os.path.join(path, 'claim')) as held_by:
     if held_by:
       raise ValueError(
@@ -84,7 +85,7 @@ def settle(
   Raises:
     ValueError: the folder belongs to a run of another config.
   """
-  os.makedirs(workdir, exist_ok=True)
+  files.make_folder(workdir, '--workdir')
   path = os.path.join(workdir, name)
   if os.path.exists(path):
     before = flatten(read_config(workdir, name=name))

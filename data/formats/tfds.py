@@ -24,6 +24,7 @@ import numpy as np
 from array_record.python import array_record_module
 
 from base import files
+from data.formats import tfrecord
 from data.source import BadRecord
 
 Feature = list[bytes] | np.ndarray
@@ -126,34 +127,10 @@ def _reader(file: Path) -> array_record_module.ArrayRecordReader:
 
 
 def _read_tfrecord(file: Path, position: int) -> bytes:
-  start, size = tfrecord_records(file)[position]
+  start, size = tfrecord.records(file)[position]
   with file.open('rb') as opened:
     opened.seek(start)
     return opened.read(size)
-
-
-@functools.lru_cache(maxsize=4096)
-def tfrecord_records(file: Path) -> tuple[tuple[int, int], ...]:
-  """(offset, bytes) of each record of an uncompressed TFRecord file.
-
-  Layout: length (uint64, little endian), checksum of the length (uint32), the
-  record, its checksum. Checksums are not compared.
-
-  Raises:
-    OSError: no such file.
-    RuntimeError: the file ends within a record.
-  """
-  size, at, found = file.stat().st_size, 0, []
-  with file.open('rb') as opened:
-    while at < size:
-      opened.seek(at)
-      header = opened.read(12)
-      length = int.from_bytes(header[:8], 'little')
-      if len(header) < 12 or at + length + 16 > size:
-        raise RuntimeError(f'truncated: a record at byte {at} goes on')
-      found.append((at + 12, length))
-      at += length + 16
-  return tuple(found)
 
 
 def features(record: bytes, names: Sequence[str]) -> dict[str, Feature]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from data.formats import tfds
+from data.formats import tfds, tfrecord
 from data.source import BadRecord
 
 FRONT = 1  # CameraName
@@ -122,7 +122,7 @@ def _records(path: Path) -> tuple[dict[int, int], list[Label]]:
 
 def _messages(path: Path) -> Iterator[memoryview]:
   """Each Frame of the file, which is mapped: what is skipped is not read."""
-  spans = tfds.tfrecord_records(path)
+  spans = tfrecord.records(path)
   mapped = memoryview(np.memmap(path, np.uint8, 'r'))
   for start, size in spans:
     yield mapped[start : start + size]

@@ -42,7 +42,8 @@ def ingest(
     OSError: the disk is full.
   """
   root, files = find(videos, out)
-  (out / steps.PARTS).mkdir(parents=True, exist_ok=True)
+  base_files.make_folder(out, '--out')
+  (out / steps.PARTS).mkdir(exist_ok=True)
   with (
     base_files.naming_full(out),
     base_files.lock(out / '.lock') as held_by,

@@ -17,11 +17,14 @@ from evals.metrics.classes import (
   share_sums,
 )
 from evals.metrics.depth import depth_scores, depth_sums
+from evals.metrics.intervals import WHAT as INTERVAL
+from evals.metrics.intervals import bootstrap
 from evals.metrics.pose import pose_scores, pose_sums
-from evals.metrics.sums import Scores, Sums, bootstrap, total
+from evals.metrics.sums import Scores, Sums, total
 from evals.metrics.tracks import track_scores, track_sums
 
 __all__ = [
+  'INTERVAL',
   'Scores',
   'Sums',
   'bootstrap',

@@ -36,7 +36,7 @@ def write(paths: Sequence[str], out: str) -> tuple[str, str]:
   runs = reading.runs(paths)
   for why in (why for run in runs for why in run.damaged):
     say(f'not shown: {why}')
-  os.makedirs(out, exist_ok=True)
+  files.make_folder(out, '--out')
   models = grouping.models(runs)
   rows = grouping.rows(models)
   latest = grouping.last(rows)

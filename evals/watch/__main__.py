@@ -44,7 +44,7 @@ def main() -> None:
   """Watches; heavy imports wait until flags are right."""
   import jax
 
-  from evals.watch import checkpoints, outcomes, tasks
+  from evals.watch import checkpoints, one_checkpoint, outcomes
   from train import processes
 
   processes.up(_CACHE.value)
@@ -58,7 +58,7 @@ def main() -> None:
   config = _CONFIG.value.to_dict()
   try:
     checkpoints.watch(config, run=run, workdir=workdir, poll=_POLL.value)
-  except tasks.Stopped:
+  except one_checkpoint.Stopped:
     sys.exit('stopped before the end: the same command goes on')
   failed = outcomes.failures(workdir)
   if failed:

@@ -9,7 +9,7 @@ from typing import Any
 from base import files
 from base.console import say
 from evals.resolve import read_config
-from evals.watch import outcomes, tasks
+from evals.watch import one_checkpoint, outcomes
 from train import checkpoint, retention
 from train import workdir as workdir_lib
 
@@ -26,7 +26,7 @@ def watch(
     poll: seconds between looks at the run.
 
   Raises:
-    tasks.Stopped: by a signal.
+    one_checkpoint.Stopped: by a signal.
     ValueError: not a pretraining run, jobs of another recipe in `workdir`, a
       recipe that works for no task, or a damaged file of a job.
   """
@@ -53,7 +53,7 @@ def watch(
           continue
         taken = True
         say(f'{run}: evaluating step {step} of {last}')
-        tasks.evaluate(config, run=run, workdir=workdir, step=step)
+        one_checkpoint.evaluate(config, run=run, workdir=workdir, step=step)
         outcomes.write_results(workdir)
     if not taken:
       # Not before all were looked at: an earlier one may be tried again.

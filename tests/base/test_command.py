@@ -60,6 +60,28 @@ def test_with_debug_all_errors_show_where(monkeypatch):
       ['train', '--config=configs/mae.py:size=Z', '--workdir=w'],
       'unknown size',
     ),
+    # A recipe by a relative path refuses by itself, or a number of it is none.
+    (
+      ['train', '--config=configs/moog.py:data=movi_e', '--workdir=w'],
+      'MOVi-E',
+    ),
+    (['train', '--config=configs/mae.py:steps=x', '--workdir=w'], 'type int'),
+    (['train', '--config=configs/mea.py', '--workdir=w'], 'configs/mea.py: No'),
+    (['train', '--config=configs/common.py', '--workdir=w'], 'is no recipe'),
+    (['train', '--config=configs/quickstart.py'], '--workdir must be given'),
+    (['train', 'configs/mae.py', '--workdir=w'], 'unexpected arguments'),
+    (
+      [
+        'train',
+        '--workdir=w',
+        '--config=configs/readout.py:task=depth,data=world',
+      ],
+      'recipe without a model',
+    ),
+    (
+      ['train', '--workdir=README.md', '--config=configs/quickstart.py'],
+      '--workdir=README.md',
+    ),
     (['data.inspect', 'wrld'], "did you mean 'world'"),
     (['data.inspect', 'a', 'b'], "got ['a', 'b']  (--help lists the flags)"),
     (['evals.report', '--out=report', 'nowhere'], 'nowhere'),

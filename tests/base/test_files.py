@@ -96,6 +96,17 @@ def test_what_cannot_be_written_is_told_by_its_own_name(tmp_path):
   assert raised.value.filename == str(tmp_path / 'nowhere' / 'state.json')
 
 
+@pytest.mark.parametrize('name', ['file', 'file/below'])
+def test_a_file_where_a_folder_is_expected_is_told_with_its_option(
+  tmp_path, name
+):
+  (tmp_path / 'file').touch()
+  with pytest.raises(ValueError, match=r'/file is a file, expected a folder'):
+    files.make_folder(tmp_path / name, '--out')
+  files.make_folder(tmp_path / 'a' / 'b', '--out')
+  assert (tmp_path / 'a' / 'b').is_dir()
+
+
 def test_a_file_is_whole_or_as_it_was(tmp_path):
   path = tmp_path / 'state.json'
   files.write(path, json.dumps({'a': 1}))

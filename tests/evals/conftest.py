@@ -15,6 +15,10 @@ from train import loop
 
 SIZES = {'train': 16, 'validation': 16, 'test': 13}
 T, H, W = 4, 16, 24
+LOG = {
+  **{'every': 1, 'tensorboard': False},
+  **{'wandb': 'disabled', 'wandb_project': 'scale4d'},
+}
 OPTIM = common.training(lr=0.0, warmup_steps=0, every=1, log_every=1)['optim']
 OPTIM |= {'clip_norm': 0.0}
 del OPTIM['lr']
@@ -112,8 +116,8 @@ def pretraining():
     'init_parts': {},
     'compile': {'keep': False, 'options': {}},
     'checkpoint': {'every': 1},
-    'eval': {'every': 0},
-    'log': {'every': 1, 'tensorboard': False},
+    'eval': {'every': 0, 'batches': 1, 'pictures': 0, 'workers': 0},
+    'log': LOG,
   }
 
 
@@ -161,8 +165,8 @@ def recipe(pretraining):
     'init_parts': {},
     'compile': {'keep': False, 'options': {}},
     'checkpoint': {'every': 3},
-    'eval': {'every': 0},
-    'log': {'every': 1, 'tensorboard': False},
+    'eval': {'every': 0, 'batches': 1, 'pictures': 0, 'workers': 0},
+    'log': LOG,
   }
 
 

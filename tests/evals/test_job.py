@@ -262,7 +262,7 @@ def test_clear_errors_before_the_first_step(run, recipe, tmp_path):
   fails("did you mean 'depth'", tasks={'dept': {}})
   mute = {'mute': {'name': 'mute', 'weight': 1.0}}
   fails(
-    "needs the record key 'depth', and source 'mute' has none",
+    "source 'mute' has no labels for task depth: .* got video. Choose another",
     data={**recipe['data'], 'sources': mute},
   )
   two = {**mute, **recipe['data']['sources']}

@@ -21,7 +21,7 @@ from data import source as source_lib
 from evals import evaluate
 from evals import task as task_lib
 from evals.tasks import depth
-from evals.watch import checkpoints, outcomes, tasks
+from evals.watch import checkpoints, one_checkpoint, outcomes
 from models import objective as objective_lib
 from train import loop, retention
 from train import workdir as workdir_lib
@@ -363,7 +363,7 @@ def test_what_is_deleted_during_the_last_job_is_written_down(
     workdir_lib.settle(f'{workdir}/{step}', config)
     write_result(f'{workdir}/{step}', ())
 
-  monkeypatch.setattr(checkpoints.tasks, 'evaluate', evaluate)
+  monkeypatch.setattr(checkpoints.one_checkpoint, 'evaluate', evaluate)
   watch(recipe, run)
   assert [line['step'] for line in results(run)] == [1]
   shutil.rmtree(run / 'readouts/2')
@@ -390,7 +390,7 @@ def test_it_waits_for_the_run_to_begin(run, recipe, quick, monkeypatch, capsys):
 
 def test_told_to_stop_it_stops(run, recipe, monkeypatch):
   monkeypatch.setattr(evaluate, 'run', lambda *_, **__: None)
-  with pytest.raises(tasks.Stopped):
+  with pytest.raises(one_checkpoint.Stopped):
     watch(recipe, run)
   assert not results(run)
 
