@@ -176,8 +176,8 @@ def _answerable(tasks: Config, source: str) -> Config:
   if not any(has.values()):
     raise ValueError(
       f'source {source!r} has no labels for task {", ".join(sorted(tasks))}: '
-      f'expected the record keys of one of them, got {", ".join(known)}. Choose '
-      'another source, such as data=world, or another task'
+      f'expected the record keys of one of them, got {", ".join(known)}. '
+      'Choose another source, such as data=world, or another task'
     )
   return {name: tasks[name] for name in tasks if has[name]}
 
