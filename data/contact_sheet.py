@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from data import draw
+from data import overlay
 
 HEIGHT, COLUMNS = 96, 8  # of a row in pixels; pictures in it
 _CAPTION = 16  # pixels
@@ -37,11 +37,11 @@ def rows_of(
   rows = []
   if 'video' in record:
     video = record['video']
-    video = draw.enlarge(video, max(1, round(HEIGHT / video.shape[1])))
+    video = overlay.enlarge(video, max(1, round(HEIGHT / video.shape[1])))
     if {'boxes', 'boxes_visible'} <= record.keys():
-      video = draw.boxes(video, record['boxes'], record['boxes_visible'])
+      video = overlay.boxes(video, record['boxes'], record['boxes_visible'])
     if {'tracks', 'tracks_visible'} <= record.keys():
-      video = draw.tracks(
+      video = overlay.tracks(
         video, record['tracks'], record['tracks_visible'], trail=3
       )
     numbers = ', '.join(
@@ -57,9 +57,9 @@ def rows_of(
       for end in (np.min, np.max)
     )
     caption = f'{name} depth: {near:.3g} (bright) to {far:.3g} m'
-    rows.append((caption, draw.depth(depth, near, far)))
+    rows.append((caption, overlay.depth(depth, near, far)))
   if 'segmentation' in record:
-    colours = np.array([(0, 0, 0), *draw.colours(255)], np.uint8)
+    colours = np.array([(0, 0, 0), *overlay.colours(255)], np.uint8)
     picture = colours[record['segmentation'][..., 0]]
     rows.append((f'{name} segmentation', picture))
   return [(caption, clip[spread(len(clip), COLUMNS)]) for caption, clip in rows]

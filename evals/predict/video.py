@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 
 from base import files
 from base.console import progress, say
-from data import draw, video
+from data import overlay, video
 from data.ingest import transcode
 from data.source import BadRecord
 from data.transforms import Box, centre_box
@@ -252,5 +252,5 @@ def captioned(
 ) -> UInt8[np.ndarray, 't y w 3']:
   """The clip under black strips with a line of text each."""
   strip = np.zeros((len(clip), 18, clip.shape[2], 3), np.uint8)
-  strips = [draw.text(strip, line) for line in lines]
+  strips = [overlay.text(strip, line) for line in lines]
   return np.concatenate([*strips, clip], axis=1)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from data import draw
+from data import overlay
 from evals.metrics.pose import nearest_rotation, rotation_angle
 from evals.tasks import classify
 
@@ -98,7 +98,7 @@ class Depth:
     self._ends = 0.8 * before + 0.2 * ends
     near, far = self._ends
     # Drawing takes 0 for unknown.
-    panel = draw.depth(np.maximum(answer, 1e-6), near, far, zoom=self._zoom)
+    panel = overlay.depth(np.maximum(answer, 1e-6), near, far, zoom=self._zoom)
     shares = np.percentile(answer[:count], [2, 50, 98], axis=(1, 2, 3))
     return Drawn(
       picture,
@@ -187,7 +187,7 @@ class Boxes:
     middle = (answer[..., [1, 0]] + answer[..., [3, 2]]) / 2
     picture = self._trail.draw(picture, middle, seen)
     return Drawn(
-      draw.boxes(picture, answer, seen),
+      overlay.boxes(picture, answer, seen),
       {'boxes': _rounded(answer[:, :count])},
     )
 
@@ -254,7 +254,7 @@ class _Trail:
     seen = np.concatenate([self._seen, seen], axis=1)
     self._place, self._seen = place[:, -_TRAIL:], seen[:, -_TRAIL:]
     blank = np.zeros((before, *picture.shape[1:]), np.uint8)
-    drawn = draw.tracks(
+    drawn = overlay.tracks(
       np.concatenate([blank, picture]), place, seen, trail=_TRAIL
     )
     return drawn[before:]

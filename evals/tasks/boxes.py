@@ -14,7 +14,7 @@ from einops import rearrange, repeat
 from jaxtyping import Array, Bool, Float
 
 from base.names import choose
-from data import draw
+from data import overlay
 from evals import metrics
 from evals.metrics.boxes import giou
 from models.moog.readout import ConditionalAutoregressiveReadout, RecurrentHead
@@ -164,7 +164,10 @@ class Boxes:
     shown = batch['boxes_visible'] & batch['boxes_visible'][:, :, :1]
     zoom = max(1, 128 // min(batch['video'].shape[2:4]))
     panels = [
-      [draw.boxes(*clip, zoom=zoom) for clip in zip(batch['video'], x, shown)]
+      [
+        overlay.boxes(*clip, zoom=zoom)
+        for clip in zip(batch['video'], x, shown)
+      ]
       for x in (np.asarray(predicted), batch['boxes'])
     ]
     return {self.name: np.concatenate([np.stack(x) for x in panels], axis=2)}

@@ -13,7 +13,7 @@ import numpy as np
 from einops import rearrange, repeat
 from jaxtyping import Array, Float
 
-from data import draw
+from data import overlay
 from evals import metrics
 from models.objective import Batch
 from models.readout import AttentionReadout
@@ -121,7 +121,7 @@ class Classify:
       likeliest = called(int(share.argmax()), self.names)
       truth = called(int(label), self.names)
       line = f'{likeliest} ({share.max():.0%}), truly {truth}'
-      clips.append(draw.text(video, line, zoom=zoom))
+      clips.append(overlay.text(video, line, zoom=zoom))
     return {self.name: np.stack(clips)}
 
 

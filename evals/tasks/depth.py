@@ -15,7 +15,7 @@ from einops import rearrange
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from base.names import choose
-from data import draw
+from data import overlay
 from evals import metrics
 from models.moog.readout import DenseHead, DenseReadout
 from models.nn import pixels
@@ -232,7 +232,7 @@ class Depth:
       near = float(true[valid].min()) if valid.any() else 0.0
       far = float(true[valid].max()) if valid.any() else 1.0
       # In a drawing 0 is unknown; a prediction never is.
-      answer = draw.depth(np.maximum(guess, 1e-6), near, far)
-      truth = draw.depth(true * valid, near, far)
+      answer = overlay.depth(np.maximum(guess, 1e-6), near, far)
+      truth = overlay.depth(true * valid, near, far)
       clips.append(np.concatenate([video, answer, truth], axis=1))
     return {self.name: np.stack(clips)}

@@ -21,7 +21,7 @@ from einops import rearrange, repeat
 from jaxtyping import Array, Bool, Float, Int
 
 from base.names import choose
-from data import draw
+from data import overlay
 from evals import metrics
 from evals.metrics.tracks import MODES
 from models.moog.readout import ConditionalAutoregressiveReadout, RecurrentHead
@@ -249,7 +249,10 @@ class Points:
     asked = np.asarray(self.asked(batch))[..., None]
     zoom = max(1, 128 // min(batch['video'].shape[2:4]))
     panels = [
-      [draw.tracks(*clip, zoom=zoom) for clip in zip(batch['video'], *answer)]
+      [
+        overlay.tracks(*clip, zoom=zoom)
+        for clip in zip(batch['video'], *answer)
+      ]
       for answer in (
         (np.asarray(predicted.place), np.asarray(predicted.seen()) & asked),
         (batch['tracks'], batch['tracks_visible'] & asked),

@@ -15,7 +15,7 @@ from einops import rearrange
 from jaxtyping import Array, Float
 
 from base.names import choose
-from data import draw
+from data import overlay
 from evals import metrics
 from evals.metrics.pose import nearest_rotation, rotation_angle
 from models.objective import Batch
@@ -144,7 +144,7 @@ class Pose:
     for video, *poses in zip(batch['video'], predicted, true):
       turns = [rotation_angle(pose[:, :3], still) for pose in poses]
       line = 'turns {:.1f}, truly {:.1f} degrees'.format(*turns)
-      video = draw.text(video, line, zoom=zoom)
+      video = overlay.text(video, line, zoom=zoom)
       # A pose that is not finite stays at the start.
       ways = [np.where(np.isfinite(pose), pose, 0) for pose in poses]
       plan = _plan(video.shape[1], video.shape[2], *ways)

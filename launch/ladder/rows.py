@@ -1,6 +1,6 @@
 """The ladder: every size on slices of several generations, compiled once.
 
-A row is a layout of `configs/layouts.json`.
+A row is a layout of `configs/layouts.json`; `table` prints it.
 """
 
 import dataclasses
@@ -12,6 +12,7 @@ import pathlib
 import resource
 from typing import Any
 
+from base import files
 from configs import common, mae, moog
 
 # Size -> its recipe, what stands behind the colon, the name of its layouts.
@@ -30,6 +31,15 @@ ROOT = pathlib.Path(__file__).parents[2]
 # which are in its key; no row has readouts or their data; base says and writes.
 _NOT_DECIDING = ('base', 'configs', 'data', 'evals')
 _PACKAGES = ('jax', 'jaxlib', 'libtpu', 'flax', 'optax')
+# Of a plan, what the table and the progress line say; see `files.read_json`.
+_PLAN = {
+  'compiled_bytes': {'peak': float},
+  'estimates': {
+    'cycles': {'mfu': float},
+    'roofline': {'mfu': float, 'step_sec': float, 'exposed_sec': float},
+  },
+  'collectives': [{'bytes': float, 'seconds': float, 'exposed_sec': float}],
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +95,25 @@ def key(row: Row) -> str:
     digest.update(str(file.relative_to(ROOT)).encode())
     digest.update(file.read_bytes())
   return digest.hexdigest()[:16]
+
+
+def path_of(folder: pathlib.Path, row: Row) -> pathlib.Path:
+  """Where the plan of a row is kept; what decides it is in the name."""
+  return folder / f'{row.name}-{key(row)}.json'
+
+
+def kept(path: pathlib.Path) -> dict[str, Any]:
+  """The plan that a file holds.
+
+  Raises:
+    ValueError: it is damaged.
+    FileNotFoundError: it is not there.
+  """
+  remedy = 'it is compiled again'
+  found = files.read_json(path, {'cpu_sec': float}, remedy)
+  if 'does_not_fit' in found:
+    return found
+  return files.expect(found, _PLAN, f'{path}', remedy)
 
 
 @functools.cache  # reads sixty files

@@ -11,7 +11,7 @@ from absl.testing import flagsaver
 
 from base import console
 from launch.ladder import __main__ as pods
-from launch.ladder import rows
+from launch.ladder import rows, table
 from launch.ladder.rows import Row
 from launch.plan import compiler
 
@@ -54,7 +54,7 @@ def run(folder, compiler):
     [SMALL, LARGE],
     folder,
     compiler,
-    after=lambda: written.append(pods.table(folder)),
+    after=lambda: written.append(table.text(folder)),
   )
   return written
 
@@ -104,19 +104,19 @@ def test_a_damaged_row_names_itself_and_is_compiled_again(
   text, what, tmp_path, capsys
 ):
   run(tmp_path, Compiler())
-  whole = pods.table(tmp_path)
-  path = pods.path_of(tmp_path, SMALL)
+  whole = table.text(tmp_path)
+  path = rows.path_of(tmp_path, SMALL)
   path.write_text(text)
   # The table has it from an earlier one, or not.
-  assert pods.table(tmp_path, whole) == whole
-  assert pods.table(tmp_path).count('not run') == whole.count('not run') + 1
+  assert table.text(tmp_path, whole) == whole
+  assert table.text(tmp_path).count('not run') == whole.count('not run') + 1
   second = Compiler()
   capsys.readouterr()
   run(tmp_path, second)
   said, *_ = capsys.readouterr().out.splitlines()
   assert f'{path} {what}' in said
   assert second.rows == [SMALL]
-  assert pods.table(tmp_path) == whole
+  assert table.text(tmp_path) == whole
 
 
 def test_other_versions_or_recipes_are_other_programs(monkeypatch):
@@ -208,7 +208,7 @@ def layout(row):
 
 def test_the_table(tmp_path):
   run(tmp_path, Compiler())
-  lines = pods.table(tmp_path).splitlines()
+  lines = table.text(tmp_path).splitlines()
   assert len(lines) == 2 + len(rows.ladder())
   assert len({line.count('|') for line in lines}) == 1
   small = next(line for line in lines if line.startswith('| S | v5e'))
@@ -225,10 +225,10 @@ def test_the_table(tmp_path):
 
 def test_a_row_that_the_folder_does_not_have_stays(tmp_path):
   run(tmp_path / 'full', Compiler())
-  before = pods.table(tmp_path / 'full')
-  assert pods.table(tmp_path / 'empty', before) == before
+  before = table.text(tmp_path / 'full')
+  assert table.text(tmp_path / 'empty', before) == before
   other = before.replace('| 123 |', '| 456 |')
-  assert pods.table(tmp_path / 'full', other) == before
+  assert table.text(tmp_path / 'full', other) == before
 
 
 def test_only_some_sizes():
@@ -241,17 +241,17 @@ def test_only_some_sizes():
 
 
 def test_only_what_is_between_the_markers_is_replaced():
-  text = f'a\n{pods.BEGIN}\nold\n{pods.END}\nb\n'
-  assert pods.replace(text, 'new') == text.replace('old', 'new')
+  text = f'a\n{table.BEGIN}\nold\n{table.END}\nb\n'
+  assert table.put(text, 'new') == text.replace('old', 'new')
   with pytest.raises(ValueError, match='expected the lines'):
-    pods.replace('a\n', 'new')
+    table.put('a\n', 'new')
   docs = pathlib.Path(rows.ROOT / 'docs' / 'pods.md').read_text()
-  assert pods.replace(docs, 'new') != docs
+  assert table.put(docs, 'new') != docs
 
 
 def test_the_doc_is_left_alone_without_the_compiler(tmp_path, monkeypatch):
   docs = tmp_path / 'pods.md'
-  docs.write_text(f'{pods.BEGIN}\nold\n{pods.END}\n')
+  docs.write_text(f'{table.BEGIN}\nold\n{table.END}\n')
   monkeypatch.setattr(compiler, 'is_installed', lambda: False)
   given = {'docs': str(docs), 'folder': str(tmp_path / 'runs')}
   with (
