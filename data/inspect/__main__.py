@@ -9,9 +9,9 @@ A source is a module of data/sources/, with options of its make(); several
 values of one option are joined by +. All keys that it can give are read, unless
 `keys` names some. Prints counts, reads some records from end to end, checks
 them (`data/inspect/check.py`), and draws a contact sheet: time from left to
-right, labels on the video, depth and objects below it; how many of those that were
-read fit on it is in `data/inspect/records.py`. Ends with an error if a record
-is bad.
+right, labels on the video, depth and objects below it. How many of those that
+were read fit on it is in `data/inspect/records.py`. Ends with an error if a
+record is bad.
 """
 
 from pathlib import Path
