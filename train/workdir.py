@@ -58,6 +58,7 @@ def claim(workdir: str, config: Mapping[str, Any]) -> Iterator[None]:
         f'--workdir={workdir} is in use by {held_by}: stop that one, or choose '
         'another --workdir'
       )
+    files.remove_drafts(path)  # of a run that was killed
     settle(workdir, config)
     _HELD.add(path)
     try:

@@ -31,12 +31,24 @@ def write(paths: Sequence[str], out: str) -> tuple[str, str]:
     The path of index.html, and `tables.summary` of the last checkpoints.
 
   Raises:
-    ValueError: one of `paths` is not a pretraining run, or is there twice.
+    ValueError: one of `paths` is not a pretraining run, or is there twice; or
+      another process writes to `out`.
   """
   runs = reading.runs(paths)
   for why in (why for run in runs for why in run.damaged):
     say(f'not shown: {why}')
   files.make_folder(out, '--out')
+  with files.lock(os.path.join(out, '.lock')) as held_by:
+    if held_by:
+      raise ValueError(
+        f'--out={out} is being written by {held_by}: wait for it, or choose '
+        'another --out'
+      )
+    files.remove_drafts(out)  # of a report that was killed
+    return _written(runs, out)
+
+
+def _written(runs: Sequence[reading.Run], out: str) -> tuple[str, str]:
   models = grouping.models(runs)
   rows = grouping.rows(models)
   latest = grouping.last(rows)

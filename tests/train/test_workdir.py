@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from base import files
 from train import workdir
 
 
@@ -41,6 +42,7 @@ def test_a_damaged_config_names_itself(tmp_path, content, what):
 
 HOLDER = """
 import sys
+from base import files
 from train import workdir
 with workdir.claim(sys.argv[1], {'a': 1}):
   print('there', flush=True)
@@ -80,3 +82,11 @@ def test_a_claim_holds_until_its_end_and_may_be_made_again_inside(tmp_path):
       pass
     done = subprocess.run(refused, capture_output=True, text=True)
     assert f'in use by process {os.getpid()} of' in done.stderr
+
+
+def test_what_a_killed_run_was_writing_is_removed(tmp_path):
+  draft = files.replacing(tmp_path / 'goodput.json')
+  draft.__enter__().write_text('half')  # and here it is killed
+  with workdir.claim(str(tmp_path), {'a': 1}):
+    left = {each.name for each in tmp_path.iterdir()}
+  assert left == {'claim', 'config.json'}
