@@ -1,5 +1,7 @@
 """Features that are cached train and test the same readout."""
 
+import sys
+
 import jax
 import numpy as np
 import pytest
@@ -61,7 +63,7 @@ def test_a_half_written_split_is_written_anew(tmp_path):
     np.testing.assert_array_equal(got, clip.astype(stored.DTYPE))
 
 
-def test_what_must_not_be_cached(run, bfloat16, tmp_path):
+def test_what_must_not_be_cached(run, bfloat16, tmp_path, monkeypatch):
   def fails(match, **changes):
     with pytest.raises(ValueError, match=match):
       resolve(
@@ -74,6 +76,10 @@ def test_what_must_not_be_cached(run, bfloat16, tmp_path):
   mute = {'mute': {'name': 'mute', 'weight': 1.0}}
   fails('leave config.test_sources empty', test_sources=mute)
   data = bfloat16['data'] | {'sources': mute, 'keys': ['video']}
+  # As if it had labels.
+  monkeypatch.setattr(
+    sys.modules['data.sources.mute'], 'KEYS', ('video', 'depth')
+  )
   fails("'mute' draws at random", data=data, tasks={'depth': {}})
 
 
