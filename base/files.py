@@ -148,8 +148,14 @@ def make_folder(path: epath.PathLike, option: str) -> None:
     option: by which it was given, as '--workdir'.
 
   Raises:
-    ValueError: it, or one above it, is a file.
+    ValueError: it, or one above it, is a file; or it is in an object store,
+      where files can be neither appended to nor renamed nor locked.
   """
+  if not is_local(path):
+    raise ValueError(
+      f'{option}={os.fspath(path)} is in an object store, expected a folder of '
+      'a disk: choose one, or mount the bucket'
+    )
   folder = epath.Path(path)
   for above in (folder, *folder.parents):
     if above.exists() and not above.is_dir():

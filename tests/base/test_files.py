@@ -107,6 +107,16 @@ def test_a_file_where_a_folder_is_expected_is_told_with_its_option(
   assert (tmp_path / 'a' / 'b').is_dir()
 
 
+def test_a_folder_of_an_object_store_is_no_folder_of_this_machine(
+  tmp_path, monkeypatch
+):
+  """It was made as a local one, gs:/bucket/run, and trained into."""
+  monkeypatch.chdir(tmp_path)
+  with pytest.raises(ValueError, match=r'--workdir=gs://b/run is in an object'):
+    files.make_folder('gs://b/run', '--workdir')
+  assert not list(tmp_path.iterdir())
+
+
 def test_a_file_is_whole_or_as_it_was(tmp_path):
   path = tmp_path / 'state.json'
   files.write(path, json.dumps({'a': 1}))
