@@ -1,0 +1,74 @@
+"""What a launcher starts: a command of this project, on every process alike."""
+
+import dataclasses
+import shlex
+from collections.abc import Sequence
+
+from base import files
+
+# Set by every launcher: which start this is, from 1. A run writes it into its
+# environment.jsonl, and logs are named by it.
+ATTEMPT = 'SCALE4D_ATTEMPT'
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+  """A command, as it was typed behind the launcher's flags.
+
+  Attributes:
+    command: its words: ('python', '-m', 'train', '--config=...', ...).
+    module: 'train', or another that is run by `python -m`; '' of any other
+      command.
+  """
+
+  command: tuple[str, ...]
+  module: str
+
+  def flag(self, name: str) -> str:
+    """What `--name=value` or `--name value` says; '' if it is not there."""
+    value = ''
+    for word, behind in zip(self.command, [*self.command[1:], '']):
+      bare = word.removeprefix('--')
+      if bare == word:
+        continue
+      if bare == name:
+        value = behind
+      elif bare.startswith(f'{name}='):
+        value = bare.removeprefix(f'{name}=')
+    return value
+
+  def __str__(self) -> str:
+    return shlex.join(self.command)
+
+
+def parse(words: Sequence[str], *, one_disk: bool) -> Job:
+  """The job of the words behind `--`.
+
+  Args:
+    words: 'python', '-m', 'train', ...
+    one_disk: whether all processes see the disk that a --workdir lies on; if
+      not, it must be in an object store.
+
+  Raises:
+    ValueError: no command, or one that cannot work on these machines.
+  """
+  words = tuple(words)
+  if not words:
+    raise ValueError(
+      'no command was given: put it behind --, as in -- python -m train '
+      '--config=configs/mae.py:size=S --workdir=DIR'
+    )
+  is_module = words[0].rpartition('/')[2].startswith('python')
+  is_module = is_module and words[1:2] == ('-m',) and len(words) > 2
+  job = Job(words, words[2] if is_module else '')
+  workdir = job.flag('workdir')
+  if job.module in ('train', 'evals') and not workdir:
+    raise ValueError(
+      f'`{job}` has no --workdir=: a run that is started again needs one'
+    )
+  if workdir and not one_disk and files.is_local(workdir):
+    raise ValueError(
+      f'--workdir={workdir} is a folder of one machine, expected one that all '
+      'hosts see: gs://BUCKET/FOLDER'
+    )
+  return job
