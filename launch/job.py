@@ -1,6 +1,7 @@
 """What a launcher starts: a command of this project, on every process alike."""
 
 import dataclasses
+import re
 import shlex
 from collections.abc import Sequence
 
@@ -9,6 +10,10 @@ from base import files
 # Set by every launcher: which start this is, from 1. A run writes it into its
 # environment.jsonl, and logs are named by it.
 ATTEMPT = 'SCALE4D_ATTEMPT'
+# Lines of `train.processes`, by which a launcher knows that a process has come
+# and waits for the others, and that all have.
+JOINS = re.compile(r'(joins|waits since \S+ for) the others of ')
+JOINED = re.compile(r'process \d+ of \d+ on ')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +41,11 @@ class Job:
       elif bare.startswith(f'{name}='):
         value = bare.removeprefix(f'{name}=')
     return value
+
+  @property
+  def joins(self) -> bool:
+    """Whether its processes are known to join."""
+    return self.module in ('train', 'evals')
 
   def __str__(self) -> str:
     return shlex.join(self.command)

@@ -6,12 +6,16 @@ in the order in which they did, and asks here. What a cluster decides by itself
 """
 
 import dataclasses
+import signal
 from collections.abc import Sequence
 
 from base import exits
 
 # JAX aborts a process whose peers have gone: it says nothing of the cause.
 ABORTED = 134
+# Of a process that a launcher ended because it did not join in time, as
+# timeout(1) has it.
+LATE = 124
 # Kinds of codes. Those that Python and shells give for a signal differ in
 # form: -15 is 143.
 RIGHT = frozenset({exits.DONE})
@@ -59,6 +63,9 @@ def verdict(
     max_restarts: which may count.
   """
   ended = [(process, as_shells_have_it(code)) for process, code in ended]
+  if not ended:
+    # Machines that are gone tell nothing.
+    ended = [(-1, ABORTED)]
   if all(code in RIGHT for _, code in ended):
     return Verdict(False, True, False, -1, exits.DONE, 'done')
   bad = [(process, code) for process, code in ended if code not in RIGHT]
@@ -71,7 +78,8 @@ def verdict(
   if code in HOPELESS:
     why = 'wrong input or a failed check: starting again would not help'
     return Verdict(False, False, False, process, code, why)
-  why = f'process {process} ended with {meaning(code)}'
+  who = f'process {process}' if process >= 0 else 'no process told why it'
+  why = f'{who} ended with {meaning(code)}'
   if restarts >= max_restarts:
     return Verdict(
       *(False, False, True, process, code),
@@ -80,12 +88,25 @@ def verdict(
   return Verdict(True, False, True, process, code, why)
 
 
+def is_good(code: int) -> bool:
+  """Whether others may still go on when one has ended so: done, or saved."""
+  return code in RIGHT | STOPPED
+
+
+def pause(restarts: int) -> float:
+  """Seconds before the next start, 64 at most: what is broken may mend.
+
+  Args:
+    restarts: that counted, with this one; 0: one that does not count.
+  """
+  return 2.0 ** min(max(0, restarts - 1), 6)
+
+
 def meaning(code: int) -> str:
   """'139 (SIGSEGV)'."""
-  import signal
-
   code = as_shells_have_it(code)
-  try:
-    return f'{code} ({signal.Signals(code - 128).name})'
-  except ValueError:
-    return f'{code}'
+  if code == LATE:
+    return f'{code} (did not join in time)'
+  # Above 128 there are also codes that are no signal, such as 255.
+  names = {128 + each: each.name for each in signal.Signals}
+  return f'{code} ({names[code]})' if code in names else f'{code}'

@@ -1,0 +1,1 @@
+"""Processes of one machine: started as one run, and again by the policy."""
