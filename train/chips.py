@@ -9,10 +9,16 @@ Slices as in cloud.google.com/tpu/docs: v5e and v6e list all of theirs; those of
 v4 (types-topologies) are A <= B <= C, all at most 4 or all multiples of 4; the
 largest job on v5p is of 96 cubes. Rings as in the pages of v5p and of
 scaling-book: v4 and v5p have them from a whole cube on, v5e and v6e along 16.
+TPU7x (Ironwood, .../tpu/docs/tpu7x): links and network as v5p, whose page gives
+the same 1200 GB/s of all links of a chip, and the host's as v6e; the clock is
+that at which a core's matrix units, as many as v6e has, give half of the peak.
 A new generation is one row.
 """
 
 import dataclasses
+import functools
+import itertools
+import math
 from collections.abc import Mapping
 
 import jax
@@ -52,6 +58,7 @@ class Chip:
 
   Attributes:
     kinds: `device_kind` of JAX's devices of this generation.
+    devices: of JAX that a chip is, each with its share of everything.
     tflops: peak of dense bfloat16, 1e12 FLOP/s.
     hbm_gib: memory that a program may use.
     hbm_gb_per_s: bandwidth of the memory, 1e9 bytes/s.
@@ -73,6 +80,7 @@ class Chip:
 
   kinds: tuple[str, ...]
   tflops: float
+  devices: int = 1
   hbm_gib: float = 0.0
   hbm_gb_per_s: float = 0.0
   ici_gb_per_s: float = 0.0
@@ -159,6 +167,23 @@ CHIPS = {
     chips_per_host=4,
     compiler_options={**_WHOLE_GATHERS, **_OFFLOADED},
   ),
+  'tpu7x': Chip(
+    kinds=('TPU7x',),
+    tflops=2307.0,
+    devices=2,
+    hbm_gib=189.48,  # 94.74 a device
+    hbm_gb_per_s=7380.0,
+    ici_gb_per_s=90.0,
+    dcn_gb_per_s=12.5,  # 100 Gbit/s
+    pcie_gb_per_s=32.0,
+    ghz=2.2,
+    matrix_unit=256,
+    torus_axes=3,
+    wraps_at=4,
+    shapes=((1, 1, 1), *_BELOW_A_CUBE),
+    cubes=144,
+    chips_per_host=4,
+  ),
   'H100': Chip(kinds=('NVIDIA H100 80GB HBM3',), tflops=989.0),
   'H200': Chip(kinds=('NVIDIA H200',), tflops=989.0),
 }
@@ -170,6 +195,20 @@ def of_device(device: jax.Device) -> Chip | None:
     if device.device_kind in chip.kinds:
       return chip
   return None
+
+
+@functools.cache
+def rentable(generation: str) -> frozenset[tuple[int, ...]]:
+  """Shapes of the slices of a generation that can be rented, in chips."""
+  chip = CHIPS[generation]
+  cubes = itertools.combinations_with_replacement(
+    range(1, chip.cubes + 1), chip.torus_axes
+  )
+  return frozenset(chip.shapes).union(
+    tuple(chip.wraps_at * size for size in cube)
+    for cube in cubes
+    if math.prod(cube) <= chip.cubes
+  )
 
 
 def compiler_options(
@@ -189,4 +228,4 @@ def compiler_options(
 def peak_flops(device: jax.Device) -> float | None:
   """Peak bfloat16 FLOP/s of the device's kind, None where not known."""
   chip = of_device(device)
-  return chip and chip.tflops * 1e12
+  return chip and chip.tflops * 1e12 / chip.devices

@@ -8,8 +8,9 @@ from configs.common import with_changes
 from launch import recipe
 from launch.plan import memory
 from launch.plan.compiler import OutOfMemoryError
-from launch.plan.topology import Topology, rentable
+from launch.plan.topology import Topology
 from train import mesh as mesh_lib
+from train.chips import rentable
 
 
 class DoesNotFitError(ValueError):

@@ -1,8 +1,6 @@
 """Slices of TPU pods, by name: 'v5p:8x8x8'. No chip need be there."""
 
 import dataclasses
-import functools
-import itertools
 import math
 import re
 
@@ -10,7 +8,7 @@ import numpy as np
 from jax.sharding import AbstractMesh, Mesh
 
 from train import mesh as mesh_lib
-from train.chips import CHIPS, Chip
+from train.chips import CHIPS, Chip, rentable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +120,12 @@ def parse(name: str) -> Topology:
     r'(?:([1-9]\d*)x)?([^:]*):?(.*)', name
   ).groups()
   slices = int(times or 1)
-  tpus = [key for key, chip in CHIPS.items() if chip.torus_axes]
+  tpus = [
+    key
+    for key, chip in CHIPS.items()
+    # Shapes and bytes are counted for chips that are one device.
+    if chip.torus_axes and chip.devices == 1
+  ]
   if generation not in tpus:
     raise ValueError(
       f'--topology={name!r}: no chip {generation!r}; expected one of '
@@ -145,20 +148,6 @@ def parse(name: str) -> Topology:
   if found.shape not in rentable(generation):
     raise ValueError(_no_shape(found))
   return found
-
-
-@functools.cache
-def rentable(generation: str) -> frozenset[tuple[int, ...]]:
-  """Shapes of the slices that can be rented, in chips."""
-  chip = CHIPS[generation]
-  cubes = itertools.combinations_with_replacement(
-    range(1, chip.cubes + 1), chip.torus_axes
-  )
-  return frozenset(chip.shapes).union(
-    tuple(chip.wraps_at * size for size in cube)
-    for cube in cubes
-    if math.prod(cube) <= chip.cubes
-  )
 
 
 def _no_shape(given: Topology) -> str:

@@ -111,7 +111,7 @@ def test_every_generation_takes_its_options_and_has_its_memory(
   shape = (2, 2, 1)[: chip.torus_axes]
   small = topology.Topology(generation, shape)
   devices = compiler.devices(small)
-  assert len(devices) == 4
+  assert len(devices) == 4 * chip.devices
   assert chips.of_device(devices[0]) is chip
   mesh = mesh_lib.make(devices=devices)
   made = compiler.compile_step(Step(mesh, 1024), small, workdir=str(tmp_path))
@@ -120,12 +120,15 @@ def test_every_generation_takes_its_options_and_has_its_memory(
   path = executable.path_of(str(tmp_path))
   with open(path, 'rb') as file:
     of = json.loads(file.readline())['of']
-  assert of['devices'].startswith(f'4 x {devices[0].device_kind}, ')
+  assert of['devices'].startswith(
+    f'{len(devices)} x {devices[0].device_kind}, '
+  )
   options = chips.compiler_options(chip)
   assert json.loads(of['compiler options']) == options
   with pytest.raises(compiler.OutOfMemoryError) as caught:
     compiler.compile_step(Step(mesh, 2**19), small)
-  assert caught.value.limit == pytest.approx(chip.hbm_gib * 2**30, rel=1e-3)
+  limit = chip.hbm_gib * 2**30 / chip.devices
+  assert caught.value.limit == pytest.approx(limit, rel=1e-3)
   assert caught.value.needed > caught.value.limit
 
 
