@@ -24,6 +24,9 @@ TOPOLOGY = flags.DEFINE_string(
   'Slice of a pod: v4:4x4x4, v5e:8x8, v5p:8x8x8, v6e:16x16; 2xv5e:8x8 are two '
   'slices, with replicas across them.',
 )
+CHECKPOINT = flags.DEFINE_string(
+  'checkpoint', None, 'A run whose backbone --config reads, for --backbone.'
+)
 COMPILER_OPTIONS = flags.DEFINE_list(
   'compiler_options',
   [],
@@ -37,8 +40,8 @@ flags.disclaim_key_flags()
 
 def show() -> None:
   """`--help` of the command that calls it has these flags as its own."""
-  for name in ('config', 'backbone', 'topology', 'compiler_options'):
-    flags.declare_key_flag(name)
+  for flag in (CONFIG, BACKBONE, CHECKPOINT, TOPOLOGY, COMPILER_OPTIONS):
+    flags.declare_key_flag(flag.name)
 
 
 def shapes_only() -> tuple[flags.FlagHolder[bool], flags.FlagHolder[float]]:
@@ -100,14 +103,20 @@ def recipe() -> dict[str, Any]:
   from launch import recipe as recipe_lib
 
   config, backbone = CONFIG.value.to_dict(), BACKBONE.value
-  if is_readout(config) != bool(backbone):
+  checkpoint = CHECKPOINT.value
+  if bool(backbone) + bool(checkpoint) != is_readout(config):
     raise ValueError(
       '--backbone and a readout recipe as --config go together: give '
-      '--config=configs/readout.py:... --backbone=configs/mae.py:..., or a '
-      'pretraining recipe alone'
+      '--config=configs/readout.py:... --backbone=configs/mae.py:... (or '
+      '--checkpoint=RUN), or a pretraining recipe alone'
     )
   if backbone:
     config = recipe_lib.of_readouts(config, backbone.to_dict())
+  elif checkpoint:
+    from evals import resolve
+
+    backbone = resolve.read_config(checkpoint)
+    config = recipe_lib.of_readouts(config, backbone)
   return with_options(config, COMPILER_OPTIONS.value)
 
 

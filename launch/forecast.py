@@ -1,0 +1,261 @@
+"""What a job will be on its slice, known before anything is started.
+
+`check` has `python -m launch.plan` plan the recipe that is in the job's own
+words, in a process of its own: the TPU's compiler ends the process at options
+that it cannot read, and a launcher waits for days without what JAX holds. What
+cannot work is refused here, on the laptop.
+"""
+
+import dataclasses
+import importlib.util
+import json
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+
+from base import files
+from base.console import say
+from launch.job import Job
+
+GIB = 2**30
+HOW = ('compile', 'shapes', 'none')
+_ANYWAY = '--plan=none starts without a forecast'
+# Ends of one-line errors of base/command.py, which are not for a second reader.
+_HINT = re.compile(r'  \(--\w+ (shows where|lists the flags)\)$')
+# JAX must find neither chips nor a cluster here, nor CPU options in libtpu's.
+_NOT_FOR_PLANS = ('XLA_FLAGS', 'JAX_PLATFORMS', 'JAX_COORDINATOR_ADDRESS')
+
+
+@dataclasses.dataclass(frozen=True)
+class Forecast:
+  """Of a job on a slice; an estimate, never a measurement.
+
+  Attributes:
+    how: it was found, or why there is none.
+    topology: as 'v5p:8x8x8'; '' where there is none.
+    chips: of all slices.
+    step_sec: seconds of a step; 0: there is no forecast.
+    mfu: model FLOPs of a step over what the chips could do in its time.
+    days: of all steps, without input, checkpoints and evaluation.
+    chip_hours: likewise.
+    bytes_per_chip: that a step holds at most.
+    bytes_limit: that a chip has for programs.
+  """
+
+  how: str
+  topology: str = ''
+  chips: int = 0
+  step_sec: float = 0.0
+  mfu: float = 0.0
+  days: float = 0.0
+  chip_hours: float = 0.0
+  bytes_per_chip: float = 0.0
+  bytes_limit: float = 0.0
+
+  def __str__(self) -> str:
+    """Three lines for people; one, where there is no forecast."""
+    if not self.step_sec:
+      return f'no forecast: {self.how}'
+    used, limit = self.bytes_per_chip / GIB, self.bytes_limit / GIB
+    return (
+      f'forecast  {self.topology}, {self.chips} chips: step '
+      f'{_seconds(self.step_sec)}, MFU {self.mfu:.3f}, {self.days:.2f} days, '
+      f'{self.chip_hours:,.0f} chip-hours\n'
+      f'memory    {used:.2f} of {limit:.2f} GiB a chip\n'
+      f'how       {self.how}'
+    )
+
+  def as_dict(self) -> dict[str, Any]:
+    """For a launcher's state file; `of_dict` reads it again."""
+    return dataclasses.asdict(self)
+
+
+def of_dict(values: dict[str, Any], where: str) -> Forecast:
+  """What `Forecast.as_dict` wrote.
+
+  Args:
+    values: of a state file.
+    where: the file is, for an error.
+
+  Raises:
+    ValueError: it is damaged.
+  """
+  kinds = {field.name: field.type for field in dataclasses.fields(Forecast)}
+  remedy = f'take what `{sys.executable} -m launch.plan` says instead'
+  files.expect(values, kinds, f'the forecast in {where}', remedy)
+  return Forecast(**{name: values[name] for name in kinds})
+
+
+def flag() -> flags.FlagHolder[str]:
+  """Defines --plan, for the command of a launcher that calls it."""
+  return flags.DEFINE_enum(
+    'plan',
+    'compile',
+    HOW,
+    "compile: by the TPU's compiler, minutes, where libtpu is installed, else "
+    'as shapes. shapes: what shapes alone tell, seconds. none: start without.',
+  )
+
+
+def beside(measured_step_sec: float, forecast: Forecast) -> str:
+  """A measured step beside the predicted one, on one line.
+
+  Args:
+    measured_step_sec: `time/step_sec` of the run's metrics; 0: none yet.
+    forecast: that was made when the job was started.
+  """
+  parts = ['no step measured yet']
+  if measured_step_sec:
+    parts = [f'step {_seconds(measured_step_sec)} measured']
+  if not forecast.step_sec:
+    return f'{parts[0]}; no forecast: {forecast.how}'
+  parts.append(f'{_seconds(forecast.step_sec)} predicted')
+  if measured_step_sec:
+    ratio = measured_step_sec / forecast.step_sec
+    days = forecast.days * ratio
+    parts.append(f'{ratio:.2f} times as long')
+    parts.append(f'{days:.2f} days at this rate')
+  return f'{", ".join(parts)} ({forecast.how})'
+
+
+def check(
+  job: Job, topology: str, *, slices: int = 1, how: str = 'compile'
+) -> Forecast:
+  """What the job will be; refuses what cannot work on that slice.
+
+  Args:
+    job: of which only `python -m train` and `python -m evals` have a forecast.
+    topology: of a slice, as 'v5p:8x8x8'; '': no slice of TPUs.
+    slices: how many of them.
+    how: a name of HOW, see `flag`.
+
+  Raises:
+    ValueError: the recipe does not fit, does not divide, is laid out for
+      another slice, or wants what the compiler does not know; or no such slice.
+  """
+  nothing = _nothing(job, topology, how)
+  if nothing:
+    return Forecast(nothing)
+  name = f'{slices}x{topology}' if slices > 1 else topology
+  recipe = job.flag('config')
+  _check_layout(recipe, name)
+  words = [f'--topology={name}', *_of_recipe(job.command)]
+  if job.module == 'evals':
+    words.append(f'--checkpoint={job.flag("checkpoint")}')
+  if how == 'shapes':
+    words.append('--shapes_only')
+  elif importlib.util.find_spec('libtpu'):
+    say(
+      f'forecast: compiling {recipe} for {name}, which takes minutes '
+      '(--plan=shapes: seconds)'
+    )
+  return _read(_plan(words))
+
+
+def _nothing(job: Job, topology: str, how: str) -> str:
+  """Why there is no forecast; '' if there is."""
+  if how == 'none':
+    return 'skipped by --plan=none'
+  if not topology:
+    return 'only of slices of TPUs'
+  if job.module not in ('train', 'evals') or not job.flag('config'):
+    return 'only of `python -m train` and `python -m evals` with --config='
+  if job.module == 'train':
+    return ''
+  # What a readout reads may be on the machines alone.
+  data = re.search(r'[:,]data\.path=([^,]+)', job.flag('config'))
+  read = {'--checkpoint': job.flag('checkpoint'), 'data.path': data and data[1]}
+  for option, path in read.items():
+    if path and files.is_local(path) and not os.path.exists(path):
+      return f'{option}={path} is not on this machine, and is read for it'
+  return ''
+
+
+def _check_layout(recipe: str, name: str) -> None:
+  """Raises ValueError if the recipe has its layout from another slice."""
+  layout = re.search(r'[:,]topology=([^,]+)', recipe)
+  if layout and layout[1].removeprefix('1x') != name:
+    raise ValueError(
+      f'--config={recipe} is laid out for {layout[1]}, but would run on '
+      f'{name}: give topology={name} in the recipe, or start on {layout[1]}'
+    )
+
+
+def _of_recipe(words: Sequence[str]) -> list[str]:
+  """Those that choose a recipe and override its values."""
+  found = []
+  for word, behind in zip(words, [*words[1:], '']):
+    if re.match(r'--(no)?config([.=]|$)', word):
+      found.append(word)
+      # --config.steps 5: no command of ours has words beside flags.
+      if '=' not in word and behind and not behind.startswith('--'):
+        found.append(behind)
+  return found
+
+
+def _plan(words: Sequence[str]) -> dict[str, Any]:
+  """What `python -m launch.plan` writes for these words."""
+  command = ['-m', 'launch.plan', *words]
+  environment = {
+    key: value for key, value in os.environ.items() if key not in _NOT_FOR_PLANS
+  }
+  with tempfile.TemporaryDirectory() as folder:
+    path = pathlib.Path(folder, 'plan.json')
+    done = subprocess.run(
+      [sys.executable, *command, f'--json={path}'],
+      stdin=subprocess.DEVNULL,
+      capture_output=True,
+      text=True,
+      env=environment,
+    )
+    if not done.returncode:
+      return json.loads(path.read_text())
+  *before, last = done.stderr.splitlines() or ['it said nothing']
+  if done.returncode != 1 or any('Traceback' in line for line in before):
+    raise ValueError(
+      f'the plan of this job failed (exit code {done.returncode}): {last}; '
+      f'`{shlex.join(["python", *command])}` shows where, {_ANYWAY}'
+    )
+  details = [
+    line for line in done.stdout.splitlines() if 'which takes min' not in line
+  ]
+  say('\n'.join(details))
+  raise ValueError(f'{_HINT.sub("", last)} ({_ANYWAY})')
+
+
+def _read(found: dict[str, Any]) -> Forecast:
+  """From the figures of a plan."""
+  if 'reduced' in found:
+    ((model, each),) = found['estimates'].items()
+    held = found['bytes_by_formula']['total']
+    how = (
+      f'reduced: nothing was compiled ({found["reduced"]}); {model}, '
+      'temporaries are not in the memory'
+    )
+  else:
+    each = found['estimates']['roofline']
+    held = found['compiled_bytes']['peak']
+    how = "the TPU's compiler, timed by the roofline model; nothing ran"
+    if found['warnings']:
+      how += f'; it warns: {found["warnings"][0]}'
+  return Forecast(
+    how=how,
+    topology=found['topology'],
+    chips=found['chips'],
+    **{key: each[key] for key in ('step_sec', 'mfu', 'days', 'chip_hours')},
+    bytes_per_chip=held,
+    bytes_limit=found['bytes_limit'],
+  )
+
+
+def _seconds(value: float) -> str:
+  """'372 ms', '1.20 s'."""
+  return f'{value:.2f} s' if value >= 1 else f'{1e3 * value:.3g} ms'
