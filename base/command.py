@@ -3,7 +3,9 @@
 Imports nothing heavy, so that `--help` and a wrong flag are quick.
 """
 
+import errno
 import linecache
+import os
 import pathlib
 import re
 import sys
@@ -13,6 +15,8 @@ from typing import NoReturn
 
 from absl import app, flags, logging
 
+from base import exits
+
 # `--help` of a command shows the flags that it has from here as its own.
 flags.disclaim_key_flags()
 
@@ -21,6 +25,16 @@ _DEBUG = flags.DEFINE_bool(
   'debug', False, 'Show where an error was raised, not only what it says.'
 )
 flags.declare_key_flag('debug')
+
+# Of the system about a file, and what a person can mend. All others (EIO, a
+# server that is gone) may have passed when the command is started again.
+_MENDABLE = (
+  *(errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY),
+  *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP),
+  *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EINVAL),
+)
+
+_at_once = False
 
 
 def compilation_cache() -> flags.FlagHolder[str]:
@@ -42,9 +56,10 @@ def run(
 ) -> None:
   """Calls `main`, which does its heavy imports itself, if flags are right.
 
-  What a person can mend ends in one line on stderr and exit code 1: an error
-  that our own code raises on purpose, or one of the system about a file. All
-  else is a fault of the program, and shows its traceback.
+  What a person can mend ends in one line on stderr: an error that our own code
+  raises on purpose, or one of the system about a file. All else is a fault of
+  the program, and shows its traceback. The exit code (`base/exits.py`) says to
+  who started it whether to start it again.
 
   Args:
     main: what the command does; it is given the words, if there may be any.
@@ -67,7 +82,41 @@ def run(
       logging.set_verbosity(logging.WARNING)  # Orbax tells a lot
     _in_one_line(main, *([found] if words else []))
 
-  app.run(checked, flags_parser=_parsed)
+  try:
+    app.run(checked, flags_parser=_parsed)
+  except SystemExit as end:
+    _leave(end.code)
+  # The outermost frame of a process: its code must tell a fault from wrong
+  # input, for which Python has one code.
+  except Exception:
+    traceback.print_exc()
+    _leave(exits.FAULT)
+
+
+def leave_at_once() -> None:
+  """From here on, an exit code other than 0 ends this process on the spot.
+
+  For one of several processes of JAX: at a normal end it would wait for the
+  others, which go on, and then be aborted with 134 in place of its code.
+  """
+  global _at_once
+  _at_once = True
+
+
+def _leave(code: str | int | None) -> NoReturn:
+  """Ends the process with a code of `base.exits`, or with a line and WRONG."""
+  if isinstance(code, str):
+    print(code, file=sys.stderr)
+    code = exits.WRONG
+  # absl ends with 1 after its help, which was asked for.
+  asked = {'--help', '-help', '--helpfull', '-helpfull', '--helpshort'}
+  if code == exits.WRONG and asked & set(sys.argv[1:]):
+    code = exits.DONE
+  if code and _at_once:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+  sys.exit(code)
 
 
 def _wrong(what: str) -> NoReturn:
@@ -110,12 +159,28 @@ def _in_one_line(function: Callable, *arguments):
     return function(*arguments)
   except app.UsageError as error:
     _wrong(str(error))
+  except exits.Again as end:
+    print(end, flush=True)
+    sys.exit(exits.AGAIN)
   except KeyboardInterrupt:
-    sys.exit('stopped by Ctrl-C')
+    print('stopped by Ctrl-C', file=sys.stderr)
+    sys.exit(exits.INTERRUPTED)
   except (ValueError, ArithmeticError, RuntimeError, OSError) as error:
-    if _is_debugged() or not (isinstance(error, OSError) or _is_meant(error)):
+    if not (isinstance(error, OSError) or _is_meant(error)):
       raise
-    sys.exit(f'{_said(error)}  (--debug shows where)')
+    if _is_debugged():
+      traceback.print_exc()
+    else:
+      print(f'{_said(error)}  (--debug shows where)', file=sys.stderr)
+    sys.exit(exits.FAULT if _may_pass(error) else exits.WRONG)
+
+
+def _may_pass(error: Exception) -> bool:
+  """Whether the same command may go well when it is started again."""
+  if isinstance(error, TimeoutError | ConnectionError):
+    return True
+  number = error.errno if isinstance(error, OSError) else None
+  return number is not None and number not in _MENDABLE
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -181,6 +181,15 @@ def training(
     # Kept, a step wins nothing where the compilation cache is warm: measured,
     # docs/training.md.
     'compile': {'keep': False, 'options': {}},
+    # All ours. JAX's own 5 minutes to start are less than hosts of a pod may
+    # differ by, and so is what a collective waits, than a compilation of j.
+    'processes': {
+      'start_sec': 900,
+      'silent_sec': 100,  # JAX's
+      'meet_sec': 3600,
+    },
+    # A step, an evaluation or a save of no recipe takes as long.
+    'watchdog': {'limit_sec': 3600.0},
     'checkpoint': {
       'every': every,
       'keep': 3,  # ours

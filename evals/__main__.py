@@ -9,8 +9,6 @@ overridden: `--config.optim.lr=1e-3`; options of a source are part of the
 argument: `data=movi,data.path=DIR`.
 """
 
-import sys
-
 from absl import flags
 from ml_collections import config_flags
 
@@ -39,16 +37,15 @@ def main() -> None:
   from evals import evaluate
   from train import processes
 
-  processes.up(_CACHE.value)
-  result = evaluate.run(
-    _CONFIG.value.to_dict(),
+  config = _CONFIG.value.to_dict()
+  processes.join(_CACHE.value, **config['processes'])
+  evaluate.run(
+    config,
     checkpoint=_CHECKPOINT.value,
     workdir=_WORKDIR.value,
     random_init=_RANDOM_INIT.value,
     step=_STEP.value,
   )
-  if result is None:
-    sys.exit('stopped before the end: the same command goes on')
 
 
 if __name__ == '__main__':

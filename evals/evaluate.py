@@ -36,7 +36,7 @@ def run(
   workdir: str,
   random_init: bool = False,
   step: int = -1,
-) -> dict[str, Any] | None:
+) -> dict[str, Any]:
   """Trains and tests readouts; goes on where `workdir` stopped.
 
   Args:
@@ -48,10 +48,11 @@ def run(
     step: of the checkpoint; -1: the last, or that which the job began with.
 
   Returns:
-    The result, as in result.json; None if it was told to stop before.
+    The result, as in result.json.
 
   Raises:
     ValueError: something cannot work; nothing was trained.
+    base.exits.Again: told to stop; what was trained is saved.
   """
   job = resolve(
     config,
@@ -82,9 +83,7 @@ def _pinned(backbone: Mapping[str, Any], workdir: str) -> Iterator[None]:
     yield
 
 
-def _trained(
-  job: Job, workdir: str, example: pipeline.Part
-) -> dict[str, Any] | None:
+def _trained(job: Job, workdir: str, example: pipeline.Part) -> dict[str, Any]:
   path = os.path.join(workdir, 'result.json')
   if os.path.exists(path):
     result = result_lib.read(workdir)
@@ -98,8 +97,6 @@ def _trained(
       backbone = functools.partial(backbone_params, job, example, mesh)
       features.fill(job.cache, job.clips, job.objective, backbone, mesh)
   state = loop.run(job.train, job.objective, workdir)
-  if int(state.step) < job.train['steps']:
-    return None
   with mesh_lib.use(mesh):
     is_frozen = optim.matches(job.train['step']['freeze'], state.params)
     params = step_lib.averaged(state, is_frozen)

@@ -31,7 +31,6 @@ def main() -> None:
   from train import loop, processes, trace
   from train.progress import Clock
 
-  processes.up(_CACHE.value)
   config = _CONFIG.value.to_dict()
   if 'model' not in config:
     raise ValueError(
@@ -39,6 +38,7 @@ def main() -> None:
       'one of pretraining, as configs/mae.py:size=S; readouts are trained by '
       '`python -m evals`'
     )
+  processes.join(_CACHE.value, **config['processes'])
   loop.run(
     config,
     objective.make(**config['model']),

@@ -15,6 +15,7 @@ from typing import Any
 import jax
 
 from base.console import say
+from base.exits import Again
 from data import pipeline
 from models.objective import Objective
 from train import executable, optim, processes
@@ -30,6 +31,7 @@ from train.progress import Clock, Progress
 from train.step import State
 from train.stop import StopRequest
 from train.trace import Steps
+from train.watchdog import Watchdog
 from train.writer import Writer
 
 
@@ -46,8 +48,8 @@ def run(
 
   Args:
     config: plain values: `seed`, `steps`, and the sections `mesh`, `data`,
-      `optim`, `step`, `init_from`, `compile`, `checkpoint`, `log` and `eval`,
-      each the keyword arguments of the function that it is passed to;
+      `optim`, `step`, `init_from`, `compile`, `checkpoint`, `log`, `eval` and
+      `watchdog`, each the keyword arguments of what it is passed to;
       `init_parts` has sections like `init_from` by name.
     objective: what is trained.
     workdir: the run's folder.
@@ -57,11 +59,12 @@ def run(
       read otherwise.
 
   Returns:
-    The state after the last step, or where the run was told to stop; None of
-    a finished run whose state is not wanted.
+    The state after the last step; None of a finished run whose state is not
+    wanted.
 
   Raises:
     ValueError: the config cannot work; nothing was trained.
+    Again: told to stop before the last step; what was trained is saved.
     FloatingPointError: loss or gradients are not finite.
   """
   mesh = mesh_lib.make(**config['mesh'])
@@ -89,6 +92,7 @@ def _run(
     program = program_lib.make(config, objective, example, mesh)
     evaluation = Evaluation(config['data'], program, seed, **config['eval'])
     say(optim.unused(**config['optim']))
+    watchdog = Watchdog(**config['watchdog'])
 
   # 3. Folder: this run's alone from here on. What can be known to fail without
   # it has failed, and left none; how far it is, and whether the disk holds the
@@ -103,7 +107,9 @@ def _run(
   checkpoints.check_space(program.state)
 
   # 4. State: this run's last checkpoint; or new, perhaps with another run's
-  # parameters.
+  # parameters. Processes meet where some may be late by minutes: operations on
+  # devices would wait without a word, and not for ever.
+  processes.meet('restore')
   with clock('state'):
     if start:
       state = checkpoints.restore(program.state, start)
@@ -135,6 +141,7 @@ def _run(
       train_step = executable.compile_step(
         program.lower(), mesh, workdir, **config['compile']
       )
+      processes.meet('first step')
 
     progress = Progress(
       writer,
@@ -146,9 +153,11 @@ def _run(
       schedule=program.schedule,
     )
     trace = Steps(f'{workdir}/profile', profile_steps, wait=progress.read)
-    with trace:
+    stopping = False
+    with trace, watchdog:
       for step in trace.count(start + 1, steps):
         # 6. Step. The host is at most one ahead of the device.
+        watchdog.now(f'step {step}')
         with clock('data_wait'):
           batch = feed.next()
         state, logged = train_step(state, batch)
@@ -164,15 +173,21 @@ def _run(
         stopping = stop.requested(step)
         if evaluation.due(step, steps):
           progress.read()
+          watchdog.now(f'the evaluation after step {step}')
           with clock('evaluate'):
             params = step_lib.averaged(state, program.is_frozen)
             evaluation.run(params, step, writer)
         if step % checkpoints.every == 0 or step == steps or stopping:
           progress.read()
+          watchdog.now(f'the save of step {step}')
           with clock('save'):
             checkpoints.save(state, step)
           clock.save(workdir)
         if stopping:
-          say(f'stopped after step {step}: the same command goes on from there')
           break
+  if stopping and step < steps:
+    processes.part()
+    raise Again(
+      f'stopped after step {step}: the same command goes on from there'
+    )
   return state

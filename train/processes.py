@@ -1,16 +1,23 @@
 """Before a run: this process joins the others of a pod, and sets up JAX."""
 
+import contextlib
 import os
 import socket
+import threading
+import time
 import warnings
+from collections.abc import Callable, Iterator
 
 import jax
 
 # Which schedulers JAX knows, it does not say in public; asking each of its
-# classes is what `jax.distributed.initialize` does first.
+# classes is what `jax.distributed.initialize` does first. Nor is there a public
+# way to the service by which processes know of one another.
 from jax._src.clusters import ClusterEnv
+from jax._src.distributed import global_state
 
-from base import console
+from base import command, console
+from base.console import duration
 from train import malloc
 
 # What says how many processes a scheduler started, where JAX does not join
@@ -20,34 +27,89 @@ _STARTED = (
   *('JAX_NUM_PROCESSES', 'SLURM_NTASKS', 'OMPI_COMM_WORLD_SIZE'),
   *('PMI_SIZE', 'TPU_WORKER_HOSTNAMES'),
 )
+# Seconds between two lines on what is waited for: the first within the minute
+# in which a person looks.
+_BETWEEN_LINES = 30.0
 
 
 def up(compilation_cache: str) -> None:
-  """Joins the other processes, if there are any; sets up JAX and the heap.
-
-  JAX's own detection decides whether there are: Slurm, Open MPI, Kubernetes,
-  the hosts of a cloud TPU. JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and
-  JAX_PROCESS_ID say so where it finds none.
+  """Sets up JAX and the heap, for a process that is alone.
 
   Args:
     compilation_cache: folder of compiled programs; empty: none.
 
   Raises:
-    ValueError: a scheduler started several processes, and this one is alone.
+    ValueError: a scheduler started several processes.
   """
-  if compilation_cache:
-    folder = os.path.expanduser(compilation_cache)
-    jax.config.update('jax_compilation_cache_dir', folder)
-  # Before the backend starts: its threads would take heaps of their own.
-  malloc.keep()
+  _set_up(compilation_cache)
   found = detected()
-  if found and not jax.distributed.is_initialized():
-    jax.distributed.initialize(
-      num_processes=_number('JAX_NUM_PROCESSES'),
-      process_id=_number('JAX_PROCESS_ID'),
+  if found:
+    raise ValueError(
+      f'this command is one process, but {found} tells of several: start it '
+      'outside of them, on one machine'
     )
   _check_company(found)
+  _after_backend()
+
+
+def join(
+  compilation_cache: str, *, start_sec: int, silent_sec: int, meet_sec: int
+) -> None:
+  """Sets up JAX and the heap; joins the other processes, if there are any.
+
+  JAX's own detection decides whether there are: Slurm, Open MPI, Kubernetes,
+  the hosts of a cloud TPU. JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and
+  JAX_PROCESS_ID say so where it finds none, as in `launch.local`.
+
+  Args:
+    compilation_cache: folder of compiled programs; empty: none.
+    start_sec: seconds within which all processes must have come.
+    silent_sec: after which one that gives no sign of life is taken for dead.
+    meet_sec: within which all must have come to where they wait for one
+      another: longer than the longest compilation.
+
+  Raises:
+    ValueError: a scheduler started several processes, and this one is alone;
+      or a number of seconds cannot be.
+  """
+  global _meet_sec
+  for name, value in (
+    *(('start_sec', start_sec), ('silent_sec', silent_sec)),
+    ('meet_sec', meet_sec),
+  ):
+    if value < 1:
+      raise ValueError(
+        f'config.processes.{name}={value} must be at least 1 second'
+      )
+  _meet_sec = meet_sec
+  _set_up(compilation_cache)
+  found = detected()
+  if found and not jax.distributed.is_initialized():
+    count = _number('JAX_NUM_PROCESSES')
+    several = f'{count} processes' if count else 'several processes'
+    with _waiting(
+      lambda waited: (
+        f'{socket.gethostname()} waits since {duration(waited)} for the '
+        f'others of {several}, told of by {found}: start the same command on '
+        f'every host, as launch.* do; it gives up after {duration(start_sec)}'
+      )
+    ):
+      jax.distributed.initialize(
+        num_processes=count,
+        process_id=_number('JAX_PROCESS_ID'),
+        local_device_ids=_gpus_of_task() if found == 'slurm' else None,
+        initialization_timeout=start_sec,
+        heartbeat_timeout_seconds=silent_sec,
+        # A process that has failed ends on the spot; so those that wait here
+        # wait for a last save.
+        shutdown_timeout_seconds=meet_sec,
+      )
+  _check_company(found)
   if jax.process_count() > 1:
+    command.leave_at_once()
+    global_state.client.key_value_set(
+      f'{_HOSTS}{jax.process_index()}', socket.gethostname()
+    )
     # Each says where it is, before only the first one speaks.
     here = jax.local_devices()
     console.say(
@@ -57,8 +119,128 @@ def up(compilation_cache: str) -> None:
     )
     if jax.process_index():
       console.mute()
+  _after_backend()
+
+
+def _set_up(compilation_cache: str) -> None:
+  if compilation_cache:
+    folder = os.path.expanduser(compilation_cache)
+    jax.config.update('jax_compilation_cache_dir', folder)
+  # Before the backend starts: its threads would take heaps of their own.
+  malloc.keep()
+
+
+def _after_backend() -> None:
   if jax.default_backend() != 'cpu':
     malloc.give_back()
+
+
+# Keys of JAX's service: the host of each process, and who has come where.
+_HOSTS = 'scale4d/hosts/'
+_MEETINGS = 'scale4d/meetings/'
+_meet_sec = 0
+_met: dict[str, int] = {}
+
+
+def meet(what: str) -> None:
+  """Returns when all processes are here; nothing where there is one.
+
+  Without it a host that is late, or dead, is noticed only by an operation on
+  devices, which names nobody.
+
+  Args:
+    what: they are about to do, such as 'restore'; for people.
+
+  Raises:
+    TimeoutError: some have not come within `meet_sec`; it names them.
+  """
+  if jax.process_count() == 1:
+    return
+  _met[what] = _met.get(what, 0) + 1
+  name = f'{what} {_met[what]}'
+  client = global_state.client
+  client.key_value_set(f'{_MEETINGS}{name}/{jax.process_index()}', '')
+  with _waiting(
+    lambda waited: (
+      f'process {jax.process_index()} waits since {duration(waited)} before '
+      f'the {what} for {_missing(name)}'
+    )
+  ):
+    try:
+      client.wait_at_barrier(f'scale4d {name}', _meet_sec * 1000)
+    except jax.errors.JaxRuntimeError as error:
+      raise TimeoutError(
+        f'{_missing(name)} did not come to the {what} within '
+        f'{duration(_meet_sec)} (config.processes.meet_sec): look at the logs '
+        'there'
+      ) from error
+
+
+def part() -> None:
+  """Ends the company: no process aborts because another one has left."""
+  if jax.process_count() > 1:
+    jax.distributed.shutdown()
+
+
+def _missing(name: str) -> str:
+  """'process 1 on host-b' and so on, of those that are not at a meeting."""
+  client = global_state.client
+  came = {
+    int(key.rpartition('/')[2])
+    for key, _ in client.key_value_dir_get(f'{_MEETINGS}{name}/')
+  }
+  host = {
+    int(key.rpartition('/')[2]): value
+    for key, value in client.key_value_dir_get(_HOSTS)
+  }
+  late = [k for k in range(jax.process_count()) if k not in came]
+  if not late:
+    return 'the service of process 0'
+  named = [f'process {k} on {host.get(k, "an unknown host")}' for k in late]
+  more = f' and {len(named) - 8} more' if len(named) > 8 else ''
+  return ', '.join(named[:8]) + more
+
+
+@contextlib.contextmanager
+def _waiting(line: Callable[[float], str]) -> Iterator[None]:
+  """Inside, a thread prints now and then what is waited for.
+
+  Args:
+    line: seconds of waiting -> what to print.
+  """
+  over = threading.Event()
+  start = time.monotonic()
+
+  def speak():
+    while not over.wait(_BETWEEN_LINES):
+      # Not by `say`, which is muted in all processes but the first.
+      print(line(time.monotonic() - start), flush=True)
+
+  thread = threading.Thread(target=speak, name='waiting', daemon=True)
+  thread.start()
+  try:
+    yield
+  finally:
+    over.set()
+    thread.join()
+
+
+def _gpus_of_task() -> list[int] | None:
+  """Numbers of the GPUs of a task of Slurm; None: the one that JAX takes.
+
+  JAX gives each task the GPU of its number on the node. A node's only task
+  would leave the others idle; and where Slurm shows each task its own alone
+  (--gpus-per-task), that number is not there.
+  """
+  visible = os.environ.get('CUDA_VISIBLE_DEVICES', '')
+  seen = len([one for one in visible.split(',') if one])
+  seen = seen or _number('SLURM_GPUS_ON_NODE') or 0
+  # Of this node: '2(x3),1' lists how many tasks each node has.
+  tasks = os.environ.get('SLURM_STEP_TASKS_PER_NODE', '')
+  alone = tasks.partition('(')[0] == '1' and ',' not in tasks
+  if seen and (alone or seen == 1):
+    return list(range(seen))
+  return None
 
 
 def detected() -> str:

@@ -19,7 +19,7 @@ from base.console import say
 # Config keys that may change between the starts of one run: they decide where,
 # how it is watched and what it survives, not what it computes.
 NEUTRAL = (
-  *('checkpoint', 'compile', 'eval', 'log', 'mesh'),
+  *('checkpoint', 'compile', 'eval', 'log', 'mesh', 'processes', 'watchdog'),
   *('data.workers', 'data.max_bad'),
 )
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

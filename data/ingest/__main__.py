@@ -24,7 +24,7 @@ from pathlib import Path
 
 from absl import flags
 
-from base import command
+from base import command, exits
 from data.ingest.recipe import Recipe
 
 _VIDEOS = flags.DEFINE_string(
@@ -90,7 +90,7 @@ def main() -> None:
       beam_options=_BEAM_OPTIONS.value,
     )
   except KeyboardInterrupt:
-    raise SystemExit('ingest: stopped; the same command goes on') from None
+    raise exits.Again('ingest: stopped; the same command goes on') from None
   print(folder.report(out, manifest))
   if not manifest['records']:
     raise SystemExit('ingest: no video was accepted: nothing to train on')

@@ -42,24 +42,14 @@ _CACHE = command.compilation_cache()
 
 def main() -> None:
   """Watches; heavy imports wait until flags are right."""
-  import jax
-
-  from evals.watch import checkpoints, one_checkpoint, outcomes
+  from evals.watch import checkpoints, outcomes
   from train import processes
 
   processes.up(_CACHE.value)
-  if jax.process_count() > 1:
-    raise ValueError(
-      f'evals.watch is one process, here are {jax.process_count()}: run it on '
-      'one machine, or run `python -m evals` on all of them per checkpoint'
-    )
   run = _RUN.value
   workdir = _WORKDIR.value or os.path.join(run, 'readouts')
   config = _CONFIG.value.to_dict()
-  try:
-    checkpoints.watch(config, run=run, workdir=workdir, poll=_POLL.value)
-  except one_checkpoint.Stopped:
-    sys.exit('stopped before the end: the same command goes on')
+  checkpoints.watch(config, run=run, workdir=workdir, poll=_POLL.value)
   failed = outcomes.failures(workdir)
   if failed:
     sys.exit(f'some tasks failed: {json.dumps(failed, indent=2)}')

@@ -26,7 +26,7 @@ def watch(
     poll: seconds between looks at the run.
 
   Raises:
-    one_checkpoint.Stopped: by a signal.
+    base.exits.Again: told to stop.
     ValueError: not a pretraining run, jobs of another recipe in `workdir`, a
       recipe that works for no task, or a damaged file of a job.
   """

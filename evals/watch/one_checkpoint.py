@@ -15,10 +15,6 @@ from evals.watch import outcomes
 Config = Mapping[str, Any]
 
 
-class Stopped(Exception):
-  """Told to stop before the end; the same call goes on."""
-
-
 class _Failed(Exception):
   """A job that failed in a way that another task might not.
 
@@ -35,7 +31,7 @@ def evaluate(config: Config, *, run: str, workdir: str, step: int) -> None:
   """Runs the tasks of a recipe on a checkpoint: together, or else one by one.
 
   Raises:
-    Stopped: by a signal.
+    base.exits.Again: told to stop.
     ValueError: the recipe cannot work, whatever the task.
   """
   where = {'checkpoint': run, 'step': step}
@@ -77,12 +73,11 @@ def _run(config: Config, workdir: str, where: Mapping[str, Any]) -> None:
   """Runs one job.
 
   Raises:
-    Stopped: by a signal.
+    base.exits.Again: told to stop.
     _Failed: what might not happen to the tasks by themselves.
   """
   try:
-    if evaluate_lib.run(config, **where, workdir=workdir) is None:
-      raise Stopped
+    evaluate_lib.run(config, **where, workdir=workdir)
     return
   except (ValueError, FloatingPointError, TooManyBadRecords) as error:
     why, is_wrong = str(error), isinstance(error, ValueError)

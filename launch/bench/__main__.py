@@ -29,7 +29,7 @@ def main() -> None:
   from train import mesh as mesh_lib
 
   config = recipe.pretraining(_CONFIG.value)
-  processes.up(compilation_cache='')
+  processes.join('', **config['processes'])
   mesh = mesh_lib.make(**config['mesh'])
   program = recipe.program(config, mesh)
   console.say('compiling the step ...')

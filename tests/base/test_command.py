@@ -7,33 +7,54 @@ import sys
 
 import pytest
 
-from base import command
+from base import command, exits
 
 
 def meant():
   raise ValueError('frames=0 must be\n  at least 1')
 
 
-def test_an_error_that_was_meant_is_one_line():
-  with pytest.raises(SystemExit) as ended:
-    command._in_one_line(meant)
-  assert ended.value.code == (
-    'frames=0 must be at least 1  (--debug shows where)'
-  )
+@pytest.fixture
+def ended(capsys):
+  """(exit code, stderr) of what a command does."""
+
+  def end(function, *arguments):
+    with pytest.raises(SystemExit) as end:
+      command._in_one_line(function, *arguments)
+    return end.value.code, capsys.readouterr().err
+
+  return end
 
 
-def test_a_file_that_the_system_refuses_is_one_line(tmp_path):
-  with pytest.raises(SystemExit, match='nowhere: No such file or directory'):
-    command._in_one_line(open, tmp_path / 'nowhere')
+def test_an_error_that_was_meant_is_one_line(ended):
+  line = 'frames=0 must be at least 1  (--debug shows where)\n'
+  assert ended(meant) == (exits.WRONG, line)
 
 
-def test_a_full_disk_is_told_with_what_to_do():
+def test_a_file_that_the_system_refuses_is_one_line(ended, tmp_path):
+  code, said = ended(open, tmp_path / 'nowhere')
+  assert code == exits.WRONG
+  assert 'nowhere: No such file or directory' in said
+
+
+def test_a_file_system_that_fails_is_no_wrong_input(ended):
+  """A scheduler starts such a run again: the server may be back."""
+
+  def read():
+    raise OSError(errno.ESTALE, 'Stale file handle', 'data/shard')
+
+  code, said = ended(read)
+  assert code == exits.FAULT
+  assert said.startswith('data/shard: Stale file handle')
+
+
+def test_a_full_disk_is_told_with_what_to_do(ended):
   def full():
     raise OSError(errno.ENOSPC, 'No space left on device', 'run/config.json')
 
-  with pytest.raises(SystemExit) as ended:
-    command._in_one_line(full)
-  assert str(ended.value.code).startswith(
+  code, said = ended(full)
+  assert code == exits.WRONG
+  assert said.startswith(
     'run/config.json: the disk is full: free some space, then run the same'
   )
 
@@ -47,10 +68,12 @@ def test_a_fault_of_the_program_shows_where(mistake):
     command._in_one_line(mistake)
 
 
-def test_with_debug_all_errors_show_where(monkeypatch):
+def test_with_debug_all_errors_show_where(monkeypatch, ended):
   monkeypatch.setattr(sys, 'argv', ['command', '--debug'])
-  with pytest.raises(ValueError, match='frames=0'):
-    command._in_one_line(meant)
+  code, said = ended(meant)
+  assert code == exits.WRONG
+  assert 'in meant' in said
+  assert 'ValueError: frames=0' in said
 
 
 @pytest.mark.parametrize(
@@ -102,7 +125,7 @@ import sys
 sys.path.insert(0, '.')
 from absl import flags
 from ml_collections import config_flags
-from base import command
+from base import command, exits
 config = config_flags.DEFINE_config_file('config', None, 'A recipe.')
 command.run(lambda: print(config.value.optim.lr), required=['config'])
 """
@@ -154,3 +177,55 @@ def test_where_it_went_wrong_can_be_seen(run):
   # A mistake in the recipe is none of who gives it an override.
   assert 'Traceback' in run('wrong').stderr
   assert run('small').stdout == '0.1\n'
+
+
+ENDS = """
+import sys, time
+sys.path.insert(0, '.')
+from base import command, exits
+def main(words):
+  print('said', end='')
+  {leave}
+  {what}
+command.run(main, words='any', least=0)
+"""
+
+
+@pytest.mark.parametrize('leave', ['', 'command.leave_at_once()'])
+@pytest.mark.parametrize(
+  ('what', 'code'),
+  [
+    ('', 0),
+    ("raise exits.Again('stopped')", 75),
+    ("sys.exit('wrong')", 1),
+    ('[][0]', 70),
+    ("raise ValueError('a fault')", 70),  # raised by no line of this project
+    ('raise KeyboardInterrupt', 130),
+  ],
+)
+def test_the_code_says_whether_to_start_again(what, code, leave):
+  """Also where the end is cut short: nothing that was printed is lost."""
+  line = ENDS.format(what=what, leave=leave)
+  done = subprocess.run(
+    [sys.executable, '-c', line], capture_output=True, text=True
+  )
+  assert done.returncode == code, done.stderr
+  assert done.stdout.startswith('said')
+
+
+def test_a_process_that_leaves_at_once_waits_for_nobody():
+  """As one of JAX's does for its peers, at a normal end."""
+  hang = "import atexit; atexit.register(print, 'waited'); sys.exit('wrong')"
+  line = ENDS.format(what=hang, leave='command.leave_at_once()')
+  done = subprocess.run(
+    [sys.executable, '-c', line], capture_output=True, text=True
+  )
+  assert (done.returncode, done.stdout) == (1, 'said')
+
+
+def test_help_that_was_asked_for_is_no_error():
+  done = subprocess.run(
+    [sys.executable, '-m', 'train', '--help'], capture_output=True, text=True
+  )
+  assert done.returncode == 0
+  assert '--workdir' in done.stdout

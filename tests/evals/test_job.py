@@ -5,12 +5,12 @@ import dataclasses
 import json
 import os
 import shutil
-import types
 
 import jax
 import numpy as np
 import pytest
 
+from base import exits
 from data import pipeline
 from data import source as source_lib
 from evals import evaluate, metrics
@@ -92,8 +92,8 @@ def test_a_stopped_job_goes_on_to_the_same_numbers(
   _, result, _ = done
   with monkeypatch.context() as patch:
     patch.setattr(stop.StopRequest, 'requested', lambda self, step: step == 2)
-    first = evaluate.run(recipe, checkpoint=str(run), workdir=str(tmp_path))
-  assert first is None
+    with pytest.raises(exits.Again, match='after step 2'):
+      evaluate.run(recipe, checkpoint=str(run), workdir=str(tmp_path))
   assert not (tmp_path / 'result.json').exists()
   second = evaluate.run(recipe, checkpoint=str(run), workdir=str(tmp_path))
   assert second == result
@@ -114,7 +114,8 @@ def test_a_stopped_job_goes_on_while_its_run_does(
 
   with monkeypatch.context() as patch:
     patch.setattr(stop.StopRequest, 'requested', lambda self, step: step == 2)
-    assert go() is None
+    with pytest.raises(exits.Again):
+      go()
   shutil.copytree(folder / 'checkpoints/1', folder / 'checkpoints/2')
   with pytest.raises(ValueError, match=r'backbone\.step: 1 there, 2 now'):
     go(step=2)
@@ -159,10 +160,11 @@ def test_the_checkpoint_is_pinned_while_the_job_runs(
     assert retention.pinned(folder) == {1}
     with open(f'{folder}/pins/doomed.json', 'w') as file:
       json.dump([1], file)
-    return types.SimpleNamespace(step=0)
+    raise exits.Again
 
   monkeypatch.setattr(evaluate.loop, 'run', stopped)
-  assert evaluate.run(recipe, **asked) is None
+  with pytest.raises(exits.Again):
+    evaluate.run(recipe, **asked)
   assert retention.pinned(folder) == set()
   # The run decided to delete it while it was not pinned.
   with pytest.raises(ValueError, match='is deleting its checkpoint of step 1'):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
+from base import exits
 from launch import recipe
 from launch.bench.running import running
 from models import objective as objective_lib
@@ -56,7 +57,8 @@ def test_a_restarted_run_loads_its_step_and_goes_on_the_same(
   assert not (tmp_path / 'whole/compiled').exists()
   with monkeypatch.context() as stopped:
     stopped.setattr(stop.StopRequest, 'requested', lambda _, step: step == 2)
-    run(tmp_path / 'cut', **{'compile.keep': True})
+    with pytest.raises(exits.Again):
+      run(tmp_path / 'cut', **{'compile.keep': True})
   assert compiled_programs == ['jit_train_step'] * 2
   capsys.readouterr()
   resumed = run(tmp_path / 'cut', **{'compile.keep': True})
@@ -95,7 +97,8 @@ def test_options_of_the_recipe_reach_the_compiler(
     config = tiny_config(
       **{'model.scan': True, 'compile.keep': True, **changes}
     )
-    loop.run(config, objective_lib.make(**config['model']), str(tmp_path))
+    with pytest.raises(exits.Again):
+      loop.run(config, objective_lib.make(**config['model']), str(tmp_path))
     return config
 
   config = run(**{'compile.options': given})

@@ -1,5 +1,6 @@
 """A run as its user sees it: files, curves, stopping and going on."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 
+from base import exits
 from models import objective as objective_lib
 from train import checkpoint, loop, stop
 
@@ -35,16 +37,13 @@ def assert_same(a, b):
   )
 
 
-@pytest.fixture
-def stop_at(monkeypatch):
-  """Makes the run see a stop request after one step."""
-
-  def arrange(step):
-    monkeypatch.setattr(
-      stop.StopRequest, 'requested', lambda self, now: now == step
-    )
-
-  return arrange
+@contextlib.contextmanager
+def stopped_after(step):
+  """Inside, a run sees a stop request after one step, and must end by it."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(stop.StopRequest, 'requested', lambda _, now: now == step)
+    with pytest.raises(exits.Again, match=f'after step {step}:'):
+      yield
 
 
 def test_a_run_leaves_what_a_stranger_needs(tiny_config, tmp_path, capsys):
@@ -80,14 +79,11 @@ def test_a_run_leaves_what_a_stranger_needs(tiny_config, tmp_path, capsys):
   assert 'ETA' in out
 
 
-def test_a_resumed_run_is_the_uninterrupted_one(
-  tiny_config, tmp_path, stop_at, capsys
-):
+def test_a_resumed_run_is_the_uninterrupted_one(tiny_config, tmp_path, capsys):
   config = tiny_config(**{'step.ema': 0.9, 'step.accumulate': 2})
   whole = run(config, tmp_path / 'whole')
-  stop_at(4)
-  run(config, tmp_path / 'cut')
-  stop_at(None)
+  with stopped_after(4):
+    run(config, tmp_path / 'cut')
   resumed = run(config, tmp_path / 'cut')
   assert 'goes on at step 4' in capsys.readouterr().out
   assert_same(resumed, whole)
@@ -95,16 +91,15 @@ def test_a_resumed_run_is_the_uninterrupted_one(
 
 
 def test_steps_after_the_checkpoint_of_a_killed_run_are_run_again(
-  tiny_config, tmp_path, stop_at
+  tiny_config, tmp_path
 ):
   config = tiny_config()
-  stop_at(5)
-  run(config, tmp_path)
+  with stopped_after(5):
+    run(config, tmp_path)
   # As a kill after step 5 leaves it: logs to step 5, checkpoint of step 3.
   shutil.rmtree(tmp_path / 'checkpoints/5')
   with open(tmp_path / 'metrics.jsonl', 'a') as file:
     file.write('{"step": 6, "train/lo')
-  stop_at(None)
   run(config, tmp_path)
   assert sorted(curve(tmp_path)) == [1, 2, 3, 4, 5, 6]
 
@@ -128,10 +123,9 @@ def test_a_complete_run_is_not_read_where_nobody_wants_its_state(
   assert run(tiny_config(), tmp_path, wanted=False) is None
 
 
-def test_a_run_goes_on_on_another_mesh(tiny_config, tmp_path, stop_at):
-  stop_at(3)
-  run(tiny_config(), tmp_path)
-  stop_at(None)
+def test_a_run_goes_on_on_another_mesh(tiny_config, tmp_path):
+  with stopped_after(3):
+    run(tiny_config(), tmp_path)
   moved = {'mesh.replica': 1, 'mesh.fsdp': 8, 'mesh.tensor': 1}
   state = run(tiny_config(**moved), tmp_path)
   assert int(state.step) == 6
@@ -146,10 +140,10 @@ def test_signals_save_and_stop(tiny_config, tmp_path, monkeypatch, capsys):
     return requested(self, step)
 
   monkeypatch.setattr(stop.StopRequest, 'requested', signalled)
-  state = run(tiny_config(), tmp_path)
-  assert int(state.step) == 2
+  with pytest.raises(exits.Again, match=r'after step 2: the same command'):
+    run(tiny_config(), tmp_path)
   assert (tmp_path / 'checkpoints/2').is_dir()
-  assert 'the same command goes on' in capsys.readouterr().out
+  assert 'SIGTERM: saving after this step' in capsys.readouterr().out
   assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 

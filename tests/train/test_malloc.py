@@ -60,7 +60,7 @@ def test_the_heap_is_set_up_before_the_backend_starts_its_threads(monkeypatch):
   monkeypatch.setattr(
     processes.jax, 'default_backend', lambda: order.append('backend') or 'cpu'
   )
-  processes.up('')
+  processes.join('', start_sec=100, silent_sec=100, meet_sec=100)
   assert order == ['keep', 'backend']
 
 

@@ -11,13 +11,15 @@ import time
 
 import pytest
 
+from base import exits
 from configs import quickstart
+from train import processes
 from train import workdir as workdir_lib
 
 STEPS = 40
 JOIN = """
 from train import processes
-processes.up('')
+processes.join('', start_sec=100, silent_sec=60, meet_sec=100)
 import jax
 from base import console
 console.say(f'{jax.process_count()} processes')
@@ -96,6 +98,128 @@ def test_one_process_where_several_were_started_is_refused(started):
   ((code, _, said),) = join(started)
   assert code
   assert 'says that 4 processes were started, but this one is alone' in said
+
+
+@pytest.mark.parametrize(
+  ('environment', 'taken'),
+  [
+    # The only task of its node has all; else each the one that JAX takes.
+    ({'SLURM_STEP_TASKS_PER_NODE': '1(x2)', 'SLURM_GPUS_ON_NODE': '4'}, 4),
+    ({'SLURM_STEP_TASKS_PER_NODE': '4(x2)', 'SLURM_GPUS_ON_NODE': '4'}, None),
+    # --gpus-per-task shows each its own, which is number 0 to all of them.
+    ({'SLURM_STEP_TASKS_PER_NODE': '4', 'CUDA_VISIBLE_DEVICES': '3'}, 1),
+    ({'SLURM_STEP_TASKS_PER_NODE': '1'}, None),  # no GPUs
+  ],
+)
+def test_a_task_of_slurm_has_the_gpus_that_are_its_own(
+  environment, taken, monkeypatch
+):
+  for name in ('SLURM_STEP_TASKS_PER_NODE', 'SLURM_GPUS_ON_NODE'):
+    monkeypatch.delenv(name, raising=False)
+  monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
+  for name, value in environment.items():
+    monkeypatch.setenv(name, value)
+  found = processes._gpus_of_task()
+  assert found == (None if taken is None else list(range(taken)))
+
+
+def test_who_waits_says_for_what(monkeypatch, capfd):
+  """One host of a pod, on which alone the command was started."""
+  line = """
+import threading, time
+from train import processes
+processes._BETWEEN_LINES = 0.2
+processes.join('', start_sec=5, silent_sec=5, meet_sec=5)
+"""
+  environment = {
+    'JAX_COORDINATOR_ADDRESS': f'localhost:{free_port()}',
+    'JAX_NUM_PROCESSES': '4',
+    'JAX_PROCESS_ID': '0',
+  }
+  done = subprocess.run(
+    [sys.executable, '-c', line],
+    env=os.environ | {'JAX_PLATFORMS': 'cpu'} | environment,
+    capture_output=True,
+    text=True,
+    timeout=120,
+  )
+  assert done.returncode  # JAX aborts
+  said = done.stdout.splitlines()[0]
+  assert said.startswith(f'{socket.gethostname()} waits since ')
+  assert 'for the others of 4 processes' in said
+  assert 'start the same command on every host' in said
+
+
+MEET = """
+from train import processes
+processes._BETWEEN_LINES = 0.5
+processes.join('', start_sec=100, silent_sec=100, meet_sec=3)
+import jax, os, time
+processes.meet('restore')
+if jax.process_index() == 0:
+  try:
+    processes.meet('first step')
+  except TimeoutError as error:
+    print(error, flush=True)
+  os._exit(70)
+time.sleep(600)
+"""
+
+
+def test_who_does_not_come_is_named():
+  port = free_port()
+  runs = [
+    subprocess.Popen(
+      [sys.executable, '-c', MEET],
+      env=os.environ
+      | {
+        'JAX_PLATFORMS': 'cpu',
+        'JAX_COORDINATOR_ADDRESS': f'localhost:{port}',
+        'JAX_NUM_PROCESSES': '2',
+        'JAX_PROCESS_ID': str(process),
+      },
+      stdout=subprocess.PIPE,
+      stderr=subprocess.DEVNULL,
+      text=True,
+    )
+    for process in range(2)
+  ]
+  said = runs[0].communicate(timeout=120)[0]
+  runs[1].kill()
+  runs[1].communicate()
+  late = f'process 1 on {socket.gethostname()}'
+  assert f'before the first step for {late}\n' in said
+  assert f'{late} did not come to the first step within 3s' in said
+  assert 'before the restore' not in said
+
+
+@pytest.mark.slow
+def test_all_processes_of_a_stopped_run_say_so(tiny_config, tmp_path):
+  """A scheduler that signals one host starts all of them again."""
+  changes = {'mesh.replica': 2, 'mesh.fsdp': 4, 'mesh.tensor': 1}
+  line = command(tiny_config, tmp_path, **changes, **{'steps': 10_000})
+  port = free_port()
+  runs = [
+    subprocess.Popen(
+      line,
+      env=os.environ
+      | {
+        'JAX_COORDINATOR_ADDRESS': f'localhost:{port}',
+        'JAX_NUM_PROCESSES': '2',
+        'JAX_PROCESS_ID': str(process),
+        'XLA_FLAGS': '--xla_force_host_platform_device_count=4',
+      },
+    )
+    for process in range(2)
+  ]
+  deadline = time.monotonic() + 300
+  while not losses(tmp_path) if (tmp_path / 'metrics.jsonl').exists() else True:
+    assert time.monotonic() < deadline
+    time.sleep(0.1)
+  runs[1].send_signal(signal.SIGTERM)
+  assert [run.wait(timeout=300) for run in runs] == [exits.AGAIN] * 2
+  (saved,) = (tmp_path / 'checkpoints').iterdir()
+  assert int(saved.name) > 0
 
 
 def command(tiny_config, workdir, **changes):

@@ -15,13 +15,13 @@ import jax
 import numpy as np
 import pytest
 
-from base import files
+from base import exits, files
 from configs import quickstart
 from data import source as source_lib
 from evals import evaluate
 from evals import task as task_lib
 from evals.tasks import depth
-from evals.watch import checkpoints, one_checkpoint, outcomes
+from evals.watch import checkpoints, outcomes
 from models import objective as objective_lib
 from train import loop, retention
 from train import workdir as workdir_lib
@@ -389,8 +389,11 @@ def test_it_waits_for_the_run_to_begin(run, recipe, quick, monkeypatch, capsys):
 
 
 def test_told_to_stop_it_stops(run, recipe, monkeypatch):
-  monkeypatch.setattr(evaluate, 'run', lambda *_, **__: None)
-  with pytest.raises(one_checkpoint.Stopped):
+  def stopped(*_, **__):
+    raise exits.Again
+
+  monkeypatch.setattr(evaluate, 'run', stopped)
+  with pytest.raises(exits.Again):
     watch(recipe, run)
   assert not results(run)
 
