@@ -361,9 +361,12 @@ def _lender() -> shared.Lender:
 
 
 def _start_worker(worker: int, workers: int) -> None:
-  """Leaves Ctrl-C to the main process, which saves; dies with it if killed."""
+  """Leaves a stop to the main process, which saves; dies with it if killed."""
   del worker, workers
+  # A terminal sends Ctrl-C, and Slurm SIGTERM, to workers as well; the steps
+  # until the save need them.
   signal.signal(signal.SIGINT, signal.SIG_IGN)
+  signal.signal(signal.SIGTERM, signal.SIG_IGN)
   threading.Thread(target=_follow_parent, daemon=True).start()
 
 

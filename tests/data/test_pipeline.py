@@ -2,6 +2,11 @@
 
 import hashlib
 import itertools
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -87,6 +92,34 @@ def test_batches_do_not_depend_on_hosts(expected, hosts, parts):
 def test_batches_do_not_depend_on_workers(expected, workers):
   ranges = split(1, 3)[0]
   assert digest(take(make(workers=workers), 4, parts=ranges)) == expected
+
+
+def test_workers_leave_a_stop_to_the_main_process():
+  """Slurm sends SIGTERM to them too, steps before the save."""
+  batches = make(workers=2).batches()
+  for _ in range(2):  # one of each
+    next(batches)
+  workers = multiprocessing.active_children()
+  assert len(workers) == 2
+  for worker in workers:
+    os.kill(worker.pid, signal.SIGTERM)
+  # More than there are in buffers.
+  assert digest(itertools.islice(batches, 20)) == digest(take(make(), 22))[2:]
+  batches.close()
+  assert not any(worker.is_alive() for worker in workers)
+
+
+def test_workers_hold_up_no_end():
+  """Of a process that fails while they work."""
+  script = """
+from tests.data.test_pipeline import make
+if __name__ == '__main__':
+  batches = make(workers=2).batches()
+  next(batches)
+  raise SystemExit(70)
+"""
+  run = subprocess.run([sys.executable, '-c', script], timeout=120)
+  assert run.returncode == 70
 
 
 def test_starts_at_any_step_without_replay(expected):
