@@ -55,10 +55,10 @@ _JOIN = flags.DEFINE_float(
 def main(words: Sequence[str]) -> None:
   """Checks everything, then starts."""
   from launch import job as job_lib
-  from launch.local import attempt, run, shares
+  from launch.local import attempt, environment, run, shares
 
   job = job_lib.parse(words, one_disk=True)
-  attempt.local_command(job)
+  environment.command(job)
   sys.exit(
     run.run(
       attempt.Start(

@@ -3,15 +3,14 @@
 import dataclasses
 import os
 import pathlib
-import shutil
-import socket
 import sys
 import time
 from collections.abc import Sequence
 
 from base.console import duration
 from launch import policy
-from launch.job import ATTEMPT, JOINED, JOINS, Job
+from launch.job import JOINED, JOINS, Job
+from launch.local import environment
 from launch.local.child import Child
 from launch.local.shares import Share
 from launch.local.stop import Stop
@@ -19,10 +18,6 @@ from launch.local.stop import Stop
 _TICK = 0.05  # seconds between two looks at the processes
 _TELL = 30.0  # seconds between two lines on what a stop waits for
 _PORT_TAKEN = 'Failed to add port'
-_HOST = '127.0.0.1'
-# Variables that gRPC reads, which are written in small letters.
-_PROXIES = ('grpc_proxy', 'https_proxy', 'http_proxy')
-_DIRECT = ('no_grpc_proxy', 'no_proxy')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,18 +74,12 @@ class Attempt:
     self._made_to: set[int] = set()  # end
     self._late: list[tuple[int, int]] = []
     self.children: list[Child] = []
-    command = local_command(start.job)
-    address = f'{_HOST}:{_free_port()}'
+    command = environment.command(start.job)
+    places = environment.of(start.shares, number)
     try:
-      for process in range(len(start.shares)):
-        self.children.append(
-          Child(
-            process,
-            command,
-            _environment(start, number, process, address),
-            folder / f'process-{process}.log',
-          )
-        )
+      for process, place in enumerate(places):
+        log = folder / f'process-{process}.log'
+        self.children.append(Child(process, command, place, log))
     except OSError:  # no room for one more
       self.kill()
       raise
@@ -192,57 +181,6 @@ class Attempt:
     return End([*ended, *self._late], taken, stop.kill)
 
 
-def local_command(job: Job) -> list[str]:
-  """Its words; `python` is the one that has what this project needs.
-
-  Raises:
-    ValueError: the first of them is no program.
-  """
-  first, *words = job.command
-  if first in ('python', 'python3'):
-    first = sys.executable
-  if not shutil.which(first):
-    raise ValueError(
-      f'{first} is no program of this machine: expected a command behind --, '
-      'such as -- python -m train --config=... --workdir=...'
-    )
-  return [first, *words]
-
-
-def _environment(
-  start: Start, number: int, process: int, address: str
-) -> dict[str, str]:
-  """That of one process of a start."""
-  environment = {
-    **os.environ,
-    # So that a log has all that was said before a crash.
-    'PYTHONUNBUFFERED': '1',
-    ATTEMPT: f'{number}',
-    **start.shares[process],
-  }
-  if len(start.shares) > 1:
-    environment |= {
-      **_around_proxies(),
-      'JAX_COORDINATOR_ADDRESS': address,
-      # Not to the network, to which it listens otherwise.
-      'JAX_COORDINATOR_BIND_ADDRESS': address,
-      'JAX_NUM_PROCESSES': f'{len(start.shares)}',
-      'JAX_PROCESS_ID': f'{process}',
-    }
-  return environment
-
-
-def _around_proxies() -> dict[str, str]:
-  """What makes processes reach one another, where the web needs a proxy.
-
-  By it they would wait for one another until the time is over.
-  """
-  if not any(map(os.environ.get, _PROXIES)):
-    return {}
-  direct = next(filter(None, map(os.environ.get, _DIRECT)), '')
-  return {'no_grpc_proxy': f'{direct},{_HOST}'.lstrip(',')}
-
-
 def say(line: str) -> None:
   """A line of the launcher itself."""
   show(f'[launch.local] {line}')
@@ -259,9 +197,3 @@ def show(line: str) -> None:
 def _names(children: Sequence[Child]) -> str:
   numbers = ', '.join(f'{child.number}' for child in children)
   return f'process {numbers}' if len(children) == 1 else f'processes {numbers}'
-
-
-def _free_port() -> int:
-  with socket.socket() as free:
-    free.bind((_HOST, 0))
-    return free.getsockname()[1]
