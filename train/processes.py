@@ -87,6 +87,8 @@ def join(
   if found and not jax.distributed.is_initialized():
     count = _number('JAX_NUM_PROCESSES')
     several = f'{count} processes' if count else 'several processes'
+    # By this line, and that below, launchers know who has come; see launch/job.
+    console.say(f'{socket.gethostname()} joins the others of {several}')
     with _waiting(
       lambda waited: (
         f'{socket.gethostname()} waits since {duration(waited)} for the '

@@ -73,8 +73,10 @@ def test_tasks_of_slurm_are_one_run():
   assert [code for code, _, _ in found] == [0, 0], found
   (_, first, _), (_, second, _) = found
   for number, said in enumerate((first, second)):
-    where = f'process {number} of 2 on {socket.gethostname()}: '
-    assert said.startswith(where)
+    came, joined, *_ = said.splitlines()
+    host = socket.gethostname()
+    assert came == f'{host} joins the others of several processes'
+    assert joined.startswith(f'process {number} of 2 on {host}: ')
     assert 'joined by slurm' in said
   # One line is said once.
   assert first.count('2 processes') == 1
@@ -144,7 +146,7 @@ processes.join('', start_sec=5, silent_sec=5, meet_sec=5)
     timeout=120,
   )
   assert done.returncode  # JAX aborts
-  said = done.stdout.splitlines()[0]
+  said = done.stdout.splitlines()[1]
   assert said.startswith(f'{socket.gethostname()} waits since ')
   assert 'for the others of 4 processes' in said
   assert 'start the same command on every host' in said

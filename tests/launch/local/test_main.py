@@ -12,6 +12,8 @@ import time
 
 import pytest
 
+from launch import job as job_lib
+
 LONG = 120  # seconds, of a busy machine
 
 
@@ -328,10 +330,10 @@ def test_what_cannot_start_is_one_line(launch, words, says):
 
 
 JOIN = """
-import jax, sys
-from train import processes
-{up}
+import jax
 from jax.experimental import multihost_utils
+from train import processes
+processes.join('', start_sec=100, silent_sec=100, meet_sec=100)
 found = multihost_utils.process_allgather(jax.process_index())
 print(found.tolist(), len(jax.local_devices()), flush=True)
 """
@@ -341,11 +343,13 @@ def test_real_processes_join(launch, tmp_path, monkeypatch):
   """Also where the web is behind a proxy, which gRPC would ask."""
   monkeypatch.setenv('http_proxy', 'http://127.0.0.1:9')
   monkeypatch.delenv('XLA_FLAGS')
-  script = JOIN.format(up="processes.up('')")
   code, said = launch(
     '',
     *('--devices=2', '--max_restarts=0'),
-    words=['python', '-c', script],
+    words=['python', '-c', JOIN],
   ).end()
   assert code == 0, said
   assert {'[0] [0, 1] 2', '[1] [0, 1] 2'} <= set(said)
+  # What a launcher reads is what processes say.
+  assert sum(bool(job_lib.JOINS.search(line)) for line in said) == 2
+  assert sum(bool(job_lib.JOINED.search(line)) for line in said) == 2
