@@ -25,6 +25,7 @@ class Child:
 
   Attributes:
     number: of the process, from 0.
+    pid: of it, and of its group.
     log: its file.
     code: that it ended with, as subprocess has it; None as long as it runs.
     ended: when it did, by time.monotonic.
@@ -58,6 +59,7 @@ class Child:
         start_new_session=True,
       )
     self._reading = open(log, 'rb')  # noqa: SIM115
+    self.pid = self._process.pid
     # A thread each, since the order in which they end tells the cause.
     self._waiting = threading.Thread(target=self._wait, daemon=True)
     self._waiting.start()
@@ -83,7 +85,7 @@ class Child:
   def _signal_group(self, number: int) -> None:
     # Nobody is left; or, on a Mac, only who has ended.
     with contextlib.suppress(ProcessLookupError, PermissionError):
-      os.killpg(self._process.pid, number)
+      os.killpg(self.pid, number)
 
   def lines(self) -> Iterator[str]:
     """What it has said since the last call, as a terminal would end up showing.

@@ -41,8 +41,9 @@ def run(start: Start, *, max_restarts: int) -> int:
   with Stop() as stop:
     while True:
       number, folder = _new_folder(start.logs)
-      say(f'start {number}: {start.job}; logs in {folder}')
       attempt = Attempt(start, number, folder)
+      pids = ' '.join(f'{child.pid}' for child in attempt.children)
+      say(f'start {number}: {start.job}; logs in {folder}; pids {pids}')
       try:
         end = attempt.wait(stop)
       finally:

@@ -1,0 +1,1 @@
+"""Faults on purpose: what launchers promise, shown on this machine."""

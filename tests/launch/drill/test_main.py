@@ -1,0 +1,37 @@
+"""Drills of launchers: each is played whole, and fails where it must."""
+
+import subprocess
+import sys
+
+import pytest
+
+from launch.drill import play
+
+
+def drill(*words):
+  return subprocess.run(
+    [sys.executable, '-m', 'launch.drill', *words],
+    capture_output=True,
+    text=True,
+    timeout=1800,
+  )
+
+
+@pytest.mark.slow
+def test_the_drill_of_one_machine(tmp_path):
+  run = drill('local', f'--folder={tmp_path}')
+  assert run.returncode == 0, run.stdout + run.stderr
+  assert run.stdout.endswith('-- all checks are right\n')
+
+
+def test_an_unknown_drill_is_one_line():
+  run = drill('locall')
+  assert run.returncode == 1
+  assert "did you mean 'local'?" in run.stderr
+
+
+def test_what_is_not_as_promised_fails():
+  with pytest.raises(ValueError, match='it is done; found 75'):
+    play.check('it is done', False, 75)
+  with pytest.raises(ValueError, match='step 3: not so after 0 s'):
+    play.wait('step 3', lambda: False, 0.2)
