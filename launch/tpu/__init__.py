@@ -1,0 +1,1 @@
+"""Slices of TPU VMs: made, started on, followed, made again, given back."""
