@@ -1,0 +1,1 @@
+"""Runs on the machines of a Slurm cluster, started again by the policy."""

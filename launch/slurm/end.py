@@ -1,0 +1,71 @@
+"""The last line of a batch script: what becomes of a job whose tasks ended.
+
+By the one policy of `launch/policy.py`, from the codes that tasks kept: back
+into the queue, or at its end, with the code that decided.
+"""
+
+import os
+import pathlib
+import sys
+
+from absl import flags
+
+from base import command, exits
+
+_LOGS = flags.DEFINE_string('logs', None, 'Folder of logs and state.')
+_JOB = flags.DEFINE_string('job', None, 'Number of the job.')
+_CODE = flags.DEFINE_integer('code', None, 'Of srun.')
+_MAX_RESTARTS = flags.DEFINE_integer('max_restarts', 3, 'After a crash.')
+
+
+def main() -> None:
+  """Decides, keeps it, and has Slurm do it."""
+  from base.console import say
+  from launch import policy
+  from launch.job import ATTEMPT
+  from launch.slurm import calls
+  from launch.slurm.record import Record
+
+  record = Record(pathlib.Path(_LOGS.value), _JOB.value, 0, '')
+  attempt = int(os.environ[ATTEMPT])
+  ended = codes(record.own / f'attempt-{attempt}', _CODE.value)
+  restarts = sum(end['counts'] for end in record.ends())
+  verdict = policy.verdict(
+    ended, restarts=restarts, max_restarts=_MAX_RESTARTS.value
+  )
+  is_stopped = record.stop.exists()
+  why = 'stopped' if is_stopped and verdict.code == exits.AGAIN else verdict.why
+  record.add_end(
+    attempt=attempt, code=verdict.code, counts=verdict.counts, why=why
+  )
+  again = verdict.again and not is_stopped
+  say(
+    f'[launch.slurm] start {attempt}: {why}' + ('; back in the queue' * again)
+  )
+  if again:
+    # By it the job ends: this process too. What Slurm itself has requeued
+    # meanwhile, as for a job of more weight, it refuses.
+    calls.call('scontrol', 'requeue', _JOB.value)
+  sys.exit(verdict.code)
+
+
+def codes(folder: pathlib.Path, srun: int) -> list[tuple[int, int]]:
+  """(task, code) in the order in which they ended.
+
+  Args:
+    folder: in which each has left its own.
+    srun: its code, which alone tells of tasks that could not leave one.
+  """
+  found = []
+  for path in folder.iterdir():
+    moment, code = path.read_text().split()
+    found.append((float(moment), int(path.name), int(code)))
+  ended = [(task, code) for _, task, code in sorted(found)]
+  is_told = any(code not in (exits.DONE, exits.AGAIN) for _, code in ended)
+  if (srun and not is_told) or not ended:
+    ended.append((-1, srun or exits.FAULT))
+  return ended
+
+
+if __name__ == '__main__':
+  command.run(main, required=['logs', 'job', 'code'])
