@@ -246,13 +246,15 @@ def _read(found: dict[str, Any]) -> Forecast:
     how = "the TPU's compiler, timed by the roofline model; nothing ran"
     if found['warnings']:
       how += f'; it warns: {found["warnings"][0]}'
+  # A chip of TPU7x is two devices.
+  devices = found['devices'] / found['chips']
   return Forecast(
     how=how,
     topology=found['topology'],
     chips=found['chips'],
     **{key: each[key] for key in ('step_sec', 'mfu', 'days', 'chip_hours')},
-    bytes_per_chip=held,
-    bytes_limit=found['bytes_limit'],
+    bytes_per_chip=held * devices,
+    bytes_limit=found['bytes_limit'] * devices,
   )
 
 

@@ -59,6 +59,7 @@ class Chip:
   Attributes:
     kinds: `device_kind` of JAX's devices of this generation.
     devices: of JAX that a chip is, each with its share of everything.
+    between_devices: bandwidth between those of one chip, in links.
     tflops: peak of dense bfloat16, 1e12 FLOP/s.
     hbm_gib: memory that a program may use.
     hbm_gb_per_s: bandwidth of the memory, 1e9 bytes/s.
@@ -81,6 +82,7 @@ class Chip:
   kinds: tuple[str, ...]
   tflops: float
   devices: int = 1
+  between_devices: int = 0
   hbm_gib: float = 0.0
   hbm_gb_per_s: float = 0.0
   ici_gb_per_s: float = 0.0
@@ -171,6 +173,7 @@ CHIPS = {
     kinds=('TPU7x',),
     tflops=2307.0,
     devices=2,
+    between_devices=6,  # its page: of one axis's link
     hbm_gib=189.48,  # 94.74 a device
     hbm_gb_per_s=7380.0,
     ici_gb_per_s=90.0,

@@ -41,7 +41,7 @@ def error(
     refused: by the compiler; None: by the formula.
   """
   needed = refused.needed if refused else held.total
-  limit = refused.limit if refused else topology.chip.hbm_gib * memory.GIB
+  limit = refused.limit if refused else topology.device.hbm_gib * memory.GIB
   source = 'the compiler' if refused else 'the formula'
   parts = ', '.join(
     f'{name} {_gib(value)}' for name, value in vars(held).items() if value
@@ -111,7 +111,7 @@ def remedies(
       activations=held.activations * scale,
       gradients=held.gradients * scale,
     )
-    if held.total <= topology.chip.hbm_gib * memory.GIB:
+    if held.total <= topology.device.hbm_gib * memory.GIB:
       found[tuple(change)] = Change(recipe.as_flags(change, config), held)
       if len(found) == count:
         break
@@ -120,7 +120,9 @@ def remedies(
 
 def _candidates(config, topology) -> Iterator[tuple[dict, dict, Topology]]:
   """(change, the changed config, the changed topology), the mildest first."""
-  replica, fsdp, tensor, _ = mesh_lib.shape_of(topology.chips, **config['mesh'])
+  replica, fsdp, tensor, _ = mesh_lib.shape_of(
+    topology.devices, **config['mesh']
+  )
   accumulate = config['step']['accumulate']
   clips = config['data']['batch_size']
   rows = clips // (replica * fsdp)

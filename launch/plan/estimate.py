@@ -100,6 +100,9 @@ def of_shapes(
   return {
     'topology': topology.name,
     'chips': topology.chips,
+    'devices': topology.devices,
+    # Of TPU7x a program sees half a chip.
+    'bytes_of': 'chip' if topology.chip.devices == 1 else 'device',
     'hosts': topology.hosts,
     'mesh': dict(program.mesh.shape),
     'batch_size': config['data']['batch_size'],
@@ -114,7 +117,7 @@ def of_shapes(
       'total': held.total,
     },
     'bytes_offloaded': offloaded,
-    'bytes_limit': topology.chip.hbm_gib * memory.GIB,
+    'bytes_limit': topology.device.hbm_gib * memory.GIB,
     'checkpoint_bytes': memory.size(state),
   }
 

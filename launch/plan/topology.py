@@ -42,6 +42,27 @@ class Topology:
     return self.slices * math.prod(self.shape)
 
   @property
+  def devices(self) -> int:
+    """Those of JAX, over which a mesh is: each is `device`."""
+    return self.chips * self.chip.devices
+
+  @property
+  def device(self) -> Chip:
+    """What one of JAX's devices has of its chip: all, or an equal share.
+
+    Where both of a chip receive the same, it may come over the links once; here
+    each receives its own.
+    """
+    if self.chip.devices == 1:
+      return self.chip
+    shared = ('tflops', 'hbm_gib', 'hbm_gb_per_s', 'pcie_gb_per_s')
+    shared += ('ici_gb_per_s', 'dcn_gb_per_s')
+    return dataclasses.replace(
+      self.chip,
+      **{name: getattr(self.chip, name) / self.chip.devices for name in shared},
+    )
+
+  @property
   def hosts(self) -> int:
     """Machines that feed the chips."""
     chips = math.prod(self.shape)
@@ -68,7 +89,8 @@ class Topology:
     Args:
       coordinates: [chips, axes] of the group in the network of a slice. Chips
         of several slices that have one place count once: nothing but the
-        network between slices joins them.
+        network between slices joins them. So do the devices of one chip, unless
+        they are all: then it is what joins them, in links.
     """
     found = 0
     for places, size, ring in zip(
@@ -77,7 +99,7 @@ class Topology:
       extent = len(set(places.tolist()))
       if extent > 1:
         found += 2 if ring and extent == size else 1
-    return max(found, 1)
+    return found or self.chip.between_devices * self.chip.devices or 1
 
   def links(self, mesh: Mesh) -> dict[str, int]:
     """Axis of a mesh of these devices -> `directions` of a group along it."""
@@ -98,7 +120,7 @@ class Topology:
     Raises:
       ValueError: no mesh of these devices.
     """
-    mesh = mesh_lib.make_abstract(self.chips, **sizes)
+    mesh = mesh_lib.make_abstract(self.devices, **sizes)
     replica = mesh.shape['replica']
     if replica % self.slices:
       raise ValueError(
@@ -120,12 +142,7 @@ def parse(name: str) -> Topology:
     r'(?:([1-9]\d*)x)?([^:]*):?(.*)', name
   ).groups()
   slices = int(times or 1)
-  tpus = [
-    key
-    for key, chip in CHIPS.items()
-    # Shapes and bytes are counted for chips that are one device.
-    if chip.torus_axes and chip.devices == 1
-  ]
+  tpus = [key for key, chip in CHIPS.items() if chip.torus_axes]
   if generation not in tpus:
     raise ValueError(
       f'--topology={name!r}: no chip {generation!r}; expected one of '

@@ -35,6 +35,15 @@ def test_shapes_tell_time_and_memory_and_that_they_are_all():
   assert 'nothing was compiled (--shapes_only)' in lines[2]
 
 
+def test_a_chip_of_two_devices_counts_once():
+  v5p = forecast.check(job_of(B), 'v5p:2x2x1', how='shapes')
+  tpu7x = forecast.check(job_of(B), 'tpu7x:2x2x1', how='shapes')
+  assert tpu7x.chips == v5p.chips == 4
+  assert v5p.step_sec / tpu7x.step_sec == pytest.approx(2307 / 459)
+  assert tpu7x.bytes_limit == pytest.approx(189.48 * 2**30)
+  assert tpu7x.mfu == pytest.approx(0.4)
+
+
 @pytest.mark.parametrize(
   ('words', 'topology', 'message'),
   [

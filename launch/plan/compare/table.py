@@ -78,8 +78,10 @@ def text(rows: Sequence[Mapping[str, Any]]) -> str:
 
   The last column is how much longer a step takes than in the first row.
   """
+  units = {row['bytes_of'] for row in rows if 'bytes_of' in row} or {'chip'}
+  held = f'GiB a {" or ".join(sorted(units))}'
   lines = [
-    f'{"topology":14}{"chips":>6}{"GiB a chip":>16}{"step ms":>9}{"MFU":>7}'
+    f'{"topology":14}{"chips":>6}{held:>16}{"step ms":>9}{"MFU":>7}'
     f'{"clips/s":>10}{"days":>8}{"chip-hours":>12}{"step":>10}'
   ]
   first: Mapping[str, Any] = {}

@@ -101,7 +101,7 @@ class _Walk:
 
   def __init__(self, reader: Reader, model: str, found: Estimate):
     self.reader, self.model, self.found = reader, model, found
-    self.program, self.chip = reader.program, reader.topology.chip
+    self.program, self.chip = reader.program, reader.topology.device
     self.now = 0.0
     # Of each network, when it is done with what it was given.
     self.busy: Counter[str] = Counter()

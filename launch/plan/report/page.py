@@ -130,8 +130,8 @@ def _memory(found):
     )
     for row in found.get('largest_buffers', ())
   ]
-  text = table(('bytes of a chip', 'GiB'), rows)
-  return f'<h2>Memory of a chip</h2>{text}'
+  text = table((f'bytes of a {found["bytes_of"]}', 'GiB'), rows)
+  return f'<h2>Memory of a {found["bytes_of"]}</h2>{text}'
 
 
 def _communication(found):

@@ -69,15 +69,15 @@ def _memory(found):
     if n and part != 'total'
   )
   lines = [
-    f'GiB per chip    {formula["total"] / GIB:.2f} of '
+    f'GiB per {found["bytes_of"]:8}{formula["total"] / GIB:.2f} of '
     f'{found["bytes_limit"] / GIB:.2f} by formula: {parts}'
   ]
   if found['bytes_offloaded']:
     each = found['bytes_offloaded'] / GIB
-    host = each * found['chips'] / found['hosts']
+    host = each * found['devices'] / found['hosts']
     lines.append(
       f'GiB in a host   {host:.2f} of activations by formula, {each:.2f} of a '
-      'chip'
+      f'{found["bytes_of"]}'
     )
   if 'compiled_bytes' in found:
     held = found['compiled_bytes']

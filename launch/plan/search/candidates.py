@@ -72,8 +72,8 @@ def candidates(
   fitting, discarded = [], 0
   saved: dict[str, float] = {}
   devices = compiler.devices(topology) if compiler.is_installed() else ()
-  sequence = mesh_lib.shape_of(topology.chips, **config['mesh'])[-1]
-  for layout in _layouts(topology.chips // sequence, topology.slices):
+  sequence = mesh_lib.shape_of(topology.devices, **config['mesh'])[-1]
+  for layout in _layouts(topology.devices // sequence, topology.slices):
     changed = with_changes(config, layout)
     mesh = topology.abstract_mesh(**changed['mesh'])
     try:
@@ -98,7 +98,7 @@ def candidates(
       if remat not in saved:
         saved[remat] = memory.saved_per_clip(recipe.program(changed, mesh))
       held = memory.of_program(program, changed, saved[remat])
-      if held.total > _HBM_SHARE * topology.chip.hbm_gib * memory.GIB:
+      if held.total > _HBM_SHARE * topology.device.hbm_gib * memory.GIB:
         discarded += 1
         continue
       # Where all is recomputed, a block's input is all that is saved of it.
@@ -169,9 +169,9 @@ def rough_seconds(
     block_inputs: bytes of the inputs of all blocks, of one clip.
     links: axis of the mesh -> directions that a chip receives from over it.
   """
-  chip, shape = topology.chip, program.mesh.shape
+  chip, shape = topology.device, program.mesh.shape
   compute = sum(program.flops().values()) / (
-    topology.chips * chip.tflops * 1e12 * _PEAK_SHARE
+    topology.devices * chip.tflops * 1e12 * _PEAK_SHARE
   )
   if config['model'].get('remat') == 'full':
     compute *= 4 / 3

@@ -19,6 +19,17 @@ def test_a_slice():
   assert topology.parse('v5e:1x1').hosts == 1
 
 
+def test_a_chip_of_two_devices_is_in_a_mesh_twice():
+  found = topology.parse('2xtpu7x:4x4x4')
+  assert (found.chips, found.devices, found.hosts) == (128, 256, 32)
+  assert found.abstract_mesh(replica=2).shape['fsdp'] == 128
+  assert found.chip.tflops == 2 * found.device.tflops == 2307
+  assert found.device.hbm_gib == 94.74
+  v5p = topology.parse('v5p:4x4x4')
+  assert v5p.devices == v5p.chips
+  assert v5p.device == v5p.chip
+
+
 def test_several_slices():
   found = topology.parse('3xv5e:8x8')
   assert (found.name, found.slices, found.shape) == ('3xv5e:8x8', 3, (8, 8))
@@ -36,7 +47,6 @@ def test_several_slices():
   [
     ('v9:4x4', "no chip 'v9'; expected one of v4, v5e, v5p, v6e"),
     ('H100:2x2', 'no chip'),
-    ('tpu7x:4x4x4', 'no chip'),
     ('v5p:4x4', 'expected v5p:4x4x4'),
     ('v5e:4x', 'expected v5e:4x4'),
     ('v5e:0x4', 'expected v5e:4x4'),
@@ -107,6 +117,9 @@ def test_layouts_are_of_slices_that_can_be_rented():
     # One place in each of two slices, and half of a ring in each.
     ('2xv5p:4x4x4', [(0, 0, 0), (0, 0, 0)], 1),
     ('2xv5p:4x4x8', [(0, 0, i % 4) for i in range(8)], 1),
+    # Both devices of a chip, and of four: twelve shares of a link lie between.
+    ('tpu7x:4x4x4', [(0, 0, 0), (0, 0, 0)], 12),
+    ('tpu7x:4x4x4', [(0, 0, i // 2) for i in range(8)], 2),
   ],
 )
 def test_ways_into_a_chip(name, places, expected):
