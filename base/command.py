@@ -126,31 +126,41 @@ def _wrong(what: str) -> NoReturn:
 def _parsed(argv: Sequence[str]) -> list[str]:
   """What `argv` has beside flags, which are set; a wrong one is the last line.
 
-  A recipe is read here, and may refuse its argument. Its error lies within one
-  of ml_collections, which has its traceback as text, and one of absl.
+  A recipe is read here, and may refuse its argument.
   """
   try:
     return flags.FLAGS(list(argv))
-  except flags.Error as error:
-    if _is_debugged():
+  except (flags.Error, AttributeError, KeyError) as error:
+    said, hint = refusal(error)
+    if not said or _is_debugged():
       raise
+    sys.exit(f'{said}{hint}')
+
+
+def refusal(error: Exception) -> tuple[str, str]:
+  """What to tell a person of flags that were refused, and where to look.
+
+  A recipe is read where its flag is parsed. Its error lies within one of
+  ml_collections, which has its traceback as text, and one of absl.
+
+  Args:
+    error: that parsing raised. Of a mistake in the recipe there is nothing to
+      tell, but its traceback.
+  """
+  help_, debug = '  (--help lists the flags)', '  (--debug shows where)'
+  if isinstance(error, flags.Error):
     behind = next(filter(_is_meant, _chain(error)), None)
-    if behind:
-      sys.exit(f'{_said(behind)}  (--debug shows where)')
-    _wrong(_said(error))
-  except (AttributeError, KeyError) as error:
-    # An override of what the recipe does not have; or a mistake in the recipe.
-    is_override = 'get_config' not in [
-      frame.name for frame in traceback.extract_tb(error.__traceback__)
-    ]
-    if _is_debugged() or not is_override:
-      raise
-    if 'get_config' in str(error):
-      _wrong('--config is no recipe: its file has no get_config()')
-    # What ml_collections says, with the nearest name, it says as a key.
-    says = error.args[0]
-    says = says.args[0] if isinstance(says, KeyError) else says
-    sys.exit(f'the recipe has no {" ".join(str(says).split())}')
+    return (_said(behind), debug) if behind else (_said(error), help_)
+  # An override of what the recipe does not have; or a mistake in the recipe.
+  frames = traceback.extract_tb(error.__traceback__)
+  if 'get_config' in [frame.name for frame in frames]:
+    return '', ''
+  if 'get_config' in str(error):
+    return '--config is no recipe: its file has no get_config()', help_
+  # What ml_collections says, with the nearest name, it says as a key.
+  says = error.args[0]
+  says = says.args[0] if isinstance(says, KeyError) else says
+  return f'the recipe has no {" ".join(str(says).split())}', ''
 
 
 def _in_one_line(function: Callable, *arguments):
