@@ -206,5 +206,6 @@ def training(
       'tensorboard': True,
       'wandb': 'disabled',
       'wandb_project': 'scale4d',
+      'wandb_group': '',  # a sweep's runs have its name
     },
   }

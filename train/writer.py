@@ -38,6 +38,7 @@ class Writer:
     tensorboard: bool,
     wandb: str,
     wandb_project: str,
+    wandb_group: str,
   ):
     """Opens the logs of a run that begins or goes on at step `start`.
 
@@ -49,6 +50,7 @@ class Writer:
       tensorboard: whether to write TensorBoard events, by clu.
       wandb: 'disabled', 'offline' (no network or account needed) or 'online'.
       wandb_project: where an online run appears.
+      wandb_group: of runs that are shown together; '': none.
 
     Raises:
       ValueError: an unknown W&B mode, or `every` below 1.
@@ -71,7 +73,7 @@ class Writer:
     if tensorboard:
       self._submit(self._open_tensorboard)
     if wandb != 'disabled':
-      self._submit(self._open_wandb, wandb, wandb_project, config)
+      self._submit(self._open_wandb, wandb, wandb_project, wandb_group, config)
 
   def _open_tensorboard(self):
     # TensorFlow only writes files here: it need not talk about its kernels.
@@ -81,12 +83,13 @@ class Writer:
 
     self._writers.append(metric_writers.SummaryWriter(self._workdir))
 
-  def _open_wandb(self, mode, project, config):
+  def _open_wandb(self, mode, project, group, config):
     import wandb
 
     self._wandb = wandb.init(
       mode=mode,
       project=project,
+      group=group or None,
       dir=self._workdir,
       name=os.path.basename(os.path.abspath(self._workdir)),
       id=_wandb_id(self._workdir),

@@ -17,7 +17,7 @@ SIZES = {'train': 16, 'validation': 16, 'test': 13}
 T, H, W = 4, 16, 24
 LOG = {
   **{'every': 1, 'tensorboard': False},
-  **{'wandb': 'disabled', 'wandb_project': 'scale4d'},
+  **{'wandb': 'disabled', 'wandb_project': 'scale4d', 'wandb_group': ''},
 }
 OPTIM = common.training(lr=0.0, warmup_steps=0, every=1, log_every=1)['optim']
 OPTIM |= {'clip_norm': 0.0}

@@ -47,7 +47,8 @@ def stopped_after(step):
 
 
 def test_a_run_leaves_what_a_stranger_needs(tiny_config, tmp_path, capsys):
-  config = tiny_config(**{'log.tensorboard': True, 'log.wandb': 'offline'})
+  log = {'tensorboard': True, 'wandb': 'offline', 'wandb_group': 'a-sweep'}
+  config = tiny_config(**{f'log.{key}': value for key, value in log.items()})
   state = run(config, tmp_path)
   assert int(state.step) == 6
   assert json.loads((tmp_path / 'config.json').read_text())['steps'] == 6
@@ -64,7 +65,8 @@ def test_a_run_leaves_what_a_stranger_needs(tiny_config, tmp_path, capsys):
     'time/data_wait_sec',
   }
   assert list(tmp_path.glob('events.out.tfevents*'))
-  assert list(tmp_path.glob('wandb/offline-run-*'))
+  (logged,) = tmp_path.glob('wandb/offline-run-*/*.wandb')
+  assert b'a-sweep' in logged.read_bytes()
   assert (tmp_path / 'pictures/6/reconstruction.png').stat().st_size > 500
   assert json.loads((tmp_path / 'goodput.json').read_text())['compile'] > 0
   (start,) = (tmp_path / 'environment.jsonl').read_text().splitlines()

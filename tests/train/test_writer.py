@@ -9,7 +9,7 @@ from train import writer as writer_lib
 
 OPTIONS = {
   **{'config': {}, 'every': 1, 'tensorboard': False},
-  **{'wandb': 'disabled', 'wandb_project': 'scale4d'},
+  **{'wandb': 'disabled', 'wandb_project': 'scale4d', 'wandb_group': ''},
 }
 
 
