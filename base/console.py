@@ -1,7 +1,9 @@
 """Lines for people: messages, tables, and how far long work has come."""
 
 import io
+import shutil
 import sys
+import time
 from collections.abc import Mapping, Sequence
 
 import tqdm
@@ -111,3 +113,46 @@ def duration(seconds: float) -> str:
   if hours:
     return f'{hours}h{minutes:02}m'
   return f'{minutes}m{seconds:02}s' if minutes else f'{seconds}s'
+
+
+class Board:
+  """Lines at the bottom of a terminal that change; what `say` says is above.
+
+  Where there is no terminal, the first of them now and then.
+  """
+
+  def __init__(self):
+    self._bars: list[tqdm.tqdm] = []
+    self._is_terminal = sys.stdout.isatty()
+    self._said, self._at = '', time.monotonic()
+
+  def show(self, first: str, lines: Sequence[str]) -> None:
+    """Draws them in place of those before."""
+    if _muted:
+      return
+    if not self._is_terminal:
+      now = time.monotonic()
+      if first != self._said and now - self._at >= _BETWEEN_LINES:
+        self._said, self._at = first, now
+        say(first)
+      return
+    wanted = [first, *lines]
+    while len(self._bars) < len(wanted):
+      self._bars.append(
+        tqdm.tqdm(
+          bar_format='{desc}',
+          file=sys.stdout,
+          leave=False,
+          position=len(self._bars),
+        )
+      )
+    width = shutil.get_terminal_size().columns - 1
+    wanted += [''] * (len(self._bars) - len(wanted))
+    for bar, line in zip(self._bars, wanted):
+      bar.set_description_str(line[:width])
+
+  def close(self) -> None:
+    """Takes them away."""
+    for bar in reversed(self._bars):
+      bar.close()
+    self._bars = []

@@ -33,3 +33,31 @@ def test_only_one_process_speaks(capsys, monkeypatch):
   console.mute()
   console.say('unheard')
   assert capsys.readouterr().out == 'heard  too\n'
+
+
+def test_lines_that_change_are_drawn_in_place_on_a_terminal(
+  capsys, monkeypatch
+):
+  monkeypatch.setenv('COLUMNS', '20')
+  monkeypatch.setattr('sys.stdout.isatty', lambda: True, raising=False)
+  board = console.Board()
+  board.show('1 of 2', ['run a', 'x' * 30])
+  board.show('2 of 2', ['run b'])
+  console.say('above')
+  board.close()
+  out = capsys.readouterr().out
+  assert 'above\n' in out
+  assert '2 of 2' in out.partition('run a')[2]
+  assert '\x1b[A' in out  # up, to the first of them
+  assert 'x' * 20 not in out  # a longer line would take two
+
+
+def test_where_there_is_no_terminal_their_first_is_told_now_and_then(
+  capsys, monkeypatch
+):
+  monkeypatch.setattr(console, '_BETWEEN_LINES', 0.0)
+  board = console.Board()
+  for first in ('1 of 2', '1 of 2', '2 of 2'):
+    board.show(first, ['run a'])
+  board.close()
+  assert capsys.readouterr().out == '1 of 2\n2 of 2\n'

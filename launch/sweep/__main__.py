@@ -1,0 +1,113 @@
+r"""Runs a sweep: every run once, N at a time, with its readouts.
+
+    python -m launch.sweep --config=configs/sweep_scaling.py --sweep=tiny \
+      --on=local --at_once=2 --workdir=runs/tiny \
+      --readouts=configs/readout.py:task=depth,data=world,steps=100 \
+      -- --config.log.wandb=offline
+
+A sweep is a function sweep() or sweep_NAME() of a file of Python that yields
+dicts: the recipe under 'config', and overrides as {'optim.lr': 3e-4}. Each run
+is a folder of --workdir, named by what differs; overrides behind -- are for all
+of them. All are checked before the first starts.
+
+The same command goes on where it was stopped, or killed: a finished run never
+runs twice; what crashes is started again up to --max_restarts times; a run that
+fails is named in the end, and --retry tries it again. Exit codes: 0 all are
+done, 1 some failed, 75 stopped, go on with the same command.
+"""
+
+from collections.abc import Sequence
+
+from absl import flags
+
+from base import command
+
+# Where runs may run -> seconds between looks at them.
+_POLL = {'local': 0.2}
+
+_CONFIG = flags.DEFINE_string(
+  'config', None, 'A file with sweeps: configs/sweep_FILE.py[:KEY=VALUE,...]'
+)
+_SWEEP = flags.DEFINE_string('sweep', '', 'NAME of sweep_NAME(); of sweep().')
+_ON = flags.DEFINE_enum('on', 'local', list(_POLL), 'Where runs run.')
+_WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of their folders.')
+_AT_ONCE = flags.DEFINE_integer('at_once', 1, 'Runs at a time.', lower_bound=1)
+_DEVICES = flags.DEFINE_integer(
+  'devices',
+  0,
+  'Local: devices of each run, as launch.local has it.',
+  lower_bound=0,
+)
+_READOUTS = flags.DEFINE_multi_string(
+  'readouts', [], 'Recipe of readouts after each run; may be repeated.'
+)
+_MAX_RESTARTS = flags.DEFINE_integer(
+  'max_restarts',
+  3,
+  'Crashes of a run, or of a readout, after which it is started again.',
+  lower_bound=0,
+)
+_RETRY = flags.DEFINE_bool('retry', False, 'Try again what has failed.')
+_DRY_RUN = flags.DEFINE_bool(
+  'dry_run', False, 'Check, print every command, and start nothing.'
+)
+_CACHE = command.compilation_cache()
+
+
+def main(more: Sequence[str]) -> None:
+  """Checks everything, then starts."""
+  from base import console, files
+  from launch.sweep import loop, plan, results
+  from launch.sweep import state as state_lib
+  from launch.sweep.backends import local
+
+  workdir = _WORKDIR.value.rstrip('/')
+  entries = plan.make(
+    _CONFIG.value,
+    _SWEEP.value,
+    workdir=workdir,
+    readouts=_READOUTS.value,
+    more=more,
+    cache=_CACHE.value,
+    retry=_RETRY.value,
+  )
+  if _DRY_RUN.value:
+    console.say(plan.commands(entries))
+    return
+  backend = local.Local(_AT_ONCE.value, _DEVICES.value)
+  files.make_folder(workdir, '--workdir')
+  with files.lock(f'{workdir}/claim') as held_by:
+    if held_by:
+      raise ValueError(
+        f'--workdir={workdir} is being swept by {held_by}: stop that one, or '
+        'choose another'
+      )
+    state_lib.claim(
+      workdir, _CONFIG.value, _SWEEP.value, [x.name for x in entries]
+    )
+    loop.follow(
+      entries,
+      backend,
+      at_once=_AT_ONCE.value,
+      max_restarts=_MAX_RESTARTS.value,
+      poll_sec=_POLL[_ON.value],
+    )
+    console.say(results.write(workdir, entries))
+    console.say(results.report(workdir, entries))
+  failed = {x.name: x.state.failed for x in entries if x.state.failed}
+  if failed:
+    told = '; '.join(f'{name}: {why}' for name, why in failed.items())
+    raise RuntimeError(
+      f'{len(failed)} of {len(entries)} runs failed: {told}; --retry tries '
+      'them again'
+    )
+
+
+if __name__ == '__main__':
+  command.run(
+    main,
+    required=['config', 'workdir'],
+    words='-- OVERRIDES of all runs',
+    least=0,
+    most=None,
+  )

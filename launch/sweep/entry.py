@@ -1,0 +1,185 @@
+"""A run as its sweep follows it: what is done, what runs, what is next."""
+
+import contextlib
+import dataclasses
+import json
+import time
+
+from etils import epath
+
+from launch import policy
+from launch.sweep import state as state_lib
+from launch.sweep.backends import End, Job
+from launch.sweep.checks import Cost
+from launch.sweep.stages import TRAIN, Stage
+from launch.sweep.state import State
+
+_TAIL = 1 << 16  # bytes of a log that hold its last lines
+
+
+@dataclasses.dataclass
+class Entry:
+  """A run.
+
+  Attributes:
+    name: of its folder.
+    folder: path.
+    stages: in order.
+    state: as its file has it.
+    cost: of training.
+    began: when the running stage did, by time.monotonic.
+    not_before: when the next may start, so too.
+    held_by: who else is at its folder; '': nobody.
+    share_before: of its training, when its stage began.
+    before: FLOPs and seconds of its training under this sweep, until then.
+  """
+
+  name: str
+  folder: str
+  stages: list[Stage]
+  state: State
+  cost: Cost
+  began: float = 0.0
+  not_before: float = 0.0
+  held_by: str = ''
+  share_before: float = 0.0
+  before: tuple[float, float] = (0.0, 0.0)
+
+  @property
+  def stage(self) -> Stage | None:
+    """The one that runs or is next; None: all are done."""
+    left = [x for x in self.stages if x.name not in self.state.done]
+    return left[0] if left else None
+
+  @property
+  def is_running(self) -> bool:
+    """Whether a job of it has not been seen to end."""
+    return bool(self.state.job)
+
+  @property
+  def is_over(self) -> bool:
+    """Whether nothing more is to be started of it."""
+    return bool(self.state.failed) or self.stage is None
+
+  def look(self) -> None:
+    """Notes what is done and was not noted: a sweep was killed in between."""
+    news = [
+      stage.name
+      for stage in self.stages
+      if stage.name not in self.state.done and stage.is_done()
+    ]
+    if news:
+      self.state.done |= dict.fromkeys(news, 0.0)
+      self.state.failed = ''
+      self.note()
+
+  def note(self) -> None:
+    """Writes its state."""
+    self.state.write(self.folder)
+
+  def starts(self) -> int:
+    """Notes that its next stage is about to start; the number of this start."""
+    self.state.attempts += 1
+    epath.Path(self.folder).mkdir(parents=True, exist_ok=True)
+    self.note()
+    return self.state.attempts
+
+  def runs(self, job: Job) -> None:
+    """Notes what the backend knows the stage by."""
+    self.began, self.share_before = time.monotonic(), self.share()
+    self.state.job = job
+    self.note()
+
+  def ended(self, end: End, *, max_restarts: int, stopping: bool) -> str:
+    """Notes how the job ended, and what becomes of the run.
+
+    Args:
+      end: of its job.
+      max_restarts: of a stage.
+      stopping: whether it was told to stop: then it is not its fault.
+
+    Returns:
+      What there is to tell.
+    """
+    stage, state = self.stage, self.state
+    self.before, state.job = self.trained(), {}
+    took = time.monotonic() - self.began
+    verdict = policy.verdict(
+      [(0, end.code)], restarts=state.restarts, max_restarts=max_restarts
+    )
+    if stage.is_done():
+      state.done[stage.name], state.restarts = took, 0
+      said = f'{stage.name} is done'
+    elif verdict.is_done:
+      state.failed = (
+        f'{stage.name} ended with 0, but left no result in {stage.folder}'
+      )
+      said = f'failed: {state.failed}'
+    elif verdict.again or (stopping and end.code not in policy.HOPELESS):
+      counts = verdict.counts and not stopping
+      state.restarts += counts
+      self.not_before = time.monotonic() + policy.pause(
+        state.restarts if counts else 0
+      )
+      said = f'{stage.name}: {verdict.why}'
+    else:
+      last = end.said.removesuffix('(--debug shows where)').strip()
+      state.failed = f'{stage.name}: {last or verdict.why}'
+      if end.code not in policy.HOPELESS:
+        state.failed = f'{stage.name}: {verdict.why}: {last}'
+      said = f'failed: {state.failed}'
+    self.note()
+    return said
+
+  def logged(self) -> dict[str, float]:
+    """What the present stage, or the last, has logged last; see `logged`."""
+    return logged(self.stage or self.stages[-1])
+
+  def trained(self) -> tuple[float, float]:
+    """FLOPs and seconds of its training since this sweep was started."""
+    flops, took = self.before
+    if self.is_running and self.stage == self.stages[0]:
+      flops += self.cost.flops * (self.share() - self.share_before)
+      took += time.monotonic() - self.began
+    return flops, took
+
+  def readouts_left(self) -> list[Stage]:
+    """Those that are not done."""
+    return [x for x in self.stages[1:] if x.name not in self.state.done]
+
+  def share(self) -> float:
+    """How much of its training is done, of 1."""
+    if TRAIN in self.state.done:
+      return 1.0
+    step = logged(self.stages[0]).get('step', 0)
+    return min(1.0, step / self.stages[0].steps)
+
+
+def logged(stage: Stage) -> dict[str, float]:
+  """The last value of each scalar of a stage's log; of a long one, its end."""
+  path = epath.Path(stage.folder) / 'metrics.jsonl'
+  if not path.exists():
+    return {}
+  with path.open('rb') as file:
+    file.seek(0, 2)
+    file.seek(max(0, file.tell() - _TAIL))
+    # Of a run that writes just now the last line may be a part; of a long log
+    # the first is.
+    lines = file.read().split(b'\n')[:-1]
+  found: dict[str, float] = {}
+  for line in lines:
+    with contextlib.suppress(ValueError):
+      values = json.loads(line)
+      found |= values if isinstance(values, dict) else {}
+  return found
+
+
+def of(
+  name: str, folder: str, stages: list[Stage], fresh: State, cost: Cost
+) -> Entry:
+  """The entry of a run, as its folder has it.
+
+  Raises:
+    ValueError: its state is damaged.
+  """
+  return Entry(name, folder, stages, state_lib.read(folder) or fresh, cost)

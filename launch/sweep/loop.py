@@ -1,0 +1,138 @@
+"""Starts the runs of a sweep, follows them, and starts them again.
+
+Up to N at a time, in the order in which the sweep yields them; each stage of a
+run is a job of the backend. Who is run when, where there is a queue, is the
+queue's business.
+"""
+
+import time
+from collections.abc import Sequence
+
+from base import console, exits
+from launch.local.stop import Stop
+from launch.sweep import board as board_lib
+from launch.sweep.backends import Backend
+from launch.sweep.backends import local as local_lib
+from launch.sweep.entry import Entry
+
+_TELL = 30.0  # seconds between two lines on what a stop waits for
+
+
+def follow(
+  entries: Sequence[Entry],
+  backend: Backend,
+  *,
+  at_once: int,
+  max_restarts: int,
+  poll_sec: float,
+) -> None:
+  """Returns when nothing is left to start, and nothing runs.
+
+  Args:
+    entries: all runs.
+    backend: where they run.
+    at_once: how many.
+    max_restarts: crashes of a stage after which it is started again.
+    poll_sec: between looks at the jobs.
+
+  Raises:
+    exits.Again: told to stop; the same command goes on.
+    KeyboardInterrupt: told to a second time, not to wait.
+  """
+  for entry in entries:
+    _take_up(entry, backend)
+  board = board_lib.Board(entries, at_once)
+  try:
+    with Stop() as stop:
+      _follow(entries, backend, stop, board, at_once, max_restarts, poll_sec)
+  finally:
+    board.close()
+    backend.close()
+
+
+def _take_up(entry: Entry, backend: Backend) -> None:
+  """What an earlier sweep has left of a run: done, running, or neither."""
+  if not entry.state.attempts:
+    return
+  entry.look()
+  job = {}
+  if not entry.is_over:
+    job = backend.find(entry.stage, name=entry.name, job=entry.state.job)
+  if job:
+    entry.runs(job)
+  elif entry.state.job:
+    entry.state.job = {}
+    entry.note()
+
+
+def _follow(entries, backend, stop, board, at_once, max_restarts, poll_sec):
+  told, told_at = False, 0.0
+  while True:
+    running = [entry for entry in entries if entry.is_running]
+    for entry in running:
+      end = backend.poll(entry.state.job)
+      if end is not None:
+        said = entry.ended(
+          end, max_restarts=max_restarts, stopping=bool(stop.by)
+        )
+        console.say(f'{entry.name}: {said}')
+    running = [entry for entry in running if entry.is_running]
+    if stop.kill:
+      for entry in running:
+        if not backend.stays:
+          backend.stop(entry.state.job, now=True)
+      raise KeyboardInterrupt
+    if stop.by:
+      if not running or backend.stays:
+        raise exits.Again(_stopped(stop.by, running))
+      if not told:
+        told = True
+        for entry in running:
+          backend.stop(entry.state.job)
+      if time.monotonic() - told_at > _TELL:
+        told_at = time.monotonic()
+        names = ', '.join(entry.name for entry in running)
+        console.say(f'{stop.by}: {names} save; Ctrl-C kills')
+    else:
+      _start(entries, backend, at_once - len(running))
+      if all(entry.is_over and not entry.is_running for entry in entries):
+        return
+    board.show()
+    time.sleep(poll_sec)
+
+
+def _start(entries: Sequence[Entry], backend: Backend, places: int) -> None:
+  """Starts what may be, in as many places."""
+  for entry in entries:
+    if places <= 0:
+      return
+    if entry.is_over or entry.is_running:
+      continue
+    if time.monotonic() < entry.not_before:
+      continue
+    if _is_held(entry):
+      continue
+    stage = entry.stage
+    job = backend.start(stage, name=entry.name, attempt=entry.starts())
+    entry.runs(job)
+    console.say(f'{entry.name}: {stage.name}, start {entry.state.attempts}')
+    places -= 1
+
+
+def _is_held(entry: Entry) -> bool:
+  """Whether another process is at its folder; until then it has to wait."""
+  held_by = local_lib.holder(entry.stage)
+  if held_by and not entry.held_by:
+    console.say(f'{entry.name}: {held_by} is at it, and is waited for')
+  is_free = entry.held_by and not held_by
+  entry.held_by = held_by
+  if is_free:
+    entry.look()
+  return bool(held_by) or entry.stage is None
+
+
+def _stopped(by: str, running: Sequence[Entry]) -> str:
+  if running:
+    names = ', '.join(entry.name for entry in running)
+    return f'{by}: {names} go on; the same command follows them, --stop ends it'
+  return f'stopped by {by}: the same command goes on'

@@ -1,0 +1,119 @@
+"""From flags to the runs of a sweep, all of which can work."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from base import console
+from evals import is_readout
+from launch.sweep import checks, entry, naming, runs, stages
+from launch.sweep import state as state_lib
+from launch.sweep.entry import Entry
+
+_GROUP = 'log.wandb_group'
+
+
+def make(
+  config: str,
+  sweep: str,
+  *,
+  workdir: str,
+  readouts: Sequence[str],
+  more: Sequence[str],
+  cache: str,
+  retry: bool,
+) -> list[Entry]:
+  """The runs of a sweep, as far as they are.
+
+  Args:
+    config: file of the sweep; see `runs.read`.
+    sweep: name of its function.
+    workdir: the sweep's folder.
+    readouts: recipes of readouts after each run, as --config= has them.
+    more: overrides of all runs, '--config.section.option=value'.
+    cache: of compiled programs.
+    retry: whether to forget that runs have failed.
+
+  Raises:
+    ValueError: one of them cannot work; nothing was started or written.
+  """
+  for word in more:
+    if not word.startswith('--config.') or '=' not in word:
+      raise ValueError(
+        f'{word} behind --: expected overrides of all runs, such as '
+        '--config.log.wandb=offline'
+      )
+  items = runs.read(config, sweep)
+  known = state_lib.known(workdir)
+  named = naming.named(items, known)
+  group = f'--config.{_GROUP}={workdir.rpartition("/")[2]}'
+  configs, words = {}, {}
+  for name, item in named.items():
+    # In front, so that another group may be given.
+    words[name] = [group, *more]
+    configs[name] = _resolved(f'run {name}', [*item.flags, *words[name]])
+    if is_readout(configs[name]):
+      raise ValueError(
+        f'run {name}: {item.recipe} is a recipe of readouts, expected one of '
+        'pretraining; readouts are given by --readouts'
+      )
+  heads = {recipe: _readout(recipe) for recipe in readouts}
+  console.say(f'checking {len(named)} runs ...')
+  costs = checks.costs(configs, list(heads.values()))
+  lost = set(known.values()) - named.keys()
+  if lost:
+    console.say(
+      f'{workdir} also holds {", ".join(sorted(lost))}, which the sweep does '
+      'not yield: left as they are'
+    )
+  entries = [
+    entry.of(
+      name,
+      f'{workdir}/{name}',
+      stages.of(
+        f'{workdir}/{name}',
+        item,
+        config=configs[name],
+        more=words[name],
+        readouts=heads,
+        cache=cache,
+      ),
+      state_lib.fresh(item),
+      costs[name],
+    )
+    for name, item in named.items()
+  ]
+  if retry:
+    for each in entries:
+      each.state.failed, each.state.restarts = '', 0
+  return entries
+
+
+def commands(entries: Sequence[Entry]) -> str:
+  """What would be started, one under the other."""
+  return '\n'.join(
+    line
+    for each in entries
+    for line in (
+      f'# {each.name}: {each.cost.parameters:,} parameters, '
+      f'{each.cost.flops:.2e} FLOPs' + ', done' * (each.stage is None),
+      *(shlex.join(stage.words) for stage in each.stages),
+    )
+  )
+
+
+def _readout(recipe: str) -> Mapping[str, Any]:
+  values = _resolved(f'--readouts={recipe}', [f'--config={recipe}'])
+  if not is_readout(values):
+    raise ValueError(
+      f'--readouts={recipe} is a recipe of pretraining, expected one of '
+      'readouts, as configs/readout.py:task=depth,data=world'
+    )
+  return values
+
+
+def _resolved(what: str, words: Sequence[str]) -> dict[str, Any]:
+  try:
+    return runs.resolved(words)
+  except ValueError as error:
+    raise ValueError(f'{what}: {error}') from error

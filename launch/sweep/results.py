@@ -1,0 +1,101 @@
+"""The table at the end of a sweep, and the report on its runs."""
+
+import csv
+import io
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from etils import epath
+
+from base import console, files
+from launch.sweep.entry import Entry, logged
+from launch.sweep.stages import TRAIN
+
+_REMEDY = (
+  "remove it: the job's command tests again, from the job's last checkpoint"
+)
+
+
+def rows(entries: Sequence[Entry]) -> list[dict[str, str]]:
+  """A line per run: what it cost, its losses, the main score of each task.
+
+  Raises:
+    ValueError: a damaged result.
+  """
+  return [_row(entry) for entry in entries]
+
+
+def _row(entry: Entry) -> dict[str, str]:
+  is_done = entry.stage is None
+  found = {
+    'run': entry.name,
+    'state': 'failed' if entry.state.failed else 'done' if is_done else 'open',
+    'parameters': _short(entry.cost.parameters),
+    'FLOPs': f'{entry.cost.flops:.2e}',
+  }
+  values = logged(entry.stages[0])
+  for name in ('train/loss', 'eval/loss'):
+    if name in values:
+      found[name] = f'{values[name]:.4f}'
+  for stage in entry.stages:
+    if stage.name == TRAIN or stage.name not in entry.state.done:
+      continue
+    result = _result(epath.Path(stage.folder) / 'result.json')
+    for task, scores in result['tasks'].items():
+      for name in scores['headline']:
+        score = scores['metrics'][name]['value']
+        found[f'{task} {name}'] = f'{score:.4f}'
+  return found
+
+
+def _result(path: epath.Path) -> dict[str, Any]:
+  result = files.read_json(path, {'tasks': dict}, _REMEDY)
+  for task, scores in result['tasks'].items():
+    kind = {'headline': [str], 'metrics': dict}
+    files.expect(scores, kind, f'{path}: tasks: {task}', _REMEDY)
+  return result
+
+
+def write(workdir: str, entries: Sequence[Entry]) -> str:
+  """DIR/results.csv; the same as text.
+
+  Raises:
+    ValueError: a damaged result.
+  """
+  lines = rows(entries)
+  names = dict.fromkeys(name for line in lines for name in line)
+  text = io.StringIO()
+  writer = csv.DictWriter(text, list(names), lineterminator='\n')
+  writer.writeheader()
+  writer.writerows(lines)
+  files.write(epath.Path(workdir) / 'results.csv', text.getvalue())
+  return console.table(lines)
+
+
+def report(workdir: str, entries: Sequence[Entry]) -> str:
+  """What `evals.report` says of the runs that are done; it writes DIR/report.
+
+  A process of its own, since it draws with libraries that take a while.
+  """
+  done = [entry.folder for entry in entries if entry.stage is None]
+  if not done:
+    return ''
+  command = [
+    *(sys.executable, '-m', 'evals.report', *done),
+    f'--out={workdir}/report',
+  ]
+  made = subprocess.run(command, capture_output=True, text=True)
+  if made.returncode:
+    last = (made.stderr.strip().splitlines() or ['it said nothing'])[-1]
+    return f'no report was written: {last}'
+  return made.stdout.strip()
+
+
+def _short(count: int) -> str:
+  """'22.5M'."""
+  for unit, size in (('B', 1e9), ('M', 1e6), ('k', 1e3)):
+    if count >= size:
+      return f'{count / size:.1f}{unit}'
+  return f'{count}'

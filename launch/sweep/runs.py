@@ -1,0 +1,152 @@
+"""The runs of a sweep: what a function in `configs/sweep_*.py` yields."""
+
+import dataclasses
+import importlib.util
+import inspect
+import json
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from absl import flags
+from ml_collections import config_flags
+
+from base import command
+from base.names import choose
+
+_PLAIN = (bool, int, float, str)
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+  """One dict that a sweep yields, not named yet.
+
+  Attributes:
+    recipe: as --config= of its command has it.
+    overrides: 'section.option' -> value.
+    name: that it gives itself; '': none.
+  """
+
+  recipe: str
+  overrides: Mapping[str, Any]
+  name: str = ''
+
+  @property
+  def identity(self) -> str:
+    """What tells it from another: the same text on every day."""
+    # Tuples are lists in a file of JSON.
+    return json.dumps([self.recipe, self.overrides], sort_keys=True)
+
+  @property
+  def flags(self) -> list[str]:
+    """Of its training command."""
+    return [
+      f'--config={self.recipe}',
+      *(f'--config.{key}={value}' for key, value in self.overrides.items()),
+    ]
+
+
+def read(config: str, sweep: str) -> list[Item]:
+  """The runs that a sweep yields.
+
+  Args:
+    config: 'configs/sweep_x.py', or with an argument for the function behind a
+      colon.
+    sweep: 'x' of `sweep_x()`; '' of `sweep()`.
+
+  Raises:
+    ValueError: no such sweep, or it yields what is no run.
+    FileNotFoundError: no such file.
+  """
+  path, colon, argument = config.partition(':')
+  functions = _functions(path)
+  if not functions:
+    raise ValueError(
+      f'--config={path} has no sweep(): expected functions sweep() or '
+      'sweep_NAME() that yield overrides, as in configs/sweep_scaling.py'
+    )
+  if sweep not in functions and not sweep:
+    raise ValueError(
+      f'{path} has no sweep(): give --sweep=, one of {", ".join(functions)}'
+    )
+  function = functions[choose('sweep in --sweep', sweep, functions)]
+  if colon and not inspect.signature(function).parameters:
+    raise ValueError(
+      f'--config={config}: {function.__name__}() takes no argument: leave out '
+      f':{argument}'
+    )
+  items = [
+    _item(made, f'run {number} of {function.__name__}()')
+    for number, made in enumerate(function(*[argument] * bool(colon)), 1)
+  ]
+  if not items:
+    raise ValueError(f'{function.__name__}() of {path} yields no run')
+  return items
+
+
+def _functions(path: str) -> dict[str, Callable]:
+  """Those of a file that are sweeps, by what --sweep calls them."""
+  if not pathlib.Path(path).is_file():
+    raise ValueError(f'--config={path} is no file: expected a sweep')
+  # Not by name: it may lie anywhere, as a recipe may.
+  spec = importlib.util.spec_from_file_location('sweep', path)
+  if spec is None:
+    raise ValueError(f'--config={path}: expected a file of Python')
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return {
+    name.removeprefix('sweep').removeprefix('_'): value
+    for name, value in vars(module).items()
+    if inspect.isfunction(value) and (name + '_').startswith('sweep_')
+  }
+
+
+def _item(made: Any, what: str) -> Item:
+  if not isinstance(made, Mapping):
+    raise ValueError(
+      f'{what} is a {type(made).__name__}, expected a dict of overrides'
+    )
+  overrides = dict(made)
+  recipe, name = overrides.pop('config', None), overrides.pop('name', '')
+  if not isinstance(recipe, str) or not isinstance(name, str):
+    raise ValueError(
+      f"{what} needs its recipe, as {{'config': 'configs/mae.py:size=S', ...}}"
+      f'; got {dict(made)}'
+    )
+  for key, value in overrides.items():
+    parts = value if isinstance(value, (tuple, list)) else [value]
+    if not isinstance(key, str) or not all(
+      isinstance(x, _PLAIN) for x in parts
+    ):
+      raise ValueError(
+        f'{what}: {key}={value!r} must be a number, a text, a boolean, or a '
+        'tuple of them'
+      )
+  return Item(recipe, overrides, name)
+
+
+def resolved(words: Sequence[str]) -> dict[str, Any]:
+  """The plain values of a recipe with overrides, as its command reads them.
+
+  Args:
+    words: --config=RECIPE, --config.section.option=value, ...
+
+  Raises:
+    ValueError: an option that the recipe does not have; the nearest is named.
+  """
+  path = words[0].removeprefix('--config=').partition(':')[0]
+  if not pathlib.Path(path).is_file():
+    raise ValueError(f'{path} is no file: expected a recipe')
+  argv = ['', *words]
+  values = flags.FlagValues()
+  config_flags.DEFINE_config_file(
+    'config', None, flag_values=values, sys_argv=argv
+  )
+  try:
+    values(argv)
+  except (flags.Error, AttributeError, KeyError) as error:
+    said, _ = command.refusal(error)
+    if not said:
+      raise
+    raise ValueError(said) from error
+  return values.config.to_dict()

@@ -1,0 +1,122 @@
+"""The commands of a run, one after another: training, then its readouts."""
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from etils import epath
+
+from base import files
+from launch.sweep.runs import Item
+
+TRAIN = 'train'
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+  """A command.
+
+  Attributes:
+    name: 'train', or the folder of a readout below the run's.
+    folder: its --workdir.
+    words: 'python', '-m', ...
+    steps: that it trains.
+  """
+
+  name: str
+  folder: str
+  words: tuple[str, ...]
+  steps: int
+
+  def is_done(self) -> bool:
+    """Whether it has ended as it should, as its own files have it."""
+    folder = epath.Path(self.folder)
+    if self.name == TRAIN:
+      return self.steps in saved(self.folder)
+    return (folder / 'result.json').exists()
+
+
+def saved(folder: str) -> list[int]:
+  """Steps of a run's complete checkpoints.
+
+  As `train.checkpoint.steps`, without importing JAX.
+  """
+  checkpoints = epath.Path(folder) / 'checkpoints'
+  if not checkpoints.exists():
+    return []
+  there = [each for each in checkpoints.iterdir() if each.name.isdigit()]
+  if not files.is_local(folder):
+    # Where nothing is renamed, Orbax marks what is complete.
+    there = [each for each in there if (each / 'commit_success.txt').exists()]
+  return sorted(int(each.name) for each in there)
+
+
+def of(
+  folder: str,
+  item: Item,
+  *,
+  config: Mapping[str, Any],
+  more: Sequence[str],
+  readouts: Mapping[str, Mapping[str, Any]],
+  cache: str,
+) -> list[Stage]:
+  """The stages of a run.
+
+  Args:
+    folder: of the run.
+    item: which.
+    config: its resolved values.
+    more: further overrides of all runs, as flags; those of logs are for
+      readouts too.
+    readouts: recipe, as --config= has it -> its values.
+    cache: of compiled programs.
+  """
+  first = Stage(
+    TRAIN,
+    folder,
+    (
+      *('python', '-m', 'train', *item.flags, *more),
+      *(f'--workdir={folder}', f'--compilation_cache={cache}'),
+    ),
+    config['steps'],
+  )
+  logs = [word for word in more if word.startswith('--config.log.')]
+  return [
+    first,
+    *(
+      Stage(
+        name,
+        f'{folder}/{name}',
+        (
+          *('python', '-m', 'evals', f'--config={recipe}', *logs),
+          *(f'--checkpoint={folder}', f'--workdir={folder}/{name}'),
+          f'--compilation_cache={cache}',
+        ),
+        values['steps'],
+      )
+      for name, (recipe, values) in zip(
+        names_of_readouts(readouts), readouts.items()
+      )
+    ),
+  ]
+
+
+def names_of_readouts(recipes: Sequence[str]) -> list[str]:
+  """Folders below the run's, by the argument of each recipe.
+
+  Raises:
+    ValueError: two of them are the same.
+  """
+  names = []
+  for recipe in recipes:
+    path, _, argument = recipe.partition(':')
+    said = argument or path.rpartition('/')[2].removesuffix('.py')
+    # The values say what it is: 'depth-world-100'.
+    values = [pair.partition('=')[2] or pair for pair in said.split(',')]
+    names.append('readouts/' + re.sub(r'[^\w.+-]+', '-', '-'.join(values)))
+  if len(set(names)) < len(names):
+    raise ValueError(
+      f'--readouts: {", ".join(recipes)} would share a folder: leave one'
+    )
+  return names

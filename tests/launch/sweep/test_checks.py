@@ -1,0 +1,65 @@
+"""A sweep's runs can work, and what they cost is known, before any starts."""
+
+import pytest
+
+from configs import sweep_scaling
+from launch.sweep import checks, runs
+
+# ml_collections loads a recipe by it.
+pytestmark = pytest.mark.filterwarnings('ignore:the load_module')
+
+
+def costs(*flags, readouts=()):
+  """Of runs in this process, which has JAX already."""
+  resolved = {f'{n}': runs.resolved(words) for n, words in enumerate(flags)}
+  found = checks._all(resolved, [runs.resolved(x) for x in readouts])
+  return list(found.values())
+
+
+def test_flops_of_a_clip_are_those_that_the_model_counts():
+  for item in runs.read('configs/sweep_scaling.py', ''):
+    config = runs.resolved(item.flags)
+    (cost,) = costs(item.flags)
+    per_clip = cost.flops / config['steps'] / config['data']['batch_size']
+    stated = sweep_scaling.FLOPS[config['model']['size']]
+    assert per_clip == pytest.approx(stated, rel=1e-3)
+
+
+def test_budgets_are_spent():
+  for item in runs.read('configs/sweep_scaling.py', 'iso_flops'):
+    (cost,) = costs(item.flags)
+    assert cost.flops == pytest.approx(float(item.name.split('_')[0]), rel=1e-3)
+
+
+QUICK = '--config=configs/quickstart.py:steps=3'
+
+
+@pytest.mark.parametrize(
+  ('override', 'why'),
+  [
+    ('--config.model.heads=3', 'heads must divide width'),
+    ('--config.model.mask=randm', 'mask'),
+    ('--config.optim.schedule=cosin', 'cosin'),
+    ('--config.step.accumulate=3', 'accumulate'),
+  ],
+)
+def test_what_cannot_work_is_told(override, why):
+  good, bad = costs([QUICK], [QUICK, override])
+  assert good.parameters > 1e5
+  assert why in bad
+
+
+def test_a_readout_that_does_not_fit_is_told():
+  depth = '--config=configs/readout.py:task=depth,data=world'
+  (good,) = costs([QUICK], readouts=[[depth]])
+  assert good.flops > 0
+  wrong = '--config.tasks.depth.readout=atention'
+  (bad,) = costs([QUICK], readouts=[[depth, wrong]])
+  assert "did you mean 'attention'" in bad
+
+
+def test_the_run_that_cannot_work_is_named():
+  """In the process of its own."""
+  bad = runs.resolved([QUICK, '--config.model.heads=3'])
+  with pytest.raises(ValueError, match='run mine: heads must divide width'):
+    checks.costs({'mine': bad}, [])
