@@ -11,7 +11,7 @@ ENVIRONMENT = {
   'XLA_FLAGS': '--xla_backend_optimization_level=0 '
   '--xla_cpu_use_fusion_emitters=false',
 }
-_OVERRIDES = {
+OVERRIDES = {
   'model.dim': 16,
   'model.depth': 2,
   'model.mlp': 32,
@@ -44,7 +44,7 @@ def command(workdir: str, *, steps: int, save_every: int) -> list[str]:
     steps: of training.
     save_every: steps between two checkpoints.
   """
-  values = _OVERRIDES | {'steps': steps, 'checkpoint.every': save_every}
+  values = OVERRIDES | {'steps': steps, 'checkpoint.every': save_every}
   return [
     *('python', '-m', 'train', '--config=configs/quickstart.py'),
     f'--workdir={workdir}',

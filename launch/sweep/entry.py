@@ -123,7 +123,7 @@ class Entry:
       )
       said = f'{stage.name}: {verdict.why}'
     else:
-      last = end.said.removesuffix('(--debug shows where)').strip()
+      last = end.said.removesuffix('(--debug shows where)').strip(' .')
       state.failed = f'{stage.name}: {last or verdict.why}'
       if end.code not in policy.HOPELESS:
         state.failed = f'{stage.name}: {verdict.why}: {last}'

@@ -13,13 +13,20 @@ def drill(*words):
     [sys.executable, '-m', 'launch.drill', *words],
     capture_output=True,
     text=True,
-    timeout=1800,
+    timeout=3600,
   )
 
 
 @pytest.mark.slow
 def test_the_drill_of_one_machine(tmp_path):
   run = drill('local', f'--folder={tmp_path}')
+  assert run.returncode == 0, run.stdout + run.stderr
+  assert run.stdout.endswith('-- all checks are right\n')
+
+
+@pytest.mark.slow
+def test_the_drill_of_a_sweep(tmp_path):
+  run = drill('sweep', f'--folder={tmp_path}')
   assert run.returncode == 0, run.stdout + run.stderr
   assert run.stdout.endswith('-- all checks are right\n')
 
