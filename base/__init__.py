@@ -2,3 +2,9 @@
 
 It imports none of the other rooms, and all of them may import it.
 """
+
+import os
+
+# Before etils.epath is used by anyone: object stores are reached by fsspec.
+# TensorFlow's way takes seconds to import, and can be tested against none.
+os.environ.setdefault('EPATH_USE_TF', 'false')

@@ -1,7 +1,7 @@
 """Small files: read with what is wrong named, written whole, one writer.
 
-On etils.epath, so that a path may be one of an object store. There a write is
-one object, which is whole by itself; nothing is renamed or appended.
+A path may be one of an object store, see `base/stores.py`: there a write is one
+object, which is whole by itself; nothing is renamed.
 """
 
 import contextlib
@@ -10,10 +10,14 @@ import fcntl
 import json
 import os
 import socket
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
 from etils import epath
+
+from base import claim, stores
+from base.stores import is_local
 
 # Of a disk, or of a user's share of one.
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -22,6 +26,64 @@ _FULL_SAID = (
   'from what is finished'
 )
 _DRAFT = '.draft-'  # in the names of files that are being written
+
+
+def path(name: epath.PathLike) -> epath.Path:
+  """Where a file or folder is, wherever the program goes on to work.
+
+  Args:
+    name: as a user gave it: of a disk, or of an object store.
+
+  Raises:
+    ValueError: an object store that is not known, or cannot be reached without
+      more packages.
+  """
+  if is_local(name):
+    return epath.Path(os.path.abspath(name))
+  stores.check(name)
+  return epath.Path(os.fspath(name).rstrip('/'))
+
+
+def exists(path: epath.PathLike) -> bool:
+  """Whether there is a file or a folder.
+
+  Raises:
+    OSError: an object store does not tell, which is not the same as no.
+  """
+  return os.path.exists(path) if is_local(path) else stores.exists(path)
+
+
+def is_folder(path: epath.PathLike) -> bool:
+  """Whether there is a folder; in an object store none is empty."""
+  return os.path.isdir(path) if is_local(path) else stores.is_folder(path)
+
+
+def names(folder: epath.PathLike) -> list[str]:
+  """What is in a folder, sorted; nothing where there is none."""
+  if not is_local(folder):
+    return stores.names(folder)
+  return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+
+
+def remove(path: epath.PathLike) -> None:
+  """Removes a file, if it is there."""
+  if not is_local(path):
+    stores.remove(path)
+    return
+  with contextlib.suppress(FileNotFoundError):
+    os.remove(path)
+
+
+def read_bytes(path: epath.PathLike) -> bytes:
+  """All of a file, of one version of it.
+
+  Raises:
+    FileNotFoundError: it is not there.
+  """
+  if not is_local(path):
+    return stores.read(path)
+  with open(path, 'rb') as file:
+    return file.read()
 
 
 def read_json(path: epath.PathLike, kind: Any, remedy: str) -> Any:
@@ -37,8 +99,7 @@ def read_json(path: epath.PathLike, kind: Any, remedy: str) -> Any:
     ValueError: empty, cut off, garbled, or of another kind.
     FileNotFoundError: it is not there.
   """
-  path = epath.Path(path)
-  return _parsed(path.read_bytes(), f'{path}', kind, remedy)
+  return _parsed(read_bytes(path), os.fspath(path), kind, remedy)
 
 
 def read_json_lines(path: epath.PathLike, kind: Any, remedy: str) -> list[Any]:
@@ -46,10 +107,9 @@ def read_json_lines(path: epath.PathLike, kind: Any, remedy: str) -> list[Any]:
 
   A last line without its end, which a kill may leave, is left out.
   """
-  path = epath.Path(path)
-  *lines, _ = path.read_bytes().split(b'\n')
+  *lines, _ = read_bytes(path).split(b'\n')
   return [
-    _parsed(line, f'line {number} of {path}', kind, remedy)
+    _parsed(line, f'line {number} of {os.fspath(path)}', kind, remedy)
     for number, line in enumerate(lines, 1)
   ]
 
@@ -105,26 +165,47 @@ def write(path: epath.PathLike, content: str | bytes) -> None:
     OSError: it cannot be written; a full disk is told with what to do.
   """
   data = content.encode() if isinstance(content, str) else content
-  path = epath.Path(path)
   if not is_local(path):
-    path.write_bytes(data)
+    stores.write(path, data)
     return
   with replacing(path) as draft:
     draft.write_bytes(data)
+
+
+def append(path: epath.PathLike, text: str) -> None:
+  """Adds to the end of a small file; see `base/mirror.py` for one that grows.
+
+  In an object store the whole of it is written again.
+  """
+  if is_local(path):
+    with open(path, 'a') as file:
+      file.write(text)
+    return
+  try:
+    before = stores.read(path)
+  except FileNotFoundError:
+    before = b''
+  stores.write(path, before + text.encode())
 
 
 @contextlib.contextmanager
 def replacing(path: epath.PathLike) -> Iterator[epath.Path]:
   """A file to write inside, which takes the place of `path` afterwards.
 
-  For what is written piece by piece, on a disk. The draft keeps the ending of
-  the name, by which some writers choose a format; it is gone if anything goes
-  wrong. What a killed process leaves, `remove_drafts` removes.
+  For what is written piece by piece. The draft is on a disk, and keeps the
+  ending of the name, by which some writers choose a format; it is gone if
+  anything goes wrong. What a killed process leaves, `remove_drafts` removes.
 
   Raises:
     OSError: it cannot be written; a full disk is told with what to do.
   """
   path = epath.Path(path)
+  if not is_local(path):
+    with tempfile.TemporaryDirectory(prefix='scale4d-') as folder:
+      draft = epath.Path(folder) / path.name
+      yield draft
+      stores.write(path, draft.read_bytes())
+    return
   # In containers pids are alike: the host tells two writers apart.
   owner = f'{socket.gethostname()}-{os.getpid()}'
   draft = path.with_name(f'.{path.stem}{_DRAFT}{owner}{path.suffix}')
@@ -140,34 +221,54 @@ def replacing(path: epath.PathLike) -> Iterator[epath.Path]:
     draft.unlink(missing_ok=True)
 
 
-def make_folder(path: epath.PathLike, option: str) -> None:
+def make_folder(
+  path: epath.PathLike, option: str, *, stores_too: bool = False
+) -> None:
   """Makes a folder that a user named, and those above it, if need be.
 
   Args:
     path: of the folder.
     option: by which it was given, as '--workdir'.
+    stores_too: whether it may be in an object store, where there is nothing to
+      make. Where files are locked, mapped into memory or appended to it cannot.
 
   Raises:
-    ValueError: it, or one above it, is a file; or it is in an object store,
-      where files can be neither appended to nor renamed nor locked.
+    ValueError: it, or one above it, is a file; or it is in an object store
+      where it cannot be.
   """
+  given = f'{option}={os.fspath(path)}'
   if not is_local(path):
-    raise ValueError(
-      f'{option}={os.fspath(path)} is in an object store, expected a folder of '
-      'a disk: choose one, or mount the bucket'
-    )
+    if not stores_too:
+      raise ValueError(
+        f'{given} is in an object store, expected a folder of a disk: choose '
+        'one, or mount the bucket'
+      )
+    stores.check(path)
+    if stores.exists(path) and not stores.is_folder(path):
+      raise ValueError(f'{given} is a file, expected a folder: choose another')
+    return
   folder = epath.Path(path)
   for above in (folder, *folder.parents):
     if above.exists() and not above.is_dir():
       raise ValueError(
-        f'{option}={os.fspath(path)}: {above} is a file, expected a folder: '
-        'choose another'
+        f'{given}: {above} is a file, expected a folder: choose another'
       )
   folder.mkdir(parents=True, exist_ok=True)
 
 
+def make_parents(path: epath.PathLike) -> None:
+  """Makes the folders that a file is in; in an object store none is made."""
+  if is_local(path):
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+
+
 def remove_drafts(folder: epath.PathLike) -> None:
-  """Removes what killed writers left, where no other writes: hold a `lock`."""
+  """Removes what killed writers left, where no other writes: hold a `lock`.
+
+  In an object store nothing is left: drafts are on this machine.
+  """
+  if not is_local(folder):
+    return
   for draft in epath.Path(folder).glob(f'.*{_DRAFT}*'):
     draft.unlink(missing_ok=True)
 
@@ -201,25 +302,27 @@ def full(path: epath.PathLike) -> OSError:
 
 
 @contextlib.contextmanager
-def lock(path: epath.PathLike, *, wait: bool = False) -> Iterator[str]:
+def lock(
+  path: epath.PathLike, *, wait: bool = False, sure: bool = False
+) -> Iterator[str]:
   """Inside: '' if no other process is inside for this file, else which is.
 
-  The system takes the lock back however a process ends. Between machines it
-  holds where the file system has locks (NFS has); where it has none, all are
-  let in.
+  On a disk the system takes the lock back however a process ends. Between
+  machines it holds where the file system has locks (NFS has); where it has
+  none, all are let in. In an object store it is an object that is renewed, see
+  `base/claim.py`.
 
   Args:
-    path: of the lock's own file, which is made, and stays.
+    path: of the lock's own file, which is made, and on a disk stays.
     wait: for the other process to leave; then it is always ''.
-
-  Raises:
-    ValueError: not a file of a disk.
+    sure: in an object store, where only time can tell whether a process of
+      another machine is still there, wait until it can, up to two minutes, and
+      say so; otherwise it is taken to be there.
   """
   if not is_local(path):
-    raise ValueError(
-      f'{path} cannot be locked: expected a folder of a disk, since object '
-      'stores have no locks'
-    )
+    with claim.held(path, wait=wait, sure=sure) as held_by:
+      yield held_by
+    return
   epath.Path(path).parent.mkdir(parents=True, exist_ok=True)
   # Not emptied: it says who holds it.
   with open(path, 'a+') as file:
@@ -238,6 +341,11 @@ def lock(path: epath.PathLike, *, wait: bool = False) -> Iterator[str]:
     yield ''
 
 
-def is_local(path: epath.PathLike) -> bool:
-  """Whether it is on a disk of this machine, not in an object store."""
-  return '://' not in os.fspath(path)
+def check_lock(path: epath.PathLike) -> None:
+  """To be asked before what only the holder of a `lock` may do.
+
+  Raises:
+    RuntimeError: another process has taken it, which can happen in an object
+      store to one that was stopped for minutes.
+  """
+  claim.check(path)

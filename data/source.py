@@ -40,6 +40,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float
 
+from base import files
 from base.names import choose, nearest
 from data import sources
 
@@ -144,8 +145,8 @@ def typed(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     options: some of its options.
 
   Raises:
-    ValueError: no such source or option (the nearest is named), or text that
-      is no such value.
+    ValueError: no such source or option (the nearest is named), text that is
+      no such value, or a path that is not on a disk.
   """
   known = _options(name)
   takes_any = any(
@@ -154,6 +155,12 @@ def typed(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
   )
   values = {}
   for key, value in options.items():
+    if isinstance(value, str) and not files.is_local(value):
+      raise ValueError(
+        f'data source {name!r}: {key}={value} is in an object store, and '
+        'records are mapped into memory: copy them to a disk, or mount the '
+        'bucket'
+      )
     if key not in known:
       if not takes_any:
         raise ValueError(

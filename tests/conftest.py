@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import uuid
 
 os.environ['JAX_PLATFORMS'] = 'cpu'
 # Tests compile much and compute little: without optimisation it takes a
@@ -17,6 +18,8 @@ os.environ['XLA_FLAGS'] = ' '.join(
 
 import jax
 import pytest
+
+from launch import emulator
 
 # Tests share compiled programs, with each other and with the last run. Each
 # worker has its own: JAX writes entries in place, and another could read half.
@@ -34,6 +37,24 @@ def tpu_compiler(monkeypatch):
     pytest.skip('libtpu is not installed: pip install --group tpu')
   # It ends the process at options for CPUs that it does not know.
   monkeypatch.delenv('XLA_FLAGS', raising=False)
+
+
+@pytest.fixture(scope='session')
+def object_store(tmp_path_factory):
+  """An object store on this machine: the variables that lead to it."""
+  if emulator.missing():
+    pytest.skip(f'not installed: {emulator.missing()}')
+  log = tmp_path_factory.mktemp('store') / 'log'
+  with emulator.started(log) as variables, pytest.MonkeyPatch.context() as here:
+    for name, value in variables.items():
+      here.setenv(name, value)  # tensorstore in this process reads them too
+    yield variables
+
+
+@pytest.fixture
+def bucket(object_store):
+  """A folder of that store which is this test's: gs://..."""
+  return f'gs://{emulator.BUCKET}/{uuid.uuid4().hex}'
 
 
 @pytest.fixture(scope='session')

@@ -29,6 +29,15 @@ def test_text_becomes_what_the_default_is():
 
 
 @pytest.mark.parametrize(
+  ('name', 'option'), [('videos', 'path'), ('world', 'cache')]
+)
+def test_data_in_an_object_store_is_refused(name, option):
+  """It was looked for in a folder gs:/ of this machine, or put there."""
+  with pytest.raises(ValueError, match=rf'{option}=gs://b/d is in an object'):
+    source.make(name, 'train', **{option: 'gs://b/d'})
+
+
+@pytest.mark.parametrize(
   'name',
   [
     *('movi', 'scannet', 'tapvid', 're10k', 'waymo', 'perception_test'),
