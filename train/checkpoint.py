@@ -51,12 +51,13 @@ class Checkpoints:
       )
     self.every = every
     self._keep = keep
-    self._folder = os.path.join(os.path.abspath(workdir), 'checkpoints')
+    self._workdir = workdir
+    self._folder = os.fspath(_folder(workdir))
     self._manager = ocp.CheckpointManager(
       self._folder,
       options=ocp.CheckpointManagerOptions(
         preservation_policy=retention.Retention(
-          os.path.abspath(workdir), keep=keep, keep_every=keep_every
+          os.fspath(files.path(workdir)), keep=keep, keep_every=keep_every
         ),
       ),
     )
@@ -68,6 +69,8 @@ class Checkpoints:
   def check_space(self, state: State) -> None:
     """Raises ValueError if the disk cannot hold the next checkpoint.
 
+    An object store has no end.
+
     Args:
       state: arrays or their shapes.
     """
@@ -77,6 +80,8 @@ class Checkpoints:
     self._check_space(ahead * _bytes(state), 'or choose another --workdir')
 
   def _check_space(self, needed: int, remedy: str) -> None:
+    if not files.is_local(self._folder):
+      return
     free = shutil.disk_usage(self._folder).free
     if free < needed:
       raise ValueError(
@@ -90,7 +95,9 @@ class Checkpoints:
 
     Raises:
       ValueError: the disk has become too full since the run began.
+      RuntimeError: another process has taken the folder.
     """
+    workdir_lib.check_claim(self._workdir)
     if step in self._manager.all_steps():
       return
     self._check_space(
@@ -193,7 +200,7 @@ def find(path: str, step: int = -1) -> tuple[str, int]:
   Raises:
     ValueError: no run, or no such checkpoint there.
   """
-  folder = os.path.join(os.path.abspath(path), 'checkpoints')
+  folder = _folder(path)
   there = steps(path)
   if not there:
     raise ValueError(
@@ -204,7 +211,7 @@ def find(path: str, step: int = -1) -> tuple[str, int]:
     step = there[-1]
   if step not in there:
     raise ValueError(f'{path} has no checkpoint of step {step}, but {there}')
-  return os.path.join(folder, str(step)), step
+  return os.fspath(folder / str(step)), step
 
 
 def saved_at(folder: str) -> int:
@@ -214,7 +221,7 @@ def saved_at(folder: str) -> int:
     folder: of the checkpoint, as `find` has it.
   """
   about = files.read_json(
-    os.path.join(folder, '_CHECKPOINT_METADATA'),
+    epath.Path(folder) / '_CHECKPOINT_METADATA',
     dict,
     'choose another --step, or copy the checkpoint again',
   )
@@ -223,10 +230,14 @@ def saved_at(folder: str) -> int:
 
 def steps(path: str) -> list[int]:
   """Of a run's complete checkpoints, in order; none where there is no run."""
-  folder = os.path.join(os.path.abspath(path), 'checkpoints')
-  if not os.path.isdir(folder):
+  folder = _folder(path)
+  if not files.is_folder(folder):
     return []
   return sorted(ocp.utils.checkpoint_steps(folder))
+
+
+def _folder(workdir: str) -> epath.Path:
+  return files.path(workdir) / 'checkpoints'
 
 
 def stored_shapes(folder: str) -> dict[str, tuple[int, ...]]:

@@ -80,7 +80,7 @@ def compile_step(
 
 def path_of(workdir: str) -> str:
   """Where a run keeps its compiled step."""
-  return os.path.join(workdir, 'compiled', 'train_step')
+  return os.fspath(files.path(workdir) / 'compiled' / 'train_step')
 
 
 def identity(
@@ -130,7 +130,7 @@ def save(
     say(f'the compiled step is not kept: {error}')
     return
   head = {'of': dict(this), 'sha256': hashlib.sha256(payload).hexdigest()}
-  os.makedirs(os.path.dirname(path), exist_ok=True)
+  files.make_parents(path)
   files.write(path, json.dumps(head).encode() + b'\n' + payload)
 
 
@@ -156,10 +156,9 @@ def without_cache() -> Iterator[None]:
 def _load(lowered, mesh, path, this) -> jax.stages.Compiled | None:
   """The step in a file; None, with a line that says why, if it is not to be."""
   began = time.perf_counter()
-  if not os.path.exists(path):
+  if not files.exists(path):
     return None
-  with open(path, 'rb') as file:
-    head, payload = file.readline(), file.read()
+  head, _, payload = files.read_bytes(path).partition(b'\n')
   try:
     head = json.loads(head)
     of, digest = head['of'], head['sha256']

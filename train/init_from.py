@@ -10,6 +10,7 @@ from typing import Any
 import jax
 from jax.sharding import NamedSharding, PartitionSpec, Sharding
 
+from base import files as base_files
 from base.console import say
 from models.nn import positions
 from models.objective import Params
@@ -50,7 +51,7 @@ def start_from(
       f'init_from.at={at!r} must be one of {sorted(params)}, or empty'
     )
   wanted = (params[at], places[at]) if at else (params, places)
-  if os.path.isfile(path):
+  if _is_file(path):
     if step != -1 or ema:
       raise ValueError(
         f'init_from.path={path} is a file, which has neither steps nor a '
@@ -77,6 +78,12 @@ def start_from(
   beyond = f', but not its {extra}' if extra else ''
   say(f'starting from {folder}{beyond}')
   return {**params, at: loaded} if at else loaded
+
+
+def _is_file(path: str) -> bool:
+  if base_files.is_local(path):
+    return os.path.isfile(path)
+  return base_files.exists(path) and not base_files.is_folder(path)
 
 
 def _from_file(

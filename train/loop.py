@@ -180,9 +180,10 @@ def _run(
         if step % checkpoints.every == 0 or step == steps or stopping:
           progress.read()
           watchdog.now(f'the save of step {step}')
+          writer.bring()
           with clock('save'):
             checkpoints.save(state, step)
-          clock.save(workdir)
+          clock.save(workdir, by=writer.soon)
         if stopping:
           break
   if stopping and step < steps:

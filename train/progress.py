@@ -2,13 +2,13 @@
 
 import contextlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
+from etils import epath
 
 from base import files
 from base.console import duration, say
@@ -38,24 +38,39 @@ class Clock:
   def total(self) -> float:
     return sum(self.seconds.values())
 
-  def save(self, workdir: str) -> None:
+  def save(self, workdir: str, *, by: Callable[..., Any] | None = None) -> None:
     """Adds what passed since the last call to WORKDIR/goodput.json.
 
     In the first process only, whose sums they are. A damaged file is begun
     anew, and that is said.
+
+    Args:
+      workdir: the run's folder.
+      by: is given the function that reads and writes, and its arguments, to
+        call it later; None: now.
     """
     if jax.process_index():
       return
-    path = os.path.join(workdir, 'goodput.json')
-    total = _seconds_in(path)
-    for name, seconds in self.seconds.items():
-      new = seconds - self._saved.get(name, 0.0)
-      total[name] = round(total.get(name, 0.0) + new, 3)
+    new = {
+      name: seconds - self._saved.get(name, 0.0)
+      for name, seconds in self.seconds.items()
+    }
     self._saved = dict(self.seconds)
-    files.write(path, json.dumps(total, indent=2))
+    path = files.path(workdir) / 'goodput.json'
+    if by is None:
+      _add_seconds(path, new)
+    else:
+      by(_add_seconds, path, new)
 
 
-def _seconds_in(path: str) -> dict[str, float]:
+def _add_seconds(path: epath.Path, new: Mapping[str, float]) -> None:
+  total = _seconds_in(path)
+  for name, seconds in new.items():
+    total[name] = round(total.get(name, 0.0) + seconds, 3)
+  files.write(path, json.dumps(total, indent=2))
+
+
+def _seconds_in(path: epath.Path) -> dict[str, float]:
   """What a goodput.json holds; nothing where there is none, or a broken one."""
   try:
     found = files.read_json(path, dict, 'its sums begin anew')

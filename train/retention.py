@@ -1,11 +1,11 @@
 """Pins: a checkpoint that another process reads is not deleted under it.
 
 A reader writes RUN/pins/<step>.<host>.<pid>.<n>.json, where n counts what its
-process has pinned, and renews it for as long as it reads; the run asks here
-before it deletes. Each writes before it looks: the reader its pin before
-RUN/pins/doomed.json, the run that list before the pins. So one of them sees the
-other, whoever comes first and however long the run takes from the decision to
-the deletion.
+process has pinned, and renews the time in it for as long as it reads; the run
+asks here before it deletes. Each writes before it looks: the reader its pin
+before RUN/pins/doomed.json, the run that list before the pins. So one of them
+sees the other, whoever comes first and however long the run takes from the
+decision to the deletion.
 """
 
 import contextlib
@@ -20,9 +20,11 @@ from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+from etils import epath
 
 from base import files
 from base.console import say
+from train import workdir
 
 STALE = 300.0  # seconds without renewal after which a pin's owner is dead
 _NUMBERS = itertools.count()  # a process may hold a step twice
@@ -41,7 +43,7 @@ def hold(run: str, step: int, *, every: float = 30.0) -> Iterator[bool]:
     every: seconds between renewals.
   """
   owner = f'{socket.gethostname()}.{os.getpid()}.{next(_NUMBERS)}'
-  path = os.path.join(_folder(run), f'{step}.{owner}.json')
+  path = _folder(run) / f'{step}.{owner}.json'
   stop = threading.Event()
 
   def renew():
@@ -53,20 +55,20 @@ def hold(run: str, step: int, *, every: float = 30.0) -> Iterator[bool]:
 
   thread = threading.Thread(target=renew, name='pin', daemon=True)
   try:
-    os.makedirs(_folder(run), exist_ok=True)
+    files.make_parents(path)
     _write(path)
   except OSError as error:
     say(f'cannot pin step {step} of {run}, which may delete it: {error}')
     stop.set()
   thread.start()
   try:
-    folder = os.path.join(run, 'checkpoints', str(step))
-    yield step not in _doomed(run) and os.path.isdir(folder)
+    folder = files.path(run) / 'checkpoints' / str(step)
+    yield step not in _doomed(run) and workdir.is_whole(folder)
   finally:
     stop.set()
     thread.join()
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-      os.remove(path)
+    with contextlib.suppress(NotADirectoryError):
+      files.remove(path)
 
 
 def pinned(run: str) -> set[int]:
@@ -78,8 +80,7 @@ def sweep(run: str) -> None:
   """Removes the pins of dead readers."""
   for _, path, age in _pins(run):
     if age >= STALE:
-      with contextlib.suppress(FileNotFoundError):
-        os.remove(path)
+      files.remove(path)
 
 
 class Retention:
@@ -91,7 +92,7 @@ class Retention:
     if keep_every:
       policies.append(ocp.checkpoint_managers.EveryNSteps(keep_every))
     self._policy = ocp.checkpoint_managers.AnyPreservationPolicy(policies)
-    self._run = run
+    self._run, self._announced = run, None
 
   def should_preserve(
     self,
@@ -114,32 +115,43 @@ class Retention:
     return [step not in spare for step in steps]
 
   def _announce(self, steps: Collection[int]) -> None:
-    if jax.process_index() == 0:  # it alone deletes
-      os.makedirs(_folder(self._run), exist_ok=True)
-      files.write(_doomed_path(self._run), json.dumps(sorted(steps)))
+    text = json.dumps(sorted(steps))
+    # It alone deletes. The loop waits here: what is there is not written again.
+    if jax.process_index() == 0 and text != self._announced:
+      files.make_parents(_doomed_path(self._run))
+      files.write(_doomed_path(self._run), text)
+      self._announced = text
 
 
-def _folder(run: str) -> str:
-  return os.path.join(run, 'pins')
+def _folder(run: str) -> epath.Path:
+  return files.path(run) / 'pins'
 
 
-def _write(path: str) -> None:
+def _write(path: epath.Path) -> None:
   files.write(path, json.dumps({'time': time.time()}))
 
 
-def _pins(run: str) -> Iterator[tuple[int, str, float]]:
+def _pins(run: str) -> Iterator[tuple[int, epath.Path, float]]:
   """(step, path, seconds since it was renewed) of each pin."""
-  if not os.path.isdir(_folder(run)):
-    return
-  for entry in os.scandir(_folder(run)):
-    step, *_, end = entry.name.split('.')
+  folder = _folder(run)
+  for name in files.names(folder):
+    step, *_, end = name.split('.')
     if step.isdigit() and end == 'json':
       with contextlib.suppress(FileNotFoundError):  # just removed
-        yield int(step), entry.path, time.time() - os.stat(entry.path).st_mtime
+        yield int(step), folder / name, time.time() - _renewed(folder / name)
 
 
-def _doomed_path(run: str) -> str:
-  return os.path.join(_folder(run), 'doomed.json')
+def _renewed(path: epath.Path) -> float:
+  """When a pin was last written."""
+  if files.is_local(path):
+    return os.stat(path).st_mtime
+  # No clock but those of who write there, which agree within minutes.
+  remedy = 'remove it, once its reader has ended'
+  return files.read_json(path, {'time': float}, remedy)['time']
+
+
+def _doomed_path(run: str) -> epath.Path:
+  return _folder(run) / 'doomed.json'
 
 
 def _doomed(run: str) -> list[int]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import jax
 
+from base import mirror
 from base.console import say
 
 
@@ -53,7 +54,9 @@ class Steps:
       say(f'--profile_steps={begin},{end} are done: this start traces nothing')
     for step in range(first, last + 1):
       if not self._open and begin <= step <= end:
-        jax.profiler.start_trace(self._folder)
+        # The profiler knows folders of this machine only.
+        self._mirror = mirror.Mirror(self._folder)
+        jax.profiler.start_trace(self._mirror.folder)
         self._open = True
       yield step
       if step == end:
@@ -64,6 +67,7 @@ class Steps:
       self._open = False
       self._wait()
       jax.profiler.stop_trace()
+      self._mirror.close()
       say(f'traced: {self._folder}')
 
   def __enter__(self) -> 'Steps':

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
+from etils import epath
 
 from base import files
 from base.console import say
@@ -46,13 +47,13 @@ def claim(workdir: str, config: Mapping[str, Any]) -> Iterator[None]:
   Raises:
     ValueError: another process runs there, or it is of another config.
   """
-  path = os.path.realpath(workdir)
+  path = real(workdir)
   if jax.process_index() or path in _HELD:
     settle(workdir, config)
     yield
     return
-  files.make_folder(workdir, '--workdir')
-  with files.lock(os.path.join(path, 'claim')) as held_by:
+  files.make_folder(workdir, '--workdir', stores_too=True)
+  with files.lock(_claim_of(path), sure=True) as held_by:
     if held_by:
       raise ValueError(
         f'--workdir={workdir} is in use by {held_by}: stop that one, or choose '
@@ -65,6 +66,25 @@ def claim(workdir: str, config: Mapping[str, Any]) -> Iterator[None]:
       yield
     finally:
       _HELD.remove(path)
+
+
+def check_claim(workdir: str) -> None:
+  """To be asked before what only the owner of a folder may do.
+
+  Raises:
+    RuntimeError: another process has taken the folder, see `files.check_lock`.
+  """
+  files.check_lock(_claim_of(real(workdir)))
+
+
+def real(workdir: str) -> str:
+  """One name for a folder, however it is called."""
+  path = os.fspath(files.path(workdir))
+  return os.path.realpath(path) if files.is_local(path) else path
+
+
+def _claim_of(path: str) -> str:
+  return os.path.join(path, 'claim')
 
 
 def settle(
@@ -86,9 +106,9 @@ def settle(
   Raises:
     ValueError: the folder belongs to a run of another config.
   """
-  files.make_folder(workdir, '--workdir')
-  path = os.path.join(workdir, name)
-  if os.path.exists(path):
+  files.make_folder(workdir, '--workdir', stores_too=True)
+  path = files.path(workdir) / name
+  if files.exists(path):
     before = flatten(read_config(workdir, name=name))
     now = flatten(json.loads(json.dumps(config)))
     changed = [
@@ -121,7 +141,7 @@ def read_config(workdir: str, *, name: str = 'config.json') -> dict[str, Any]:
     FileNotFoundError: there is none.
   """
   return files.read_json(
-    os.path.join(workdir, name),
+    files.path(workdir) / name,
     dict,
     'put a copy back, or remove it: the command of the run writes it again',
   )
@@ -129,10 +149,24 @@ def read_config(workdir: str, *, name: str = 'config.json') -> dict[str, Any]:
 
 def has_begun(workdir: str) -> bool:
   """Whether a run's folder holds what it computed: a checkpoint or a result."""
-  folder = os.path.join(workdir, 'checkpoints')
-  saved = os.listdir(folder) if os.path.isdir(folder) else []
-  result = os.path.join(workdir, 'result.json')
-  return any(name.isdigit() for name in saved) or os.path.exists(result)
+  folder = files.path(workdir)
+  saved = [
+    name
+    for name in files.names(folder / 'checkpoints')
+    if name.isdigit() and is_whole(folder / 'checkpoints' / name)
+  ]
+  return bool(saved) or files.exists(folder / 'result.json')
+
+
+def is_whole(checkpoint: epath.Path) -> bool:
+  """Whether all of a checkpoint is there, of what has a checkpoint's name.
+
+  On a disk Orbax gives it the name last; in an object store it writes a file
+  last, see `orbax.checkpoint`'s commit_success.txt.
+  """
+  if files.is_local(checkpoint):
+    return files.is_folder(checkpoint)
+  return files.exists(checkpoint / 'commit_success.txt')
 
 
 def flatten(config: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
@@ -154,8 +188,9 @@ def record_start(workdir: str) -> None:
   """
   if jax.process_index():
     return
-  with open(os.path.join(workdir, 'environment.jsonl'), 'a') as file:
-    file.write(json.dumps(environment()) + '\n')
+  files.append(
+    files.path(workdir) / 'environment.jsonl', json.dumps(environment()) + '\n'
+  )
 
 
 def environment() -> dict[str, Any]:

@@ -4,11 +4,13 @@ Which there are, others decide: a new scalar is logged by `train/step.py`, if
 it is of the model, or `train/progress.py`, if it is of the machine. Everything
 slow (TensorBoard, W&B, files) happens in one background thread, in
 order; importing TensorFlow for clu's summary writer too, so that no step waits
-for it.
+for it. Where the run's folder is in an object store, files that grow are
+written on this machine, and brought there by that thread.
 """
 
 import json
 import os
+import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,8 +18,9 @@ from typing import Any
 import cv2
 import jax
 import numpy as np
+from etils import epath
 
-from base import files
+from base import files, mirror
 from base.console import say
 from data import contact_sheet
 
@@ -61,13 +64,15 @@ class Writer:
     if every < 1:
       raise ValueError(f'log.every={every} must be at least 1')
     self.every = every
-    self._workdir = workdir
+    self._workdir = files.path(workdir)
     self._is_first = jax.process_index() == 0
     self._thread = ThreadPoolExecutor(1, 'metrics')
     self._pending, self._writers, self._wandb = [], [], None
+    self._adding = threading.Lock()
+    self._mirror = mirror.Mirror(workdir)
     if not self._is_first:
       return
-    path = os.path.join(workdir, 'metrics.jsonl')
+    path = self._mirror.fetch('metrics.jsonl')
     _drop_after(path, start)
     self._jsonl = open(path, 'a')  # noqa: SIM115
     if tensorboard:
@@ -81,7 +86,7 @@ class Writer:
     os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
     from clu import metric_writers
 
-    self._writers.append(metric_writers.SummaryWriter(self._workdir))
+    self._writers.append(metric_writers.SummaryWriter(self._mirror.folder))
 
   def _open_wandb(self, mode, project, group, config):
     import wandb
@@ -90,25 +95,51 @@ class Writer:
       mode=mode,
       project=project,
       group=group or None,
-      dir=self._workdir,
-      name=os.path.basename(os.path.abspath(self._workdir)),
+      dir=self._mirror.folder,
+      name=self._workdir.name,
       id=_wandb_id(self._workdir),
       resume='allow' if mode == 'online' else None,
       config=dict(config),
     )
 
   def _submit(self, function, *args):
-    self._pending = [task for task in self._pending if not _finished(task)]
-    self._pending.append(self._thread.submit(self._try, function, *args))
+    with self._adding:  # what cannot be read is told by another thread
+      self._pending = [task for task in self._pending if not _finished(task)]
+      self._pending.append(self._thread.submit(self._try, function, *args))
 
   def _try(self, function, *args):
     """In the thread: a full disk is told with the folder it is of."""
     try:
       function(*args)
+      if self._mirror.due():
+        self._bring()
     except OSError as error:
       if error.errno in files.FULL:
         raise files.full(self._workdir) from error
       raise
+
+  def soon(self, function, *args) -> None:
+    """Calls it in the background thread; what goes wrong there is raised."""
+    self._submit(function, *args)
+
+  def bring(self) -> None:
+    """Has files that grow brought to an object store: before a checkpoint.
+
+    What a kill takes is then after the last checkpoint, and written again.
+    """
+    if self._mirror.is_needed:
+      self._submit(self._bring)
+
+  def _bring(self):
+    for writer in self._writers:
+      writer.flush()
+    try:
+      self._mirror.bring()
+    except OSError as error:
+      if error.errno in files.FULL:
+        raise
+      # It may be reached again later; at the end it must be.
+      say(f'logs are not brought to {self._workdir} yet: {error}')
 
   def scalars(self, step: int, values: Mapping[str, float]) -> None:
     """Writes one line of scalars."""
@@ -130,12 +161,11 @@ class Writer:
       self._submit(self._write_pictures, step, sheets)
 
   def _write_pictures(self, step, sheets):
-    folder = os.path.join(self._workdir, 'pictures', str(step))
-    os.makedirs(folder, exist_ok=True)
+    folder = self._workdir / 'pictures' / str(step)
     for name, sheet in sheets.items():
-      path = os.path.join(folder, f'{name}.png')
-      if not cv2.imwrite(path, sheet[..., ::-1]):
-        raise OSError(f'cannot write {path}: is the disk full?')
+      _, encoded = cv2.imencode('.png', sheet[..., ::-1])
+      files.make_parents(folder / f'{name}.png')
+      files.write(folder / f'{name}.png', encoded.tobytes())
     for writer in self._writers:
       writer.write_images(step, {k: v[None] for k, v in sheets.items()})
     if self._wandb:
@@ -147,10 +177,11 @@ class Writer:
   def quarantine(self, report: Mapping[str, Any]) -> None:
     """Lists a record that could not be read; each process has its file."""
     suffix = f'-{jax.process_index()}' if jax.process_count() > 1 else ''
-    path = os.path.join(self._workdir, f'quarantine{suffix}.jsonl')
     print(f'refused: {dict(report)}', flush=True)
-    with open(path, 'a') as file:
+    with open(self._mirror.fetch(f'quarantine{suffix}.jsonl'), 'a') as file:
       file.write(json.dumps(report) + '\n')
+    if self._mirror.due():
+      self.bring()
 
   def flush(self) -> None:
     """Returns when everything is on disk; raises what went wrong."""
@@ -174,6 +205,7 @@ class Writer:
     finally:
       if self._is_first:
         self._jsonl.close()
+      self._mirror.close()
 
 
 def _finished(task) -> bool:
@@ -183,13 +215,12 @@ def _finished(task) -> bool:
   return task.done()
 
 
-def _wandb_id(workdir: str) -> str:
+def _wandb_id(workdir: epath.Path) -> str:
   """One W&B run per workdir, however often it starts again."""
-  path = os.path.join(workdir, 'wandb_id.txt')
-  if not os.path.exists(path):
+  path = workdir / 'wandb_id.txt'
+  if not files.exists(path):
     files.write(path, os.urandom(4).hex())
-  with open(path) as file:
-    return file.read()
+  return files.read_bytes(path).decode()
 
 
 def _drop_after(path: str, step: int) -> None:

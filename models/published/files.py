@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from base.files import replacing
+from base.files import is_local, make_parents, replacing
 from models.published.tables import Shape
 
 # safetensors' name of what the published files consist of.
@@ -41,9 +41,14 @@ def opened(path: str) -> dict[str, Entry]:
     path: of the file. What it is follows from its first bytes.
 
   Raises:
-    ValueError: no file, damaged, neither format, no array, or one that is not
-      float32; pickled objects are refused.
+    ValueError: no file of a disk, damaged, neither format, no array, or one
+      that is not float32; pickled objects are refused.
   """
+  if not is_local(path):
+    raise ValueError(
+      f'{path} is in an object store, and arrays are mapped into memory: copy '
+      'it to a disk'
+    )
   if not os.path.isfile(path):
     raise ValueError(
       f'{path} does not exist, or is not a file: expected an npz or a '
@@ -106,7 +111,7 @@ def write(path: str, arrays: Mapping[str, np.ndarray]) -> None:
     OSError: it cannot be written; a full disk is told with what to do.
   """
   check_ending(path)
-  os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+  make_parents(path)
   with replacing(path) as draft:
     _WRITERS[draft.suffix](os.fspath(draft), arrays)
 

@@ -1,0 +1,214 @@
+"""A run whose folder is in an object store is a run like any other."""
+
+import contextlib
+import errno
+import json
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from base import claim, exits, files
+from models import objective as objective_lib
+from train import checkpoint, loop, retention, stop, workdir
+from train import writer as writer_lib
+
+
+def run(config, folder, **options):
+  objective = objective_lib.make(**config['model'])
+  return loop.run(config, objective, str(folder), **options)
+
+
+def lines(path):
+  return files.read_json_lines(path, {'step': int}, '')
+
+
+def losses(folder):
+  """[(step, loss)] of metrics.jsonl."""
+  found = lines(files.path(str(folder)) / 'metrics.jsonl')
+  return [(x['step'], x['train/loss']) for x in found if 'train/loss' in x]
+
+
+def assert_same(a, b):
+  jax.tree.map(
+    np.testing.assert_array_equal, jax.device_get(a), jax.device_get(b)
+  )
+
+
+@contextlib.contextmanager
+def stopped_after(step):
+  """Inside, a run is told to stop after one step, and does."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(stop.StopRequest, 'requested', lambda _, now: now == step)
+    with pytest.raises(exits.Again):
+      yield
+
+
+def test_a_run_is_stopped_and_goes_on_as_on_a_disk(
+  tiny_config, tmp_path, bucket, capsys, monkeypatch
+):
+  monkeypatch.chdir(tmp_path)
+  config = tiny_config(**{'eval.every': 0})
+  whole = run(config, tmp_path / 'whole')
+  with stopped_after(4):
+    run(config, bucket)
+  resumed = run(config, bucket)
+  assert f'{bucket} goes on at step 4 of 6' in capsys.readouterr().out
+  assert_same(resumed, whole)
+  assert losses(bucket) == losses(tmp_path / 'whole')
+  assert [step for step, _ in losses(bucket)] == [1, 2, 3, 4, 5, 6]
+  environments = files.read_bytes(f'{bucket}/environment.jsonl').decode()
+  assert len(environments.splitlines()) == 2
+  assert files.names(bucket) == [
+    *('checkpoints', 'config.json', 'environment.jsonl', 'goodput.json'),
+    *('metrics.jsonl', 'pins'),
+  ]
+  # Nothing is taken for a folder of this machine.
+  assert [each.name for each in tmp_path.iterdir()] == ['whole']
+
+
+@pytest.mark.slow
+def test_all_that_a_run_leaves_on_a_disk_is_there(tiny_config, bucket, capsys):
+  config = tiny_config(
+    **{'log.tensorboard': True, 'log.wandb': 'offline', 'compile.keep': True}
+  )
+  with stopped_after(4):
+    run(config, bucket, profile_steps=(3, 4))
+  run(config, bucket)
+  assert 'the compiled step is loaded' in capsys.readouterr().out
+  there = files.names(bucket)
+  assert len([x for x in there if x.startswith('events.out.tfevents')]) == 2
+  assert len(files.names(f'{bucket}/wandb')) >= 2
+  assert files.exists(f'{bucket}/wandb_id.txt')
+  pictures = files.read_bytes(f'{bucket}/pictures/6/reconstruction.png')
+  assert pictures[:4] == b'\x89PNG'
+  assert files.names(f'{bucket}/profile/plugins/profile')
+  assert json.loads(files.read_bytes(f'{bucket}/goodput.json'))['compile'] > 0
+
+
+def test_a_checkpoint_without_its_last_file_is_none(bucket):
+  """A kill while it was written, or a copy, leaves it so."""
+  for step in (1, 2):
+    for name in ('_CHECKPOINT_METADATA', 'default/_METADATA'):
+      files.write(f'{bucket}/checkpoints/{step}/{name}', '{}')
+  assert not workdir.has_begun(bucket)
+  with retention.hold(bucket, 1) as there:
+    assert not there
+  with pytest.raises(ValueError, match='holds no checkpoint: expected gs://'):
+    checkpoint.find(bucket)
+  files.write(f'{bucket}/checkpoints/1/commit_success.txt', '')
+  assert checkpoint.steps(bucket) == [1]
+  assert checkpoint.find(bucket) == (f'{bucket}/checkpoints/1', 1)
+  assert workdir.has_begun(bucket)
+  with retention.hold(bucket, 1) as there:
+    assert there
+    assert retention.pinned(bucket) == {1}
+  assert retention.pinned(bucket) == set()
+
+
+def test_a_pin_is_as_old_as_it_says(bucket):
+  old = time.time() - retention.STALE - 1
+  files.write(f'{bucket}/pins/1.host.7.0.json', json.dumps({'time': old}))
+  files.write(
+    f'{bucket}/pins/2.host.7.0.json', json.dumps({'time': time.time()})
+  )
+  assert retention.pinned(bucket) == {2}
+  retention.sweep(bucket)
+  assert files.names(f'{bucket}/pins') == ['2.host.7.0.json']
+
+
+def test_logs_are_there_before_the_run_ends(bucket, monkeypatch):
+  """Now and then, and with every checkpoint; a start goes on with them."""
+  options = {
+    **{'config': {}, 'every': 1, 'tensorboard': False},
+    **{'wandb': 'disabled', 'wandb_project': '', 'wandb_group': ''},
+  }
+  path = f'{bucket}/metrics.jsonl'
+  files.write(path, '{"step": 1}\n{"step": 2}\n')
+  with writer_lib.Writer(bucket, start=1, **options) as writer:
+    writer.scalars(2, {'train/loss': 2.0})
+    writer.flush()
+    assert len(lines(path)) == 2
+    writer.bring()
+    writer.flush()
+    assert lines(path) == [{'step': 1}, {'step': 2, 'train/loss': 2.0}]
+    monkeypatch.setattr(writer_lib.mirror, 'EVERY', 0.0)
+    monkeypatch.setattr(writer._mirror, '_next', 0.0)
+    writer.scalars(3, {'train/loss': 1.0})
+    writer.flush()
+    assert [x['step'] for x in lines(path)] == [1, 2, 3]
+    writer.quarantine({'record': 7})
+    writer.scalars(4, {'train/loss': 0.5})
+  assert [x['step'] for x in lines(path)] == [1, 2, 3, 4]
+  refused = files.read_json_lines(f'{bucket}/quarantine.jsonl', dict, '')
+  assert refused == [{'record': 7}]
+
+
+def test_a_store_that_is_away_for_a_while_stops_no_run(
+  bucket, monkeypatch, capsys
+):
+  options = {
+    **{'config': {}, 'every': 1, 'tensorboard': False},
+    **{'wandb': 'disabled', 'wandb_project': '', 'wandb_group': ''},
+  }
+
+  def away(self):
+    raise OSError(errno.EIO, 'the object store cannot be used')
+
+  with writer_lib.Writer(bucket, start=0, **options) as writer:
+    with monkeypatch.context() as patch:
+      patch.setattr(writer_lib.mirror.Mirror, 'bring', away)
+      writer.scalars(1, {'train/loss': 2.0})
+      writer.bring()
+      writer.flush()
+    assert f'not brought to {bucket} yet' in capsys.readouterr().out
+  assert [x['step'] for x in lines(f'{bucket}/metrics.jsonl')] == [1]
+
+
+def test_a_run_that_was_taken_over_saves_nothing(
+  tiny_config, bucket, monkeypatch
+):
+  def taken(self):
+    raise RuntimeError('taken over by another')
+
+  monkeypatch.setattr(claim._Claim, 'check', taken)
+  with pytest.raises(RuntimeError, match='taken over'):
+    run(tiny_config(**{'eval.every': 0}), bucket)
+  assert checkpoint.steps(bucket) == []
+
+
+def test_a_run_in_use_elsewhere_is_refused_as_on_a_disk(bucket):
+  held = {**claim._Claim(f'{bucket}/claim').about, 'id': 'other'}
+  files.write(f'{bucket}/claim', json.dumps(held | {'time': time.time()}))
+  with (
+    pytest.raises(ValueError, match=r'--workdir=gs://.* is in use by process'),
+    workdir.claim(bucket, {'a': 1}),
+  ):
+    pass
+  assert files.names(bucket) == ['claim']
+
+
+def test_parameters_come_from_a_run_there(tiny_config, tmp_path, bucket):
+  steps = {'steps': 1, 'eval.every': 0, 'optim.warmup_steps': 0}
+  first = run(tiny_config(**steps), bucket)
+  changes = {'init_from.path': bucket, 'optim.lr': 1e-12}
+  second = run(
+    tiny_config(**steps, **changes, **{'optim.weight_decay': 0.0}),
+    tmp_path / 'second',
+  )
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-9),
+    jax.device_get(first.params),
+    jax.device_get(second.params),
+  )
+
+
+def test_a_published_file_there_is_refused_with_what_to_do(
+  tiny_config, tmp_path, bucket
+):
+  """It is mapped into memory."""
+  files.write(f'{bucket}/b.npz', b'PK')
+  config = tiny_config(**{'init_from.path': f'{bucket}/b.npz'})
+  with pytest.raises(ValueError, match=r'object store.*copy it to a disk'):
+    run(config, tmp_path / 'run')
