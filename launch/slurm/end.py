@@ -4,6 +4,7 @@ By the one policy of `launch/policy.py`, from the codes that tasks kept: back
 into the queue, or at its end, with the code that decided.
 """
 
+import dataclasses
 import os
 import pathlib
 import sys
@@ -33,16 +34,17 @@ def main() -> None:
   verdict = policy.verdict(
     ended, restarts=restarts, max_restarts=_MAX_RESTARTS.value
   )
-  is_stopped = record.stop.exists()
-  why = 'stopped' if is_stopped and verdict.code == exits.AGAIN else verdict.why
-  record.add_end(
-    attempt=attempt, code=verdict.code, counts=verdict.counts, why=why
-  )
-  again = verdict.again and not is_stopped
+  if record.stop.exists():
+    is_saved = verdict.code == exits.AGAIN
+    verdict = dataclasses.replace(
+      verdict, again=False, why='stopped' if is_saved else verdict.why
+    )
+  record.add_end(attempt, verdict)
   say(
-    f'[launch.slurm] start {attempt}: {why}' + ('; back in the queue' * again)
+    f'[launch.slurm] start {attempt}: {verdict.why}'
+    + ('; back in the queue' * verdict.again)
   )
-  if again:
+  if verdict.again:
     # By it the job ends: this process too. What Slurm itself has requeued
     # meanwhile, as for a job of more weight, it refuses.
     calls.call('scontrol', 'requeue', _JOB.value)

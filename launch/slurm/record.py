@@ -6,9 +6,11 @@ import pathlib
 from typing import Any
 
 from base import files
+from launch.policy import Verdict
 
 _REMEDY = 'see `squeue --me` for the job, and the logs for how it ended'
 _FILE = 'job.json'
+_KEPT = ('code', 'counts', 'again', 'why')  # of a verdict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,20 +59,19 @@ class Record:
   def ends(self) -> list[dict[str, Any]]:
     """Of its starts, in order; see `add_end`."""
     path = self.own / 'ends.json'
-    kind = [{'attempt': int, 'code': int, 'counts': bool, 'why': str}]
+    kind = {'attempt': int, 'code': int, 'counts': bool, 'again': bool}
+    kind = [{**kind, 'why': str}]
     return files.read_json(path, kind, _REMEDY) if path.exists() else []
 
-  def add_end(self, *, attempt: int, code: int, counts: bool, why: str) -> None:
+  def add_end(self, attempt: int, verdict: Verdict) -> None:
     """How a start ended.
 
     Args:
       attempt: number of the start.
-      code: that decided.
-      counts: whether it is one of --max_restarts.
-      why: for people.
+      verdict: on it.
     """
-    new = {'attempt': attempt, 'code': code, 'counts': counts, 'why': why}
-    ends = [*self.ends(), new]
+    end = {name: getattr(verdict, name) for name in _KEPT}
+    ends = [*self.ends(), {'attempt': attempt, **end}]
     files.write(self.own / 'ends.json', json.dumps(ends, indent=2))
 
   @property

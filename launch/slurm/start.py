@@ -7,7 +7,7 @@ import time
 from base import files
 from base.console import say
 from launch.job import Job
-from launch.slurm import calls
+from launch.slurm import calls, state
 from launch.slurm.order import Order
 from launch.slurm.record import Record
 
@@ -59,10 +59,10 @@ def start(
 
 
 def _check_ended(record: Record) -> None:
-  state = calls.find(record.job).get('JobState', 'forgotten')
-  if state in ('PENDING', 'RUNNING', 'COMPLETING', 'SUSPENDED', 'CONFIGURING'):
+  now, _ = state.of(record)
+  if now in state.GOES_ON:
     raise ValueError(
-      f'job {record.job} of this name is {state}: `python -m launch.slurm '
+      f'job {record.job} of this name is {now}: `python -m launch.slurm '
       'stop` it first, or choose another --name'
     )
 
@@ -72,8 +72,7 @@ def _look(record: Record) -> None:
   deadline = time.monotonic() + _LOOK_SEC
   refused = 0
   while True:
-    about = calls.find(record.job)
-    state, reason = about.get('JobState', ''), about.get('Reason', '')
+    now, reason = state.of(record)
     # Twice: Slurm may still be looking.
     refused = refused + 1 if calls.NEVER.search(reason) else 0
     if refused == 2:
@@ -83,8 +82,8 @@ def _look(record: Record) -> None:
         f'cancelled: {calls.remedy(reason)}'
       )
     settled = reason not in ('', 'None') and not refused
-    if state != 'PENDING' or settled or time.monotonic() > deadline:
+    if now != 'PENDING' or settled or time.monotonic() > deadline:
       break
     time.sleep(_TICK)
-  if state == 'PENDING':
+  if now == 'PENDING':
     say(f'it waits: {reason}')

@@ -4,7 +4,7 @@ import time
 
 from base import files
 from base.console import say
-from launch.slurm import calls
+from launch.slurm import calls, state
 from launch.slurm.record import Record
 
 _POLL_SEC = 0.5
@@ -18,25 +18,25 @@ def stop(record: Record, *, now: bool) -> None:
     record: of the job.
     now: do not wait for a save.
   """
-  state = calls.find(record.job).get('JobState', '')
-  if state not in ('PENDING', 'RUNNING', 'COMPLETING', 'SUSPENDED'):
+  now_in, _ = state.of(record)
+  if now_in not in state.GOES_ON:
     say(f'job {record.job} is not running: nothing to stop')
     return
   # Seen by the script before it starts tasks, and when they have ended.
   record.own.mkdir(exist_ok=True)
   files.write(record.stop, '')
-  if now or state == 'PENDING':
+  if now or now_in == 'PENDING':
     calls.call('scancel', record.job)
     say(f'job {record.job} is cancelled')
     return
   calls.call('scancel', '--signal=TERM', record.job)
   say(f'job {record.job}: told to save and stop (Ctrl-C leaves it to that)')
   told = time.monotonic()
-  while state in ('RUNNING', 'COMPLETING', 'SUSPENDED'):
+  while now_in in state.GOES_ON:
     time.sleep(_POLL_SEC)
-    state = calls.find(record.job).get('JobState', '')
+    now_in, _ = state.of(record)
     if time.monotonic() - told > _TELL_SEC:
       told = time.monotonic()
       say(f'job {record.job}: still saving; stop --now ends it without')
   ends = record.ends()
-  say(f'job {record.job}: {ends[-1]["why"] if ends else state}')
+  say(f'job {record.job}: {ends[-1]["why"] if ends else now_in}')

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from launch.drill import play
+from launch.drill import play, slurm_of_one
 
 
 def drill(*words):
@@ -27,6 +27,16 @@ def test_the_drill_of_one_machine(tmp_path):
 @pytest.mark.slow
 def test_the_drill_of_a_sweep(tmp_path):
   run = drill('sweep', f'--folder={tmp_path}')
+  assert run.returncode == 0, run.stdout + run.stderr
+  assert run.stdout.endswith('-- all checks are right\n')
+
+
+@pytest.mark.slow
+def test_the_drill_of_a_cluster(tmp_path):
+  why = slurm_of_one.missing()
+  if why:
+    pytest.skip(why)
+  run = drill('slurm', f'--folder={tmp_path}')
   assert run.returncode == 0, run.stdout + run.stderr
   assert run.stdout.endswith('-- all checks are right\n')
 

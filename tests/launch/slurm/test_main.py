@@ -1,6 +1,5 @@
 """Jobs of a real Slurm, from start to end."""
 
-import contextlib
 import os
 import re
 import subprocess
@@ -10,7 +9,9 @@ import time
 
 import pytest
 
-from launch.slurm import calls
+from launch import policy
+from launch.drill import slurm_of_one
+from launch.slurm import calls, state
 from launch.slurm.record import Record
 
 LONG = 180  # seconds, of a busy machine
@@ -72,13 +73,8 @@ class Job:
 
   def state(self):
     """As Slurm has it. A requeued job does not wait its two minutes."""
-    about = calls.find(self.record.job)
-    if about['Reason'] == 'BeginTime':
-      # It may have begun at this moment.
-      with contextlib.suppress(ValueError):
-        words = (f'JobId={self.record.job}', 'StartTime=now')
-        calls.call('scontrol', 'update', *words)
-    return about['JobState']
+    slurm_of_one.hurry(self.record.job)
+    return state.of(self.record)[0]
 
   def until(self, *names):
     """Waits for files of the script."""
@@ -126,9 +122,10 @@ def test_a_stop_after_a_save_goes_back_into_the_queue(job):
   subprocess.run(
     ['scancel', '--signal=TERM', job.record.job], check=True
   )  # as Slurm does before the time limit
-  state, ends = job.end(told=2)
-  assert (state, ends) == ('COMPLETED', [(75, False), (0, False)])
+  now, ends = job.end(told=2)
+  assert (now, ends) == ('COMPLETED', [(75, False), (0, False)])
   assert (job.folder / 'saved-1').exists()
+  assert state.code(job.record) == 0
   # One log of all starts.
   for task in (0, 1):
     said = re.findall(f'task {task} of start .', job.log(task))
@@ -145,6 +142,29 @@ def test_a_stop_after_a_save_goes_back_into_the_queue(job):
   assert 'state    unknown: Slurm has forgotten' in '\n'.join(said)
 
 
+@pytest.mark.parametrize(
+  ('now', 'last', 'code'),
+  [
+    ('PENDING', 75, None),
+    ('FAILED', 75, None),  # for a moment, on its way into the queue
+    ('', 0, 0),  # forgotten, and told
+    ('NODE_FAIL', 75, 134),
+    ('TIMEOUT', 75, 124),
+  ],
+)
+def test_who_waits_for_a_job_knows_its_end(
+  tmp_path, monkeypatch, now, last, code
+):
+  record = Record(tmp_path, '7', 1, 'python')
+  record.own.mkdir()
+  ended = [(0, last)]
+  record.add_end(1, policy.verdict(ended, restarts=0, max_restarts=1))
+  monkeypatch.setattr(
+    calls, 'find', lambda job: {'JobState': now} if now else {}
+  )
+  assert state.code(record) == code
+
+
 def test_crashes_are_counted_and_peers_do_not_live_on(job):
   job.start(
     """
@@ -154,8 +174,8 @@ def test_crashes_are_counted_and_peers_do_not_live_on(job):
     """,
     '--max_restarts=1',
   )
-  state, ends = job.end(told=2)
-  assert (state, ends) == ('FAILED', [(137, True), (137, True)])
+  now, ends = job.end(told=2)
+  assert (now, ends) == ('FAILED', [(137, True), (137, True)])
   assert 'process 1 ended with 137 (SIGKILL)' in job.log(0)
   assert '1 of --max_restarts=1 are used up' in job.log(0)
 
@@ -177,6 +197,7 @@ def test_stop_waits_for_the_save_and_is_the_end(job):
   job.start(SAVES)
   job.until('up-0-1', 'up-1-1')
   assert 'RUNNING start 1 on localhost' in '\n'.join(job.call('status')[1])
+  assert state.code(job.record) is None
   # Of one name one job.
   code, said = job.call('start', '--time=20', '--', 'python', '-c', 'pass')
   assert code == 1
@@ -186,6 +207,7 @@ def test_stop_waits_for_the_save_and_is_the_end(job):
   assert said[-1] == f'job {job.record.job}: stopped'
   assert (job.folder / 'saved-1').exists()
   assert job.end(told=1) == ('FAILED', [(75, False)])
+  assert state.code(job.record) == 75
 
 
 def test_stop_now_does_not_wait(job):
@@ -193,6 +215,7 @@ def test_stop_now_does_not_wait(job):
   code, said = job.call('stop', '--now')
   assert (code, said[-1]) == (0, f'job {job.record.job} is cancelled')
   wait(lambda: job.state() == 'CANCELLED')
+  assert state.code(job.record) == 130
   assert 'nothing to stop' in job.call('stop')[1][-1]
 
 
