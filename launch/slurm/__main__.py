@@ -59,6 +59,15 @@ _LOGS = flags.DEFINE_string(
 _DRY_RUN = flags.DEFINE_bool(
   'dry_run', False, 'Print the script, and start nothing.'
 )
+_WAIT = flags.DEFINE_bool(
+  'wait',
+  False,
+  'Stay until the job has ended, with its exit code; with one that goes on, if '
+  'the command is the same. Ctrl-C leaves the job running.',
+)
+_POLL = flags.DEFINE_float(
+  'poll_sec', 10.0, 'Between two looks at the job, by --wait.', 0.1
+)
 _TASK = flags.DEFINE_integer('task', 0, 'Whose log.', lower_bound=0)
 _FOLLOW = flags.DEFINE_bool('follow', False, 'Show the log as it grows.')
 _NOW = flags.DEFINE_bool('now', False, 'Stop without waiting for a save.')
@@ -94,7 +103,7 @@ def _start(words: Sequence[str], folder: pathlib.Path) -> None:
 
   if not _TIME.value:
     raise ValueError('--time must be given, such as --time=12:00:00')
-  start.start(
+  code = start.start(
     order.Order(
       name=_NAME.value,
       nodes=_NODES.value,
@@ -110,7 +119,9 @@ def _start(words: Sequence[str], folder: pathlib.Path) -> None:
     job_lib.parse(words, one_disk=True),
     folder,
     dry_run=_DRY_RUN.value,
+    wait_poll_sec=_POLL.value if _WAIT.value else 0.0,
   )
+  sys.exit(code)
 
 
 if __name__ == '__main__':

@@ -3,7 +3,13 @@
 import re
 import shutil
 import subprocess
+import time
 
+_AGAIN_SEC = 2.0
+_PASSING = (
+  'Unable to contact|Socket timed out|Connection refused|connect failure|'
+  'Transport endpoint is not connected|temporarily unable'
+)
 # What Slurm says -> what to do.
 _REMEDIES = {
   r'Invalid partition name|invalid partition specified': (
@@ -41,7 +47,7 @@ _REMEDIES = {
   r'PartitionDown|PartitionInactive|partition .*down': (
     'the partition takes no jobs: choose another --partition'
   ),
-  r'Unable to contact|Socket timed out|Connection refused|connect failure': (
+  _PASSING: (
     'its controller does not answer: is this a login node, and does `sinfo` '
     'work?'
   ),
@@ -61,15 +67,21 @@ NEVER = re.compile(
 )
 
 
-def call(*words: str, text: str = '') -> str:
+class Unreachable(ValueError):
+  """The controller does not answer now; it may soon."""
+
+
+def call(*words: str, text: str = '', patience_sec: float = 0.0) -> str:
   """What a command of Slurm says.
 
   Args:
     *words: of it.
     text: that it reads.
+    patience_sec: in which the controller may be restarted, or busy.
 
   Raises:
     ValueError: it is not here, or refuses.
+    Unreachable: its controller does not answer.
   """
   if not shutil.which(words[0]):
     raise ValueError(
@@ -77,11 +89,18 @@ def call(*words: str, text: str = '') -> str:
       'such as a login node, or install its client (Debian: slurm-client); '
       '--dry_run prints the script without'
     )
-  done = subprocess.run(words, input=text, capture_output=True, text=True)
-  if done.returncode:
+  until = time.monotonic() + patience_sec
+  while True:
+    done = subprocess.run(words, input=text, capture_output=True, text=True)
+    if not done.returncode:
+      return done.stdout
     said = ' '.join(done.stderr.split()) or f'exit code {done.returncode}'
-    raise ValueError(f'{words[0]} refuses: {said}; {remedy(said)}')
-  return done.stdout
+    is_passing = bool(re.search(_PASSING, said, re.I))
+    if not is_passing or time.monotonic() > until:
+      break
+    time.sleep(_AGAIN_SEC)
+  kind = Unreachable if is_passing else ValueError
+  raise kind(f'{words[0]} refuses: {said}; {remedy(said)}')
 
 
 def remedy(said: str) -> str:

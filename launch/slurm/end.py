@@ -13,6 +13,8 @@ from absl import flags
 
 from base import command, exits
 
+# For a controller that is restarted: without it the run would stop here.
+_PATIENCE_SEC = 120.0
 _LOGS = flags.DEFINE_string('logs', None, 'Folder of logs and state.')
 _JOB = flags.DEFINE_string('job', None, 'Number of the job.')
 _CODE = flags.DEFINE_integer('code', None, 'Of srun.')
@@ -47,7 +49,7 @@ def main() -> None:
   if verdict.again:
     # By it the job ends: this process too. What Slurm itself has requeued
     # meanwhile, as for a job of more weight, it refuses.
-    calls.call('scontrol', 'requeue', _JOB.value)
+    calls.call('scontrol', 'requeue', _JOB.value, patience_sec=_PATIENCE_SEC)
   sys.exit(verdict.code)
 
 

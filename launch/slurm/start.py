@@ -4,10 +4,10 @@ import importlib.util
 import pathlib
 import time
 
-from base import files
+from base import exits, files
 from base.console import say
 from launch.job import Job
-from launch.slurm import calls, state
+from launch.slurm import calls, follow, state
 from launch.slurm.order import Order
 from launch.slurm.record import Record
 
@@ -16,15 +16,22 @@ _TICK = 0.3
 
 
 def start(
-  order: Order, job: Job, folder: pathlib.Path, *, dry_run: bool
-) -> None:
-  """Starts it, or prints what would be.
+  order: Order,
+  job: Job,
+  folder: pathlib.Path,
+  *,
+  dry_run: bool,
+  wait_poll_sec: float,
+) -> int:
+  """Starts it, or prints what would be; the exit code of the launcher.
 
   Args:
     order: machines and limits.
     job: the command.
     folder: of logs and state, made if need be.
     dry_run: print the script alone.
+    wait_poll_sec: stay until the job has ended, with so many seconds between
+      two looks at it, also with one that goes on already; 0: do not stay.
 
   Raises:
     ValueError: submitit is not here; Slurm refuses the job, or would never
@@ -41,9 +48,17 @@ def start(
   if dry_run:
     print(f'# sbatch --parsable < this script, of {len(text)} characters')
     print(text, end='')
-    return
+    return exits.DONE
   if (folder / 'job.json').exists():
-    _check_ended(Record.read(folder))
+    record = Record.read(folder)
+    if state.code(record) is None:
+      # An earlier launcher may have been killed.
+      if wait_poll_sec and record.command == f'{job}':
+        return follow.follow(record, poll_sec=wait_poll_sec)
+      raise ValueError(
+        f'job {record.job} of this name goes on: `python -m launch.slurm stop` '
+        'it first, or choose another --name'
+      )
   files.make_folder(folder, '--logs')
   number = calls.call('sbatch', '--parsable', text=text).strip()
   number = number.partition(';')[0]  # of a federation, NUMBER;CLUSTER
@@ -56,15 +71,9 @@ def start(
     f'{job}; logs in {folder}'
   )
   _look(record)
-
-
-def _check_ended(record: Record) -> None:
-  now, _ = state.of(record)
-  if now in state.GOES_ON:
-    raise ValueError(
-      f'job {record.job} of this name is {now}: `python -m launch.slurm '
-      'stop` it first, or choose another --name'
-    )
+  if wait_poll_sec:
+    return follow.follow(record, poll_sec=wait_poll_sec)
+  return exits.DONE
 
 
 def _look(record: Record) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import textwrap
@@ -201,13 +202,45 @@ def test_stop_waits_for_the_save_and_is_the_end(job):
   # Of one name one job.
   code, said = job.call('start', '--time=20', '--', 'python', '-c', 'pass')
   assert code == 1
-  assert 'of this name is RUNNING' in said[0]
+  assert 'of this name goes on' in said[0]
   code, said = job.call('stop')
   assert code == 0
   assert said[-1] == f'job {job.record.job}: stopped'
   assert (job.folder / 'saved-1').exists()
   assert job.end(told=1) == ('FAILED', [(75, False)])
   assert state.code(job.record) == 75
+
+
+def test_who_waits_sees_the_log_and_gets_the_code(job):
+  """Also with a job that another has started."""
+  record = job.start(SAVES)
+  job.until('up-0-1', 'up-1-1')
+  waiting = subprocess.Popen(
+    [
+      *(sys.executable, '-m', 'launch.slurm', 'start', '--name=a-job'),
+      *(f'--logs={job.logs}', '--tasks_per_node=2', '--time=20', '--wait'),
+      *('--poll_sec=0.5', '--', *shlex.split(record.command)),
+    ],
+    stdout=subprocess.PIPE,
+    text=True,
+  )
+  try:
+    for line in waiting.stdout:
+      if 'RUNNING' in line:
+        break
+    calls.call('scancel', '--signal=TERM', record.job)
+    for line in waiting.stdout:
+      if 'BeginTime' in line:
+        break
+    job.until('up-0-2', 'up-1-2')
+    said = waiting.communicate(timeout=LONG)[0]
+  finally:
+    waiting.kill()
+    waiting.communicate()
+  assert waiting.returncode == 0
+  assert job.record.job == record.job
+  assert 'task 0 of start 2\n' in said
+  assert said.endswith(f'job {record.job} ended: 0\n')
 
 
 def test_stop_now_does_not_wait(job):
@@ -248,6 +281,25 @@ def test_a_refusal_is_one_line_with_a_remedy(job, flags, says):
   (line,) = [line for line in said if not line.startswith('job ')]
   assert re.search(says, line)
   assert not calls.call('squeue', '--noheader')
+
+
+def test_a_controller_that_is_restarted_is_waited_for(tmp_path, monkeypatch):
+  """What it says then is that of a real one."""
+  program = tmp_path / 'scontrol'
+  program.write_text(f"""#!/bin/bash
+    [ -e {tmp_path}/up ] && echo fine && exit 0
+    touch {tmp_path}/up
+    echo 'slurm_load_jobs error: Unable to contact slurm controller (connect \
+failure)' >&2
+    exit 1
+  """)
+  program.chmod(0o755)
+  monkeypatch.setenv('PATH', f'{tmp_path}:{os.environ["PATH"]}')
+  with pytest.raises(calls.Unreachable, match='does `sinfo` work'):
+    calls.find('7')
+  (tmp_path / 'up').unlink()
+  words = ('scontrol', 'requeue', '7')
+  assert calls.call(*words, patience_sec=60) == 'fine\n'
 
 
 def test_without_slurm_it_is_one_line(tmp_path, monkeypatch):
