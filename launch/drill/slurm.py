@@ -13,8 +13,7 @@ import tempfile
 
 from base import files
 from launch.drill import play, slurm_of_one, tiny
-from launch.slurm import calls
-from launch.slurm import state as state_lib
+from launch.slurm import calls, state
 from launch.slurm.record import Record
 
 _LONG = 1800.0  # seconds, of a busy machine
@@ -89,16 +88,13 @@ def _start(workdir: pathlib.Path, steps: int, *, minutes: int) -> Record:
 def _end(workdir: pathlib.Path) -> str:
   """State of its job, when it has ended; none waits longer than it must."""
   record = Record.read(_logs(workdir))
-  state = ''
 
   def has_ended() -> bool:
-    nonlocal state
     slurm_of_one.hurry(record.job)
-    state, _ = state_lib.of(record)
-    return state_lib.code(record) is not None
+    return state.code(record) is not None
 
   play.wait('the job ends', has_ended, _LONG)
-  return state
+  return state.of(record)[0]
 
 
 def _call(verb: str, workdir: pathlib.Path, *words: str) -> str:

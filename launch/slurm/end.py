@@ -47,9 +47,15 @@ def main() -> None:
     + ('; back in the queue' * verdict.again)
   )
   if verdict.again:
-    # By it the job ends: this process too. What Slurm itself has requeued
-    # meanwhile, as for a job of more weight, it refuses.
-    calls.call('scontrol', 'requeue', _JOB.value, patience_sec=_PATIENCE_SEC)
+    # By it the job ends: this process too.
+    try:
+      calls.call('scontrol', 'requeue', _JOB.value, patience_sec=_PATIENCE_SEC)
+    except ValueError:
+      why = f'{verdict.why}, but Slurm did not take it back; see the log'
+      record.add_end(
+        attempt, dataclasses.replace(verdict, again=False, why=why)
+      )
+      raise
   sys.exit(verdict.code)
 
 
