@@ -1,7 +1,11 @@
-"""What the code that a process ends with says to who started it.
+"""What a process and who started it tell each other: its code, its number.
 
-A scheduler, or `launch/policy.py`, reads it: whether to start again.
+A scheduler, or `launch/policy.py`, reads from the code whether to start again.
 """
+
+# Environment variable that launchers set: which of their starts this is, from
+# 1.
+ATTEMPT = 'SCALE4D_ATTEMPT'
 
 DONE = 0
 # Wrong input, or a check that failed: the same command would fail again. What

@@ -5,11 +5,10 @@ import re
 import shlex
 from collections.abc import Sequence
 
-from base import files
+from base import exits, files
 
-# Set by every launcher: which start this is, from 1. A run writes it into its
-# environment.jsonl, and logs are named by it.
-ATTEMPT = 'SCALE4D_ATTEMPT'
+ATTEMPT = exits.ATTEMPT
+
 # Lines of `train.processes`, by which a launcher knows that a process has come
 # and waits for the others, and that all have.
 JOINS = re.compile(r'(joins|waits since \S+ for) the others of ')

@@ -98,7 +98,7 @@ def _run(
   # it has failed, and left none; how far it is, and whether the disk holds the
   # rest.
   held.enter_context(workdir_lib.claim(workdir, config))
-  workdir_lib.record_start(workdir)
+  attempt = workdir_lib.record_start(workdir)
   checkpoints = Checkpoints(workdir, **config['checkpoint'])
   start = checkpoints.latest() or 0
   if start >= steps:
@@ -130,7 +130,9 @@ def _run(
       )
       state = make_state(params)
 
-  writer = Writer(workdir, start=start, config=config, **config['log'])
+  writer = Writer(
+    workdir, start=start, attempt=attempt, config=config, **config['log']
+  )
   feed = Feed(
     train_data, mesh, start=start, end=steps, on_bad=writer.quarantine
   )

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 from etils import epath
 
-from base import files
+from base import exits, files
 from base.console import say
 
 # Config keys that may change between the starts of one run: they decide where,
@@ -180,17 +180,25 @@ def flatten(config: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
   return flat
 
 
-def record_start(workdir: str) -> None:
+def record_start(workdir: str) -> int:
   """Adds a line to the folder's environment.jsonl: what runs, and where.
 
   With the resolved config beside it, what a stranger needs to run it again.
   In one process only.
+
+  Returns:
+    How often the run was started, with this time; 0 in other processes.
   """
   if jax.process_index():
-    return
-  files.append(
-    files.path(workdir) / 'environment.jsonl', json.dumps(environment()) + '\n'
-  )
+    return 0
+  path = files.path(workdir) / 'environment.jsonl'
+  before = files.read_bytes(path) if files.exists(path) else b''
+  attempt = before.count(b'\n') + 1
+  # That of a launcher counts anew when the launcher is started again.
+  launched = os.environ.get(exits.ATTEMPT)
+  line = {'attempt': attempt, 'attempt_of_launcher': launched, **environment()}
+  files.append(path, json.dumps(line) + '\n')
+  return attempt
 
 
 def environment() -> dict[str, Any]:

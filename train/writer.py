@@ -36,6 +36,7 @@ class Writer:
     workdir: str,
     *,
     start: int,
+    attempt: int,
     config: Mapping[str, Any],
     every: int,
     tensorboard: bool,
@@ -48,6 +49,8 @@ class Writer:
     Args:
       workdir: the run's folder.
       start: lines of later steps, which a killed run may have left, go.
+      attempt: how often the run was started; in every line, so that what
+        watches for jumps does not compare two of them.
       config: resolved config, for W&B's page.
       every: steps between scalars.
       tensorboard: whether to write TensorBoard events, by clu.
@@ -64,6 +67,7 @@ class Writer:
     if every < 1:
       raise ValueError(f'log.every={every} must be at least 1')
     self.every = every
+    self._attempt = attempt
     self._workdir = files.path(workdir)
     self._is_first = jax.process_index() == 0
     self._thread = ThreadPoolExecutor(1, 'metrics')
@@ -144,7 +148,8 @@ class Writer:
   def scalars(self, step: int, values: Mapping[str, float]) -> None:
     """Writes one line of scalars."""
     if self._is_first:
-      self._submit(self._write_scalars, step, dict(values))
+      values = {'run/attempt': self._attempt, **values}
+      self._submit(self._write_scalars, step, values)
 
   def _write_scalars(self, step, values):
     self._jsonl.write(json.dumps({'step': step, **values}) + '\n')

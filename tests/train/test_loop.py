@@ -104,6 +104,10 @@ def test_steps_after_the_checkpoint_of_a_killed_run_are_run_again(
     file.write('{"step": 6, "train/lo')
   run(config, tmp_path)
   assert sorted(curve(tmp_path)) == [1, 2, 3, 4, 5, 6]
+  # What watches for jumps can tell the two starts apart.
+  lines = (tmp_path / 'metrics.jsonl').read_text().splitlines()
+  attempts = [(x['step'], x['run/attempt']) for x in map(json.loads, lines)]
+  assert dict(attempts) == {1: 1, 2: 1, 3: 1, 4: 2, 5: 2, 6: 2}
 
 
 def test_a_complete_run_says_so_and_changes_nothing(

@@ -121,7 +121,7 @@ def test_a_pin_is_as_old_as_it_says(bucket):
 def test_logs_are_there_before_the_run_ends(bucket, monkeypatch):
   """Now and then, and with every checkpoint; a start goes on with them."""
   options = {
-    **{'config': {}, 'every': 1, 'tensorboard': False},
+    **{'config': {}, 'attempt': 3, 'every': 1, 'tensorboard': False},
     **{'wandb': 'disabled', 'wandb_project': '', 'wandb_group': ''},
   }
   path = f'{bucket}/metrics.jsonl'
@@ -132,7 +132,10 @@ def test_logs_are_there_before_the_run_ends(bucket, monkeypatch):
     assert len(lines(path)) == 2
     writer.bring()
     writer.flush()
-    assert lines(path) == [{'step': 1}, {'step': 2, 'train/loss': 2.0}]
+    assert lines(path) == [
+      {'step': 1},
+      {'step': 2, 'run/attempt': 3, 'train/loss': 2.0},
+    ]
     monkeypatch.setattr(writer_lib.mirror, 'EVERY', 0.0)
     monkeypatch.setattr(writer._mirror, '_next', 0.0)
     writer.scalars(3, {'train/loss': 1.0})
@@ -149,7 +152,7 @@ def test_a_store_that_is_away_for_a_while_stops_no_run(
   bucket, monkeypatch, capsys
 ):
   options = {
-    **{'config': {}, 'every': 1, 'tensorboard': False},
+    **{'config': {}, 'attempt': 3, 'every': 1, 'tensorboard': False},
     **{'wandb': 'disabled', 'wandb_project': '', 'wandb_group': ''},
   }
 

@@ -8,7 +8,7 @@ import pytest
 from train import writer as writer_lib
 
 OPTIONS = {
-  **{'config': {}, 'every': 1, 'tensorboard': False},
+  **{'config': {}, 'attempt': 1, 'every': 1, 'tensorboard': False},
   **{'wandb': 'disabled', 'wandb_project': 'scale4d', 'wandb_group': ''},
 }
 
