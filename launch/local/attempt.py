@@ -17,7 +17,7 @@ from launch.local.stop import Stop
 
 _TICK = 0.05  # seconds between two looks at the processes
 _TELL = 30.0  # seconds between two lines on what a stop waits for
-_PORT_TAKEN = 'Failed to add port'
+_PORT_TAKEN = b'Failed to add port'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Attempt:
 
   def _end_others(self, running: Sequence[Child], waited: float) -> None:
     """Those that go on beside a failed one wait for it, perhaps for ever."""
-    if waited > 2 * self._start.grace_sec:
+    if waited > 2 * self._start.grace_sec or self._is_port_taken():
       self._kill(running)
     elif waited > self._start.grace_sec:
       new = [c for c in running if c.number not in self._made_to]
@@ -144,6 +144,14 @@ class Attempt:
       self._made_to |= {child.number for child in new}
       if new:
         say(f'{_names(new)} went on: told to stop')
+
+  def _is_port_taken(self) -> bool:
+    """Whether process 0 could not listen where the others look for it."""
+    first = self.children[0]
+    if len(self.children) == 1 or not self._has_failed(first):
+      return False
+    with open(first.log, 'rb') as log:
+      return _PORT_TAKEN in log.read(1 << 16)  # before anything else
 
   def _kill(self, running: Sequence[Child]) -> None:
     for child in running:
@@ -174,11 +182,7 @@ class Attempt:
       for child in in_order
       if child.number not in self._made_to
     ]
-    first = self.children[0]
-    taken = first.code in (-11, 139) and _PORT_TAKEN in first.log.read_text(
-      errors='replace'
-    )
-    return End([*ended, *self._late], taken, stop.kill)
+    return End([*ended, *self._late], self._is_port_taken(), stop.kill)
 
 
 def say(line: str) -> None:

@@ -302,20 +302,6 @@ def test_a_command_that_joins_nobody_may_take_its_time(launch):
   assert code == 0
 
 
-def test_a_port_that_was_taken_is_chosen_anew(launch):
-  """As JAX ends where another program was quicker."""
-  code, said = launch(
-    """
-    if attempt == 1 and number == 0:
-      print('Failed to add port to server', flush=True)
-      os.kill(os.getpid(), signal.SIGSEGV)
-    """,
-    '--max_restarts=0',
-  ).end()
-  assert code == 0
-  assert sum('choosing another' in line for line in said) == 1
-
-
 @pytest.mark.parametrize(
   ('words', 'says'),
   [
