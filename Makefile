@@ -13,7 +13,7 @@ READOUTS := --config=configs/readout.py:task=all,data=world,seed=$(SEED),lr=$(LR
 TRACKS := --config=configs/readout.py:task=points+boxes,data=world,seed=$(SEED),steps=1200,cache=runs/features
 MOOG = runs/moog-$(LAYOUT)-$(SEED)
 
-.PHONY: quickstart seeds moog pods test test-slow lint
+.PHONY: quickstart seeds moog pods test test-slow lint xpk
 
 # Pretrain, read depth, pose, points, boxes and class from the frozen features
 # and from a backbone that was never trained, compare. Each line goes on where
@@ -51,6 +51,9 @@ test: lint
 test-slow: $(VENV)/.installed-oracle
 	$(PY) -m pytest -m slow
 
+# What tests of launch.gke compare a manifest with; without it they skip.
+xpk: $(VENV)/xpk/.installed
+
 lint: $(VENV)/.installed-dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -72,4 +75,10 @@ $(VENV)/.installed-oracle: $(VENV)/.installed-dev
 
 $(VENV)/.installed-tpu: $(VENV)/.installed-dev
 	$(PY) -m pip install --quiet --group tpu
+	touch $@
+
+# An environment of its own, since xpk wants older packages.
+$(VENV)/xpk/.installed:
+	$(PYTHON) -m venv $(VENV)/xpk
+	$(VENV)/xpk/bin/pip install --quiet xpk==1.16.0
 	touch $@

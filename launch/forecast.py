@@ -27,6 +27,7 @@ from launch.job import Job
 
 GIB = 2**30
 HOW = ('compile', 'shapes', 'none')
+_METRICS = {'step': int}
 _ANYWAY = '--plan=none starts without a forecast'
 # Ends of one-line errors of base/command.py, which are not for a second reader.
 _HINT = re.compile(r'  \(--\w+ (shows where|lists the flags)\)$')
@@ -124,6 +125,28 @@ def beside(measured_step_sec: float, forecast: Forecast) -> str:
     parts.append(f'{ratio:.2f} times as long')
     parts.append(f'{days:.2f} days at this rate')
   return f'{", ".join(parts)} ({forecast.how})'
+
+
+def of_run(workdir: str, forecast: Forecast) -> str:
+  """How far a run has come, and `beside` of its last measured step.
+
+  Args:
+    workdir: of the run; '': it has none.
+    forecast: that was made when the job was started.
+  """
+  if not workdir:
+    return beside(0.0, forecast)
+  path = f'{workdir}/metrics.jsonl'
+  try:
+    lines = files.read_json_lines(path, _METRICS, 'wait for the next line')
+  except FileNotFoundError:
+    return beside(0.0, forecast)
+  except (OSError, ValueError) as error:
+    # What is said of the machines does not depend on it.
+    return f'steps are not known: {error}'
+  step = max((line['step'] for line in lines), default=0)
+  timed = [line['time/step_sec'] for line in lines if 'time/step_sec' in line]
+  return f'step {step}: {beside(timed[-1] if timed else 0.0, forecast)}'
 
 
 def check(
