@@ -25,7 +25,7 @@ def going_on(job: Job, order: Order) -> Record | None:
     ValueError: it runs another command, or on other machines.
   """
   found = record_lib.find(order.name)
-  if found is None or found.outcome or not found.attempt:
+  if found is None or _is_over(found) or not found.attempt:
     return None
   if tuple(found.command) != job.command:
     raise ValueError(
@@ -42,6 +42,11 @@ def going_on(job: Job, order: Order) -> Record | None:
       f'or give it back by `python -m launch.tpu stop --name={order.name}`'
     )
   return found
+
+
+def _is_over(record: Record) -> bool:
+  """Whether it ended by itself, or was ended while nobody followed it."""
+  return bool(record.outcome) or record.wanted == record_lib.STOP
 
 
 def begin(
@@ -72,7 +77,7 @@ def begin(
   pack = code_lib.pack(work)
   with record_lib.followed(order.name):
     before = record_lib.find(order.name)
-    is_new = before is None or bool(before.outcome)
+    is_new = before is None or _is_over(before)
     record = record_lib.save(
       Record(
         name=order.name,
