@@ -22,14 +22,13 @@ from absl import flags
 
 from base import command
 
-# Where runs may run -> seconds between looks at them.
-_POLL = {'local': 0.2}
+_PLACES = ('local', 'slurm', 'tpu')
 
 _CONFIG = flags.DEFINE_string(
   'config', None, 'A file with sweeps: configs/sweep_FILE.py[:KEY=VALUE,...]'
 )
 _SWEEP = flags.DEFINE_string('sweep', '', 'NAME of sweep_NAME(); of sweep().')
-_ON = flags.DEFINE_enum('on', 'local', list(_POLL), 'Where runs run.')
+_ON = flags.DEFINE_enum('on', 'local', _PLACES, 'Where runs run.')
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of their folders.')
 _AT_ONCE = flags.DEFINE_integer('at_once', 1, 'Runs at a time.', lower_bound=1)
 _DEVICES = flags.DEFINE_integer(
@@ -37,6 +36,12 @@ _DEVICES = flags.DEFINE_integer(
   0,
   'Local: devices of each run, as launch.local has it.',
   lower_bound=0,
+)
+_LAUNCH = flags.DEFINE_string(
+  'launch',
+  '',
+  'Elsewhere: flags of the launcher, as "--project=P --zone=Z --spot"; the '
+  'slice is that of the recipe (topology=), if they name none.',
 )
 _READOUTS = flags.DEFINE_multi_string(
   'readouts', [], 'Recipe of readouts after each run; may be repeated.'
@@ -48,6 +53,9 @@ _MAX_RESTARTS = flags.DEFINE_integer(
   lower_bound=0,
 )
 _RETRY = flags.DEFINE_bool('retry', False, 'Try again what has failed.')
+_STOP = flags.DEFINE_bool(
+  'stop', False, 'Elsewhere: end what goes on without a sweep, and start none.'
+)
 _DRY_RUN = flags.DEFINE_bool(
   'dry_run', False, 'Check, print every command, and start nothing.'
 )
@@ -59,7 +67,6 @@ def main(more: Sequence[str]) -> None:
   from base import console, files
   from launch.sweep import loop, plan, results
   from launch.sweep import state as state_lib
-  from launch.sweep.backends import local
 
   workdir = _WORKDIR.value.rstrip('/')
   entries = plan.make(
@@ -71,12 +78,14 @@ def main(more: Sequence[str]) -> None:
     cache=_CACHE.value,
     retry=_RETRY.value,
   )
+  backend = _backend(workdir)
+  plan.check(entries, backend)
   if _DRY_RUN.value:
-    console.say(plan.commands(entries))
+    console.say(plan.commands(entries, backend))
     return
-  backend = local.Local(_AT_ONCE.value, _DEVICES.value)
-  files.make_folder(workdir, '--workdir')
-  with files.lock(f'{workdir}/claim') as held_by:
+  files.make_folder(workdir, '--workdir', stores_too=True)
+  claim = f'{workdir}/claim'
+  with files.lock(claim, sure=True) as held_by:
     if held_by:
       raise ValueError(
         f'--workdir={workdir} is being swept by {held_by}: stop that one, or '
@@ -85,12 +94,19 @@ def main(more: Sequence[str]) -> None:
     state_lib.claim(
       workdir, _CONFIG.value, _SWEEP.value, [x.name for x in entries]
     )
+    if _STOP.value:
+      for entry in entries:
+        stage = entry.stage or entry.stages[-1]
+        if entry.state.attempts:
+          said = backend.end(stage, name=entry.name)
+          console.say(f'{entry.name}: {said}')
+      return
     loop.follow(
       entries,
       backend,
       at_once=_AT_ONCE.value,
       max_restarts=_MAX_RESTARTS.value,
-      poll_sec=_POLL[_ON.value],
+      claim=claim,
     )
     console.say(results.write(workdir, entries))
     console.say(results.report(workdir, entries))
@@ -101,6 +117,26 @@ def main(more: Sequence[str]) -> None:
       f'{len(failed)} of {len(entries)} runs failed: {told}; --retry tries '
       'them again'
     )
+
+
+def _backend(workdir: str):
+  import shlex
+
+  from launch.sweep.backends import local, slurm, tpu
+
+  if _ON.value == 'local':
+    if _LAUNCH.value or _STOP.value:
+      raise ValueError(
+        '--launch and --stop are for machines elsewhere: a sweep of this one '
+        'takes its runs along when it is stopped by Ctrl-C'
+      )
+    return local.Local(_AT_ONCE.value, _DEVICES.value)
+  make = {'slurm': slurm.Slurm, 'tpu': tpu.Tpu}[_ON.value]
+  return make(
+    shlex.split(_LAUNCH.value),
+    workdir=workdir,
+    max_restarts=_MAX_RESTARTS.value,
+  )
 
 
 if __name__ == '__main__':

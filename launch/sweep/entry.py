@@ -5,8 +5,7 @@ import dataclasses
 import json
 import time
 
-from etils import epath
-
+from base import files
 from launch import policy
 from launch.sweep import state as state_lib
 from launch.sweep.backends import End, Job
@@ -80,7 +79,7 @@ class Entry:
   def starts(self) -> int:
     """Notes that its next stage is about to start; the number of this start."""
     self.state.attempts += 1
-    epath.Path(self.folder).mkdir(parents=True, exist_ok=True)
+    files.make_folder(self.folder, '--workdir', stores_too=True)
     self.note()
     return self.state.attempts
 
@@ -88,6 +87,11 @@ class Entry:
     """Notes what the backend knows the stage by."""
     self.began, self.share_before = time.monotonic(), self.share()
     self.state.job = job
+    self.note()
+
+  def fails(self, why: str) -> None:
+    """Notes that nothing more is to be started of it."""
+    self.state.failed = why
     self.note()
 
   def ended(self, end: End, *, max_restarts: int, stopping: bool) -> str:
@@ -157,15 +161,19 @@ class Entry:
 
 def logged(stage: Stage) -> dict[str, float]:
   """The last value of each scalar of a stage's log; of a long one, its end."""
-  path = epath.Path(stage.folder) / 'metrics.jsonl'
-  if not path.exists():
+  path = f'{stage.folder}/metrics.jsonl'
+  if not files.exists(path):
     return {}
-  with path.open('rb') as file:
-    file.seek(0, 2)
-    file.seek(max(0, file.tell() - _TAIL))
-    # Of a run that writes just now the last line may be a part; of a long log
-    # the first is.
-    lines = file.read().split(b'\n')[:-1]
+  if files.is_local(path):
+    with open(path, 'rb') as file:
+      file.seek(0, 2)
+      file.seek(max(0, file.tell() - _TAIL))
+      text = file.read()
+  else:
+    text = files.read_bytes(path)[-_TAIL:]
+  # Of a run that writes just now the last line may be a part; of a long log
+  # the first is.
+  lines = text.split(b'\n')[:-1]
   found: dict[str, float] = {}
   for line in lines:
     with contextlib.suppress(ValueError):

@@ -8,12 +8,13 @@ queue's business.
 import time
 from collections.abc import Sequence
 
-from base import console, exits
+from base import console, exits, files
 from launch.local.stop import Stop
 from launch.sweep import board as board_lib
 from launch.sweep.backends import Backend
 from launch.sweep.backends import local as local_lib
 from launch.sweep.entry import Entry
+from launch.sweep.stages import Stage
 
 _TELL = 30.0  # seconds between two lines on what a stop waits for
 
@@ -24,7 +25,7 @@ def follow(
   *,
   at_once: int,
   max_restarts: int,
-  poll_sec: float,
+  claim: str = '',
 ) -> None:
   """Returns when nothing is left to start, and nothing runs.
 
@@ -33,10 +34,11 @@ def follow(
     backend: where they run.
     at_once: how many.
     max_restarts: crashes of a stage after which it is started again.
-    poll_sec: between looks at the jobs.
+    claim: that this sweep holds, if any.
 
   Raises:
     exits.Again: told to stop; the same command goes on.
+    RuntimeError: another process has taken the claim.
     KeyboardInterrupt: told to a second time, not to wait.
   """
   for entry in entries:
@@ -44,7 +46,7 @@ def follow(
   board = board_lib.Board(entries, at_once)
   try:
     with Stop() as stop:
-      _follow(entries, backend, stop, board, at_once, max_restarts, poll_sec)
+      _follow(entries, backend, stop, board, at_once, max_restarts, claim)
   finally:
     board.close()
     backend.close()
@@ -52,28 +54,49 @@ def follow(
 
 def _take_up(entry: Entry, backend: Backend) -> None:
   """What an earlier sweep has left of a run: done, running, or neither."""
-  if not entry.state.attempts:
+  state = entry.state
+  if not state.attempts:
     return
+  stage = entry.stage
   entry.look()
-  job = {}
-  if not entry.is_over:
-    job = backend.find(entry.stage, name=entry.name, job=entry.state.job)
+  if state.job and stage is not entry.stage:
+    # It ended while nobody looked: its machines may be rented still.
+    told = _let_go(entry, stage, backend) if backend.stays else ''
+    console.say(f'{entry.name}: {stage.name} is done', told)
+    state.job = {}
+    entry.note()
+  if entry.is_over:
+    return
+  job = backend.find(
+    entry.stage, name=entry.name, job=state.job, attempt=state.attempts
+  )
   if job:
     entry.runs(job)
-  elif entry.state.job:
-    entry.state.job = {}
+  elif state.job:
+    state.job = {}
     entry.note()
 
 
-def _follow(entries, backend, stop, board, at_once, max_restarts, poll_sec):
+def _let_go(entry: Entry, stage: Stage, backend: Backend) -> str:
+  try:
+    return backend.end(stage, name=entry.name)
+  except ValueError as error:
+    return f'its machines may cost: {error}'
+
+
+def _follow(entries, backend, stop, board, at_once, max_restarts, claim):
   told, told_at = False, 0.0
   while True:
+    files.check_lock(claim)
     running = [entry for entry in entries if entry.is_running]
     for entry in running:
       end = backend.poll(entry.state.job)
       if end is not None:
         said = entry.ended(
-          end, max_restarts=max_restarts, stopping=bool(stop.by)
+          end,
+          # A launcher elsewhere has done so by itself.
+          max_restarts=0 if backend.stays else max_restarts,
+          stopping=bool(stop.by),
         )
         console.say(f'{entry.name}: {said}')
     running = [entry for entry in running if entry.is_running]
@@ -98,7 +121,7 @@ def _follow(entries, backend, stop, board, at_once, max_restarts, poll_sec):
       if all(entry.is_over and not entry.is_running for entry in entries):
         return
     board.show()
-    time.sleep(poll_sec)
+    time.sleep(backend.poll_sec)
 
 
 def _start(entries: Sequence[Entry], backend: Backend, places: int) -> None:
@@ -110,10 +133,16 @@ def _start(entries: Sequence[Entry], backend: Backend, places: int) -> None:
       continue
     if time.monotonic() < entry.not_before:
       continue
-    if _is_held(entry):
+    # A launcher elsewhere finds out by itself.
+    if not backend.stays and _is_held(entry):
       continue
     stage = entry.stage
-    job = backend.start(stage, name=entry.name, attempt=entry.starts())
+    try:
+      job = backend.start(stage, name=entry.name, attempt=entry.starts())
+    except ValueError as error:
+      entry.fails(f'{stage.name}: {error}')
+      console.say(f'{entry.name}: failed: {entry.state.failed}')
+      continue
     entry.runs(job)
     console.say(f'{entry.name}: {stage.name}, start {entry.state.attempts}')
     places -= 1

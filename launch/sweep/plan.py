@@ -2,12 +2,14 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from concurrent import futures
 from typing import Any
 
 from base import console
 from evals import is_readout
 from launch.sweep import checks, entry, naming, runs, stages
 from launch.sweep import state as state_lib
+from launch.sweep.backends import Backend
 from launch.sweep.entry import Entry
 
 _GROUP = 'log.wandb_group'
@@ -89,7 +91,27 @@ def make(
   return entries
 
 
-def commands(entries: Sequence[Entry]) -> str:
+def check(entries: Sequence[Entry], backend: Backend) -> None:
+  """Whether each can be started where it is to run; what is over is not asked.
+
+  Raises:
+    ValueError: one cannot; it is named.
+  """
+  left = [x for x in entries if not (x.is_over or x.is_running)]
+  # Of launchers elsewhere each check is a process, which takes a while.
+  with futures.ThreadPoolExecutor(4) as pool:
+    pending = [
+      pool.submit(backend.check, each.stage, name=each.name) for each in left
+    ]
+    for each, checked in zip(left, pending):
+      try:
+        checked.result()
+      except ValueError as error:
+        pool.shutdown(cancel_futures=True)
+        raise ValueError(f'run {each.name}: {error}') from error
+
+
+def commands(entries: Sequence[Entry], backend: Backend) -> str:
   """What would be started, one under the other."""
   return '\n'.join(
     line
@@ -97,7 +119,10 @@ def commands(entries: Sequence[Entry]) -> str:
     for line in (
       f'# {each.name}: {each.cost.parameters:,} parameters, '
       f'{each.cost.flops:.2e} FLOPs' + ', done' * (each.stage is None),
-      *(shlex.join(stage.words) for stage in each.stages),
+      *(
+        shlex.join(backend.words(stage, name=each.name))
+        for stage in each.stages
+      ),
     )
   )
 

@@ -7,8 +7,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from etils import epath
-
 from base import console, files
 from launch.sweep.entry import Entry, logged
 from launch.sweep.stages import TRAIN
@@ -42,7 +40,7 @@ def _row(entry: Entry) -> dict[str, str]:
   for stage in entry.stages:
     if stage.name == TRAIN or stage.name not in entry.state.done:
       continue
-    result = _result(epath.Path(stage.folder) / 'result.json')
+    result = _result(f'{stage.folder}/result.json')
     for task, scores in result['tasks'].items():
       for name in scores['headline']:
         score = scores['metrics'][name]['value']
@@ -50,7 +48,7 @@ def _row(entry: Entry) -> dict[str, str]:
   return found
 
 
-def _result(path: epath.Path) -> dict[str, Any]:
+def _result(path: str) -> dict[str, Any]:
   result = files.read_json(path, {'tasks': dict}, _REMEDY)
   for task, scores in result['tasks'].items():
     kind = {'headline': [str], 'metrics': dict}
@@ -70,7 +68,7 @@ def write(workdir: str, entries: Sequence[Entry]) -> str:
   writer = csv.DictWriter(text, list(names), lineterminator='\n')
   writer.writeheader()
   writer.writerows(lines)
-  files.write(epath.Path(workdir) / 'results.csv', text.getvalue())
+  files.write(f'{workdir}/results.csv', text.getvalue())
   return console.table(lines)
 
 

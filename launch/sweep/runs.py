@@ -25,11 +25,13 @@ class Item:
     recipe: as --config= of its command has it.
     overrides: 'section.option' -> value.
     name: that it gives itself; '': none.
+    launch: flags of the launcher, for its machines.
   """
 
   recipe: str
   overrides: Mapping[str, Any]
   name: str = ''
+  launch: str = ''
 
   @property
   def identity(self) -> str:
@@ -107,8 +109,10 @@ def _item(made: Any, what: str) -> Item:
       f'{what} is a {type(made).__name__}, expected a dict of overrides'
     )
   overrides = dict(made)
-  recipe, name = overrides.pop('config', None), overrides.pop('name', '')
-  if not isinstance(recipe, str) or not isinstance(name, str):
+  recipe, name, launch = (
+    overrides.pop(key, '') for key in ('config', 'name', 'launch')
+  )
+  if not recipe or not all(isinstance(x, str) for x in (recipe, name, launch)):
     raise ValueError(
       f"{what} needs its recipe, as {{'config': 'configs/mae.py:size=S', ...}}"
       f'; got {dict(made)}'
@@ -122,7 +126,7 @@ def _item(made: Any, what: str) -> Item:
         f'{what}: {key}={value!r} must be a number, a text, a boolean, or a '
         'tuple of them'
       )
-  return Item(recipe, overrides, name)
+  return Item(recipe, overrides, name, launch)
 
 
 def resolved(words: Sequence[str]) -> dict[str, Any]:

@@ -2,10 +2,9 @@
 
 import dataclasses
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-from etils import epath
 
 from base import files
 from launch.sweep.runs import Item
@@ -22,19 +21,22 @@ class Stage:
     folder: its --workdir.
     words: 'python', '-m', ...
     steps: that it trains.
+    is_last: of its run.
+    where: flags of a launcher, of the machines that it is for.
   """
 
   name: str
   folder: str
   words: tuple[str, ...]
   steps: int
+  is_last: bool = True
+  where: tuple[str, ...] = ()
 
   def is_done(self) -> bool:
     """Whether it has ended as it should, as its own files have it."""
-    folder = epath.Path(self.folder)
     if self.name == TRAIN:
       return self.steps in saved(self.folder)
-    return (folder / 'result.json').exists()
+    return files.exists(f'{self.folder}/result.json')
 
 
 def saved(folder: str) -> list[int]:
@@ -42,14 +44,13 @@ def saved(folder: str) -> list[int]:
 
   As `train.checkpoint.steps`, without importing JAX.
   """
-  checkpoints = epath.Path(folder) / 'checkpoints'
-  if not checkpoints.exists():
-    return []
-  there = [each for each in checkpoints.iterdir() if each.name.isdigit()]
+  checkpoints = f'{folder}/checkpoints'
+  there = [name for name in files.names(checkpoints) if name.isdigit()]
   if not files.is_local(folder):
     # Where nothing is renamed, Orbax marks what is complete.
-    there = [each for each in there if (each / 'commit_success.txt').exists()]
-  return sorted(int(each.name) for each in there)
+    mark = 'commit_success.txt'
+    there = [x for x in there if files.exists(f'{checkpoints}/{x}/{mark}')]
+  return sorted(map(int, there))
 
 
 def of(
@@ -72,6 +73,11 @@ def of(
     readouts: recipe, as --config= has it -> its values.
     cache: of compiled programs.
   """
+  topology = re.search(r'[:,]topology=([^,]+)', item.recipe)
+  where = (
+    *([f'--topology={topology[1]}'] if topology else []),
+    *shlex.split(item.launch),
+  )
   first = Stage(
     TRAIN,
     folder,
@@ -80,6 +86,8 @@ def of(
       *(f'--workdir={folder}', f'--compilation_cache={cache}'),
     ),
     config['steps'],
+    not readouts,
+    where,
   )
   logs = [word for word in more if word.startswith('--config.log.')]
   return [
@@ -94,9 +102,11 @@ def of(
           f'--compilation_cache={cache}',
         ),
         values['steps'],
+        number == len(readouts),
+        where,
       )
-      for name, (recipe, values) in zip(
-        names_of_readouts(readouts), readouts.items()
+      for number, (name, (recipe, values)) in enumerate(
+        zip(names_of_readouts(readouts), readouts.items()), 1
       )
     ),
   ]

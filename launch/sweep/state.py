@@ -11,8 +11,6 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from etils import epath
-
 from base import files
 from launch.sweep.runs import Item
 
@@ -49,17 +47,17 @@ class State:
   def write(self, folder: str) -> None:
     """Into the run's folder."""
     text = json.dumps(dataclasses.asdict(self), indent=2) + '\n'
-    files.write(epath.Path(folder) / _NAME, text)
+    files.write(f'{folder}/{_NAME}', text)
 
 
-def read(folder: epath.PathLike) -> State | None:
+def read(folder: str) -> State | None:
   """That of a run's folder; None: it has none.
 
   Raises:
     ValueError: it is damaged.
   """
-  path = epath.Path(folder) / _NAME
-  if not path.exists():
+  path = f'{folder}/{_NAME}'
+  if not files.exists(path):
     return None
   found = files.read_json(path, _KIND, _REMEDY)
   names = [field.name for field in dataclasses.fields(State)]
@@ -77,13 +75,12 @@ def known(workdir: str) -> dict[str, str]:
   Raises:
     ValueError: a damaged file.
   """
-  root = epath.Path(workdir)
   found = {}
-  for folder in sorted(root.iterdir()) if root.exists() else []:
-    state = read(folder) if folder.is_dir() else None
+  for name in files.names(workdir):
+    state = read(f'{workdir}/{name}')
     if state is not None:
       item = Item(state.recipe, state.overrides)
-      found[item.identity] = folder.name
+      found[item.identity] = name
   return found
 
 
@@ -93,9 +90,9 @@ def claim(workdir: str, config: str, sweep: str, runs: Sequence[str]) -> None:
   Raises:
     ValueError: of another sweep.
   """
-  path = epath.Path(workdir) / 'sweep.json'
+  path = f'{workdir}/sweep.json'
   about = {'config': os.path.basename(config.partition(':')[0]), 'sweep': sweep}
-  if path.exists():
+  if files.exists(path):
     remedy = 'remove it: it is written again'
     before = files.read_json(path, {'config': str, 'sweep': str}, remedy)
     if any(before[key] != about[key] for key in about):

@@ -7,65 +7,58 @@ from base import files
 from launch import job as job_lib
 from launch.local import environment, shares
 from launch.local.child import Child
+from launch.local.shares import Share
 from launch.sweep.backends import End, Job
 from launch.sweep.stages import Stage
 
 
-class Local:
-  """This machine, a share of it for each of the runs at once."""
+class Children:
+  """Processes of this machine, by number."""
 
-  stays = False
-
-  def __init__(self, at_once: int, devices: int):
-    """Divides it.
+  def __init__(self, mark: str = ''):
+    """Starts none.
 
     Args:
-      at_once: runs.
-      devices: of each, see `launch.local`; 0: an even share.
-
-    Raises:
-      ValueError: there are not so many.
+      mark: in front of the lines that tell most of how a job ended.
     """
-    self._free = shares.of(at_once, devices)
-    self._shares: dict[int, shares.Share] = {}
+    self._mark = mark
     self._children: dict[int, Child] = {}
+    self._said: dict[int, str] = {}
     self._numbers = itertools.count()
 
-  def start(self, stage: Stage, *, name: str, attempt: int) -> Job:
-    """See `Backend`; its log is that of `launch.local`."""
-    del name
-    folder = f'{stage.folder}/logs/attempt-{attempt}'
-    files.make_folder(folder, '--workdir')
-    number, share = next(self._numbers), self._free.pop(0)
-    (variables,) = environment.of([share], attempt)
-    job = job_lib.parse(stage.words, one_disk=True)
-    child = Child(
-      number,
-      environment.command(job),
-      variables,
-      f'{folder}/process-0.log',
-    )
-    self._children[number], self._shares[number] = child, share
-    return {'number': number}
+  def start(
+    self, words: Sequence[str], folder: str, *, attempt: int, share: Share
+  ) -> Job:
+    """Starts one, which ends when this process does.
 
-  def find(self, stage: Stage, *, name: str, job: Job) -> Job:
-    """None: children end with their sweep, and save before."""
-    del stage, name, job
-    return {}
+    Args:
+      words: of the command.
+      folder: of its log.
+      attempt: which start of the run this is.
+      share: variables by which it has a share of the machine.
+    """
+    number = next(self._numbers)
+    files.make_folder(folder, '--workdir')
+    (variables,) = environment.of([share], attempt)
+    job = job_lib.parse(words, one_disk=True)
+    log = f'{folder}/process-0.log'
+    command = environment.command(job)
+    self._children[number] = Child(number, command, variables, log)
+    return {'number': number}
 
   def poll(self, job: Job) -> End | None:
     """See `Backend`."""
     child = self._children[job['number']]
     # Before the lines: those that it says last are read.
     code = child.code
-    for _ in child.lines():
-      pass
+    for line in child.lines():
+      if line.startswith(self._mark):
+        self._said[job['number']] = line.removeprefix(self._mark)
     if code is None:
       return None
     child.close()
     del self._children[job['number']]
-    self._free.append(self._shares.pop(job['number']))
-    return End(code, child.last)
+    return End(code, self._said.pop(job['number'], child.last))
 
   def stop(self, job: Job, *, now: bool = False) -> None:
     """See `Backend`."""
@@ -81,20 +74,80 @@ class Local:
       child.kill()
 
 
+class Local:
+  """This machine, a share of it for each of the runs at once."""
+
+  stays = False
+  poll_sec = 0.2
+
+  def __init__(self, at_once: int, devices: int):
+    """Divides it.
+
+    Args:
+      at_once: runs.
+      devices: of each, see `launch.local`; 0: an even share.
+
+    Raises:
+      ValueError: there are not so many.
+    """
+    self._free = shares.of(at_once, devices)
+    self._shares: dict[int, Share] = {}
+    self._children = Children()
+
+  def words(self, stage: Stage, *, name: str) -> Sequence[str]:
+    """See `Backend`."""
+    del name
+    return stage.words
+
+  def check(self, stage: Stage, *, name: str) -> None:
+    """Nothing that the checks of all runs leave."""
+
+  def start(self, stage: Stage, *, name: str, attempt: int) -> Job:
+    """See `Backend`; its log is where `launch.local` has it."""
+    share = self._free.pop(0)
+    job = self._children.start(
+      self.words(stage, name=name),
+      f'{stage.folder}/logs/attempt-{attempt}',
+      attempt=attempt,
+      share=share,
+    )
+    self._shares[job['number']] = share
+    return job
+
+  def find(self, stage: Stage, *, name: str, job: Job, attempt: int) -> Job:
+    """None: children end with their sweep, and save before."""
+    del stage, name, job, attempt
+    return {}
+
+  def poll(self, job: Job) -> End | None:
+    """See `Backend`."""
+    end = self._children.poll(job)
+    if end is not None:
+      self._free.append(self._shares.pop(job['number']))
+    return end
+
+  def stop(self, job: Job, *, now: bool = False) -> None:
+    """See `Backend`."""
+    self._children.stop(job, now=now)
+
+  def end(self, stage: Stage, *, name: str) -> str:
+    """Nothing goes on without its sweep."""
+    del stage, name
+    return ''
+
+  def close(self) -> None:
+    """See `Backend`."""
+    self._children.close()
+
+
 def holder(stage: Stage) -> str:
   """Which process is at a stage's folder; '': none.
 
   One that a sweep left which was killed: it saves, or where the system cannot
   tie a process to its parent, it goes on to its end.
   """
-  folder = stage.folder
-  if not files.is_local(folder) or not _is_claimed(folder):
+  path = f'{stage.folder}/claim'
+  if not files.exists(path):
     return ''
-  with files.lock(f'{folder}/claim') as held_by:
+  with files.lock(path) as held_by:
     return held_by
-
-
-def _is_claimed(folder: str) -> Sequence[str]:
-  from etils import epath
-
-  return [x for x in ('claim',) if (epath.Path(folder) / x).exists()]

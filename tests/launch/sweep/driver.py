@@ -1,6 +1,6 @@
 """A sweep of commands that train nothing, and such a command.
 
-    python -m tests.launch.sweep.driver FOLDER AT_ONCE CODES ...
+    python -m tests.launch.sweep.driver local FOLDER AT_ONCE SECONDS CODES ...
 
 sweeps runs r0, r1, ... of FOLDER; the run of CODES '3,0' ends with 3 when it is
 started first, and does its work when it is started again.
@@ -15,7 +15,7 @@ import time
 from base import exits, files
 from launch.job import ATTEMPT
 from launch.sweep import loop
-from launch.sweep.backends import local
+from launch.sweep.backends import local, slurm
 from launch.sweep.checks import Cost
 from launch.sweep.entry import Entry
 from launch.sweep.runs import Item
@@ -43,13 +43,12 @@ def stage(name, folder, sec, codes):
   return Stage(name, folder, words, STEPS)
 
 
-def follow(made, *, at_once=2, max_restarts=2):
+def follow(made, *, at_once=2, max_restarts=2, backend=None):
   loop.follow(
     made,
-    local.Local(at_once, 0),
+    backend or local.Local(at_once, 0),
     at_once=at_once,
     max_restarts=max_restarts,
-    poll_sec=0.02,
   )
 
 
@@ -91,8 +90,12 @@ if __name__ == '__main__':
   else:
     from base import command
 
-    folder, at_once, sec, *runs = sys.argv[1:]
+    # Ignored by what a shell has in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    on, folder, at_once, sec, *runs = sys.argv[1:]
     sys.argv[1:] = []
-    command.run(
-      lambda: follow(entries(folder, runs, sec=sec), at_once=int(at_once))
-    )
+    backend = None
+    if on == 'slurm':
+      backend = slurm.Slurm(['--time=20'], workdir=folder, max_restarts=1)
+    made = entries(folder, runs, sec=sec)
+    command.run(lambda: follow(made, at_once=int(at_once), backend=backend))

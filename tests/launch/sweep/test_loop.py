@@ -41,7 +41,7 @@ def sweep(tmp_path):
   def start(*runs, at_once=2, sec=0.05):
     command = [sys.executable, '-m', 'tests.launch.sweep.driver']
     process = subprocess.Popen(
-      [*command, str(tmp_path), str(at_once), str(sec), *runs],
+      [*command, 'local', str(tmp_path), str(at_once), str(sec), *runs],
       stdout=subprocess.PIPE,
       stderr=subprocess.STDOUT,
       text=True,
