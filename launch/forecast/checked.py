@@ -1,12 +1,10 @@
-"""What a job will be on its slice, known before anything is started.
+"""A job is planned before anything is started, and refused if it cannot work.
 
 `check` has `python -m launch.plan` plan the recipe that is in the job's own
 words, in a process of its own: the TPU's compiler ends the process at options
-that it cannot read, and a launcher waits for days without what JAX holds. What
-cannot work is refused here, on the laptop.
+that it cannot read, and a launcher waits for days without what a plan held.
 """
 
-import dataclasses
 import importlib.util
 import json
 import os
@@ -23,76 +21,18 @@ from absl import flags
 
 from base import files
 from base.console import say
+from launch.forecast.told import Forecast
 from launch.job import Job
 
-GIB = 2**30
+# `--help` of a launcher has --plan as its own.
+flags.disclaim_key_flags()
+
 HOW = ('compile', 'shapes', 'none')
-_METRICS = {'step': int}
 _ANYWAY = '--plan=none starts without a forecast'
 # Ends of one-line errors of base/command.py, which are not for a second reader.
 _HINT = re.compile(r'  \(--\w+ (shows where|lists the flags)\)$')
 # JAX must find neither chips nor a cluster here, nor CPU options in libtpu's.
 _NOT_FOR_PLANS = ('XLA_FLAGS', 'JAX_PLATFORMS', 'JAX_COORDINATOR_ADDRESS')
-
-
-@dataclasses.dataclass(frozen=True)
-class Forecast:
-  """Of a job on a slice; an estimate, never a measurement.
-
-  Attributes:
-    how: it was found, or why there is none.
-    topology: as 'v5p:8x8x8'; '' where there is none.
-    chips: of all slices.
-    step_sec: seconds of a step; 0: there is no forecast.
-    mfu: model FLOPs of a step over what the chips could do in its time.
-    days: of all steps, without input, checkpoints and evaluation.
-    chip_hours: likewise.
-    bytes_per_chip: that a step holds at most.
-    bytes_limit: that a chip has for programs.
-  """
-
-  how: str
-  topology: str = ''
-  chips: int = 0
-  step_sec: float = 0.0
-  mfu: float = 0.0
-  days: float = 0.0
-  chip_hours: float = 0.0
-  bytes_per_chip: float = 0.0
-  bytes_limit: float = 0.0
-
-  def __str__(self) -> str:
-    """Three lines for people; one, where there is no forecast."""
-    if not self.step_sec:
-      return f'no forecast: {self.how}'
-    used, limit = self.bytes_per_chip / GIB, self.bytes_limit / GIB
-    return (
-      f'forecast  {self.topology}, {self.chips} chips: step '
-      f'{_seconds(self.step_sec)}, MFU {self.mfu:.3f}, {self.days:.2f} days, '
-      f'{self.chip_hours:,.0f} chip-hours\n'
-      f'memory    {used:.2f} of {limit:.2f} GiB a chip\n'
-      f'how       {self.how}'
-    )
-
-  def as_dict(self) -> dict[str, Any]:
-    """For a launcher's state file; `of_dict` reads it again."""
-    return dataclasses.asdict(self)
-
-
-def of_dict(values: dict[str, Any], where: str) -> Forecast:
-  """What `Forecast.as_dict` wrote.
-
-  Args:
-    values: of a state file.
-    where: the file is, for an error.
-
-  Raises:
-    ValueError: it is damaged.
-  """
-  kinds = {field.name: field.type for field in dataclasses.fields(Forecast)}
-  remedy = f'take what `{sys.executable} -m launch.plan` says instead'
-  files.expect(values, kinds, f'the forecast in {where}', remedy)
-  return Forecast(**{name: values[name] for name in kinds})
 
 
 def flag() -> flags.FlagHolder[str]:
@@ -104,49 +44,6 @@ def flag() -> flags.FlagHolder[str]:
     "compile: by the TPU's compiler, minutes, where libtpu is installed, else "
     'as shapes. shapes: what shapes alone tell, seconds. none: start without.',
   )
-
-
-def beside(measured_step_sec: float, forecast: Forecast) -> str:
-  """A measured step beside the predicted one, on one line.
-
-  Args:
-    measured_step_sec: `time/step_sec` of the run's metrics; 0: none yet.
-    forecast: that was made when the job was started.
-  """
-  parts = ['no step measured yet']
-  if measured_step_sec:
-    parts = [f'step {_seconds(measured_step_sec)} measured']
-  if not forecast.step_sec:
-    return f'{parts[0]}; no forecast: {forecast.how}'
-  parts.append(f'{_seconds(forecast.step_sec)} predicted')
-  if measured_step_sec:
-    ratio = measured_step_sec / forecast.step_sec
-    days = forecast.days * ratio
-    parts.append(f'{ratio:.2f} times as long')
-    parts.append(f'{days:.2f} days at this rate')
-  return f'{", ".join(parts)} ({forecast.how})'
-
-
-def of_run(workdir: str, forecast: Forecast) -> str:
-  """How far a run has come, and `beside` of its last measured step.
-
-  Args:
-    workdir: of the run; '': it has none.
-    forecast: that was made when the job was started.
-  """
-  if not workdir:
-    return beside(0.0, forecast)
-  path = f'{workdir}/metrics.jsonl'
-  try:
-    lines = files.read_json_lines(path, _METRICS, 'wait for the next line')
-  except FileNotFoundError:
-    return beside(0.0, forecast)
-  except (OSError, ValueError) as error:
-    # What is said of the machines does not depend on it.
-    return f'steps are not known: {error}'
-  step = max((line['step'] for line in lines), default=0)
-  timed = [line['time/step_sec'] for line in lines if 'time/step_sec' in line]
-  return f'step {step}: {beside(timed[-1] if timed else 0.0, forecast)}'
 
 
 def check(
@@ -279,8 +176,3 @@ def _read(found: dict[str, Any]) -> Forecast:
     bytes_per_chip=held * devices,
     bytes_limit=found['bytes_limit'] * devices,
   )
-
-
-def _seconds(value: float) -> str:
-  """'372 ms', '1.20 s'."""
-  return f'{value:.2f} s' if value >= 1 else f'{1e3 * value:.3g} ms'

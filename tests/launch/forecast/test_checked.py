@@ -125,24 +125,6 @@ def test_readouts_are_planned_from_the_run_they_read(tmp_path):
   assert found.step_sec > 0
 
 
-def test_it_is_kept_in_a_state_file_and_shown_beside_what_is_measured():
-  made = forecast.Forecast(
-    'by hand', 'v5e:4x4', 16, 0.5, 0.4, 10.0, 3840.0, 1e9, 2e9
-  )
-  again = forecast.of_dict(json.loads(json.dumps(made.as_dict())), 'state.json')
-  assert again == made
-  line = forecast.beside(0.75, made)
-  assert line == (
-    'step 750 ms measured, 500 ms predicted, 1.50 times as long, 15.00 days at '
-    'this rate (by hand)'
-  )
-  assert forecast.beside(0, made).startswith('no step measured yet, 500 ms pre')
-  with pytest.raises(
-    ValueError, match=r'the forecast in state\.json lacks mfu'
-  ):
-    forecast.of_dict({k: 1 for k in made.as_dict() if k != 'mfu'}, 'state.json')
-
-
 @pytest.mark.slow
 def test_the_compiler_refuses_what_it_does_not_know(tpu_compiler):
   """And its figures are of the compiled step."""
