@@ -22,7 +22,7 @@ from absl import flags
 
 from base import command
 
-_PLACES = ('local', 'slurm', 'tpu')
+_PLACES = ('local', 'slurm', 'tpu', 'gke')
 
 _CONFIG = flags.DEFINE_string(
   'config', None, 'A file with sweeps: configs/sweep_FILE.py[:KEY=VALUE,...]'
@@ -122,7 +122,7 @@ def main(more: Sequence[str]) -> None:
 def _backend(workdir: str):
   import shlex
 
-  from launch.sweep.backends import local, slurm, tpu
+  from launch.sweep.backends import gke, local, slurm, tpu
 
   if _ON.value == 'local':
     if _LAUNCH.value or _STOP.value:
@@ -131,7 +131,7 @@ def _backend(workdir: str):
         'takes its runs along when it is stopped by Ctrl-C'
       )
     return local.Local(_AT_ONCE.value, _DEVICES.value)
-  make = {'slurm': slurm.Slurm, 'tpu': tpu.Tpu}[_ON.value]
+  make = {'slurm': slurm.Slurm, 'tpu': tpu.Tpu, 'gke': gke.Gke}[_ON.value]
   return make(
     shlex.split(_LAUNCH.value),
     workdir=workdir,

@@ -121,7 +121,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
       elif not rest:
         self._answer(self._resources(version))
       else:
-        if rest[0] == 'namespaces':
+        if rest[0] == 'namespaces' and len(rest) > 2:
           rest = rest[2:]
         self._object(version, rest, query, body)
 
