@@ -21,6 +21,7 @@ from absl import flags
 
 from base import files
 from base.console import say
+from launch import policy
 from launch.forecast.told import Forecast
 from launch.job import Job
 
@@ -138,8 +139,8 @@ def _plan(words: Sequence[str]) -> dict[str, Any]:
     )
     if not done.returncode:
       return json.loads(path.read_text())
-  *before, last = done.stderr.splitlines() or ['it said nothing']
-  if done.returncode != 1 or any('Traceback' in line for line in before):
+  *_, last = done.stderr.splitlines() or ['it said nothing']
+  if done.returncode not in policy.HOPELESS:
     raise ValueError(
       f'the plan of this job failed (exit code {done.returncode}): {last}; '
       f'`{shlex.join(["python", *command])}` shows where, {_ANYWAY}'

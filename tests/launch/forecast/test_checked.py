@@ -82,7 +82,7 @@ def test_a_fault_of_the_plan_is_told_from_wrong_input(tmp_path):
   broken = tmp_path / 'broken.py'
   broken.write_text('def get_config():\n  return 1 / 0\n')
   with pytest.raises(
-    ValueError, match=r'failed \(exit code 1\): .*--plan=none'
+    ValueError, match=r'failed \(exit code 70\): .*--plan=none'
   ):
     forecast.check(job_of(f'--config={broken}'), 'v5e:4x4', how='shapes')
 
