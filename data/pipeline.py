@@ -16,6 +16,8 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import resource_tracker
 from typing import Any
 
 import grain
@@ -304,7 +306,10 @@ class Pipeline:
       while True:
         batch = []
         for low, high in parts:
-          arrays, bad = next(iterator)
+          if seen or not self.workers:
+            arrays, bad = next(iterator)
+          else:  # it starts the workers
+            arrays, bad = _without_stops(lambda: next(iterator))
           batch.append(
             {
               key: borrower.borrow(value)
@@ -360,13 +365,31 @@ def _lender() -> shared.Lender:
   return shared.Lender()
 
 
+# A terminal sends Ctrl-C, and Slurm SIGTERM, to workers as well; the steps
+# until the save need them.
+_STOPS = (signal.SIGINT, signal.SIGTERM)
+
+
+def _without_stops(function: Callable[[], Any]) -> Any:
+  """Calls it where neither it nor processes that it starts can be stopped.
+
+  From their first moment: a worker takes seconds until it runs our code. In a
+  thread of its own, since this one must hear a Ctrl-C.
+  """
+  with ThreadPoolExecutor(1, initializer=_hold_stops) as thread:
+    return thread.submit(function).result()
+
+
+def _hold_stops() -> None:
+  resource_tracker.ensure_running()  # starting it would let them through
+  signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+
+
 def _start_worker(worker: int, workers: int) -> None:
   """Leaves a stop to the main process, which saves; dies with it if killed."""
   del worker, workers
-  # A terminal sends Ctrl-C, and Slurm SIGTERM, to workers as well; the steps
-  # until the save need them.
-  signal.signal(signal.SIGINT, signal.SIG_IGN)
-  signal.signal(signal.SIGTERM, signal.SIG_IGN)
+  for number in _STOPS:
+    signal.signal(number, signal.SIG_IGN)
   threading.Thread(target=_follow_parent, daemon=True).start()
 
 

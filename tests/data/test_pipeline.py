@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -96,11 +98,24 @@ def test_batches_do_not_depend_on_workers(expected, workers):
 
 def test_workers_leave_a_stop_to_the_main_process():
   """Slurm sends SIGTERM to them too, steps before the save."""
+  before = set(multiprocessing.active_children())
+  workers = set()
+
+  def stop():
+    while len(workers) < 2:
+      for worker in multiprocessing.active_children():
+        if worker not in before | workers:
+          # In its first moments, when it runs none of our code.
+          os.kill(worker.pid, signal.SIGTERM)
+          workers.add(worker)
+      time.sleep(0.001)
+
   batches = make(workers=2).batches()
+  stopping = threading.Thread(target=stop)
+  stopping.start()
   for _ in range(2):  # one of each
     next(batches)
-  workers = multiprocessing.active_children()
-  assert len(workers) == 2
+  stopping.join()
   for worker in workers:
     os.kill(worker.pid, signal.SIGTERM)
   # More than there are in buffers.
