@@ -32,7 +32,7 @@ each place of the picture.
 
 from ml_collections import ConfigDict
 
-from configs import common
+from configs import common, mae
 from configs.quickstart import FRAMES, HEIGHT, WIDTH, world
 
 # The public training code, all of it but what is marked.
@@ -166,20 +166,9 @@ def get_config(arg: str | None = None) -> ConfigDict:
       'path': args['path'],
       **clip,
     },
-    'videos': lambda: {
-      'name': 'videos',
-      'weight': 1.0,
-      'path': data,
-      **clip,
-      # Ours: nearer frames than a masked autoencoder's, so that the next one
-      # can be told; the rest as in configs/mae.py.
-      'stride': (1, 2),
-      'crop': 'random',
-      'scale': (0.5, 1.0),
-      'aspect': (0.75, 1.3333),
-      'flip': 0.5,
-      'validation_fraction': 0.05,
-    },
+    # Ours: nearer frames than a masked autoencoder's, so that the next one can
+    # be told.
+    'videos': lambda: mae.source(data, clip) | {'stride': (1, 2)},
   }
   steps = args['steps'] or recipe['steps']
   config = common.training(

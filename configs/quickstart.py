@@ -49,6 +49,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
         'output_patch': (4, 12, 12),  # as published, twice as long
         'mask': 'random',  # published
         'mask_ratio': 0.5,
+        'decoder_blocks': 2,  # published
         'loss_on': 'all',  # as in configs/mae.py
         # Weighs texture as much as brightness: what moves, and how, is then
         # worth knowing after minutes. The published target is the pixels.

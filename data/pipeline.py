@@ -50,12 +50,14 @@ def make(
   batch_size: int,
   seed: int,
   sources: Mapping[str, Mapping[str, Any]],
-  keys: Sequence[str] = ('video',),
-  shuffle: bool = True,
-  workers: int = 0,
-  max_bad: float | None = 1e-3,
+  keys: Sequence[str],
+  shuffle: bool,
+  workers: int,
+  max_bad: float | None,
 ) -> 'Pipeline':
   """A pipeline over one source or a weighted mixture.
+
+  Recipes have a value of every option (`config.data`); there are no others.
 
   Args:
     split: 'train', 'validation' or 'test'.
@@ -111,7 +113,7 @@ def make(
   return Pipeline(examples, workers=workers, max_bad=max_bad)
 
 
-def once(*, workers: int = 0, **options) -> 'Pipeline':
+def once(*, workers: int, **options) -> 'Pipeline':
   """A split to be read through once, in order, whatever `shuffle` says.
 
   A short one is read in this process: starting workers takes longer.

@@ -34,7 +34,8 @@ is counted in the source's attribute `excluded`: {reason: count}.
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Mapping
+import typing
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -137,8 +138,8 @@ def typed(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
   """Options of a source's make(), with text turned into values.
 
   On command lines all values are text. It becomes what the option's default
-  is: a number, true or false, or several of them joined by '+'. Where the
-  default is text or there is none, it stays.
+  is, or its annotation where it has none: a number, true or false, or several
+  of them joined by '+'.
 
   Args:
     name: of the source.
@@ -168,7 +169,10 @@ def typed(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
           f'{", ".join(known)}; did you mean {nearest(key, known)!r}?'
         )
     elif isinstance(value, str):
-      value = _value(f'data source {name!r}: {key}', value, known[key].default)
+      like = known[key].default
+      if like is inspect.Parameter.empty:
+        like = _like(known[key].annotation)
+      value = _value(f'data source {name!r}: {key}', value, like)
     values[key] = value
   return values
 
@@ -181,6 +185,15 @@ def _options(name: str) -> dict[str, inspect.Parameter]:
     for key, each in parameters.items()
     if each.kind is inspect.Parameter.KEYWORD_ONLY
   }
+
+
+def _like(annotation: Any) -> Any:
+  """A value of the type that an option is annotated with; else a text."""
+  if typing.get_origin(annotation) is Sequence:
+    return (_like(typing.get_args(annotation)[0]),)
+  # Of `int | float`, what takes both.
+  kinds = typing.get_args(annotation) or (annotation,)
+  return next((kind() for kind in (bool, float, int) if kind in kinds), '')
 
 
 def _value(what: str, text: str, default: Any) -> Any:
@@ -227,13 +240,15 @@ def about(name: str) -> str:
 def needed(name: str) -> dict[str, Any]:
   """Options of a source that have no default, with their types.
 
+  But for `keys`, which no recipe gives its sources: the pipeline does.
+
   Raises:
     ValueError: no such source.
   """
   return {
     key: each.annotation
     for key, each in _options(name).items()
-    if each.default is each.empty
+    if each.default is each.empty and key != 'keys'
   }
 
 

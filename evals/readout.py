@@ -27,11 +27,11 @@ def make(
   *,
   backbone: Objective,
   tasks: Mapping[str, Mapping[str, Any]],
-  labels: Sequence[str] = ('',),
-  depth: float = 0.95,
-  finetune: bool = False,
-  feature_dtype: str = 'float32',
-  clip: Sequence[int] = (),
+  labels: Sequence[str],
+  depth: float,
+  finetune: bool,
+  feature_dtype: str,
+  clip: Sequence[int],
 ) -> 'Readout':
   """The objective. Its parameters are {'backbone': ..., 'heads': {task: ...}}.
 
@@ -48,7 +48,7 @@ def make(
     feature_dtype: of what heads read; 'bfloat16' is what a cache of features
       holds.
     clip: frames, height and width, for batches that hold cached 'features'
-      and no video.
+      and no video; empty where there is one.
 
   Raises:
     ValueError: no task, an unknown one, or a bad option of one.

@@ -31,10 +31,10 @@ LOSS_ON = ('all', 'masked')
 def make(
   *,
   size: str,
-  dim: int | None = None,
-  depth: int | None = None,
-  mlp: int | None = None,
-  heads: int | None = None,
+  dim: int | None,
+  depth: int | None,
+  mlp: int | None,
+  heads: int | None,
   frames: int,
   height: int,
   width: int,
@@ -42,7 +42,7 @@ def make(
   output_patch: Sequence[int],
   mask: str,
   mask_ratio: float,
-  decoder_blocks: int = 2,
+  decoder_blocks: int,
   loss_on: str,
   normalise_target: bool,
   dtype: str,
@@ -55,7 +55,8 @@ def make(
 
   Args:
     size: a name of `models.sizes.SIZES`.
-    dim: another width of the residual stream than the size's.
+    dim: another width of the residual stream than the size's; None, here and
+      below: the size's.
     depth: another number of blocks.
     mlp: another hidden width.
     heads: another number of attention heads.
@@ -67,8 +68,7 @@ def make(
     mask: 'random' drops patches uniformly; 'tube' drops the same places in
       every frame.
     mask_ratio: fraction of the patches that are dropped.
-    decoder_blocks: how many of the blocks, the last ones, see the latents; 2
-      are published.
+    decoder_blocks: how many of the blocks, the last ones, see the latents.
     loss_on: 'all' pixels, or those of 'masked' patches only.
     normalise_target: reconstruct each output patch less its mean, over its
       standard deviation, in place of raw pixels.

@@ -32,8 +32,8 @@ class Checkpoints:
     workdir: str,
     *,
     every: int,
-    keep: int = 3,
-    keep_every: int | None = None,
+    keep: int,
+    keep_every: int | None,
   ):
     """Opens or creates the folder.
 
@@ -150,7 +150,7 @@ def create(workdir: str, config: Mapping[str, Any], params: Params) -> None:
   state = State(step=jnp.zeros([], jnp.int32), params=params, opt_state=None)
   with (
     workdir_lib.claim(workdir, config),
-    Checkpoints(workdir, every=1) as checkpoints,
+    Checkpoints(workdir, every=1, keep=1, keep_every=None) as checkpoints,
   ):
     checkpoints.check_space(state)
     checkpoints.save(state, 0)

@@ -33,6 +33,8 @@ def sources() -> str:
       options = ','.join(f'{key}={key.upper()}' for key in needed)
       word = f'{name}:{options}' if options else name
       lines.append(f'  python -m data.inspect {word}')
+    elif name == 'videos':
+      lines.append('  python -m data.inspect DATA')
   return '\n'.join(
     [
       *lines,
@@ -44,12 +46,8 @@ def sources() -> str:
 
 
 def _takes_words(name: str) -> bool:
-  """Whether all that a source must be told is text; `keys` have a default."""
-  return all(
-    kind is str
-    for key, kind in source_lib.needed(name).items()
-    if key != 'keys'
-  )
+  """Whether all that a source must be told is text."""
+  return all(kind is str for kind in source_lib.needed(name).values())
 
 
 def describe(path: Path) -> str:
@@ -180,7 +178,8 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
   if not _takes_words(name):
     raise ValueError(
       f'{name} cannot be looked at by itself: it needs '
-      f'{", ".join(source_lib.needed(name))} of a config'
+      f'{", ".join(source_lib.needed(name))} of a config. What data.ingest '
+      'made is looked at by its folder: python -m data.inspect DATA'
     )
   for item in rest.split(',') if rest else ():
     key, equals, value = item.partition('=')

@@ -27,7 +27,7 @@ def make(
   path: str,
   videos: str = '',
   names: str = '',
-  keys: Sequence[str] = ('video', 'label'),
+  keys: Sequence[str],
   frames: int = 16,
   height: int = 224,
   width: int = 224,

@@ -91,7 +91,7 @@ def make(
   *,
   path: str,
   images: str = '',
-  keys: Sequence[str] = ('video', 'pose'),
+  keys: Sequence[str],
   frames: int = 16,
   height: int = 224,
   width: int = 224,

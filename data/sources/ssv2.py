@@ -21,7 +21,7 @@ def make(
   *,
   path: str,
   videos: str = '20bn-something-something-v2',
-  keys: Sequence[str] = ('video', 'label'),
+  keys: Sequence[str],
   frames: int = 16,
   height: int = 224,
   width: int = 224,

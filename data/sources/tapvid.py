@@ -91,7 +91,7 @@ def make(
   split: str,
   *,
   path: str,
-  keys: Sequence[str] = ('video', 'tracks', 'tracks_visible'),
+  keys: Sequence[str],
   frames: int = 16,
   height: int = 224,
   width: int = 224,

@@ -105,20 +105,22 @@ def make(
   split: str,
   *,
   path: str,
-  keys: Sequence[str] = ('video',),
-  frames: int = 16,
-  height: int = 224,
-  width: int = 224,
-  stride: Sequence[int] = (2, 4),
-  window: str = 'random',
-  crop: str = 'random',
-  scale: Sequence[Number] = (0.5, 1.0),
-  aspect: Sequence[Number] = (3 / 4, 4 / 3),
-  flip: Number = 0.5,
-  validation_fraction: Number = 0.05,
-  fingerprint: str | None = None,
+  keys: Sequence[str],
+  frames: int,
+  height: int,
+  width: int,
+  stride: Sequence[int],
+  window: str,
+  crop: str,
+  scale: Sequence[Number],
+  aspect: Sequence[Number],
+  flip: Number,
+  validation_fraction: Number,
+  fingerprint: str | None,
 ) -> Videos:
   """The clips of a folder made by `python -m data.ingest`.
+
+  `configs/mae.py: source` has a value of every option, and a reason.
 
   A record is up to some seconds of one video (`data/ingest/recipe.py`); a
   read is one clip of it. Records have the key video.

@@ -101,7 +101,7 @@ def make(
   split: str,
   *,
   path: str,
-  keys: Sequence[str] = KEYS,
+  keys: Sequence[str],
   frames: int = 16,
   height: int = 224,
   width: int = 224,

@@ -37,19 +37,19 @@ LOSSES: dict[str, Callable[[_Boxes], _Boxes]] = {
 
 def make(
   *,
-  loss: str = 'smooth_l1',
-  giou_weight: float = 0.5,
-  residual: bool = False,
-  readout: str = 'attention',
-  width: int = 1024,
-  heads: int = 4,
+  loss: str,
+  giou_weight: float,
+  residual: bool,
+  readout: str,
+  width: int,
+  heads: int,
   **head,
 ) -> 'Boxes':
-  """The task. Defaults are published, unless marked (ours).
+  """The task; `configs/readout.py` has the published values.
 
   Args:
-    loss: a name of LOSSES. What 4DS used is not public; the defaults of this
-      and the next are those of InternVideo-Next (arXiv 2512.01342) for the
+    loss: a name of LOSSES. What 4DS used is not public; the recipe has for
+      this and the next those of InternVideo-Next (arXiv 2512.01342) for the
       same protocol.
     giou_weight: of 1 - GIoU, added to the loss.
     residual: predict the offset from the query box, in tenths of the picture,

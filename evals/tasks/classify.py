@@ -23,14 +23,14 @@ _Logits = Float[Array, 'b n']
 
 def make(
   *,
-  classes: int = 174,
-  several: bool = False,
-  names: Sequence[str] = (),
-  width: int = 768,
-  heads: int = 12,
+  classes: int,
+  several: bool,
+  names: Sequence[str],
+  width: int,
+  heads: int,
   **head,
 ) -> 'Classify':
-  """The task. Defaults are those published for SSv2.
+  """The task; `configs/readout.py` has the published values.
 
   Args:
     classes: 174 of Something-Something v2, 700 of Kinetics, 16 of the world.

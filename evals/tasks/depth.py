@@ -42,16 +42,16 @@ LOSSES: dict[str, Callable[[_Depth, _Depth], _Depth]] = {
 
 def make(
   *,
-  loss: str = 'l2',
-  valid_range: Sequence[float] = (1e-3, 10.0),
-  patch: Sequence[int] = (2, 8, 8),
-  start: float = 0.0,
-  readout: str = 'attention',
-  subsample: int = 1,
-  eval_subsample: int = 1,
+  loss: str,
+  valid_range: Sequence[float],
+  patch: Sequence[int],
+  start: float,
+  readout: str,
+  subsample: int,
+  eval_subsample: int,
   **head,
 ) -> 'Depth':
-  """The task. Defaults are published, unless marked (ours).
+  """The task; `configs/readout.py` has the published values.
 
   Args:
     loss: a name of LOSSES. Which one 4DS used is not public; 'l2' (ours) is

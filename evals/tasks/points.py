@@ -51,16 +51,16 @@ class Tracks(NamedTuple):
 
 def make(
   *,
-  residual: bool = False,
-  certain_within: float = 6.0,
-  query_frames: bool = False,
-  mode: str = 'first',
-  readout: str = 'attention',
-  width: int = 1024,
-  heads: int = 8,
+  residual: bool,
+  certain_within: float,
+  query_frames: bool,
+  mode: str,
+  readout: str,
+  width: int,
+  heads: int,
   **head,
 ) -> 'Points':
-  """The task. Defaults are published, unless marked (ours).
+  """The task; `configs/readout.py` has the published values.
 
   Args:
     residual: predict the offset from the query point, in tenths of the

@@ -29,13 +29,13 @@ STARTS = {'zero': np.zeros((3, 4)), 'identity': np.eye(3, 4)}
 
 def make(
   *,
-  start: str = 'zero',
-  scale: float = 1.0,
-  bins: int = 31,
-  fold: bool = False,
+  start: str,
+  scale: float,
+  bins: int,
+  fold: bool,
   **head,
 ) -> 'Pose':
-  """The task. Defaults are published, unless marked (ours).
+  """The task; `configs/readout.py` has the published values.
 
   Args:
     start: a name of STARTS, to which the head's outputs are added. 'identity'

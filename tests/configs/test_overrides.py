@@ -126,15 +126,6 @@ def test_a_layouts_compiler_options_can_be_overridden(given):
   assert changed['compile']['options'] == {**options, name: False}
 
 
-def test_defaults_of_tasks_are_those_of_their_make():
-  tasks = readout.get_config('task=all,data=movi').tasks.to_dict()
-  for module in (boxes, classify, depth, points, pose):
-    options = tasks[module.__name__.rpartition('.')[2]]
-    for key, each in inspect.signature(module.make).parameters.items():
-      if each.kind is inspect.Parameter.KEYWORD_ONLY:
-        assert options[key] == each.default, key
-
-
 def test_mistakes_are_told():
   with pytest.raises(ValueError, match=r'test\.path are of no source'):
     readout.get_config('data=world,test.path=x')

@@ -18,7 +18,7 @@ def test_sections_are_keyword_arguments(name):
   assert sorted(config['tasks']) == task.names()
   for each, options in config['tasks'].items():
     assert task.make(each, **options).head((16, 224, 224)).heads
-  inspect.signature(readout.make).bind(
+  inspect.signature(readout.make).bind_partial(
     backbone=None, tasks=config['tasks'], **config['features']
   )
   optim.make(steps=config['steps'], lr=max(config['lrs']), **config['optim'])

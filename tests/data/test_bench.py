@@ -12,8 +12,9 @@ from data.ingest.folder import ingest
 from data.ingest.recipe import Recipe
 from data.sources import videos
 from models import objective
+from tests.data import recipes
 
-OPTIONS = {'frames': 4, 'height': 24, 'width': 32}
+OPTIONS = recipes.videos(frames=4, height=24, width=32)
 
 
 @pytest.fixture(scope='module')
@@ -26,7 +27,9 @@ def folder(footage, tmp_path_factory):
 
 @pytest.fixture
 def source(folder):
-  return videos.make('train', path=folder, validation_fraction=0, **OPTIONS)
+  return videos.make(
+    'train', path=folder, **OPTIONS | {'validation_fraction': 0}
+  )
 
 
 def test_peers_read_the_same_frames(source):
@@ -49,14 +52,18 @@ def test_peers_read_the_same_frames(source):
 
 
 def test_all_figures_are_there(folder):
+  clips = dict(OPTIONS)
+  keys = clips.pop('keys')
   options = {
     'split': 'train',
     'batch_size': 2,
     'seed': 0,
     'sources': {
-      'a': {'name': 'videos', 'weight': 1.0, 'path': folder, **OPTIONS}
+      'a': {'name': 'videos', 'weight': 1.0, 'path': folder, **clips}
     },
-    'keys': ('video',),
+    'keys': keys,
+    'shuffle': True,
+    'max_bad': 0.0,
   }
   found = bench.measure(options, rounds=1, clips=4, copies=1, workers=1)
   assert found['stages_ms'].keys() == set(bench.STAGES)

@@ -11,6 +11,8 @@ from data.source import BadRecord
 from data.sources import kinetics, ssv2
 
 SIZE = {'frames': 4, 'height': 12, 'width': 16, 'stride': (2, 2)}
+KEYS = ('video', 'label')
+READ = {**SIZE, 'keys': KEYS}
 RNG = np.random.default_rng(0)  # not used where clips are not random
 
 
@@ -89,7 +91,13 @@ def test_test_clips_show_the_centre(film, tmp_path):
   film.write(tmp_path / 'a.mp4', texture)
   (tmp_path / 'val.csv').write_text('a.mp4 3\n')
   made = kinetics.make(
-    'test', path=str(tmp_path), frames=8, height=24, width=24, stride=(1, 1)
+    *('test',),
+    path=str(tmp_path),
+    keys=KEYS,
+    frames=8,
+    height=24,
+    width=24,
+    stride=(1, 1),
   )
   video = made.read(0, RNG)['video'].astype(float)
   part = texture[:, :, 8:56].reshape(8, 24, 2, 24, 2, 3).mean((2, 4))
@@ -118,19 +126,21 @@ def test_crops_are_spread_over_the_longer_side(film, tmp_path):
     part = part.swapaxes(1, 2) if which else part
     assert np.abs(record['video'].astype(float) - part).mean() < 6
   (tmp_path / 'train.csv').write_text('a.mp4 3\n')
-  trained = kinetics.make('train', path=str(tmp_path), crops=3, **size)
+  trained = kinetics.make(
+    'train', path=str(tmp_path), crops=3, keys=KEYS, **size
+  )
   assert len(trained) == 1
   with pytest.raises(ValueError, match='crops=2: 1'):
-    kinetics.make('test', path=str(tmp_path), crops=2, **size)
+    kinetics.make('test', path=str(tmp_path), crops=2, keys=KEYS, **size)
 
 
 def test_a_source_says_how_many_classes_it_has(sport, tmp_path, film):
   assert make_kinetics(sport).classes == 3
   film.write(tmp_path / 'a.mp4', film.greys(4))
   (tmp_path / 'val.csv').write_text('a.mp4 6\n')
-  made = kinetics.make('test', path=str(tmp_path), **SIZE)
+  made = kinetics.make('test', path=str(tmp_path), **READ)
   assert (made.classes, made.names) == (7, ())
-  assert source.make('world', 'test').classes == 16
+  assert source.make('world', 'test', keys=('video',)).classes == 16
 
 
 def test_something_is_never_mirrored_kinetics_is(film, tmp_path):
@@ -147,12 +157,12 @@ def test_something_is_never_mirrored_kinetics_is(film, tmp_path):
     return [bool((c[..., :4, :] > c[..., -4:, :]).all()) for c in clips]
 
   path = str(tmp_path)
-  assert len(set(mirrored(kinetics.make('train', path=path, **SIZE)))) == 2
-  assert not any(mirrored(kinetics.make('train', path=path, flip=0, **SIZE)))
+  assert len(set(mirrored(kinetics.make('train', path=path, **READ)))) == 2
+  assert not any(mirrored(kinetics.make('train', path=path, flip=0, **READ)))
   (tmp_path / 'labels.json').write_text('{"A": 0}')
   (tmp_path / 'train.json').write_text('[{"id": "1", "template": "A"}]')
   film.write(tmp_path / '1.webm', ramp, codec='libvpx-vp9')
-  made = ssv2.make('train', path=path, videos='', **SIZE)
+  made = ssv2.make('train', path=path, videos='', **READ)
   assert not any(mirrored(made))
 
 
@@ -222,7 +232,7 @@ def test_validation_is_held_out_of_training(film, tmp_path):
     (tmp_path / f'{name}.webm').touch()
 
   def parts(module, **options):
-    options = {'path': str(tmp_path), 'videos': '', **SIZE, **options}
+    options = {'path': str(tmp_path), 'videos': '', **READ, **options}
     return [
       [file.stem for file in module.make(split, **options).files]
       for split in ('train', 'validation')
@@ -253,7 +263,7 @@ def test_damage_is_a_bad_record(film, tmp_path):
   film.write(tmp_path / 'a.mp4', film.texture(40))
   (tmp_path / 'b.mp4').write_bytes(b'')
   (tmp_path / 'val.csv').write_text('a.mp4 0\nb.mp4 1\n')
-  made = kinetics.make('test', path=str(tmp_path), clips=2, **SIZE)
+  made = kinetics.make('test', path=str(tmp_path), clips=2, **READ)
   for index in range(2):
     with pytest.raises(BadRecord, match=r'b\.mp4'):
       made.read(2 + index, RNG)

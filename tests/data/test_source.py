@@ -19,11 +19,23 @@ def test_text_becomes_what_the_default_is():
     'stride': (1, 3),
     'flip': 1.0,
     'clips': 2,
-    'path': '7',  # no default: it stays
+    'path': '7',  # no number: it stays
     'scale': (1, 1),  # no text: as it is
   }
   assert source.typed('world', {'antialias': 'false'}) == {'antialias': False}
-  made = source.make('world', 'test', test_clips='3', height='8', width='12')
+  # Of what has no default, as the annotation says.
+  given = {'stride': '1+3', 'scale': '1+1', 'frames': '4', 'window': 'middle'}
+  assert source.typed('videos', given) == {
+    'stride': (1, 3),
+    'scale': (1.0, 1.0),
+    'frames': 4,
+    'window': 'middle',
+  }
+  with pytest.raises(ValueError, match=r"frames='4\.5' must be of type int"):
+    source.typed('videos', {'frames': '4.5'})
+  made = source.make(
+    'world', 'test', keys=('video',), test_clips='3', height='8', width='12'
+  )
   assert len(made) == 3
   assert made.read(0)['video'].shape == (16, 8, 12, 3)
 
@@ -46,7 +58,7 @@ def test_data_in_an_object_store_is_refused(name, option):
 )
 def test_a_missing_path_is_told_with_the_remedy(name):
   with pytest.raises(
-    ValueError, match=rf"'{name}' needs .* path: .*data\.path="
+    ValueError, match=rf"'{name}' needs .* path.*: write data\.path="
   ):
     source.make(name, 'test')
   with pytest.raises(ValueError, match=r"unknown option 'pth'.*mean 'path'"):

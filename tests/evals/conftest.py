@@ -10,6 +10,7 @@ import pytest
 from configs import common
 from evals import evaluate
 from models import objective as objective_lib
+from tests.evals import recipes as readouts
 from tests.models import recipes
 from train import loop
 
@@ -108,6 +109,9 @@ def pretraining():
       'seed': 0,
       'sources': {'toy': {'name': 'toy', 'weight': 1.0}},
       'keys': ('video',),
+      'shuffle': True,
+      'workers': 0,
+      'max_bad': 1e-3,
     },
     'optim': OPTIM | {'lr': 1e-3},
     'step': {'accumulate': 1, 'ema': 0.0, 'freeze': ()},
@@ -115,7 +119,7 @@ def pretraining():
     'init_from': {'path': '', 'at': '', 'step': -1, 'ema': False},
     'init_parts': {},
     'compile': {'keep': False, 'options': {}},
-    'checkpoint': {'every': 1},
+    'checkpoint': {'every': 1, 'keep': 3, 'keep_every': None},
     'eval': {'every': 0, 'batches': 1, 'pictures': 0, 'workers': 0},
     'log': LOG,
   }
@@ -150,8 +154,8 @@ def recipe(pretraining):
     'steps': 3,
     'lrs': (1e-2,),
     'finetune': 0.0,
-    'tasks': {'depth': {'start': 3.0, 'width': 16, 'heads': 2}},
-    'features': {'depth': 0.95},
+    'tasks': {'depth': readouts.options('depth', start=3.0, width=16, heads=2)},
+    'features': {'depth': 0.95, 'feature_dtype': 'float32'},
     'feature_cache': '',
     'test_sources': {},
     'data': {
@@ -164,7 +168,7 @@ def recipe(pretraining):
     'init_from': pretraining['init_from'],
     'init_parts': {},
     'compile': {'keep': False, 'options': {}},
-    'checkpoint': {'every': 3},
+    'checkpoint': {'every': 3, 'keep': 3, 'keep_every': None},
     'eval': {'every': 0, 'batches': 1, 'pictures': 0, 'workers': 0},
     'log': LOG,
   }

@@ -6,9 +6,10 @@ import pytest
 
 from data import pipeline
 from data import source as source_lib
-from evals import evaluate, labels, readout, score
+from evals import evaluate, labels, score
 from evals.resolve import resolve
 from models import objective as objective_lib
+from tests.evals import recipes
 from train import mesh as mesh_lib
 
 T, H, W, POINTS, BOXES = 4, 16, 24, 3, 2
@@ -44,9 +45,8 @@ def test_labels_that_count_are_those_of_every_task(pretraining, several):
   names = ('depth', 'pose', 'points', 'boxes', 'classify')
   tasks = {name: {} for name in names}
   tasks['classify'] = {'classes': 3, 'several': several}
-  objective = readout.make(
-    backbone=objective_lib.make(**pretraining['model']), tasks=tasks
-  )
+  backbone = objective_lib.make(**pretraining['model'])
+  objective = recipes.readout_of(backbone, tasks)
   found = jax.jit(lambda batch: labels.counts(objective, batch))(_batch())
   assert set(found) == set(names)
   for name, values in found.items():
@@ -113,11 +113,9 @@ def test_clips_are_named_before_those_of_a_video_are_joined(
     return {**read(self, index, rng), 'label': label, **video}
 
   monkeypatch.setattr(toy, 'read', labelled)
-  objective = readout.make(
-    backbone=objective_lib.make(**pretraining['model']),
-    tasks={
-      'classify': {'classes': 3, 'several': True, 'width': 16, 'heads': 2}
-    },
+  objective = recipes.readout_of(
+    objective_lib.make(**pretraining['model']),
+    {'classify': {'classes': 3, 'several': True, 'width': 16, 'heads': 2}},
   )
   keys = ('video', 'label', 'video_id')
   options = {**pretraining['data'], 'keys': keys, 'shuffle': False}

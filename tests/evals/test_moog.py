@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from tests.evals import recipes as readouts
 from tests.models import recipes
 
 # The readout of 4DS, and MooG's own of pixels.
@@ -33,9 +34,8 @@ def pretraining(pretraining):
 @pytest.fixture(scope='module', params=HEADS)
 def train_with(request, train):
   """Trains a readout of depth with one kind of head."""
-  return lambda **changes: train(
-    tasks={'depth': {'start': 3.0, **HEADS[request.param]}}, **changes
-  )
+  options = readouts.options('depth', start=3.0, **HEADS[request.param])
+  return lambda **changes: train(tasks={'depth': options}, **changes)
 
 
 @pytest.fixture(scope='module')

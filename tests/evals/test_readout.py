@@ -5,16 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from evals import readout
 from models import objective as objective_lib
+from tests.evals import recipes
 
 
 @pytest.fixture(scope='module')
 def case(pretraining):
   """(objective, parameters, batch)."""
-  objective = readout.make(
-    backbone=objective_lib.make(**pretraining['model']),
-    tasks={'depth': {'start': 3.0, 'width': 8, 'heads': 2}},
+  objective = recipes.readout_of(
+    objective_lib.make(**pretraining['model']),
+    {'depth': {'start': 3.0, 'width': 8, 'heads': 2}},
   )
   rng = np.random.default_rng(0)
   batch = {

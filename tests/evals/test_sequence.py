@@ -8,13 +8,13 @@ import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from evals import readout
 from models import objective as objective_lib
-from tests.models import recipes
+from tests.evals import recipes
+from tests.models import recipes as backbones
 from train import mesh as mesh_lib
 
 MODEL = {
-  **recipes.MAE,
+  **backbones.MAE,
   **{'name': 'mae', 'dim': 16, 'depth': 3, 'mlp': 32, 'heads': 2},
   **{'frames': 8, 'height': 16, 'width': 24, 'patch': (2, 8, 8)},
   **{'output_patch': (4, 8, 8), 'mask_ratio': 0.5},
@@ -42,7 +42,7 @@ def batch_of(clips=4):
 
 def made(**changes):
   backbone = objective_lib.make(**MODEL | changes)
-  return readout.make(backbone=backbone, tasks=TASKS, finetune=True)
+  return recipes.readout_of(backbone, TASKS, finetune=True)
 
 
 def tuned(objective, params, batch):

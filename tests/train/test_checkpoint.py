@@ -8,6 +8,8 @@ import pytest
 from train import checkpoint, init_from
 from train.step import State
 
+EVERY = {'every': 1, 'keep': 3, 'keep_every': None}  # checkpoints
+
 
 def state(width=3, **extra):
   params = {'a': {'kernel': jnp.ones((2, width))}, **extra}
@@ -29,7 +31,7 @@ def placed(tree):
 
 @pytest.fixture
 def saved(tmp_path):
-  with checkpoint.Checkpoints(str(tmp_path), every=1) as checkpoints:
+  with checkpoint.Checkpoints(str(tmp_path), **EVERY) as checkpoints:
     checkpoints.save(state(), 4)
   return str(tmp_path)
 
@@ -44,7 +46,7 @@ def saved(tmp_path):
 )
 def test_a_checkpoint_of_another_architecture_is_refused(saved, other, message):
   with (
-    checkpoint.Checkpoints(saved, every=1) as checkpoints,
+    checkpoint.Checkpoints(saved, **EVERY) as checkpoints,
     pytest.raises(ValueError, match=message),
   ):
     checkpoints.restore(placed(other), 4)
@@ -65,7 +67,7 @@ def test_a_full_disk_is_seen_before_the_first_step(tmp_path, monkeypatch):
   usage = collections.namedtuple('usage', 'total used free')
   monkeypatch.setattr(shutil, 'disk_usage', lambda path: usage(9, 9, 0))
   with (
-    checkpoint.Checkpoints(str(tmp_path), every=1) as checkpoints,
+    checkpoint.Checkpoints(str(tmp_path), **EVERY) as checkpoints,
     pytest.raises(ValueError, match=r'0\.00 GB free, checkpoints need'),
   ):
     checkpoints.check_space(state())
@@ -73,7 +75,7 @@ def test_a_full_disk_is_seen_before_the_first_step(tmp_path, monkeypatch):
 
 def test_a_disk_that_fills_up_loses_no_checkpoint(tmp_path, monkeypatch):
   usage = collections.namedtuple('usage', 'total used free')
-  with checkpoint.Checkpoints(str(tmp_path), every=1) as checkpoints:
+  with checkpoint.Checkpoints(str(tmp_path), **EVERY) as checkpoints:
     checkpoints.save(state(), 1)
     monkeypatch.setattr(shutil, 'disk_usage', lambda path: usage(9, 9, 0))
     with pytest.raises(ValueError, match='the same command: it goes on after'):

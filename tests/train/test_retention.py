@@ -14,7 +14,9 @@ from train.step import State
 @pytest.fixture
 def saved(tmp_path):
   """A run that keeps one checkpoint; `saved(step)` saves and waits."""
-  with checkpoint.Checkpoints(str(tmp_path), every=1, keep=1) as checkpoints:
+  with checkpoint.Checkpoints(
+    str(tmp_path), every=1, keep=1, keep_every=None
+  ) as checkpoints:
 
     def save(step):
       state = State(jnp.asarray(step), {'a': jnp.ones(3)}, ())

@@ -145,7 +145,7 @@ def make(
   split: str,
   *,
   path: str,
-  keys: Sequence[str] = ('video', 'depth'),
+  keys: Sequence[str],
   frames: int = 16,
   height: int = 224,
   width: int = 224,

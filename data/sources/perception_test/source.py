@@ -85,7 +85,7 @@ def make(
   path: str,
   annotations: str = 'all_{split}.json',
   videos: str = 'videos',
-  keys: Sequence[str] = ('video', 'tracks', 'tracks_visible'),
+  keys: Sequence[str],
   frames: int = 16,
   height: int = 224,
   width: int = 224,

@@ -59,7 +59,7 @@ def make(
   validation_clips: int = 256,
   test_clips: int = 256,
   seed: int = 0,
-  keys: Sequence[str] = ('video', 'depth'),
+  keys: Sequence[str],
   objects: int = 6,
   moving: int = 3,
   fps: int | float = 12.0,

@@ -19,6 +19,7 @@ from data.ingest import beam, pool, steps
 from data.ingest import folder as ingest
 from data.ingest.recipe import Recipe
 from data.sources import videos
+from tests.data import recipes
 
 OPTIONS = {'min_frames': 16, 'chunk_frames': 32, 'overlap_frames': 16}
 RECIPE = Recipe(**OPTIONS)
@@ -357,8 +358,9 @@ def test_damaged_state_is_told_by_who_reads_it_and_made_anew(
   out = tmp_path / 'data'
   shutil.copytree(whole, out)
   (out / name).write_bytes(_DAMAGES[damage]((out / name).read_bytes()))
+  options = recipes.videos(frames=2, height=16, width=24)
   with pytest.raises(ValueError, match=rf'{name}.* damaged.*copy the folder'):
-    videos.make('train', path=str(out), frames=2, height=16, width=24)
+    videos.make('train', path=str(out), **options)
   run(footage / '**', out, per_shard=4)
   assert contents(out) == contents(whole)
 

@@ -63,7 +63,15 @@ def test_says_what_a_source_holds_and_draws_its_labels(tmp_path, capsys):
   # Of four of the records video, depth and segmentation.
   drawn = cv2.imread(str(picture))
   assert drawn.shape[0] == 12 * (96 + 16)
-  plain = world.make('train', frames=4, height=24, width=32, clips=5, seed=2)
+  plain = world.make(
+    'train',
+    keys=('video', 'depth'),
+    frames=4,
+    height=24,
+    width=32,
+    clips=5,
+    seed=2,
+  )
   video = plain.read(0)['video'][0].repeat(4, 0).repeat(4, 1)
   shown = drawn[16 : 16 + 96, :128, ::-1]
   differs = (shown != video).any(-1)
@@ -182,18 +190,19 @@ def test_a_picture_that_cannot_be_written_is_told_first(name, tmp_path):
     ('ssv2', 'labels.json'),
     ('ssv2', 'train.json'),
     ('movi', 'dataset_info.json'),
-    ('videos', 'manifest.json'),
+    ('', 'manifest.json'),  # a folder of videos
   ],
 )
 def test_damaged_json_is_told_with_its_name(source, name, tmp_path):
   (tmp_path / 'labels.json').write_text('{"Push": "0"}')
+  data = f'{source}:path={tmp_path}' if source else str(tmp_path)
   for text, message in (
     ('{"a": 1', 'is not JSON'),
     ('3', 'holds a int'),
   ):
     (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=rf'{name} {message}'):
-      records.inspect(f'{source}:path={tmp_path}', 'train', 1, None)
+      records.inspect(data, 'train', 1, None)
 
 
 @pytest.mark.parametrize(

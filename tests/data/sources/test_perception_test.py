@@ -114,7 +114,9 @@ def numbers(film, clip):
 
 
 def test_reads_by_the_name_of_the_module(folder):
-  made = source.make('perception_test', 'validation', path=str(folder), **SIZE)
+  made = source.make(
+    'perception_test', 'validation', path=str(folder), keys=POINTS, **SIZE
+  )
   assert isinstance(made, source.Source)
   assert len(made) == 2
   clip = made.read(0, rng())

@@ -12,6 +12,7 @@ from data.source import BadRecord
 from data.sources import tapvid
 
 HEIGHT, WIDTH = 20, 36
+POINTS = ('video', 'tracks', 'tracks_visible')
 SIZE = {'frames': 4, 'height': 16, 'width': 24, 'points': 5}
 
 
@@ -43,7 +44,8 @@ def write(file, data):
 
 
 def make(path, **options):
-  return tapvid.make('test', path=str(path), **{**SIZE, **options})
+  options = {'keys': POINTS, **SIZE, **options}
+  return tapvid.make('test', path=str(path), **options)
 
 
 def read(made, index=0):
@@ -57,7 +59,7 @@ def davis(tmp_path):
 
 
 def test_reads_davis_by_the_name_of_the_module(davis):
-  made = source.make('tapvid', 'test', path=str(davis), **SIZE)
+  made = source.make('tapvid', 'test', path=str(davis), keys=POINTS, **SIZE)
   assert isinstance(made, source.Source)
   assert [video.name for video in made.videos] == ['goat', 'car']
   clip = read(made)
@@ -258,7 +260,7 @@ def test_code_in_a_pickle_is_refused(tmp_path):
 @pytest.mark.parametrize('split', ['train', 'validation'])
 def test_there_is_only_a_test_split(davis, split):
   with pytest.raises(ValueError, match="only the split 'test'"):
-    tapvid.make(split, path=str(davis))
+    tapvid.make(split, path=str(davis), keys=POINTS)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,10 @@ from data.ingest.recipe import Recipe
 from data.source import BadRecord
 from data.sources import videos
 from data.splits import SPLITS
+from tests.data import recipes
 
 SIZE = {'frames': 4, 'height': 24, 'width': 32}
+OPTIONS = recipes.videos(**SIZE)
 
 
 @pytest.fixture(scope='module')
@@ -27,7 +29,7 @@ def folder(footage, tmp_path_factory):
 
 
 def make(folder, split='train', **options):
-  return videos.make(split, path=str(folder), **{**SIZE, **options})
+  return videos.make(split, path=str(folder), **OPTIONS | options)
 
 
 def rng(seed=0):
@@ -35,7 +37,7 @@ def rng(seed=0):
 
 
 def test_reads_clips_by_the_name_of_the_module(folder):
-  made = source.make('videos', 'train', path=str(folder), **SIZE)
+  made = source.make('videos', 'train', path=str(folder), **OPTIONS)
   assert isinstance(made, source.Source)
   for index in range(len(made)):
     clip = made.read(index, rng())

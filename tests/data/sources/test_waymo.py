@@ -131,7 +131,8 @@ def folder(request, tmp_path_factory):
 
 
 def make(folder, split='train', **options):
-  return waymo.make(split, path=str(folder), **{**SIZE, **options})
+  options = {'keys': waymo.KEYS, **SIZE, **options}
+  return waymo.make(split, path=str(folder), **options)
 
 
 def test_clips_are_at_half_the_rate_and_spaced(folder):

@@ -19,6 +19,7 @@ from evals.predict import queries as predict_queries
 from evals.predict import run as predict_run
 from evals.predict import video as predict_video
 from models import objective as objective_lib
+from tests.evals import recipes as readouts
 from tests.models import recipes
 from train import checkpoint
 from train.step import State
@@ -26,6 +27,7 @@ from train.step import State
 T, H, W = 4, 16, 24
 ZOOM = 24
 HEAD = {'width': 16, 'heads': 2}
+EVERY = {'every': 1, 'keep': 3, 'keep_every': None}  # checkpoints
 
 
 def film(path, frames):
@@ -61,7 +63,10 @@ def config(pretraining, recipe):
   tasks |= {'points': {'residual': True}, 'boxes': {'residual': True}}
   tasks |= {'classify': {'classes': 5}}
   config = recipe | {
-    'tasks': {name: HEAD | options for name, options in tasks.items()},
+    'tasks': {
+      name: readouts.options(name, **HEAD, **options)
+      for name, options in tasks.items()
+    },
     'lrs': (1e-2, 1e-3),
     'model': pretraining['model'],
     'backbone': {'run': 'RUN', 'step': 7, 'random_init': False, 'saved': 1},
@@ -87,7 +92,7 @@ def params(config):
 def save(folder, config, params, ema=None):
   """A finished job, whose second heads were chosen."""
   folder.mkdir(exist_ok=True)
-  with checkpoint.Checkpoints(str(folder), every=1) as checkpoints:
+  with checkpoint.Checkpoints(str(folder), **EVERY) as checkpoints:
     checkpoints.save(State(jnp.asarray(3), params, (), ema), 3)
   (folder / 'config.json').write_text(json.dumps(config))
   result = {'tasks': {name: {'head': 1} for name in config['tasks']}}
@@ -271,7 +276,10 @@ def recurrent(config, frames):
   model |= {'tokens': 6, 'dim': 16, 'head_dim': 8, 'mlp': 16}
   model |= {'channels': (8, 8), 'strides': (2, 4), 'subsample': 8}
   model |= {'predictor_layers': 1, 'corrector_layers': 1, 'decoder_layers': 1}
-  tasks = {'points': head | {'query_frames': True}, 'boxes': head}
+  tasks = {
+    'points': readouts.options('points', **head, query_frames=True),
+    'boxes': readouts.options('boxes', **head),
+  }
   config = {**config, 'model': model, 'tasks': tasks, 'lrs': (1e-2,)}
   return json.loads(json.dumps(config))
 
@@ -433,7 +441,7 @@ def test_the_run_of_another_seed_is_refused(done, movie, config, tmp_path):
     folder.mkdir()
     run = {key: config[key] for key in ('model', 'data', 'steps')}
     (folder / 'config.json').write_text(json.dumps(run))
-    with checkpoint.Checkpoints(str(folder), every=1) as checkpoints:
+    with checkpoint.Checkpoints(str(folder), **EVERY) as checkpoints:
       checkpoints.save(State(jnp.asarray(step), {'a': jnp.ones(1)}, ()), step)
     return str(folder)
 

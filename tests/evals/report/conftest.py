@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from evals import metrics, task
+from evals import metrics
 from evals.report import pictures
+from tests.evals import recipes as readouts
 from tests.models import recipes
 
 CLIPS = 40
@@ -27,11 +28,11 @@ MODEL = {
   'mask_ratio': 0.5,
 }
 TASKS = {
-  'classify': {'classes': 16},
-  'depth': {'loss': 'relative'},
-  'pose': {'start': 'identity'},
-  'points': {'residual': True},
-  'boxes': {'residual': True},
+  'classify': readouts.options('classify', classes=16),
+  'depth': readouts.options('depth', loss='relative'),
+  'pose': readouts.options('pose', start='identity'),
+  'points': readouts.options('points', residual=True),
+  'boxes': readouts.options('boxes', residual=True),
 }
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from data.sources.world import source as world
 from evals import task as task_lib
+from tests.evals import recipes
 
 CLIP = 4, 16, 24
 OPTIONS = {'width': 32, 'heads': 2}
@@ -23,7 +24,7 @@ MOOG = {
 
 
 def _make(name, options=OPTIONS):
-  return task_lib.make(name, **options, **OWN.get(name, {}))
+  return recipes.task(name, **options, **OWN.get(name, {}))
 
 
 @pytest.fixture(scope='module')

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evals import metrics
-from evals.tasks import boxes
+from tests.evals import recipes
 
 
 def _batch(b=2, o=3, t=5, h=16, w=24):
@@ -29,19 +29,19 @@ def _scores(task, predicted, batch):
 
 
 def test_head_of_the_published_clip():
-  head = boxes.make().head((16, 224, 224))
+  head = recipes.task('boxes').head((16, 224, 224))
   assert (head.width, head.heads, head.outputs) == (1024, 4, 64)
   tokens, asked = jnp.zeros((1, 16, 9, 512)), jnp.zeros((1, 3, 4))
   shapes = jax.eval_shape(head.init, jax.random.key(0), tokens, asked)
   count = sum(x.size for x in jax.tree.leaves(shapes))
   assert count == 11_424_832  # the published MooG head
   with pytest.raises(ValueError, match='two frames or more'):
-    boxes.make().head((1, 224, 224))
+    recipes.task('boxes').head((1, 224, 224))
 
 
 @pytest.mark.parametrize('residual', [False, True])
 def test_outputs_are_frames_by_coordinates(residual):
-  batch, task = _batch(), boxes.make(residual=residual)
+  batch, task = _batch(), recipes.task('boxes', residual=residual)
   outputs = jnp.zeros((2, 3, 20)).at[1, 0, 2 * 4 + 3].set(2.0)
   predicted = task.predict(outputs, batch)
   start = task.queries(batch)[:, :, None] if residual else 0
@@ -62,14 +62,16 @@ def test_loss(name, want):
   )
   # Half of the box: one coordinate of four is 0.5 off; IoU and GIoU are 0.5.
   predicted = batch['boxes'].at[..., 3].set(0.5)
-  (loss,) = boxes.make(loss=name, giou_weight=0.0).loss(predicted, batch)
+  (loss,) = recipes.task('boxes', loss=name, giou_weight=0.0).loss(
+    predicted, batch
+  )
   assert loss == pytest.approx(want)
-  (loss,) = boxes.make(loss=name).loss(predicted, batch)
+  (loss,) = recipes.task('boxes', loss=name).loss(predicted, batch)
   assert loss == pytest.approx(want + 0.5 * 0.5)
 
 
 def test_only_visible_boxes_of_asked_objects_after_frame_0_count():
-  batch, task = _batch(b=3), boxes.make(residual=True)
+  batch, task = _batch(b=3), recipes.task('boxes', residual=True)
   visible = batch['boxes_visible'].at[1, 1, 0].set(False)
   visible = visible.at[2, :, 1:].set(False)
   batch['boxes_visible'] = visible
@@ -92,7 +94,7 @@ def test_only_visible_boxes_of_asked_objects_after_frame_0_count():
 
 
 def test_the_truth_is_perfect_and_still_boxes_are_the_trivial_answer():
-  batch, task = _batch(), boxes.make()
+  batch, task = _batch(), recipes.task('boxes')
   assert _scores(task, batch['boxes'], batch) == {'iou': 1, 'video_iou': 1}
   still = task.trivial(task.facts(batch), batch)
   np.testing.assert_array_equal(still[:, :, 3], batch['boxes'][:, :, 0])
@@ -100,7 +102,7 @@ def test_the_truth_is_perfect_and_still_boxes_are_the_trivial_answer():
 
 
 def test_pictures_show_answer_over_truth():
-  batch, task = jax.device_get(_batch()), boxes.make()
+  batch, task = jax.device_get(_batch()), recipes.task('boxes')
   ((name, clips),) = task.pictures(batch['boxes'], batch).items()
   assert name == 'boxes'
   assert clips.dtype == np.uint8
@@ -112,4 +114,4 @@ def test_pictures_show_answer_over_truth():
 
 def test_clear_errors():
   with pytest.raises(ValueError, match='expected one of smooth_l1, l1, l2'):
-    boxes.make(loss='giou')
+    recipes.task('boxes', loss='giou')

@@ -7,6 +7,7 @@ import pytest
 
 from evals import metrics
 from evals.tasks import classify
+from tests.evals import recipes
 
 
 def _batch(labels=(3, 0, 5), t=4, h=16, w=24):
@@ -26,14 +27,14 @@ def _batch(labels=(3, 0, 5), t=4, h=16, w=24):
   ],
 )
 def test_heads_have_the_published_parameters(options, count):
-  head = classify.make(**options).head((16, 224, 224))
+  head = recipes.task('classify', **options).head((16, 224, 224))
   tokens = jnp.zeros((1, 8, 9, 1024))
   shapes = jax.eval_shape(head.init, jax.random.key(0), tokens)
   assert sum(x.size for x in jax.tree.leaves(shapes)) == count
 
 
 def test_loss_and_labels_that_do_not_count():
-  batch, task = _batch((2, -1, 7)), classify.make(classes=7)
+  batch, task = _batch((2, -1, 7)), recipes.task('classify', classes=7)
   logits = jnp.zeros((3, 1, 7)).at[0, 0, 2].set(np.log(6.0))
   predicted = task.predict(logits, batch)
   loss = task.loss(predicted, batch)
@@ -47,7 +48,7 @@ def test_loss_and_labels_that_do_not_count():
 
 
 def test_the_trivial_answer_is_the_majority_of_the_training_labels():
-  task = classify.make(classes=8)
+  task = recipes.task('classify', classes=8)
   facts = task.facts(_batch((4, 4, 4, 6, 6, 1, -1)))
   np.testing.assert_array_equal(
     facts['labels'].sum(0), [0, 1, 0, 0, 3, 0, 2, 0]
@@ -61,14 +62,14 @@ def test_the_trivial_answer_is_the_majority_of_the_training_labels():
 
 
 def test_pictures_say_what_it_is():
-  batch, task = jax.device_get(_batch()), classify.make(classes=7)
+  batch, task = jax.device_get(_batch()), recipes.task('classify', classes=7)
   ((name, clips),) = task.pictures(np.eye(7, dtype='f')[:3], batch).items()
   assert name == 'classify'
   assert clips.dtype == np.uint8
   assert clips.shape == (3, 4, 8 * 16, 8 * 24, 3)
   assert (clips[0, :, :12] == 255).any()
   names = ['push', 'pull', 'fall', 'turn', 'lift']
-  named = classify.make(classes=7, names=names)
+  named = recipes.task('classify', classes=7, names=names)
   (other,) = named.pictures(np.eye(7, dtype='f')[:3], batch).values()
   assert (other != clips)[0, :, :12].any()
   assert (other[:, :, 24:] == clips[:, :, 24:]).all()
@@ -77,4 +78,4 @@ def test_pictures_say_what_it_is():
 
 def test_clear_errors():
   with pytest.raises(ValueError, match='classes=1 must be 2 or more'):
-    classify.make(classes=1)
+    recipes.task('classify', classes=1)

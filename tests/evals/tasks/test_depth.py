@@ -7,6 +7,7 @@ import pytest
 
 from evals import task as task_lib
 from evals.tasks import depth
+from tests.evals import recipes
 
 HEAD = {'width': 16, 'heads': 2, 'query_std': 0.02}
 
@@ -20,13 +21,13 @@ def _batch(b=2, t=4, h=16, w=24):
 
 
 def test_head_of_the_published_clip():
-  head = depth.make(**HEAD).head((16, 224, 224))
+  head = recipes.task('depth', **HEAD).head((16, 224, 224))
   assert (head.queries, head.outputs) == (6272, 128)
 
 
 def test_each_query_predicts_its_own_patch():
   batch = _batch()
-  task = depth.make(**HEAD)
+  task = recipes.task('depth', **HEAD)
   head = task.head(batch['video'].shape[1:4])
   outputs = jnp.zeros((2, head.queries, head.outputs))
   # The grid of queries is 2 x 2 x 3; number 5 is (0, 1, 2). Its output 9 is
@@ -46,7 +47,7 @@ def test_losses(name, want):
   batch = _batch(b=1)
   batch['depth'] = jnp.full_like(batch['depth'], 3.0)
   predicted = jnp.full_like(batch['depth'], 4.5)
-  (loss,) = depth.make(loss=name).loss(predicted, batch)
+  (loss,) = recipes.task('depth', loss=name).loss(predicted, batch)
   assert loss == pytest.approx(want)
 
 
@@ -58,7 +59,7 @@ def test_only_the_valid_range_counts_and_its_gradient_is_finite():
   batch['depth'] = batch['depth'].at[1].set(0.0)
   predicted = jnp.full_like(batch['depth'], 2.0)
   for name in depth.LOSSES:
-    task = depth.make(loss=name)
+    task = recipes.task('depth', loss=name)
     sums = task.sums(predicted, batch)
     np.testing.assert_array_equal(sums['count'], [4 * 16 * 20, 0])
     loss = task.loss(predicted, batch)
@@ -74,7 +75,9 @@ def test_only_the_valid_range_counts_and_its_gradient_is_finite():
 def test_pictures_show_video_answer_and_truth_on_one_scale():
   batch = {name: np.array(x) for name, x in _batch().items()}
   batch['depth'][1] = 0.0
-  ((name, clips),) = depth.make().pictures(batch['depth'], batch).items()
+  ((name, clips),) = (
+    recipes.task('depth').pictures(batch['depth'], batch).items()
+  )
   video, predicted, true = np.split(clips, 3, axis=2)
   assert name == 'depth'
   np.testing.assert_array_equal(video, batch['video'])
@@ -87,7 +90,7 @@ def test_the_trivial_answer_is_the_mean_over_valid_training_pixels():
   batch = _batch()
   batch['depth'] = batch['depth'].at[0].set(0.0).at[1].set(3.0)
   batch['depth'] = batch['depth'].at[1, 0].set(5.0)
-  task = depth.make()
+  task = recipes.task('depth')
   facts = jax.tree.map(lambda x: x.sum(0), task.facts(batch))
   answer = task.trivial(facts, batch)
   assert answer.shape == batch['depth'].shape
@@ -98,21 +101,24 @@ def test_clear_errors():
   with pytest.raises(ValueError, match=r"'depht': .* did you mean 'depth'"):
     task_lib.make('depht')
   with pytest.raises(ValueError, match='expected one of l2, huber, relative'):
-    task_lib.make('depth', loss='l3')
+    recipes.task('depth', loss='l3')
   with pytest.raises(ValueError, match='0 < low < high'):
-    depth.make(valid_range=(5.0, 1.0))
+    recipes.task('depth', valid_range=(5.0, 1.0))
   with pytest.raises(
     ValueError, match=r'must divide the clip .*\(16, 20, 24\)'
   ):
-    depth.make().head((16, 20, 24))
+    recipes.task('depth').head((16, 20, 24))
 
 
-DENSE = {'readout': 'dense', 'layers': 1, 'heads': 2, 'head_dim': 4, 'mlp': 8}
+DENSE = {
+  **{'readout': 'dense', 'layers': 1, 'heads': 2, 'head_dim': 4, 'mlp': 8},
+  **{'subsample': 1, 'eval_subsample': 1},
+}
 
 
 def _dense(**options):
   """(task, loss of (params, batch, key), params, a batch with few valid)."""
-  task = depth.make(**DENSE, **options)
+  task = recipes.task('depth', **DENSE | options)
   batch = {**_batch(), 'row': jnp.arange(2, dtype=jnp.uint32)}
   batch['depth'] = batch['depth'].at[:, :, :, ::3].set(0.0)
   head = task.head((4, 16, 24))
@@ -185,8 +191,8 @@ def test_every_pixel_counts_with_a_factor_of_one():
 
 def test_pixels_that_cannot_be_drawn():
   with pytest.raises(ValueError, match='unless that is dense'):
-    depth.make(subsample=2)
+    recipes.task('depth', subsample=2)
   with pytest.raises(ValueError, match='must be 1 or more'):
-    depth.make(**DENSE, eval_subsample=0)
+    recipes.task('depth', **DENSE | {'eval_subsample': 0})
   with pytest.raises(ValueError, match=r'must divide height .*\(16, 24\)'):
-    depth.make(**DENSE, subsample=5).head((4, 16, 24))
+    recipes.task('depth', **DENSE | {'subsample': 5}).head((4, 16, 24))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from evals import metrics
-from evals import task as task_lib
 from evals.tasks import points
+from tests.evals import recipes
 
 
 def _batch(b=2, q=5, t=6, h=16, w=24):
@@ -35,7 +35,7 @@ def _truth(batch):
 
 
 def test_head_of_the_published_clip():
-  head = points.make().head((16, 224, 224))
+  head = recipes.task('points').head((16, 224, 224))
   assert (head.width, head.heads, head.conditioning) == (1024, 8, 2)
   assert (head.copies, head.outputs) == (8, 8)
   tokens, asked = jnp.zeros((1, 16, 9, 512)), jnp.zeros((1, 3, 2))
@@ -43,12 +43,12 @@ def test_head_of_the_published_clip():
   count = sum(x.size for x in jax.tree.leaves(shapes))
   assert count == 11_338_760  # the published MooG head
   with pytest.raises(ValueError, match='even number of frames, got 7'):
-    points.make().head((7, 224, 224))
+    recipes.task('points').head((7, 224, 224))
 
 
 @pytest.mark.parametrize('residual', [False, True])
 def test_each_copy_predicts_its_own_frames(residual):
-  batch, task = _batch(), points.make(residual=residual)
+  batch, task = _batch(), recipes.task('points', residual=residual)
   outputs = jnp.zeros((2, 5 * 3, 8))
   # Point 1, copy 2: frames 4 and 5. The second frame's x, visible, certain.
   outputs = outputs.at[0, 1 * 3 + 2, 4:].set(jnp.asarray([2.0, 0, 3, -4]))
@@ -96,7 +96,7 @@ def test_loss_is_the_published_one_per_clip():
     + 0.1 * entropy(tracks.visible, seen)[:4].sum() / 24
     + 0.1 * entropy(tracks.certain, distance <= 6 * pixel)[seen].sum() / 30
   )
-  (loss,) = points.make().loss(tracks, batch)
+  (loss,) = recipes.task('points').loss(tracks, batch)
   assert loss == pytest.approx(want, rel=1e-5)
 
 
@@ -106,7 +106,7 @@ def test_hidden_and_padded_points_teach_nothing():
   hidden = ~batch['tracks_visible'][..., None]
   # Off the picture, behind the camera, or not recorded at all.
   batch['tracks'] = jnp.where(hidden, jnp.nan, batch['tracks'])
-  task = points.make(residual=True)
+  task = recipes.task('points', residual=True)
   assert np.isfinite(task.queries(batch)).all()
 
   def loss(outputs):
@@ -125,7 +125,7 @@ def test_hidden_and_padded_points_teach_nothing():
 
 
 def test_the_truth_is_perfect_and_still_points_are_the_trivial_answer():
-  batch, task = _batch(), points.make()
+  batch, task = _batch(), recipes.task('points')
   scores = _scores(task, _truth(batch), batch)
   assert {scores[name] for name in task.headline} == {1}
   still = task.trivial(task.facts(batch), batch)
@@ -147,7 +147,7 @@ def test_points_of_later_frames_are_asked_and_judged_from_there():
   frames = np.zeros((2, 5), np.int32)
   frames[:, 1] = 2
   batch['query_frames'] = jnp.asarray(frames)
-  task = points.make(query_frames=True)
+  task = recipes.task('points', query_frames=True)
   assert task.keys == ('tracks', 'tracks_visible', 'query_frames')
   assert task.head((6, 16, 24)).conditioning == 3
   asked = np.asarray(task.queries(batch))
@@ -156,7 +156,7 @@ def test_points_of_later_frames_are_asked_and_judged_from_there():
   np.testing.assert_allclose(asked[:, :2, 2], [[0.5 / 6, 2.5 / 6]] * 2)
   assert not asked[:, 4, :2].any()  # padding
   # A head that is not told does not ask for what it cannot know.
-  assert not points.make().asked(batch)[:, 1].any()
+  assert not recipes.task('points').asked(batch)[:, 1].any()
   assert task.asked(batch)[:, 1].all()
 
   # Wrong before the query: 'first' does not see it, 'strided' does.
@@ -165,14 +165,14 @@ def test_points_of_later_frames_are_asked_and_judged_from_there():
   wrong = points.Tracks(place, sure, sure)
   first = _scores(task, wrong, batch)
   assert first['occlusion_accuracy'] == 1
-  strided = points.make(query_frames=True, mode='strided')
+  strided = recipes.task('points', query_frames=True, mode='strided')
   assert _scores(strided, wrong, batch)['occlusion_accuracy'] < 1
   still = task.trivial({}, batch)
   np.testing.assert_array_equal(still.place[:, 1, 5], batch['tracks'][:, 1, 2])
 
 
 def test_pictures_show_answer_over_truth():
-  batch, task = jax.device_get(_batch()), points.make()
+  batch, task = jax.device_get(_batch()), recipes.task('points')
   same = jax.device_get(_truth(jax.tree.map(jnp.asarray, batch)))
   ((name, clips),) = task.pictures(same, batch).items()
   assert name == 'points'
@@ -184,8 +184,8 @@ def test_pictures_show_answer_over_truth():
 
 
 def test_clear_errors():
-  assert isinstance(task_lib.make('points', residual=True), points.Points)
+  assert isinstance(recipes.task('points', residual=True), points.Points)
   with pytest.raises(ValueError, match=r'certain_within=0.0 must be above 0'):
-    points.make(certain_within=0.0)
+    recipes.task('points', certain_within=0.0)
   with pytest.raises(ValueError, match="mode 'last': expected one of"):
-    points.make(mode='last')
+    recipes.task('points', mode='last')

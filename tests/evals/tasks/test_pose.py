@@ -7,6 +7,7 @@ import pytest
 
 from evals import metrics
 from evals.tasks import pose
+from tests.evals import recipes
 
 
 def _batch(b=2, t=5, h=16, w=24):
@@ -27,17 +28,17 @@ def _scores(task, predicted, batch):
 
 
 def test_head():
-  head = pose.make(width=64, heads=4).head((16, 224, 224))
+  head = recipes.task('pose', width=64, heads=4).head((16, 224, 224))
   assert (head.queries, head.outputs, head.width) == (1, 12, 64)
   with pytest.raises(ValueError, match='two frames or more'):
-    pose.make().head((1, 224, 224))
+    recipes.task('pose').head((1, 224, 224))
 
 
 def test_the_truth_takes_points_of_the_last_camera_to_the_first():
   batch = _batch()
   first, last = np.asarray(batch['pose'], float)[:, [0, -1]].swapaxes(0, 1)
   want = np.linalg.inv(first) @ last
-  true = pose.make().true(batch)
+  true = recipes.task('pose').true(batch)
   np.testing.assert_allclose(true, want[:, :3], atol=1e-5)
   # A camera that looks along z and goes one metre ahead and one to the right.
   still = jnp.eye(4)
@@ -50,18 +51,20 @@ def test_the_truth_takes_points_of_the_last_camera_to_the_first():
 def test_twelve_numbers_are_a_matrix_by_rows_and_a_translation():
   batch = _batch(b=1)
   outputs = jnp.arange(12.0)[None, None]
-  predicted = pose.make().predict(outputs, batch)
+  predicted = recipes.task('pose').predict(outputs, batch)
   np.testing.assert_array_equal(
     predicted[0], [[0, 1, 2, 9], [3, 4, 5, 10], [6, 7, 8, 11]]
   )
-  near = pose.make(start='identity', scale=0.1).predict(outputs, batch)
+  near = recipes.task('pose', start='identity', scale=0.1).predict(
+    outputs, batch
+  )
   np.testing.assert_allclose(
     near[0], np.eye(3, 4) + 0.1 * predicted[0], rtol=1e-6
   )
 
 
 def test_loss_is_of_the_numbers_and_scores_are_of_the_rotation():
-  batch, task = _batch(), pose.make()
+  batch, task = _batch(), recipes.task('pose')
   true = task.true(batch)
   assert not task.loss(true, batch).any()
   loss = task.loss(true.at[0, 1, 2].add(0.6), batch)
@@ -74,10 +77,10 @@ def test_loss_is_of_the_numbers_and_scores_are_of_the_rotation():
 def test_options_of_the_score_reach_it():
   """An opposite direction: 180 degrees, or none. Ten degrees: 20 of 30 bins."""
   batch = _batch(b=1)
-  true = pose.make().true(batch)
+  true = recipes.task('pose').true(batch)
   back = true.at[..., 3].multiply(-1)
   for fold, angle in ((False, 180), (True, 0)):
-    scores = _scores(pose.make(fold=fold), back, batch)
+    scores = _scores(recipes.task('pose', fold=fold), back, batch)
     assert scores['translation_angle'] == pytest.approx(angle, abs=0.1)
   angle = np.radians(10)
   turn = jnp.asarray(
@@ -89,12 +92,12 @@ def test_options_of_the_score_reach_it():
   )
   turned = true.at[..., :3].set(true[..., :3] @ turn)
   for bins, area in ((31, 21 / 31), (30, 20 / 30)):
-    scores = _scores(pose.make(bins=bins), turned, batch)
+    scores = _scores(recipes.task('pose', bins=bins), turned, batch)
     assert scores['auc_30'] == pytest.approx(area, abs=1e-3)
 
 
 def test_a_broken_pose_is_counted_and_teaches_nothing():
-  batch, task = _batch(), pose.make()
+  batch, task = _batch(), recipes.task('pose')
   batch['pose'] = batch['pose'].at[1, -1].set(-jnp.inf)
   outputs = jnp.ones((2, 1, 12))
 
@@ -114,7 +117,7 @@ def test_a_broken_pose_is_counted_and_teaches_nothing():
 
 
 def test_the_trivial_answer_is_a_camera_at_rest():
-  batch, task = _batch(), pose.make()
+  batch, task = _batch(), recipes.task('pose')
   still = task.trivial(task.facts(batch), batch)
   batch['pose'] = jnp.tile(batch['pose'][:, :1], (1, 5, 1, 1))
   scores = _scores(task, still, batch)
@@ -122,7 +125,7 @@ def test_the_trivial_answer_is_a_camera_at_rest():
 
 
 def test_pictures_plan_both_ways():
-  batch, task = _batch(), pose.make()
+  batch, task = _batch(), recipes.task('pose')
   moved = np.eye(4, dtype=np.float32)
   moved[:3, 3] = 1, 0, 1
   batch['pose'] = batch['pose'].at[:, 0].set(jnp.eye(4))
@@ -142,8 +145,8 @@ def test_pictures_plan_both_ways():
 
 def test_clear_errors():
   with pytest.raises(ValueError, match='expected one of zero, identity'):
-    pose.make(start='rest')
+    recipes.task('pose', start='rest')
   with pytest.raises(ValueError, match=r'scale=0.0 must be above 0'):
-    pose.make(scale=0.0)
+    recipes.task('pose', scale=0.0)
   with pytest.raises(ValueError, match='bins=0 must be at least 1'):
-    pose.make(bins=0)
+    recipes.task('pose', bins=0)

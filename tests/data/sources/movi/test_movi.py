@@ -67,7 +67,14 @@ def project(clip, place):
 
 
 def test_reads_by_the_name_of_the_module(folder):
-  made = source.make('movi', 'train', path=str(folder), frames=5, height=20)
+  made = source.make(
+    'movi',
+    'train',
+    path=str(folder),
+    keys=('video', 'depth'),
+    frames=5,
+    height=20,
+  )
   assert isinstance(made, source.Source)
   assert len(made) == 2
   read = made.read(1, rng())

@@ -12,6 +12,7 @@ import pytest
 from data.sources.world import cache
 from data.sources.world import source as world
 
+KEYS = ('video', 'depth')
 SMALL = {
   'frames': 3,
   'height': 16,
@@ -22,7 +23,7 @@ SMALL = {
 
 
 def _make(path, split='train', **options):
-  return world.make(split, **SMALL | options, cache=str(path))
+  return world.make(split, **SMALL | {'keys': KEYS} | options, cache=str(path))
 
 
 def _files(path):
@@ -92,7 +93,7 @@ def test_an_interrupted_try_starts_over(tmp_path, monkeypatch):
   assert _files(tmp_path) == []
   source = _make(tmp_path)
   assert all(name.endswith('.npy') for name in _files(tmp_path))
-  expected = world.make('train', **SMALL).read(5)
+  expected = world.make('train', **SMALL, keys=KEYS).read(5)
   np.testing.assert_array_equal(source.read(5)['video'], expected['video'])
 
 

@@ -73,7 +73,7 @@ def test_depth_reprojects_into_the_next_frame():
 
 
 def test_solids_hide_the_room_and_only_where_segmented():
-  options = world.make('train', **SMALL).scene
+  options = world.make('train', **SMALL, keys=('video',)).scene
   for seed in range(4):
     scene = sample(np.random.default_rng(seed), seed, **options)
     full = render.pixels(scene, H, W, video=False, antialias=False)
@@ -174,7 +174,9 @@ def test_visible_points_stay_on_their_solid():
 def _ball_scene(turns):
   """A ball that turns about the vertical, straight before a still camera."""
   scene = sample(
-    np.random.default_rng(0), 0, **world.make('train', **SMALL).scene
+    np.random.default_rng(0),
+    0,
+    **world.make('train', **SMALL, keys=('video',)).scene,
   )
   t = len(turns)
   rotation = np.zeros((1, t, 3, 3))

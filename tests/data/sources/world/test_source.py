@@ -66,14 +66,20 @@ def test_same_clip_in_another_process():
 
 
 def test_every_clip_is_another_in_every_split_and_seed():
-  sources = [world.make(split, **SMALL) for split in world.SPLITS]
-  sources.append(world.make('train', **SMALL, seed=1))
+  video = {'keys': ('video',)}
+  sources = [world.make(split, **SMALL, **video) for split in world.SPLITS]
+  sources.append(world.make('train', **SMALL, **video, seed=1))
   clips = [source.read(index) for source in sources for index in range(3)]
   assert len({_digest(clip) for clip in clips}) == len(clips)
 
 
 def test_splits_have_the_lengths_asked_for():
-  options = {'clips': 9, 'validation_clips': 5, 'test_clips': 3}
+  options = {
+    'clips': 9,
+    'validation_clips': 5,
+    'test_clips': 3,
+    'keys': ('video',),
+  }
   lengths = [len(world.make(split, **options)) for split in world.SPLITS]
   assert lengths == [9, 5, 3]
   with pytest.raises(IndexError, match='clip 3 of the 3 in test'):
@@ -115,7 +121,9 @@ def test_antialiasing_touches_edges_only():
 
 
 def _scene(label, seed=0, **options):
-  options = world.make('train', **SMALL | {'frames': 9} | options).scene
+  options = world.make(
+    'train', **SMALL | {'frames': 9} | options, keys=('video',)
+  ).scene
   return sample(np.random.default_rng(seed), label, **options)
 
 
@@ -244,4 +252,4 @@ def test_float32_and_float64_rays_agree():
 )
 def test_bad_options_are_named(options, message):
   with pytest.raises(ValueError, match=message):
-    world.make(**{'split': 'train'} | options)
+    world.make(**{'split': 'train', 'keys': ('video',)} | options)
