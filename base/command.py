@@ -160,7 +160,9 @@ def refusal(error: Exception) -> tuple[str, str]:
   # What ml_collections says, with the nearest name, it says as a key.
   says = error.args[0]
   says = says.args[0] if isinstance(says, KeyError) else says
-  return f'the recipe has no {" ".join(str(says).split())}', ''
+  says = ' '.join(str(says).split())
+  says = re.sub(r'\s*Did you mean "(.*?)" .*', r": did you mean '\1'?", says)
+  return f'the recipe has no {says}', ''
 
 
 def _in_one_line(function: Callable, *arguments):

@@ -252,6 +252,17 @@ def needed(name: str) -> dict[str, Any]:
   }
 
 
+def without_recipe(name: str) -> dict[str, Any]:
+  """What a source whose options all are a recipe's is looked at with.
+
+  Its WITHOUT_RECIPE, for commands that are given a source alone.
+
+  Raises:
+    ValueError: no such source.
+  """
+  return dict(getattr(_module(name), 'WITHOUT_RECIPE', {}))
+
+
 def _module(name: str):
   try:
     return importlib.import_module(f'data.sources.{name}')

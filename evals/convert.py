@@ -10,6 +10,7 @@ import numpy as np
 
 from base import files as base_files
 from base.console import say
+from base.names import choose
 from evals import is_readout
 from evals import job as job_lib
 from evals import result as result_lib
@@ -29,6 +30,7 @@ _BACKBONES = {
   'distill': ('backbone', 'student'),
   'moog': ('moog', ''),
 }
+_HEADS = sorted({*tables.KINDS} - {kind for kind, _ in _BACKBONES.values()})
 
 
 def convert(
@@ -171,13 +173,19 @@ def export(run: str, out: str, *, task: str = '', ema: bool = False) -> None:
 
 def _head(run: str, job: job_lib.Job, task: str) -> tuple[str, Params]:
   """Kind and parameters of a job's head; with the backbone, if of depth."""
-  has = sorted(set(job.objective.tasks) & set(tables.KINDS))
+  has = sorted(set(job.objective.tasks) & set(_HEADS))
   if not task and len(has) == 1:
     (task,) = has
-  if task not in has:
+  if not has:
     raise ValueError(
-      f'--task={task!r}: {run} has {has or "no head"} with a published form'
+      f'{run} has no head with a published form: expected one of '
+      f'{", ".join(_HEADS)}, got {", ".join(sorted(job.objective.tasks))}'
     )
+  if not task:
+    raise ValueError(
+      f'{run} has heads of {", ".join(has)}: choose one with --task'
+    )
+  choose(f'--task of {run}', task, has)
   made = job.objective.tasks[task]
   if getattr(made, 'readout', 'attention') != 'attention':
     raise ValueError(

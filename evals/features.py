@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from base import files
 from base.console import progress
 from data import pipeline
 from data.sources import features
@@ -121,6 +122,7 @@ def fill(
       f'{jax.process_count()}: leave it empty'
     )
   path = Path(folder)
+  files.make_folder(path, 'config.feature_cache')
   missing = [s for s in SPLITS if features.is_missing(path, s)]
   if not missing:
     return

@@ -44,6 +44,11 @@ def resolve(
       sources, an unknown one or an unknown option of one, more classes than
       the head has, or learning rates that cannot be trained together.
   """
+  if workdir and os.path.realpath(workdir) == os.path.realpath(checkpoint):
+    raise ValueError(
+      f'--workdir={workdir} is the folder of the run itself, as --checkpoint '
+      f'is: give readouts one of their own, such as {workdir}/readouts/last'
+    )
   pretraining = read_config(checkpoint)
   backbone = _backbone(
     checkpoint, random_init=random_init, step=step, workdir=workdir
@@ -69,18 +74,7 @@ def completed(
   Raises:
     ValueError: as `resolve`, of what is in the two configs.
   """
-  if not is_readout(config):
-    raise ValueError(
-      'the recipe is of pretraining, it names no tasks: give that of a '
-      'readout, --config=configs/readout.py:task=...,data=...'
-    )
-  config = json.loads(json.dumps(dict(config)))
-  for sources in (config['data']['sources'], config['test_sources'] or [0]):
-    if len(sources) != 1:
-      raise ValueError(
-        'a readout is trained on one source and tested on one, the config '
-        f'names {sorted(sources)}: leave one'
-      )
+  config = check(config)
   model = objective_lib.for_readouts(**pretraining['model'])
 
   def complete(sources):
@@ -100,7 +94,10 @@ def completed(
     return {label: merged | source_lib.typed(source['name'], options)}
 
   (source,) = config['data']['sources'].values()
-  config['tasks'] = _answerable(config['tasks'], source['name'])
+  left = sorted(set(config['tasks']) - set(_answerable(config)))
+  if left:
+    say(f'source {source["name"]!r} has no labels for: {", ".join(left)}')
+  config['tasks'] = _answerable(config)
   labels = [
     key
     for name, options in config['tasks'].items()
@@ -116,9 +113,39 @@ def completed(
   if not backbone['random_init']:
     path, step = backbone['run'], backbone['step']
     config['init_from'] |= {'path': path, 'step': step, 'at': 'backbone'}
-  _set_rates(config)
   config |= {'model': model, 'backbone': backbone}
   return features.redirect(config) if config['feature_cache'] else config
+
+
+def check(config: Mapping[str, Any]) -> Config:
+  """Refuses a recipe that no run could serve, before there is one.
+
+  Args:
+    config: a readout recipe's values.
+
+  Returns:
+    The same as JSON has them, with the optimizer's options of its rates.
+
+  Raises:
+    ValueError: a recipe of pretraining, several sources, an unknown one or one
+      that lacks an option, no label for any task, a wrong option of a task, or
+      learning rates that cannot be trained together.
+  """
+  if not is_readout(config):
+    raise ValueError(
+      'the recipe is of pretraining, it names no tasks: give that of a '
+      'readout, --config=configs/readout.py:task=...,data=...'
+    )
+  config = json.loads(json.dumps(dict(config)))
+  for sources in (config['data']['sources'], config['test_sources'] or [0]):
+    if len(sources) != 1:
+      raise ValueError(
+        'a readout is trained on one source and tested on one, the config '
+        f'names {sorted(sources)}: leave one'
+      )
+  _answerable(config)
+  _set_rates(config)
+  return config
 
 
 def _backbone(
@@ -159,25 +186,25 @@ def _began_with(workdir: str) -> Config | None:
   return job_lib.read_config(workdir, kind)['backbone']
 
 
-def _answerable(tasks: Config, source: str) -> Config:
+def _answerable(config: Config) -> Config:
   """Tasks whose labels the source has; if only one was asked for, that one.
 
   Raises:
     ValueError: it has labels for none of them.
   """
-  known = source_lib.keys_of(source)
+  tasks = config['tasks']
+  (source,) = config['data']['sources'].values()
+  known = source_lib.keys_of(source['name'])
   has = {
     name: set(task_lib.make(name, **options).keys) <= set(known)
     for name, options in tasks.items()
   }
-  left = sorted(name for name in has if not has[name])
-  if left and len(tasks) > 1:
-    say(f'source {source!r} has no labels for: {", ".join(left)}')
   if not any(has.values()):
     raise ValueError(
-      f'source {source!r} has no labels for task {", ".join(sorted(tasks))}: '
-      f'expected the record keys of one of them, got {", ".join(known)}. '
-      'Choose another source, such as data=world, or another task'
+      f'source {source["name"]!r} has no labels for task '
+      f'{", ".join(sorted(tasks))}: expected the record keys of one of them, '
+      f'got {", ".join(known)}. Choose another source, such as data=world, or '
+      'another task'
     )
   return {name: tasks[name] for name in tasks if has[name]}
 

@@ -60,6 +60,11 @@ def start_from(
       )
     loaded = _from_file(*wanted, path=path, resize=resize)
     return {**params, at: loaded} if at else loaded
+  if base_files.is_local(path) and not os.path.exists(path):
+    raise ValueError(
+      f'parameters are to start from {path}, which does not exist: expected '
+      'the folder of a run, or a file of published weights'
+    )
   folder, step = checkpoint.find(path, step)
   part = 'ema' if ema else 'params'
   wanted = {part: _place(*wanted)}

@@ -28,13 +28,10 @@ def sources() -> str:
   lines = ['The sources, which are what lies in data/sources/:']
   for name in source_lib.names():
     lines += ['', f'{name}: {source_lib.about(name)}']
-    needed = source_lib.needed(name)
     if _takes_words(name):
-      options = ','.join(f'{key}={key.upper()}' for key in needed)
+      options = ','.join(f'{key}={key.upper()}' for key in _needed(name))
       word = f'{name}:{options}' if options else name
       lines.append(f'  python -m data.inspect {word}')
-    elif name == 'videos':
-      lines.append('  python -m data.inspect DATA')
   return '\n'.join(
     [
       *lines,
@@ -47,7 +44,13 @@ def sources() -> str:
 
 def _takes_words(name: str) -> bool:
   """Whether all that a source must be told is text."""
-  return all(kind is str for kind in source_lib.needed(name).values())
+  return all(kind is str for kind in _needed(name).values())
+
+
+def _needed(name: str) -> dict[str, Any]:
+  known = source_lib.without_recipe(name)
+  needed = source_lib.needed(name)
+  return {key: kind for key, kind in needed.items() if key not in known}
 
 
 def describe(path: Path) -> str:
@@ -174,12 +177,14 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
     raise ValueError(
       f'{name} is no folder, nor the name of a source, as world or tapvid'
     )
-  options: dict[str, Any] = {'keys': source_lib.keys_of(name)}
+  options = {
+    'keys': source_lib.keys_of(name),
+    **source_lib.without_recipe(name),
+  }
   if not _takes_words(name):
     raise ValueError(
       f'{name} cannot be looked at by itself: it needs '
-      f'{", ".join(source_lib.needed(name))} of a config. What data.ingest '
-      'made is looked at by its folder: python -m data.inspect DATA'
+      f'{", ".join(source_lib.needed(name))} of a config'
     )
   for item in rest.split(',') if rest else ():
     key, equals, value = item.partition('=')

@@ -15,6 +15,14 @@ from data.formats.record import Record
 
 Number = float | int
 KEYS = ('video',)
+# For a command that looks at clips and has no recipe, as data.inspect.motion
+# has none: nothing is drawn, so that what is seen is what lies there.
+WITHOUT_RECIPE = {
+  **{'frames': 16, 'height': 224, 'width': 224, 'stride': (1, 1)},
+  **{'window': 'middle', 'crop': 'centre', 'flip': 0.0},
+  **{'scale': (1.0, 1.0), 'aspect': (1.0, 1.0)},
+  **{'validation_fraction': 0.05, 'fingerprint': None},
+}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import Any
 
 from base import files
 from base.console import say
-from evals.resolve import read_config
+from base.names import nearest
+from evals.resolve import check, read_config
 from evals.watch import one_checkpoint, outcomes
 from train import checkpoint, retention
 from train import workdir as workdir_lib
@@ -28,13 +29,15 @@ def watch(
   Raises:
     base.exits.Again: told to stop.
     ValueError: not a pretraining run, jobs of another recipe in `workdir`, a
-      recipe that works for no task, or a damaged file of a job.
+      recipe that works for no task, or a damaged file of a job. What needs no
+      run to be known is told before one is waited for.
   """
   if poll <= 0:
     raise ValueError(f'--poll={poll} must be seconds, above 0')
+  check(config)
   idle = _Idle(poll)
   while not os.path.exists(os.path.join(run, 'config.json')):
-    idle.wait(f'{run} has no config.json yet')
+    idle.wait(_not_begun(run))
   last = read_config(run)['steps']
   # A recipe that could not work, such as one of pretraining, keeps no other
   # out: what was computed is in the folders of the jobs.
@@ -62,6 +65,32 @@ def watch(
       idle.wait(f'no new checkpoint of {run}; its last will be step {last}')
   note_lost(run, workdir, seen)
   say(f'{run} is evaluated to its end, step {last}')
+
+
+def _not_begun(run: str) -> str:
+  """Why there is no run to watch yet.
+
+  Raises:
+    ValueError: none can begin there, so that its name must be wrong.
+  """
+  folder = os.path.abspath(run)
+  if os.path.isdir(folder):
+    return f'{run} has no config.json yet, which training writes at its start'
+  parent = os.path.dirname(folder)
+  if os.path.exists(folder) or not os.path.isdir(parent):
+    wrong = folder if os.path.exists(folder) else parent
+    raise ValueError(
+      f'--run={run}: {wrong} is no folder: give the --workdir of a run, which '
+      'may be about to begin'
+    )
+  others = [
+    name
+    for name in os.listdir(parent)
+    if os.path.exists(os.path.join(parent, name, 'config.json'))
+  ]
+  near = nearest(os.path.basename(folder), others)
+  meant = f'; or did you mean {os.path.join(parent, near)}?' if near else ''
+  return f'{run} does not exist yet: for a run to begin there{meant}'
 
 
 class _Idle:

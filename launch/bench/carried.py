@@ -56,11 +56,23 @@ def main() -> None:
   objective = objective_lib.make(**model)
   size = (model['height'], model['width'], 3)
   clip = np.zeros((1, model['frames'], *size), np.uint8)
-  params = jax.jit(lambda: objective.init(jax.random.key(0), {'video': clip}))()
+
+  def init():
+    return objective.init(jax.random.key(0), {'video': clip})
 
   def follow(params, video, state):
     features = objective.features(params, video, state=state)
     return features.tokens, features.state
+
+  # By shapes, and of the recipe's own clip: a model that carries nothing may
+  # take no other, and would say so instead.
+  _, state = jax.eval_shape(follow, jax.eval_shape(init), clip, None)
+  if state is None:
+    raise ValueError(
+      f'--config has model.name={model["name"]}, which carries no state from a '
+      'chunk to the next: expected a recurrent model, such as configs/moog.py'
+    )
+  params = jax.jit(init)()
 
   rng = np.random.default_rng(0)
   step = jax.jit(follow)
@@ -71,11 +83,6 @@ def main() -> None:
   # Both programs, with a state and without, are compiled and have run.
   console.say('compiling ...')
   _, state = step(params, frames(chunk), None)
-  if state is None:
-    raise ValueError(
-      f'--config has model.name={model["name"]}, which carries no state from a '
-      'chunk to the next: expected a recurrent model, such as configs/moog.py'
-    )
   jax.block_until_ready(step(params, frames(chunk), state))
   title = f'in chunks of {chunk}: grew by'
   print(

@@ -114,8 +114,8 @@ def main() -> None:
   """Compiles what is left, and keeps the table up to date."""
   from launch.plan import compiler
 
-  compiler.require()  # before the table is written without a new row
   rows = chosen(_ONLY.value)
+  compiler.require()  # before the table is written without a new row
   folder, docs = pathlib.Path(_FOLDER.value), pathlib.Path(_DOCS.value)
 
   def write():

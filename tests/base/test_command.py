@@ -159,8 +159,11 @@ def run(tmp_path):
   ('name', 'argument', 'message'),
   [
     ('huge', '--debug=false', "unknown size 'huge': expected one of small"),
-    ('small', '--config.optim.lrr=3', "the recipe has no 'lrr' Did you mean"),
-    ('small', '--config.optm.lr=3', "the recipe has no 'optm' Did you mean"),
+    (
+      *('small', '--config.optim.lrr=3'),
+      "the recipe has no 'lrr': did you mean 'lr'?\n",
+    ),
+    ('small', '--config.optm.lr=3', "the recipe has no 'optm': did you mean"),
     ('small', '--config.optim.lr=x', 'flag --config.optim.lr=x: could not'),
     ('small', '--cofnig=x', "Unknown command line flag 'cofnig'. Did you mean"),
   ],

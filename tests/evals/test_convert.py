@@ -142,8 +142,8 @@ def test_moog_and_its_heads_are_converted_run_and_exported(
 
 
 def test_what_has_no_published_form_is_refused(run, paths, tmp_path):
-  with pytest.raises(ValueError, match="has \\['depth'\\] with a published"):
-    convert.export(f'{run}/heads/depth', 'x.npz', task='points')
+  with pytest.raises(ValueError, match=r"'dept': .* did you mean 'depth'\?"):
+    convert.export(f'{run}/heads/depth', 'x.npz', task='dept')
   with pytest.raises(ValueError, match=r'must end with \.npz'):
     convert.export(run, str(tmp_path / 'x.bin'))
   with pytest.raises(ValueError, match='is not a run'):

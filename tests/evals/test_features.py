@@ -83,6 +83,16 @@ def test_what_must_not_be_cached(run, bfloat16, tmp_path, monkeypatch):
   fails("'mute' draws at random", data=data)
 
 
+def test_a_file_is_no_cache(run, bfloat16, tmp_path):
+  (tmp_path / 'file').touch()
+  with pytest.raises(ValueError, match=r'file is a file, expected a folder'):
+    evaluate.run(
+      {**bfloat16, 'feature_cache': str(tmp_path / 'file')},
+      checkpoint=str(run),
+      workdir=str(tmp_path / 'out'),
+    )
+
+
 def test_other_weights_have_another_folder(run, bfloat16, tmp_path):
   recipe = {**bfloat16, 'feature_cache': str(tmp_path)}
 

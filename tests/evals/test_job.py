@@ -260,6 +260,7 @@ def test_clear_errors_before_the_first_step(run, recipe, tmp_path):
     assert not list(out.glob('checkpoints/*'))
 
   fails('does not exist: give the --workdir', tmp_path / 'nowhere')
+  fails('is the folder of the run itself', tmp_path / 'out')
   fails('is not a run: it has no config.json', tmp_path)
   fails("did you mean 'depth'", tasks={'dept': {}})
   mute = {'mute': {'name': 'mute', 'weight': 1.0}}

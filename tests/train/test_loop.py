@@ -207,7 +207,7 @@ def test_starts_from_another_runs_parameters(tiny_config, tmp_path, capsys):
     ({'model.heads': 1}, r'heads=1 must be divisible by config\.mesh\.tensor'),
     ({'model.frames': 8}, r'\(t, h, w\)=\(8, 16, 24\)'),
     ({'data.max_bad': -1.0}, r'data\.max_bad=-1\.0 must be at least 0'),
-    ({'init_from.path': '/nowhere'}, r'holds no checkpoint'),
+    ({'init_from.path': '/nowhere.npz'}, r'/nowhere.npz, which does not exist'),
     ({'log.wandb': 'on'}, r"log\.wandb='on' must be one of"),
   ],
 )

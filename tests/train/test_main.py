@@ -26,7 +26,7 @@ def test_help_imports_nothing_heavy():
 @pytest.mark.parametrize(
   ('arguments', 'message'),
   [
-    (['--config.optim.lrr=1'], 'Did you mean "lr"'),
+    (['--config.optim.lrr=1'], "did you mean 'lr'"),
     (['--config=configs/quickstart.py:sede=1'], "did you mean 'seed'"),
     (['--config=configs/quickstart.py:seed=x'], 'must be of type int'),
     (['--config=configs/quickstar.py'], 'quickstar'),

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from base import files
 from data import require
 from data.sources.world import labels, render
 from data.sources.world.cache import fill
@@ -161,7 +162,9 @@ def make(
   )
   if not cache:
     return source
-  folder = os.path.join(os.path.expanduser(cache), source.fingerprint(), split)
+  cache = os.path.expanduser(cache)
+  files.make_folder(cache, 'world: cache')
+  folder = os.path.join(cache, source.fingerprint(), split)
   fill(folder, source, workers=cache_workers)
   return dataclasses.replace(source, folder=folder)
 

@@ -190,19 +190,18 @@ def test_a_picture_that_cannot_be_written_is_told_first(name, tmp_path):
     ('ssv2', 'labels.json'),
     ('ssv2', 'train.json'),
     ('movi', 'dataset_info.json'),
-    ('', 'manifest.json'),  # a folder of videos
+    ('videos', 'manifest.json'),
   ],
 )
 def test_damaged_json_is_told_with_its_name(source, name, tmp_path):
   (tmp_path / 'labels.json').write_text('{"Push": "0"}')
-  data = f'{source}:path={tmp_path}' if source else str(tmp_path)
   for text, message in (
     ('{"a": 1', 'is not JSON'),
     ('3', 'holds a int'),
   ):
     (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=rf'{name} {message}'):
-      records.inspect(data, 'train', 1, None)
+      records.inspect(f'{source}:path={tmp_path}', 'train', 1, None)
 
 
 @pytest.mark.parametrize(

@@ -388,6 +388,38 @@ def test_it_waits_for_the_run_to_begin(run, recipe, quick, monkeypatch, capsys):
   assert 'has no config.json yet' in capsys.readouterr().out
 
 
+def test_what_is_not_there_is_said_at_once(run, recipe, monkeypatch, capsys):
+  def stop(seconds):
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(checkpoints.time, 'sleep', stop)
+  with pytest.raises(KeyboardInterrupt):
+    watch(recipe, run.with_name(f'{run.name}x'))
+  said = capsys.readouterr().out
+  assert f'{run.name}x does not exist yet' in said
+  assert f'did you mean {run}?' in said
+  # Where none can begin it is not waited for.
+  for wrong in (run / 'no' / 'where', run / 'config.json'):
+    with pytest.raises(ValueError, match='is no folder: give the --workdir'):
+      watch(recipe, wrong)
+
+
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    ({'tasks': {'dept': {}}}, "did you mean 'depth'"),
+    ({'lrs': (0.0,)}, 'must be learning rates above 0'),
+    ({'test_sources': {'a': {}, 'b': {}}}, 'trained on one source'),
+  ],
+)
+def test_a_wrong_recipe_is_told_before_there_is_a_run(
+  run, recipe, changes, message
+):
+  (run / 'config.json').unlink()
+  with pytest.raises(ValueError, match=message):
+    watch({**recipe, **changes}, run)
+
+
 def test_told_to_stop_it_stops(run, recipe, monkeypatch):
   def stopped(*_, **__):
     raise exits.Again

@@ -53,7 +53,7 @@ def test_a_chip_of_two_devices_counts_once():
       'the step needs',
     ),
     ([B, '--config.mesh.tensor=5'], 'v5e:4x4', 'multiple of 5 devices, got 16'),
-    ([B, '--config.step.acumulate=2'], 'v5e:4x4', 'Did you mean "accumulate"'),
+    ([B, '--config.step.acumulate=2'], 'v5e:4x4', "did you mean 'accumulate'"),
     ([B], 'v5e:4x5', 'take v5e:4x4, the nearest'),
     ([B], 'v9:4x4', "no chip 'v9'; expected one of v4"),
     (

@@ -240,6 +240,15 @@ def test_only_some_sizes():
     pods.chosen(['s'])
 
 
+def test_a_wrong_size_is_told_before_libtpu_is_missed(monkeypatch):
+  monkeypatch.setattr(compiler, 'is_installed', lambda: False)
+  with (
+    flagsaver.flagsaver(only=['Z']),
+    pytest.raises(ValueError, match="--only 'Z': expected one of S"),
+  ):
+    pods.main()
+
+
 def test_only_what_is_between_the_markers_is_replaced():
   text = f'a\n{table.BEGIN}\nold\n{table.END}\nb\n'
   assert table.put(text, 'new') == text.replace('old', 'new')

@@ -248,6 +248,7 @@ def test_float32_and_float64_rays_agree():
     ({'query_frame': 16}, 'query_frame=16 of frames=16'),
     ({'fps': 0}, 'fps must be over 0'),
     ({'camera_speed': -1.0}, 'speeds 0 or more'),
+    ({'cache': __file__}, 'is a file, expected a folder'),
   ],
 )
 def test_bad_options_are_named(options, message):
