@@ -20,6 +20,7 @@ def counts(weights: Sequence[float], batch_size: int) -> list[int]:
     raise ValueError(f'weights={list(weights)} must all be above 0')
   shares = np.asarray(weights, float) / np.sum(weights) * batch_size
   rows = np.floor(shares).astype(int)
+  # Stable, so that ties go to the first source on every machine.
   largest = np.argsort(rows - shares, kind='stable')
   rows[largest[: batch_size - rows.sum()]] += 1
   if (rows == 0).any():

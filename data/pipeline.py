@@ -174,6 +174,7 @@ class Examples:
     which, record = self.locate(example)
     source, bad = self.sources[which], []
     for attempt in range(1 + self.substitutes):
+      # Of the example, not of the record: each epoch cuts another clip.
       rng = np.random.default_rng((self.seed, example, attempt))
       try:
         return source.read(record, rng), bad
@@ -186,6 +187,8 @@ class Examples:
             'reason': str(error),
           }
         )
+        # Of the same source, so that shares stay; from the draws of the
+        # example, so that every host and every start takes the same one.
         record = int(rng.integers(len(source)))
     raise TooManyBadRecords(
       f'example {example}: its record and {self.substitutes} substitutes '
@@ -229,6 +232,7 @@ def _shuffled(key: tuple[int, ...], size: int, position: int) -> int:
   return index_shuffle(index=position, max_index=size - 1, seed=seed, rounds=4)
 
 
+# Of each source one epoch, and the next: 16 for mixtures.
 @functools.lru_cache(maxsize=16)
 def _permutation(key: tuple[int, ...], size: int) -> np.ndarray:
   return np.random.default_rng(key).permutation(size)
@@ -293,11 +297,14 @@ class Pipeline:
         flags.FLAGS.mark_as_parsed()  # grain reads flags, in a notebook too
       dataset = dataset.mp_prefetch(
         grain.MultiprocessingOptions(
-          num_workers=self.workers, per_worker_buffer_size=2
+          # One part is filled while the other waits: more would be memory only.
+          num_workers=self.workers,
+          per_worker_buffer_size=2,
         ),
         worker_init_fn=_start_worker,
       )
     iterator = iter(dataset)
+    # Workers take seconds to start: before the caller compiles.
     iterator.start_prefetch()
     return self._deliver(iterator, parts, on_bad)
 
@@ -324,6 +331,7 @@ class Pipeline:
           refused += len(bad)
           for last in bad:
             on_bad(last)
+        # Three at least: of the first batch one alone would be too many.
         many = self.max_bad is not None and refused > self.max_bad * seen
         if refused >= 3 and many:
           raise TooManyBadRecords(

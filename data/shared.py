@@ -44,6 +44,7 @@ class Lender:
     """An array to fill and `lend`, in a segment that nobody reads."""
     size = _HEADER + int(np.prod(shape)) * np.dtype(dtype).itemsize
     for memory, _ in self._segments:
+      # Of the very size: batches are all alike.
       if len(memory) == size and not memory[0]:
         break
     else:
@@ -78,6 +79,7 @@ class Borrower:
     # NumPy makes a view of a view refer to what is below both: this object,
     # one for each loan, so its end is the end of them all.
     held = (ctypes.c_char * len(memory)).from_buffer(memory)
+    # At exit the mapping may be gone before.
     weakref.finalize(held, _give_back, memory).atexit = False
     return np.ndarray(loan.shape, loan.dtype, buffer=held, offset=_HEADER)
 

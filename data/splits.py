@@ -60,6 +60,7 @@ def of_list(
     )
   hashes = np.array(
     [
+      # Not `hash`, which Python salts anew in each process.
       int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], 'big')
       for group in groups
     ],

@@ -37,6 +37,7 @@ def random_window(
     frames: frames of the clip.
     stride: least and greatest distance between frames, both drawn.
   """
+  # The stride first: which starts there are depends on it.
   step = _fitting(
     int(rng.integers(*stride, endpoint=True)), total, frames, stride
   )
@@ -116,8 +117,10 @@ def random_box(
     scale: least and greatest area, as a fraction of the picture's.
     aspect: least and greatest width / height of the box.
   """
+  # As many tries as torchvision's RandomResizedCrop makes.
   for _ in range(10):
     area = rng.uniform(*scale) * height * width
+    # By the logarithm: 3/4 is then as likely as 4/3.
     ratio = math.exp(rng.uniform(math.log(aspect[0]), math.log(aspect[1])))
     rows, columns = (
       round(math.sqrt(area / ratio)),

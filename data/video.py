@@ -29,6 +29,8 @@ from data.formats.record import Record
 from data.source import BadRecord
 from data.transforms import Box
 
+# Parallel are the pipeline's workers: threads of OpenCV would wait for each
+# other's cores.
 cv2.setNumThreads(1)
 
 _UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
@@ -54,14 +56,18 @@ def decode(record: Record, frames: Int[np.ndarray, 't']) -> list[av.VideoFrame]:
   _keep_freed_memory()
   codec = av.CodecContext.create('h264', 'r')
   codec.extradata = record.extradata
+  # Threads cost a short clip more than they give, measured: they are started
+  # for each.
   codec.thread_type = 'NONE'
   decoded = {}
   try:
     for row in record.packets[needed(record.packets, wanted)]:
       offset, size, number, _, _ = row.item()
       packet = av.Packet(record.payload[offset : offset + size])
+      # The number of the frame is its time: what comes out says which it is.
       packet.pts = number
       decoded.update((frame.pts, frame) for frame in codec.decode(packet))
+    # What the decoder still holds for reordering.
     decoded.update((frame.pts, frame) for frame in codec.decode(None))
   except av.FFmpegError as error:
     raise BadRecord(f'{_whence(record)}: {error}') from error
@@ -81,6 +87,7 @@ def _keep_freed_memory():
   trim_threshold, mmap_threshold = -1, -3  # of malloc.h
   with contextlib.suppress(AttributeError):  # another libc
     mallopt = ctypes.CDLL(None).mallopt
+    # More than the frames of a clip (ours); and the most that glibc takes.
     mallopt(trim_threshold, 2**28)
     mallopt(mmap_threshold, 2**25)
 
@@ -96,6 +103,7 @@ def needed(
   rows = np.arange(len(packets))
   wanted = np.isin(packets['frame'], frames)
   group = np.cumsum(packets['key'], dtype=np.int64) - 1
+  # Groups are closed: nothing behind the last wanted frame of one is needed.
   last = np.full(group[-1] + 1, -1)
   np.maximum.at(last, group[wanted], rows[wanted])
   keep = (wanted | (packets['disposable'] == 0)) & (rows <= last[group])
@@ -125,6 +133,7 @@ def render(
   """
   if box.height > 2 * height or box.width > 2 * width:
     large = render(frames, box, 2 * height, 2 * width, flip)
+    # Bilinear looks at four pixels, however many a result covers.
     size, how = (width, height), cv2.INTER_AREA
     return np.stack(
       [cv2.resize(each, size, interpolation=how) for each in large]
@@ -142,9 +151,11 @@ def render(
       part = _pixels(plane)[
         top * fine : bottom * fine, left * fine : right * fine
       ]
+      # Into the plane that is converted below: no copy in between.
       cv2.resize(part, target.shape[::-1], dst=target)
       if flip:
         cv2.flip(target, 1, dst=target)
+    # Last, of the pixels of the result alone.
     cv2.cvtColor(planar, cv2.COLOR_YUV2RGB_I420, dst=picture)
   return video[:, :height, :width]
 
@@ -186,11 +197,13 @@ def opened(source: Path | bytes) -> Iterator[av.VideoStream]:
     streams = [
       stream
       for stream in container.streams.video
+      # Covers of albums are video streams of one picture.
       if not stream.disposition & av.stream.Disposition.attached_pic
     ]
     if not streams:
       raise BadRecord('no video stream')
     stream = streams[0]
+    # FFmpeg opens what it cannot decode, and says so at the first frame only.
     if not stream.codec_context.pix_fmt:
       raise BadRecord(f'no decoder for its codec {stream.codec_context.name}')
     stream.thread_type = 'NONE'
@@ -220,11 +233,13 @@ def each_frame(
   for packet in _packets(stream):
     if packet.is_corrupt:
       raise BadRecord(f'damaged or truncated after frame {count}')
+    # What refers to frames that are lost would be grey or smeared.
     if lost and not packet.is_keyframe:
       continue
     try:
       frames = packet.decode()
     except av.FFmpegError as error:
+      # In the middle it is damage; at the start it may be a cut.
       if count:
         raise BadRecord(
           f'damaged after frame {count}: {error.strerror}'
@@ -272,6 +287,8 @@ def _check_length(stream: av.VideoStream, end: float):
 def upright_size(stream: av.VideoStream, frame: av.VideoFrame) -> tuple:
   """(height, width) of a frame as it is to be shown: upright, square pixels."""
   aspect = stream.sample_aspect_ratio or Fraction(1)
+  # Pixels of old cameras are not square; only the width is stretched, as
+  # players do.
   height, width = frame.height, round(frame.width * aspect)
   return (width, height) if _quarter_turns(frame) % 2 else (height, width)
 
@@ -332,7 +349,9 @@ def _converted(
     src_colorspace=space,
     dst_colorspace=Colorspace.ITU601,
     dst_color_range=levels,
+    # Averages where it shrinks: bilinear would skip pixels.
     interpolation='AREA',
+    # As above: workers are the parallelism.
     threads=1,
   )
 

@@ -131,6 +131,7 @@ class MAE:
     """Patches of a clip that are seen."""
     t, h, w = self.backbone.grid
     if self.mask == 'tube':
+      # Rounded in one frame, so that every frame has as many.
       return t * round(h * w * (1 - self.mask_ratio))
     # 78 of 1568, as published.
     return round(t * h * w * (1 - self.mask_ratio))
@@ -190,6 +191,7 @@ class MAE:
     """
     del ema, train
     video = batch['video']
+    # By the row's number: micro-batches and meshes see the same masks.
     index = self.draw(row_keys(rng, batch))
     target = self._target(patches.patchify(video, self.output_patch))
     error = jnp.square(self.reconstruct(params, video, index) - target)
@@ -274,6 +276,7 @@ class MAE:
       'head': 2.0 * self.latents * width * self._head.outputs[0],
     }
     step = {part: 3.0 * clips * count for part, count in forward.items()}
+    # Of the patches that are seen alone: the others are never embedded.
     embedding = 2.0 * self.visible * (t * h * w * 3) * width
     return {'patchify': 2.0 * clips * embedding, **step}
 
@@ -289,6 +292,7 @@ class MAE:
       mean, deviation = _moments(patches.patchify(truth, self.output_patch))
       output = output * deviation + mean
     output = patches.unpatchify(output, self.output_grid, self.output_patch)
+    # What is hidden is grey.
     masked = jnp.where(self._seen(index), truth, 0.5)
     clips = [masked, jnp.clip(output, 0, 1), truth]
     return {'reconstruction': jnp.concatenate(clips, axis=2)}
@@ -301,6 +305,8 @@ class MAE:
     pixels = patches.to_unit(pixels, jnp.float32)
     if not self.normalise_target:
       return pixels
+    # Of each patch alone, as MAE (arXiv 2111.06377) has it: texture then weighs
+    # as much as brightness.
     mean, deviation = _moments(pixels)
     return (pixels - mean) / deviation
 
@@ -318,6 +324,7 @@ def _moments(
 ) -> tuple[Float[Array, 'b s 1'], Float[Array, 'b s 1']]:
   """Mean and standard deviation of each patch; that of a flat one is not 0."""
   variance = pixels.var(-1, keepdims=True)
+  # 1e-6 as MAE's code has it: patches of sky have no variance at all.
   return pixels.mean(-1, keepdims=True), jnp.sqrt(variance + 1e-6)
 
 

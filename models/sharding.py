@@ -334,6 +334,7 @@ def gather(params: Mapping[str, Any], path: str, dtype) -> Mapping[str, Any]:
   def one(keys, leaf):
     name = '/'.join(filter(None, [path, *(key.key for key in keys)]))
     axes = TABLE[row_of(name)][1]
+    # Inside a scan over layers a leaf is one layer's.
     axes = axes[len(axes) - leaf.ndim :]
     if 'embed' not in axes:
       return leaf

@@ -50,6 +50,8 @@ class Size:
 
 
 SIZES = {
+  # Heads are 64 wide in tiny to L, which fills half of a TPU's matrix unit of
+  # 128; then 80, 88, 104, 112 and 128.
   'tiny': Size(192, 6, 768, 3, 3_265_344),
   'S': Size(384, 12, 1536, 6, 22_485_888),
   'B': Size(768, 12, 3072, 12, 87_439_104),

@@ -60,6 +60,8 @@ def rematerialised(
   """
   if REMAT[remat] is None:
     return function
+  # Outside a loop the compiler may merge what is made again with what was made
+  # before, and so keep it after all.
   return jax.checkpoint(function, policy=REMAT[remat], prevent_cse=not in_scan)
 
 
@@ -169,6 +171,7 @@ class Backbone:
     # As published: LeCun normal over all values of a patch.
     kernel = Affine((*self.patch, 3), (self.size.width,), lecun(4, 1))
     block = self._block.clone(tokens=None)  # a single one cannot be split
+    # Of its input a block's parameters depend on the width alone.
     x = jnp.zeros((1, 1, self.size.width), self.dtype)
     keys = jax.random.split(layers_key, self.size.depth)
     # A key for each layer: from one, all would start alike.
@@ -234,6 +237,7 @@ class Backbone:
       layer = gather(layer, 'processor/layers', self.dtype)
       return self._block.apply({'params': layer}, x)
 
+    # Block by block: what the backward pass holds at once is that of one.
     block = rematerialised(block, self.remat, in_scan=self.scan)
     if self.scan:
       return jax.lax.scan(lambda x, layer: (block(x, layer), None), x, layers)[
@@ -287,6 +291,7 @@ class Backbone:
     """
     self.check(video.shape)
     layers = params['processor']['layers']
+    # Its output is not in the published list.
     layers = jax.tree.map(lambda a: a[:-1], layers)
     first = self.embed(params['encoder'], patches.patchify(video, self.patch))
     self._check_split(first.shape[1])
@@ -355,12 +360,14 @@ def blocks_before(blocks: int, depth: float) -> int:
   Raises:
     ValueError: the index falls outside the list.
   """
+  # Cut off, not rounded, as published: entry 11 of B, 53 of e.
   index = int((blocks + 1) * depth) - 1
   if not 0 <= index <= blocks:
     raise ValueError(
       f'depth={depth} names entry {index} of {blocks + 1} features of a '
       f'backbone of {blocks} blocks: expected {1 / (blocks + 1):.3f} to 1.'
     )
+  # The list has the tokens twice: its entry i is the input of block i - 1.
   return max(index - 1, 0)
 
 

@@ -54,6 +54,7 @@ class Evaluation:
       program.objective, seed=seed, clips=pictures
     )
     whole = NamedSharding(program.mesh, PartitionSpec())
+    # Whole on every process: the first one writes them.
     self._draw = jax.jit(drawing, out_shardings=whole)
     if not every:
       return
@@ -71,6 +72,7 @@ class Evaluation:
 
   def due(self, step: int, steps: int) -> bool:
     """Whether to evaluate after `step` of `steps`."""
+    # The last step too: a finished run has its final loss.
     return self._every > 0 and (step % self._every == 0 or step == steps)
 
   def run(self, params: Params, step: int, writer: Writer) -> None:
@@ -85,6 +87,7 @@ class Evaluation:
     with feed:
       for number in range(self._batches):
         batch = feed.next()
+        # Not fetched yet: the device goes on with the next batch meanwhile.
         values.append(self._program.eval_step(params, batch, np.uint32(number)))
         if number == 0 and self._clips:
           pictures = jax.device_get(self._draw(params, batch))

@@ -64,11 +64,14 @@ def compile_step(
     options: of the compiler, over those of its chips: see
       `train.chips.compiler_options`.
   """
+  # Of the mesh, which may be of chips that are not here.
   chip = chips.of_device(mesh.devices.flat[0])
   options = chips.compiler_options(chip, options)
   if not keep:
     return lowered.compile(compiler_options=options)
   this = identity(lowered, mesh, options)
+  # Looked at after lowering, which tells what program this is; a restart saves
+  # the compiler's time, not the tracing.
   loaded = _load(lowered, mesh, path_of(workdir), this)
   if loaded is not None:
     return loaded
@@ -98,6 +101,7 @@ def identity(
     )
     for each in devices
   ]
+  # Code for AVX-512 would end a process on a CPU without it.
   if first.platform == 'cpu':
     places.append(_instructions())
   return {
@@ -164,6 +168,7 @@ def _load(lowered, mesh, path, this) -> jax.stages.Compiled | None:
     of, digest = head['of'], head['sha256']
   except (ValueError, KeyError, TypeError):  # not JSON, or other JSON
     of, digest = {}, None
+  # Before it is given to the backend, which runs what it is given.
   if hashlib.sha256(payload).hexdigest() != digest:
     say(f'{path} is broken, and compiled anew')
     return None
@@ -191,6 +196,7 @@ def _load(lowered, mesh, path, this) -> jax.stages.Compiled | None:
 
 
 def _digest(text: str) -> str:
+  # 64 bits: a mix-up by chance is not to be expected.
   return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

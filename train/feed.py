@@ -40,6 +40,7 @@ class Feed:
     self._batch_size = pipeline.batch_size
     self._parts = local_parts(mesh, pipeline.batch_size)
     self._batches = pipeline.batches(start, parts=self._parts, on_bad=on_bad)
+    # One thread, so that batches stay in order.
     self._thread = ThreadPoolExecutor(1, 'feed')
     self._left = end - start
     self._ahead = self._begin()
@@ -55,6 +56,7 @@ class Feed:
 
   def next(self) -> dict[str, jax.Array]:
     """The next step's batch; raises what went wrong in reading it."""
+    # Before the next one is begun, so that they do not pile up on the device.
     batch = self._ahead.result()
     self._ahead = self._begin()
     return batch
@@ -63,6 +65,7 @@ class Feed:
     return self
 
   def __exit__(self, *unused) -> None:
+    # First, since it may be reading from the workers that are ended below.
     self._thread.shutdown(wait=True)
     self._ahead = None  # lets go of the workers' shared memory
     self._batches.close()
@@ -72,6 +75,7 @@ def local_parts(mesh: Mesh, batch_size: int) -> list[tuple[int, int]]:
   """Row ranges of the global batch that this process feeds, one per shard."""
   rows = mesh_lib.batch_sharding(mesh)
   indices = rows.addressable_devices_indices_map((batch_size,)).values()
+  # A set: devices of one `tensor` group need the same rows, read once.
   return sorted({index.indices(batch_size)[:2] for (index,) in indices})
 
 

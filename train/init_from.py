@@ -170,6 +170,7 @@ def as_stored(stored: Mapping[str, Shape], wanted: Any) -> tuple[Any, Any]:
     if not _resizes(name, there, leaf.shape):
       return leaf
     resized[name] = leaf
+    # Resized whole, and split afterwards: tables are small.
     whole = NamedSharding(leaf.sharding.mesh, PartitionSpec())
     return jax.ShapeDtypeStruct(there, leaf.dtype, sharding=whole)
 
@@ -193,6 +194,7 @@ def _resizes(name: str, stored: Shape, wanted: Shape) -> bool:
   return (
     name.endswith('posenc/embeddings')
     and len(stored) == len(wanted) == 4
+    # Another width is another model, which no resizing makes fit.
     and stored[3] == wanted[3]
     and stored != wanted
   )
@@ -214,6 +216,7 @@ def _check(
   path: str, ours: Mapping[str, Shape], there: Mapping[str, Shape]
 ) -> None:
   """ValueError if parts that both have differ."""
+  # A part that a file lacks altogether is new; one that it has must be whole.
   parts = {name.split('/')[0] for name in there}
   problems = [
     f'{name} is {there[name]} there, {shape} here'

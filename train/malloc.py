@@ -45,6 +45,7 @@ def give_back() -> bool:
 
 def _set(column: int, names: Sequence[str] = tuple(_OPTIONS)) -> bool:
   libc = ctypes.CDLL(None)
+  # musl and macOS have none.
   if not hasattr(libc, 'mallopt'):
     return False
   options = [_OPTIONS[name] for name in names]

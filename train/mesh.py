@@ -82,6 +82,7 @@ def _arranged(
       'slices that the devices are in: between them only gradients are sent'
     )
   if slices == 1:
+    # By the network's own order, in which neighbours on an axis are neighbours.
     return mesh_utils.create_device_mesh(
       shape, devices, allow_split_physical_axes=True
     )
@@ -132,6 +133,7 @@ def shape_of(
     raise ValueError(f'{got}: sizes are at least 1, and at most one is -1')
   given = abs(math.prod(shape))
   if -1 in shape:
+    # 1 where the others alone are too many: the check below says so.
     shape[shape.index(-1)] = max(1, devices // given)
   if math.prod(shape) != devices:
     raise ValueError(
@@ -196,6 +198,7 @@ def state_shardings(
 
 def batch_sharding(mesh: Mesh | AbstractMesh) -> NamedSharding:
   """Rows over all data shards, each of them whole."""
+  # Chips of one `tensor` or `sequence` group see the same rows.
   return NamedSharding(mesh, P(BATCH_AXES))
 
 
@@ -213,6 +216,7 @@ def check_batch(
       f'data.batch_size={batch_size} must be divisible by the {shards} data '
       'shards (replica x fsdp): choose a multiple, or change config.mesh'
     )
+  # Each device cuts its own rows into micro-batches.
   if batch_size % (shards * accumulate):
     raise ValueError(
       f'data.batch_size={batch_size} must be divisible by the {shards} data '

@@ -73,6 +73,8 @@ def make(
   rules = {
     'adamw': lambda: optax.scale_by_adam(b1=b1, b2=b2, mu_dtype=moment_dtype),
     'lion': lambda: optax.scale_by_lion(b1=b1, b2=b2, mu_dtype=moment_dtype),
+    # Its second moment alone, of rows and columns: a checkpoint of e is 18 GB
+    # instead of 46 (docs/pods.md).
     'adafactor': lambda: optax.scale_by_factored_rms(),
     'sgd': lambda: optax.trace(decay=b1, accumulator_dtype=moment_dtype),
   }
@@ -89,6 +91,9 @@ def make(
   rate = make_schedule(
     schedule, lr=lr, steps=steps, warmup_steps=warmup_steps, final_lr=final_lr
   )
+  # In this order: what is clipped is the gradient; what decays is decoupled,
+  # beside the rule's update (AdamW, arXiv 1711.05101), and both are scaled by
+  # the rate.
   parts = [rules[name]()]
   if clip_norm:
     parts.insert(0, optax.clip_by_global_norm(clip_norm))
@@ -124,6 +129,7 @@ def _scale_by_path(
 
   def scale(path, update):
     for regex, factor in multipliers:
+      # The whole path: 'kernel' alone would be in half of the names.
       if re.fullmatch(regex, path_name(path)):
         factor = jnp.asarray(factor, update.dtype)
         if factor.ndim and factor.shape != update.shape[:1]:
@@ -144,8 +150,10 @@ def make_schedule(
   schedule: str, *, lr: float, steps: int, warmup_steps: int, final_lr: float
 ) -> Callable[[Any], Any]:
   """Linear warm-up to `lr`, then `schedule`; step -> learning rate."""
+  # Without warm-up the inverse square root begins at step 1.
   rest, knee = steps - warmup_steps, max(warmup_steps, 1)
   after = {
+    # optax wants the end as a share of the peak.
     'cosine': lambda: optax.cosine_decay_schedule(lr, rest, final_lr / lr),
     'linear': lambda: optax.linear_schedule(lr, final_lr, rest),
     'rsqrt': lambda: (
@@ -159,6 +167,7 @@ def make_schedule(
       f'optim.final_lr={final_lr:g}: {schedule!r} does not end anywhere; set '
       f'it to 0, or choose optim.schedule from {", ".join(_ENDING)}'
     )
+  # Also of NaN, which is not above anything.
   if not lr > 0:
     raise ValueError(f'optim.lr={lr} must be above 0')
   if not warmup_steps:

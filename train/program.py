@@ -126,7 +126,11 @@ def make(
     ),
     is_frozen=is_frozen,
     schedule=schedule,
+    # Donated: the new state takes the memory of the old one. Said where it
+    # lies, or the compiler might choose another layout, and compile again for
+    # it.
     step=jax.jit(step, donate_argnums=0, out_shardings=(places, None)),
+    # Not donated: the parameters are trained on with.
     eval_step=jax.jit(step_lib.make_eval_step(objective, seed=seed)),
     compiler_options=config['compile']['options'],
   )

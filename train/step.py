@@ -88,12 +88,14 @@ def make_train_step(
   def gradients(trained, frozen, average, batch, rng):
     def loss(trained):
       whole = None if average is None else join(average, frozen)
+      # Frozen leaves come in beside the gradient, so that none is made of them.
       return objective.loss(join(trained, frozen), batch, rng, ema=whole)
 
     (value, metrics), grads = jax.value_and_grad(loss, has_aux=True)(trained)
     return grads, {'loss': value, 'of': metrics}
 
   def train_step(state: State, batch: Batch) -> tuple[State, Metrics]:
+    # Of the step alone: a run that goes on draws what it would have drawn.
     rng = jax.random.fold_in(jax.random.key(seed), state.step)
     trained, frozen = split(state.params, is_frozen)
     batch = with_rows(batch)
@@ -108,10 +110,12 @@ def make_train_step(
     )
     updates, opt_state = tx.update(grads, state.opt_state, trained)
     trained = optax.apply_updates(trained, updates)
+    # After the update: the average is of parameters that were trained with.
     average = state.ema and optax.incremental_update(
       trained, state.ema, 1.0 - ema
     )
     loss = metrics.pop('loss')
+    # Ratios are made of the sums over all micro-batches, not averaged.
     scores = objective_lib.scores(objective, metrics['of'])
     logged = {f'train/{name}': value for name, value in scores.items()}
     logged |= {'train/loss': loss, **gradient_norms(grads)}
@@ -165,12 +169,14 @@ def make_pictures(
 
 def with_rows(batch: Batch) -> dict[str, Any]:
   """The batch with 'row', each row's number: the key of its random draws."""
+  # Keys that differ in their rows are no batch, and end here.
   (rows,) = {value.shape[0] for value in batch.values()}
   return {**batch, 'row': jnp.arange(rows, dtype=jnp.uint32)}
 
 
 def micro_batches(batch: Batch, count: int) -> Batch:
   """[b ...] -> [count b/count ...]; every device keeps its own rows."""
+  # Every count-th row, not a run of them: a run would lie on one device.
   return jax.tree.map(
     lambda x: x.reshape(-1, count, *x.shape[1:]).swapaxes(0, 1), batch
   )
@@ -180,6 +186,7 @@ def _mean_over(function, batches):
   """The mean of `function` over the leading axis, one at a time."""
   count = jax.tree.leaves(batches)[0].shape[0]
   shapes = jax.eval_shape(function, jax.tree.map(lambda x: x[0], batches))
+  # Only shapes are traced here; the loop computes them all, the first too.
   zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
 
   def add(total, batch):
@@ -198,6 +205,7 @@ def gradient_norms(grads: Params) -> Metrics:
   squares: dict[str, Any] = {}
   for path, grad in jax.tree_util.tree_leaves_with_path(grads):
     group = '/'.join(optim.path_name(path).split('/')[:2])
+    # Of millions of small numbers, which in bfloat16 would no longer add up.
     square = jnp.sum(jnp.square(grad.astype(jnp.float32)))
     squares[group] = squares.get(group, 0.0) + square
   total = sum(squares.values())

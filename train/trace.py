@@ -53,6 +53,7 @@ class Steps:
     if end < first:
       say(f'--profile_steps={begin},{end} are done: this start traces nothing')
     for step in range(first, last + 1):
+      # Also where a run that goes on begins within the window.
       if not self._open and begin <= step <= end:
         # The profiler knows folders of this machine only.
         self._mirror = mirror.Mirror(self._folder)
@@ -65,6 +66,7 @@ class Steps:
   def _close(self):
     if self._open:
       self._open = False
+      # The device is a step behind: its work is to be in the trace.
       self._wait()
       jax.profiler.stop_trace()
       self._mirror.close()

@@ -87,6 +87,7 @@ def parse(data: bytes) -> Record:
     )
   _, length, checksum = _PREFIX.unpack_from(data)
   body = memoryview(data)[_PREFIX.size :]
+  # Decoders take flipped bits for pictures, and say nothing.
   if zlib.crc32(body) != checksum:
     raise BadRecord(f'checksum of a record of {len(data)} bytes differs')
   header = msgpack.unpackb(body[:length])

@@ -97,6 +97,7 @@ class Exported:
       raise BadRecord(f'{file} is not a picture of 16-bit depth')
     return Frame(
       (self.path / 'color' / f'{name}.jpg').read_bytes(),
+      # Exported depth is in millimetres, whatever the scan's units were.
       (depth[..., None] / 1000).astype(np.float32),
       _matrix(self.path / 'pose' / f'{name}.txt').astype(np.float32),
     )
@@ -138,6 +139,7 @@ def _sens(path: Path) -> Sens:
     for _ in range(frames):
       offset = file.tell()
       *pose, _, _, colour_bytes, depth_bytes = _unpack(file, _FRAME)
+      # Poses alone are read: a scan of thousands of frames is indexed at once.
       file.seek(colour_bytes + depth_bytes, 1)
       if np.isfinite(pose).all():
         offsets.append(offset)

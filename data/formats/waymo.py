@@ -92,6 +92,7 @@ def load(path: Path) -> Segment:
   boxes = np.zeros((len(names), len(rows), 4), np.float32)
   present = np.zeros(boxes.shape[:2], bool)
   for time, name, (x, y, along_x, along_y) in labels:
+    # A label without a picture has nothing to be drawn on.
     if time in frame:
       middle, half = np.array([y, x]), np.array([along_y, along_x]) / 2
       at = place[name], frame[time]

@@ -54,6 +54,7 @@ def run(
     _ = (
       pipeline
       | 'files' >> beam.Create(files)
+      # Or a runner would fuse all of it into one worker.
       | 'spread' >> beam.Reshuffle()
       | 'transcode' >> beam.Map(part)
       | 'shard' >> beam.GroupByKey()

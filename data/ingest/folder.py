@@ -93,6 +93,7 @@ def find(videos: str, out: Path) -> tuple[Path, list[str]]:
   files = [
     str(path.relative_to(root))
     for path in map(Path, glob.iglob(str(pattern), recursive=True))
+    # Shards are no videos, where --out lies below the pattern.
     if path.is_file() and own not in path.parents
   ]
   if not files:

@@ -102,6 +102,7 @@ class _Run:
   def _add_shard(self, number: int):
     files = len(self._shards[number]['files'])
     task = pool.Task(steps.make_shard, (self._out, number, files))
+    # Before the other files, so that parts do not pile up on the disk.
     self._pool.add(task, first=True)
 
   def _row(self, task: pool.Task, outcome: Any) -> dict[str, Any] | None:

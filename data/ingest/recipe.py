@@ -7,6 +7,8 @@ import dataclasses
 
 from data import require
 
+# Shorter groups buy no speed and cost bytes; of longer ones more is decoded in
+# vain.
 GROUP = 16  # frames from keyframe to keyframe; records are cut there
 PRESETS = (  # of x264
   *('ultrafast', 'superfast', 'veryfast', 'faster', 'fast', 'medium'),
@@ -29,12 +31,16 @@ class Recipe:
     min_frames: a shorter video is refused.
   """
 
+  # As is usual for crops of 224.
   short_side: int = 256
   max_fps: int = 30
   crf: int = 22  # 3 less is half as large again
   preset: str = 'medium'
+  # A read fetches a record whole: of 10 s it would be twice as many bytes.
+  # Ours.
   chunk_frames: int = 160
   overlap_frames: int = 64  # 16 frames, 4 apart, span 61
+  # A clip of the recipes, at stride 1.
   min_frames: int = 16
 
   def __post_init__(self):

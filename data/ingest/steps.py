@@ -90,6 +90,7 @@ def _groups(
   for name in files:
     group.append(name)
     size += (root / name).stat().st_size
+    # Whole files only: a shard can be made by itself.
     if len(group) == per_shard or size >= SHARD_BYTES:
       yield group
       group, size = [], 0
@@ -159,6 +160,7 @@ def make_shard(out: Path, shard: int, files: int) -> dict[str, Any]:
   parts = [part(out, shard, position) for position in range(files)]
   if not summary(out, shard).exists():
     made = _join(out, shard, parts)
+    # Last: it is what says that the shard is whole.
     base_files.write(summary(out, shard), json.dumps(made))
   for path in parts:
     path.unlink(missing_ok=True)
@@ -236,6 +238,7 @@ def finish(out: Path, recipe: Recipe, shards: int) -> dict[str, Any]:
         reason = f'its first {row["lost"]:.1f} s do not decode: left out'
         begun_late.append({'file': row['name'], 'reason': reason})
       for frames in row['frames']:
+        # 64 bits of the file's hash, evenly spread: splits are made of them.
         video = int(row['source'][:16], 16)
         columns.append((shard['shard'], position, frames, video))
         position += 1
@@ -258,6 +261,7 @@ def finish(out: Path, recipe: Recipe, shards: int) -> dict[str, Any]:
     for shard in made
     if shard['records']
   ]
+  # Of what the shards hold, not of where they are or when they were made.
   digest = hashlib.sha256(json.dumps([FORMAT, files]).encode()).hexdigest()
   manifest = {
     'format': FORMAT,

@@ -71,6 +71,7 @@ def records(
       raise BadRecord(
         f'too short: {total} frames, fewer than {recipe.min_frames}'
       )
+    # Of the bytes: copies under other names are one video, and share a split.
     identity = _sha256(source)
     made = [
       pack(_record(encoder, groups[begin:end], begin * GROUP, identity, name))
@@ -126,6 +127,7 @@ def _encode(
       encoder = _encoder(height, width, rate, recipe)
     picture = video.upright_planes(frame, height, width)
     picture.pts, picture.time_base = number, 1 / rate
+    # Or the source's keyframes would be keyframes here too.
     picture.pict_type = av.video.frame.PictureType.NONE
     _collect(groups, encoder.encode(picture))
   _collect(groups, encoder.encode(None))
@@ -154,6 +156,7 @@ def constant_rate(
       known = at is not None and shown_at is not None
       step = at - shown_at if known else 0
       clock += step if 0 < step <= _LONGEST_STEP else 1 / source_rate
+    # In fractions: of 30000/1001 a float would drift by a frame.
     slot = math.ceil(clock * rate - Fraction(1, 2))
     while number < slot:
       yield shown
@@ -190,6 +193,7 @@ def _fit(height: int, width: int, short_side: int) -> tuple[int, int]:
   """Even sizes, as chroma has half; the short side at most `short_side`."""
   scale = min(1.0, short_side / min(height, width))
   height, width = (2 * round(side * scale / 2) for side in (height, width))
+  # A block of H.264.
   if min(height, width) < 16:
     raise BadRecord(f'too small: {width} x {height} pixels')
   return height, width
@@ -199,6 +203,7 @@ def _encoder(
   height: int, width: int, rate: Fraction, recipe: Recipe
 ) -> av.VideoStream:
   """x264, as the stream of an mp4 that is never written."""
+  # For the parameter sets in the header of an mp4, not in each keyframe.
   scratch = av.open(io.BytesIO(), 'w', format='mp4')
   stream = scratch.add_stream('libx264', rate=rate)
   codec = stream.codec_context
@@ -244,6 +249,7 @@ def _record(
     packets=packets,
     payload=payload,
   )
+  # Here a fault costs one file; in training it would cost each epoch a clip.
   video.decode(record, np.arange(record.frames))
   return record
 
@@ -253,6 +259,7 @@ def _mux(
 ) -> bytes:
   """An mp4 of the groups, whose first frame is number `start`."""
   file = io.BytesIO()
+  # No versions and times in the file: the same bytes again.
   options = {'fflags': 'bitexact'}
   with av.open(file, 'w', format='mp4', container_options=options) as container:
     stream = container.add_stream_from_template(encoder)
@@ -279,6 +286,8 @@ def _index(payload: bytes) -> tuple[bytes, np.ndarray]:
     for row, packet in zip(packets, coded):
       row['offset'], row['size'] = packet.pos, packet.size
       row['key'] = packet.is_keyframe
+      # FFmpeg marks nothing as disposable in an mp4, so the bits themselves are
+      # read.
       row['disposable'] = not _referred(bytes(packet), 1 + (extradata[4] & 3))
   return extradata, packets
 

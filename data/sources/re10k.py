@@ -190,6 +190,8 @@ def camera_to_world(
 ) -> Float[np.ndarray, 't 4 4']:
   """Poses of rows of a text: the inverse of what is stored."""
   stored = cameras[:, 6:].reshape(-1, 3, 4)
+  # What is stored takes the world to the camera; of a rotation the inverse is
+  # the transpose.
   turned = stored[..., :3].swapaxes(-1, -2)
   poses = np.tile(np.eye(4), (len(cameras), 1, 1))
   poses[:, :3, :3] = turned
@@ -201,6 +203,7 @@ def pixel_intrinsics(
   camera: Float[np.ndarray, '18'], height: int, width: int
 ) -> Float[np.ndarray, '3 3']:
   """Intrinsics in pixels of a whole picture; a pixel's centre is at +0.5."""
+  # Stored as parts of the picture, so that any copy of the video will do.
   fx, fy, cx, cy = camera[:4] * [width, height, width, height]
   return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
 
@@ -217,6 +220,7 @@ def _present(
       if file.suffix.lower() in _SUFFIXES
     }
   rows, missing = [], 0
+  # The first line is the address of the video.
   for number, line in enumerate(text.read_text().splitlines()[1:], 2):
     timestamp, *numbers = line.split()
     if len(numbers) != 18:

@@ -78,6 +78,7 @@ class Tapvid:
     frames, points = video.frames, video.points
     if isinstance(frames, tuple):
       frames = _decode(video)
+      # Kinetics is stored as (x W - 0.5) / W, other sets are not.
       points = points + 0.5 / np.array([frames.shape[2], frames.shape[1]])
       frames = pictures.resize(frames, self.height, self.width)
     tracks, visible = pad_rows(points, video.visible, self.points)
@@ -169,6 +170,7 @@ def make(
     if not len(rows):
       excluded[f'video without a track seen in {_WHERE[queries]}'] += 1
       continue
+    # Strided, one track may have several rows.
     lost = len(visible) - len(np.unique(rows))
     excluded[f'track not seen in {_WHERE[queries]}'] += lost
     what = 'query' if queries == 'strided' else 'track'

@@ -276,5 +276,6 @@ def _starts(
 
 def _longest_gap(visible: Bool[np.ndarray, 't']) -> int:
   """Frames of the longest run in which it is not visible."""
+  # As if it were seen before and after: gaps at the ends count too.
   seen = np.flatnonzero(np.concatenate([[True], visible, [True]]))
   return int(np.diff(seen).max()) - 1

@@ -59,6 +59,7 @@ class RMSNorm(nn.Module):
     scale = self.param('scale', nn.initializers.ones, x.shape[-1:])
     x = x.astype(jnp.float32)
     square = jnp.square(x).mean(-1, keepdims=True)
+    # The published epsilon, and flax's.
     return (x * jax.lax.rsqrt(square + 1e-6) * scale).astype(self.dtype)
 
 
@@ -189,6 +190,8 @@ class Transformer(nn.Module):
     kv = None if kv is None else kv.astype(self.dtype)
     if self.hidden:
       x = Linear((self.hidden,), dtype=self.dtype, name='project')(x)
+    # Unrolled: a scan over blocks cost more in copies than it saved
+    # (docs/pods_attempts.md).
     for i in range(self.layers):
       x = Block(
         heads=self.heads,

@@ -251,6 +251,7 @@ class MooG:
         state = jnp.where(stop, jax.lax.stop_gradient(state), state)
       return state, step.error
 
+    # Drawn anew for each clip and step, as published.
     start = cell.start(params, keys[:, 2])
     encoded = self._encode(params, video)
     _, errors = self._over_time(body, start, (encoded, asked, stops))
@@ -438,6 +439,7 @@ class MooG:
 
 def _psnr(error: Float[Array, '']) -> Float[Array, '']:
   """In dB, of values in [0, 1]; finite where nothing moves."""
+  # Of an error of 0 it is 100 dB, not infinite.
   return -10 * jnp.log10(jnp.maximum(error, 1e-10))
 
 

@@ -54,6 +54,7 @@ def draw(
   picture, splat, chosen = jax.lax.map(one, (states, colours))
   truth = patches.to_unit(video, jnp.float32)
   predicted = jnp.clip(picture.swapaxes(0, 1), 0, 1)
+  # Over the whole clip, so that a token's brightness can be followed.
   chosen = chosen / jnp.maximum(chosen.max((0, 2), keepdims=True), 1e-9)
   chosen = rearrange(chosen, 't b (h w) k -> b t (k h) w 1', h=h)
   return {

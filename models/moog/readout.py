@@ -73,6 +73,7 @@ class ConditionalAutoregressiveReadout(nn.Module):
     self._predictor = mlp(self.width, 'predictor')
     self._values = mlp(self.values, 'values')
     self._logits = mlp(self.logits, 'logits') if self.logits else None
+    # As the norm of the model's own state.
     self._norm = LayerNorm(epsilon=1e-4, use_bias=False, name='norm')
     self._reader = Transformer(
       layers=self.layers,
@@ -130,6 +131,7 @@ class ConditionalAutoregressiveReadout(nn.Module):
     )
     state, corrected = scan(self, state, (features.swapaxes(0, 1), asked_now))
     corrected = corrected.swapaxes(0, 1)
+    # Of what the frame has corrected, before the step to the next one.
     logits = self._logits(corrected) if self.logits else None
     return Answers(self._values(corrected), logits, state)
 
@@ -256,6 +258,7 @@ class RecurrentHead:
   def _inputs(self, features, asked):
     features, frames = resize_time(features, self.frames), None
     if self.timed:
+      # The middle of frame i is (i + 0.5) / frames, which rounds down to i.
       frames = jnp.floor(asked[..., -1] * self.frames).astype(jnp.int32)
       asked = asked[..., :-1]
     return features, asked, frames

@@ -20,6 +20,7 @@ def basis(tokens: Float[Array, 'b n d']) -> Basis:
   covariance = jnp.einsum('bnd,bne->bde', x, x) / x.shape[1]
   # The largest last.
   values, vectors = jnp.linalg.eigh(covariance)
+  # Tokens that are all alike have no components: grey, not NaN.
   deviation = jnp.sqrt(jnp.maximum(values[:, None, -3:], 1e-12))
   return Basis(mean, (vectors[..., -3:] / deviation)[..., ::-1])
 

@@ -27,9 +27,12 @@ def waves(grid: Triple, cell: Cell, width: int) -> Float[Array, 't h w d']:
   # A sine and a cosine for each of three axes.
   count = width // 6
   # pi a cell is a wavelength of 2.
+  # The longest, 80 cells (ours), is longer than any side of a recipe's grid, so
+  # that no two places are alike.
   angular = jnp.pi * 40.0 ** -jnp.linspace(0, 1, max(count, 1))[:count]
   table = jnp.zeros((*grid, width))
   for axis, (size, extent) in enumerate(zip(grid, cell)):
+    # Middles: cells of two grids over one clip have their edges in common.
     place = (jnp.arange(size) + 0.5) * extent
     phase = place[:, None] * angular
     wave = jnp.concatenate([jnp.sin(phase), jnp.cos(phase)], axis=1)
@@ -72,6 +75,7 @@ def resize(
 
   Keys' cubic, half-pixel centres; where the grid shrinks, smoothed first.
   """
+  # The resize that the published readouts use for time.
   return jax.image.resize(table, (*grid, table.shape[-1]), 'cubic')
 
 

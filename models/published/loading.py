@@ -100,6 +100,7 @@ def _read(
 
 def _empty(shape: tuple[int, ...]) -> np.ndarray:
   count = int(np.prod(shape))
+  # NumPy aligns to 16 bytes: a start that suits is looked for in a little more.
   room = np.empty(count + _ALIGNED // 4, np.float32)
   start = -room.ctypes.data % _ALIGNED // 4
   return room[start : start + count].reshape(shape)

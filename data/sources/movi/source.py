@@ -275,6 +275,7 @@ def _intrinsics(found, size: tuple[int, int]) -> Float[np.ndarray, '3 3']:
   )
   (height,), (width,) = found['metadata/height'], found['metadata/width']
   fx = focal / sensor * size[1]
+  # By the width too: the sensor's height is not told, its pixels are square.
   fy = focal / sensor * width * size[0] / height
   return np.array(
     [[fx, 0, size[1] / 2], [0, fy, size[0] / 2], [0, 0, 1]], np.float32

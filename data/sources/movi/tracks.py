@@ -20,6 +20,7 @@ import itertools
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8, UInt16
 
+# The first two as in Kubric's own code.
 _MOST = 0.1  # of the pixels of one object that may be drawn
 _FARTHER = 0.99  # a point is hidden if what is seen is nearer than this part
 _ROUGH = 0.05  # difference of unit normals of neighbours on a bump map
@@ -73,6 +74,7 @@ def _draw(
 ) -> tuple[Int[np.ndarray, 'q'], Int[np.ndarray, 'q']]:
   """Rows and columns of the pixels to follow, each at most once."""
   segments, counts = np.unique(segmentation, return_counts=True)
+  # The smallest first.
   order = np.argsort(counts, kind='stable')
   drawn, missing = [], points
   for place, which in enumerate(order):  # what small ones lack, large ones give
@@ -132,6 +134,7 @@ def _faces_away(clip, row, column, segment, offset) -> Bool[np.ndarray, 'q t']:
 
   Never for a point that faces away already in frame 0: its normal is wrong.
   """
+  # At the edge there is no neighbour: zeros differ, and count as rough.
   normals = np.pad(clip.normals / 32767.5 - 1, ((1, 1), (1, 1), (0, 0)))
   normal = normals[row + 1, column + 1]
   rough = sum(

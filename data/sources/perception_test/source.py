@@ -233,6 +233,8 @@ def _decode(
           f'{len(times)} frames, frame {numbers[-1]} is annotated'
         )
       wanted = [times[number] for number in numbers]
+      # To the keyframe before: frames up to the first wanted one are decoded
+      # and dropped.
       stream.container.seek(wanted[0], stream=stream)
     except av.FFmpegError as error:
       raise BadRecord(f'damaged: {error.strerror}') from error

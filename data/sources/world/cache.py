@@ -50,6 +50,7 @@ def fill(folder: str, source, *, workers: int) -> None:
     }
     if parts:
       _allocate(folder, parts, source)
+      # Of a container, not of the machine.
       workers = workers or len(os.sched_getaffinity(0))
       _render(parts, source.only(missing), workers)
   _mapped.cache_clear()  # this process may have read a file that was damaged

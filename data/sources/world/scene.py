@@ -72,12 +72,15 @@ def sample(
       2.75 radians in a second of what spins, about.
   """
   camera_motion, object_motion = divmod(label, len(OBJECT_MOTIONS))
+  # 0 at mid-clip, where all labels look alike.
   seconds = (np.arange(frames) - (frames - 1) / 2) / fps
+  # Metres, as of rooms in a house (ours).
   size = rng.uniform((3.5, 2.4, 3.5), (8.0, 3.6, 8.0))
   room = np.stack([-size * (0.5, 1.0, 0.5), size * (0.5, 0.0, 0.5)])
   eye, view = _camera(
     rng, CAMERA_MOTIONS[camera_motion], room, seconds, camera_speed
   )
+  # Of the longer side: 67 to 45 degrees across.
   focal = rng.uniform(0.75, 1.2)
   moving = rng.integers((moving + 1) // 2, moving, endpoint=True)
   static = objects - moving
@@ -106,6 +109,7 @@ def sample(
       [[pixels, 0, width / 2], [0, pixels, height / 2], [0, 0, 1]]
     ),
     solids=solids,
+    # A lamp near the ceiling.
     light=room[0] + size * rng.uniform((0.2, 0.04, 0.2), (0.8, 0.2, 0.8)),
     ambient=rng.uniform(0.25, 0.5),
     materials=surfaces.sample(
@@ -217,6 +221,7 @@ def _move(rng, motion, solids, places, moving, room, seconds, speed):
   top = rng.uniform(0.1, 0.9, (moving, 1)) * (-room[0, 1] - 2 * radius)
   angle = rng.uniform(0, 2 * np.pi, (count, 1)) + 0 * seconds
   axis = _directions(rng, count)
+  # Furniture stands upright.
   axis[moving:] = (0.0, 1.0, 0.0)
   velocity = speed * _directions(rng, moving) * (1.0, 0.4, 1.0)
   velocity *= rng.uniform(0.5, 1.2, (moving, 1))
@@ -227,6 +232,7 @@ def _move(rng, motion, solids, places, moving, room, seconds, speed):
     bounce += hopping[:, None] * seconds
   elif motion == 'spin':
     angle[:moving] += turning[:, None] * seconds
+  # A parabola that is 0 on the floor and `top` half-way.
   height = radius + np.maximum(top, 0) * 4 * (bounce % 1) * (1 - bounce % 1)
   paths[:moving, ..., 1] = -height[:, None]
   if motion == 'drift':

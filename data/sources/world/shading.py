@@ -32,6 +32,7 @@ def paint(
   # A watcher that stands off a surface by x and away by y meets it at the
   # cosine x / y.
   seen /= depth * np.sqrt(np.einsum('itr,itr->tr', rays, rays))
+  # At the horizon a pixel would cover endlessly many texels.
   seen = np.clip(seen, 0.05, 1)
   colour = _albedo(scene, surface, u, v, depth, seen)
   colour *= _light(scene, points, lit, seen)[..., None]
@@ -104,6 +105,7 @@ def _albedo(scene, surface, u, v, depth, seen):
   # Texels under a pixel, squared; half its exponent is the level.
   texels = depth * dense / np.float32(scene.intrinsics[0, 0])
   texels *= texels / seen
+  # Of a float32 read as an integer: cheaper than a logarithm for each pixel.
   level = ((texels.view(np.int32) >> 23) - 126) >> 1
   level = level.clip(0, LEVELS - 1).astype(np.intp)
   level += (materials.pattern * LEVELS).take(surface)

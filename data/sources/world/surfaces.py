@@ -8,6 +8,8 @@ import numpy as np
 SIDE = 256  # texels along one side of a tile
 LEVELS = 6  # level l suits a pixel that covers 2**l texels
 COLOURS = 256  # of a palette, from the darkest to the lightest texel
+# Of the patterns, the same in every world: seeds of worlds change what is drawn
+# with them.
 _SEED = 40
 _PLAIN = 3  # the first patterns of the bank have no lines or figures
 

@@ -45,6 +45,7 @@ def attend(
   parts = shards(over) if over else 1
   name = resolve(implementation, key.shape[1] // parts)
   if name != 'rows':  # it scales by itself
+    # Before the product, as published: queries are fewer than logits.
     query = query * query.shape[-1] ** -0.5
   if parts > 1:
     return ring.attend(query, key, value, over=over, blockwise=_blockwise(name))
@@ -66,6 +67,7 @@ def resolve(implementation: str, tokens: int) -> str:
   # By platform, since what is fast on one is slow on another: CPUs want a
   # head's logits in cache, TPUs no logits in HBM.
   if implementation == 'auto':
+    # Their logits are small, whatever makes them.
     if tokens <= _SHORT:
       return 'plain'
     kernel = 'rows' if tokens <= _LONG else 'chunked'

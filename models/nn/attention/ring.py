@@ -112,6 +112,7 @@ def _axes(over, blockwise):
 
 def _run_forward(axis, blockwise, query, key, value):
   out, log_total = blockwise.forward(query, key, value)
+  # Rescaled once for each block: in bfloat16 each time would round.
   dtype, out = out.dtype, out.astype(jnp.float32)
   for _ in range(1, jax.lax.axis_size(axis)):
     key, value = _passed_on((key, value), axis)

@@ -24,9 +24,15 @@ from jaxtyping import Array, Float
 from models.nn.attention.ring import Blockwise
 from models.sharding import per_shard, platform
 
+# Entries of a vector register along its last axis; arrays are filled up to it.
 LANES = 128
+# 2 MiB of float32: keys, values and the sums of their gradients lie beside them
+# in VMEM.
 LOGITS = 2**19  # as many are there at once, or a few more
+# Not -inf: what is subtracted from it stays a number.
 HIDDEN = -1e30  # logit of a key that is not there
+# More than the compiler gives a kernel by itself; all generations of the ladder
+# compile with it (tests/models/nn/attention/test_tpu.py).
 VMEM = 64 * 2**20
 
 
@@ -88,6 +94,7 @@ def _run_forward(query, key, value):
     out_shape=out,
     cost_estimate=_cost(2, query, key, value, *out),
     compiler_params=_PARAMS,
+    # So that tests on a CPU compare the very kernel with `plain`.
     interpret=platform() != 'tpu',
     name='attention_rows',
   )(query, key, value)
@@ -157,6 +164,7 @@ def _backward_kernel(
     mean = jnp.sum(
       g.astype(jnp.float32) * y.astype(jnp.float32), 0, keepdims=True
     )
+    # The softmax's own gradient, of weights that sum to 1; see xla.py.
     slope = (weights * (_dot(values, g) - mean)).astype(x.dtype)
     moved = _dot(transposed, slope) * x.shape[0] ** -0.5
     to_query[0, 0, :, at] = moved.astype(to_query.dtype)
@@ -170,6 +178,7 @@ def _backward_kernel(
 
 def _pieces(q, n, run):
   """Runs on all queries, some at a time; the last piece may be shorter."""
+  # Two vectors of queries where their rows fit: fewer turns of the loop.
   size = LANES if 2 * LANES * n > LOGITS else 2 * LANES
   whole, rest = divmod(_up(q), size)
 
@@ -207,6 +216,7 @@ def _scaled(query):
 
 
 def _dot(a, b):
+  # bfloat16 in, float32 out: what the matrix unit does without a loss.
   return jnp.matmul(a, b, preferred_element_type=jnp.float32)
 
 
@@ -233,5 +243,7 @@ def _up(size):
 
 
 _PARAMS = pltpu.CompilerParams(
-  dimension_semantics=('parallel', 'parallel'), vmem_limit_bytes=VMEM
+  # No head or example waits for another: a chip's two cores may share them.
+  dimension_semantics=('parallel', 'parallel'),
+  vmem_limit_bytes=VMEM,
 )

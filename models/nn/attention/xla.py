@@ -81,6 +81,8 @@ def per_head(query, key, value):
   return rearrange(out, '(b k) n e -> b n k e', k=heads)
 
 
+# 256 queries (ours): their logits with the 25,088 keys of docs/long_clips.md
+# are 26 MB a head.
 def chunked(query, key, value, chunk=256):
   """A few queries at a time, recomputed in the backward pass.
 
