@@ -16,6 +16,7 @@ from models import vit
 from train import optim, step
 from train.checkpoint import Checkpoints
 from train.evaluate import Evaluation
+from train.watchdog import Watchdog
 from train.writer import Writer
 
 SOURCES = (
@@ -47,6 +48,7 @@ def _given(config):
   yield Checkpoints, config['checkpoint']
   yield Evaluation, config['eval']
   yield Writer, config['log']
+  yield Watchdog, config['watchdog']
   yield pipeline.make, config['data']
   for source in config['data']['sources'].values():
     module = importlib.import_module(f'data.sources.{source["name"]}')
