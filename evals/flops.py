@@ -30,6 +30,7 @@ def _count(jaxpr) -> int:
       flops += _product(equation)
     if equation.primitive.name == 'conv_general_dilated':
       flops += _convolution(equation)
+    # XLA's own count takes a loop's body once.
     is_scan = equation.primitive.name == 'scan'
     repeats = equation.params['length'] if is_scan else 1
     for inner in core.jaxprs_in_params(equation.params):

@@ -95,6 +95,8 @@ class Readout:
     tokens = jnp.zeros(tokens.shape, tokens.dtype)
     heads = {}
     for name, task in self.tasks.items():
+      # By its name, not its number; Python's own hash is another in each
+      # process.
       key = jax.random.fold_in(head_key, zlib.crc32(name.encode()))
       head = task.head(batch['video'].shape[1:4])
       asked = jax.tree.map(
@@ -102,6 +104,7 @@ class Readout:
         jax.eval_shape(task.queries, batch),
       )
       heads[name] = jax.tree.map(
+        # Alike at the start: they are to differ by their rates alone.
         lambda x: jnp.repeat(x[None], len(self.labels), axis=0),
         head.init(key, tokens, asked)['params'],
       )
@@ -248,6 +251,7 @@ class Readout:
     )
     shapes = jax.eval_shape(self.init, jax.random.key(0), batch)
     tokens = jax.eval_shape(self.tokens, shapes['backbone'], batch)
+    # Frozen, the backbone runs forward only.
     passes = 3 if self.finetune else 1
     counted = {
       'backbone': passes * forward_flops(self.tokens, shapes['backbone'], batch)

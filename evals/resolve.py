@@ -136,6 +136,7 @@ def check(config: Mapping[str, Any]) -> Config:
       'the recipe is of pretraining, it names no tasks: give that of a '
       'readout, --config=configs/readout.py:task=...,data=...'
     )
+  # A copy, and as config.json will have it: tuples are lists there.
   config = json.loads(json.dumps(dict(config)))
   for sources in (config['data']['sources'], config['test_sources'] or [0]):
     if len(sources) != 1:

@@ -119,6 +119,7 @@ def _summary_of(
   if validated is not None:
     chosen = task.scores(metrics.total(validated.heads[name]))
     main = np.asarray(chosen[task.headline[0]])
+    # On validation clips alone: chosen on test clips it would flatter.
     best = int(np.argmin(main) if task.lower_is_better else np.argmax(main))
   heads = [
     {

@@ -124,6 +124,7 @@ def facts_of(
   def measure(batch):
     return objective.facts(batch), labels.counts(objective, batch)
 
+  # For what runs a few times: compiled quickly rather than well.
   options = processes.options_of_programs_run_once()
   measure = jax.jit(measure, out_shardings=whole, compiler_options=options)
   total, counted, reports = None, [], []

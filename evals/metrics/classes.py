@@ -31,10 +31,12 @@ def class_sums(
     count, top1, top5, each [b].
   """
   valid = jnp.ones(logits.shape[:2], bool) if valid is None else valid
+  # Probabilities are averaged, not logits, as published.
   shares = jnp.where(valid[..., None], jax.nn.softmax(logits), 0)
   likely = jnp.sum(shares, axis=1)
   n = likely.shape[1]
   own = jnp.take_along_axis(likely, jnp.maximum(label, 0)[:, None], axis=1)
+  # Among equals the first class wins, as argmax has it.
   behind = (own > likely) | ((own == likely) & (jnp.arange(n) > label[:, None]))
   beaten = jnp.sum(behind, axis=1)
   counted = (label >= 0) & valid.any(1)

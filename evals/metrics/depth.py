@@ -25,11 +25,13 @@ def depth_sums(
   Returns:
     count, abs_rel, square, square_log, delta1, delta2, delta3, each [b].
   """
+  # Of zeros the terms would be infinite, and infinity times 0 is not 0.
   true = jnp.where(valid, true, 1.0)
   raised = jnp.maximum(predicted, floor)
   ratio = jnp.maximum(raised / true, true / raised)
   terms = {
     'count': jnp.ones_like(true),
+    # Of the prediction as it is; what is raised is for ratios and logarithms.
     'abs_rel': jnp.abs(predicted - true) / true,
     'square': jnp.square(predicted - true),
     'square_log': jnp.square(jnp.log(raised) - jnp.log(true)),

@@ -31,6 +31,8 @@ def bootstrap(
   """
   count = len(next(iter(clips.values())))
   rng = np.random.default_rng(seed)
+  # How often each clip is drawn: scores are of sums, so that a draw is a
+  # product with these.
   times = rng.multinomial(count, np.full(count, 1 / count), size=draws)
   drawn = {
     name: times @ values.astype(np.float64) for name, values in clips.items()

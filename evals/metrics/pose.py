@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 from evals.metrics.sums import Scores, Sums, means
 
 # Corners of the box in front of the camera that end-point errors are of.
+# As in kauldron: metres, where the poses are.
 CORNERS = np.array(list(itertools.product((-5, 5), (-5, 5), (0, 10))), float)
 DEGREES = (5, 15, 30)
 _STILL = 1e-6  # length below which a translation has no direction
@@ -33,6 +34,7 @@ def pose_sums(
     count and moving (pairs with a direction), and sums of the scores, each
     [b].
   """
+  # ScanNet has poses of -inf where tracking was lost.
   valid = jnp.isfinite(true).all((2, 3))
   true = jnp.where(valid[..., None, None], true, jnp.eye(3, 4))
   predicted = jnp.concatenate(
@@ -91,6 +93,7 @@ def nearest_rotation(
 ) -> Float[Array, '*n 3 3']:
   """The rotation nearest to each matrix (least squares), never a mirror."""
   u, _, vt = jnp.linalg.svd(matrix)
+  # Without it the nearest orthogonal matrix may be a mirror.
   sign = jnp.sign(jnp.linalg.det(_product(u, vt)))
   return _product(u.at[..., 2].multiply(sign[..., None]), vt)
 
@@ -116,6 +119,7 @@ def rotation_angle(
   skew = turn - jnp.swapaxes(turn, -1, -2)
   axis = jnp.stack([skew[..., 2, 1], skew[..., 0, 2], skew[..., 1, 0]], -1)
   trace = jnp.trace(turn, axis1=-2, axis2=-1)
+  # By the tangent: an arccosine near 1 loses half of its digits.
   return jnp.degrees(jnp.arctan2(jnp.linalg.norm(axis, axis=-1), trace - 1))
 
 
@@ -146,6 +150,7 @@ def auc(
   A curve of histogram bins over [0, limit], so that the mean over pairs is
   the area of the curve of all.
   """
+  # In bins, not the exact area, as published curves are made.
   place = jnp.minimum(jnp.floor(error * bins / limit), bins - 1)
   return jnp.where(error > limit, 0.0, 1 - place / bins)
 

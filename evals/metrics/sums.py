@@ -18,6 +18,7 @@ def means(sums: Sums) -> Scores:
 def total(clips: Mapping[str, np.ndarray]) -> Sums:
   """The sums over all clips, of sums [n] per clip, in float64."""
   return {
+    # Of millions of pixels float32 would drop the last.
     name: np.sum(values, axis=0, dtype=np.float64)
     for name, values in clips.items()
   }

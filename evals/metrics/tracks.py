@@ -5,6 +5,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from evals.metrics.sums import Scores, Sums, means
 
+# As published, and so is the size.
 THRESHOLDS = (1, 2, 4, 8, 16)  # pixels of a picture of SIZE x SIZE
 SIZE = 256
 MODES = ('first', 'strided')
@@ -55,12 +56,15 @@ def track_sums(
   counted = labels > 0
 
   def ratio(part, whole):
+    # Within a clip, as published: sums over clips would let long ones win.
     return jnp.where(counted, part / jnp.maximum(whole, 1), 0)
 
   square = jnp.sum(jnp.square(SIZE * (predicted - true)), axis=-1)
   jaccard, position = {}, {}
   for pixels in THRESHOLDS:
+    # Less than, not at most, as published.
     hit = seen & (square < pixels**2)
+    # Also where the true point is hidden: it is not in `hit`.
     wrong = _count(judged & predicted_visible & ~hit)
     right = _count(hit & predicted_visible)
     jaccard[f'jaccard_{pixels}'] = ratio(right, labels + wrong)

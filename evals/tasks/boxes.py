@@ -130,8 +130,12 @@ class Boxes:
   def loss(self, predicted: _Boxes, batch: Batch) -> Float[Array, 'b']:
     """Mean over the boxes of each clip that count; 0 of a clip without any."""
     judged = self.judged(batch)
+    # Padding may hold anything, NaN too, which a mask alone would let into
+    # gradients.
     true = jnp.where(judged[..., None], batch['boxes'], 0)
     error = jnp.mean(LOSSES[self.loss_name](predicted - true), axis=-1)
+    # IoU itself is flat where boxes do not meet; its generalisation (arXiv
+    # 1902.09630) pulls them together.
     error += self.giou_weight * (1 - giou(predicted, true))
     boxes = jnp.maximum(jnp.sum(judged, (1, 2)), 1)
     return jnp.sum(error, (1, 2), where=judged) / boxes

@@ -107,6 +107,7 @@ class Classify:
 
   def trivial(self, facts: metrics.Sums, batch: Batch) -> _Logits:
     """The commonest labels of the training clips, commonest first."""
+    # Of classes that were not seen the logarithm stays finite, and the least.
     shares = jnp.log(facts['labels'] + 1e-3)
     return repeat(shares, 'n -> b n', b=batch['label'].shape[0])
 

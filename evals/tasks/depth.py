@@ -188,6 +188,7 @@ class Depth:
     is that of its micro-batches, however they are cut.
     """
     valid = self.valid(batch)
+    # Not 0, by which 'relative' divides.
     true = jnp.where(valid, batch['depth'], 1.0)
     error = LOSSES[self.loss_name](predicted, true)
     axes = (1, 2, 3, 4)
@@ -214,6 +215,7 @@ class Depth:
 
   def trivial(self, facts: metrics.Sums, batch: Batch) -> _Depth:
     """The mean depth of the training clips, everywhere."""
+    # Of pixels, not of clips, as the scores are.
     mean = facts['depth'] / jnp.maximum(facts['pixels'], 1)
     return jnp.full_like(batch['depth'], mean)
 

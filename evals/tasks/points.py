@@ -204,6 +204,7 @@ class Points:
     seen = visible & asked
     true = jnp.where(seen[..., None], batch['tracks'], 0)
     square = jnp.sum(jnp.square(predicted.place - true), axis=-1)
+    # A comparison: no gradient flows through this target.
     near = square <= jnp.square(self.certain_within * pixel)
     asked = jnp.broadcast_to(asked, visible.shape)
     terms = (
@@ -239,6 +240,7 @@ class Points:
     del facts
     t = batch['tracks'].shape[2]
     place = repeat(self.start(batch), 'b q c -> b q t c', t=t)
+    # A logit far on the side of yes.
     sure = jnp.full(place.shape[:-1], 10.0)
     return Tracks(place, sure, sure)
 
@@ -247,6 +249,7 @@ class Points:
   ) -> dict[str, np.ndarray]:
     """The predicted and the true tracks on the video, from top to bottom."""
     asked = np.asarray(self.asked(batch))[..., None]
+    # Small clips are enlarged, so that lines and text can be told.
     zoom = max(1, 128 // min(batch['video'].shape[2:4]))
     panels = [
       [
@@ -263,6 +266,7 @@ class Points:
 
 def _huber(square: Array, delta: float) -> Array:
   """Of squared distances; its gradient is finite at 0 too."""
+  # Never of 0, where the root has no finite gradient.
   far = jnp.sqrt(jnp.maximum(square, delta**2))
   linear = delta * (far - delta / 2)
   return jnp.where(square < delta**2, square / 2, linear)

@@ -35,10 +35,12 @@ def main() -> None:
   console.say('compiling the step ...')
   clips, step = program.batch['video'].shape[0], running(program)
   seconds = []
+  # The first three warm caches and clocks, and are not counted.
   for _ in range(3 + _STEPS.value):
     began = time.perf_counter()
     step()
     seconds.append(time.perf_counter() - began)
+  # Not the mean, which one hiccup of the machine moves.
   took = statistics.median(seconds[3:])
   rate = sum(program.flops().values()) / took / jax.device_count()
   peak = chips.peak_flops(jax.devices()[0])

@@ -89,6 +89,7 @@ def main() -> None:
     f'{"frames":>7}{title:>34}{"ms a frame":>12}{"one pass would need":>21}'
   )
   for count in counts:
+    # After the first chunks have run, so that it is growth, not start.
     before, began, state = resident(), time.perf_counter(), None
     most = before
     for _ in range(count // chunk):
@@ -97,6 +98,7 @@ def main() -> None:
       most = max(most, resident())
     took = 1e3 * (time.perf_counter() - began) / count
     whole = jax.ShapeDtypeStruct((1, count, *size), np.uint8)
+    # Compiled, not run: a pass over all frames may not fit.
     memory = step.lower(params, whole, None).compile().memory_analysis()
     needs = memory.temp_size_in_bytes + memory.output_size_in_bytes
     grew = most - before

@@ -45,6 +45,7 @@ def compile_gradient(model, clips: int) -> tuple[float, int]:
     'row': jax.ShapeDtypeStruct((clips,), np.uint32),
   }
   rng = jax.random.key(0)
+  # Shapes do: nothing is run.
   params = jax.eval_shape(lambda rng: objective.init(rng, batch), rng)
   step = jax.jit(jax.grad(objective.loss, has_aux=True))
   began = time.perf_counter()

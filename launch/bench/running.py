@@ -29,6 +29,7 @@ def running(program: Program) -> Callable[[], None]:
 
   def step() -> None:
     nonlocal state
+    # Waited for in each call: the next one would be queued, not timed.
     state, _ = jax.block_until_ready(update(state, batch))
 
   return step

@@ -16,6 +16,7 @@ _REST_SEC = 0.3  # threads that spin for work have stopped by then
 def serve(step: Callable[[], None]) -> None:
   """The child's side: a step, and its seconds on stdout, for each line."""
   print('ready', flush=True)
+  # A line is a turn; the end of input ends the child with its parent.
   for _ in sys.stdin:
     started = time.perf_counter()
     step()
@@ -64,4 +65,5 @@ def take(
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
   """How many times faster we are: the median of pairs."""
+  # Of pairs: both had the same machine at the same time.
   return statistics.median(b / a for a, b in zip(ours, theirs))

@@ -90,6 +90,7 @@ def run(
 
 def apart(row: Row) -> dict[str, Any]:
   """`rows.compile_row` in a process that ends with it."""
+  # The compiler keeps its memory: in one process rows would add up.
   with concurrent.futures.ProcessPoolExecutor(
     1, multiprocessing.get_context('spawn')
   ) as pool:

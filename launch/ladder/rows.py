@@ -91,6 +91,8 @@ def key(row: Row) -> str:
   config = row.config()
   decides = [config, row.topology, versions()]
   digest.update(json.dumps(decides, sort_keys=True, default=str).encode())
+  # By their bytes: a comment makes a row anew, which costs minutes; a change
+  # that is overlooked would keep a wrong row.
   for file in sources(ROOT, config['model']['name']):
     digest.update(str(file.relative_to(ROOT)).encode())
     digest.update(file.read_bytes())

@@ -149,6 +149,7 @@ def compile_step(
         )
         text = _final_text(folder)
     except jax.errors.JaxRuntimeError as error:
+      # XLA tells kinds of errors by their words only.
       if 'RESOURCE_EXHAUSTED' in str(error):
         raise OutOfMemoryError(str(error)) from error
       if re.search(_WRONG_OPTION, str(error)):
@@ -195,6 +196,7 @@ def stderr_lines() -> Iterator[list[str]]:
   """Inside, what C++ writes to stderr is kept; the lines, afterwards."""
   lines: list[str] = []
   sys.stderr.flush()
+  # The descriptor, not `sys.stderr`: C++ writes past Python.
   saved = os.dup(2)
   with tempfile.TemporaryFile() as file:
     os.dup2(file.fileno(), 2)

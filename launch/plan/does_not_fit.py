@@ -52,6 +52,8 @@ def error(
       lines.append('largest buffers, by the compiler:')
       lines += [f'  {line}' for line in refused.largest[:5]]
     fixed = held.total - held.activations - held.gradients
+    # The compiler needs more than the formula says: of what a change can make
+    # smaller, in proportion.
     scale = max(1.0, (needed - fixed) / (held.total - fixed))
   changes = remedies(config, topology, scale=scale)
   if changes:
@@ -127,6 +129,9 @@ def _candidates(config, topology) -> Iterator[tuple[dict, dict, Topology]]:
   clips = config['data']['batch_size']
   rows = clips // (replica * fsdp)
   times = [2**i for i in range(1, 12)]
+  # In this order: micro-batches change no number of the run and cost little;
+  # recomputing costs a third of the products; other layouts cost time on links;
+  # a smaller batch is another run; more chips cost money.
   changes = [
     {'step.accumulate': accumulate * factor}
     for factor in times
@@ -155,6 +160,7 @@ def _candidates(config, topology) -> Iterator[tuple[dict, dict, Topology]]:
   ]
   for change in changes:
     yield change, with_changes(config, change), topology
+  # Twice as many chips each time, nearest to a cube, which has the most links.
   shape = sorted(topology.shape)
   for _ in range(10):
     shape = sorted([2 * shape[0], *shape[1:]])

@@ -44,6 +44,7 @@ def plan(
   program = recipe.program(config, mesh)
   held = memory.of_program(program, config)
   found = of_shapes(program, config, topology, held)
+  # By formula first: a minute of the compiler is saved where nothing could fit.
   if held.total > found['bytes_limit']:
     raise does_not_fit.error(config, topology, held)
   reason = ''
@@ -52,6 +53,7 @@ def plan(
   elif not compiler.is_installed():
     reason = compiler.MISSING
   if reason:
+    # A guess, and told as one.
     seconds = step_seconds(found, assumed_mfu, topology.chip.tflops)
     found['reduced'] = reason
     found['estimates'] = {f'MFU {assumed_mfu:g} assumed': {'step_sec': seconds}}

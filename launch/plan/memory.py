@@ -21,6 +21,8 @@ from train.program import Program
 GIB = 2**30
 # Clips of the traced batch: no other dimension is a multiple of this prime.
 _CLIPS = 10007
+# Models choose implementations by platform: the TPU's are traced, wherever this
+# runs.
 _TPU = AbstractDevice(device_kind='TPU', num_cores=1, platform='tpu')
 
 
@@ -123,12 +125,14 @@ def saved_per_clip(
   }
   batch['row'] = jax.ShapeDtypeStruct((_CLIPS,), jax.numpy.uint32)
   axes = mesh_lib.AXES
+  # Of one device: what is saved is counted whole, and divided afterwards.
   one = AbstractMesh(
     *((1,) * len(axes), axes, (AxisType.Auto,) * len(axes)),
     abstract_device=_TPU,
   )
   with jax.sharding.use_abstract_mesh(one):
     jaxpr = jax.make_jaxpr(residuals)(program.state.params, batch).jaxpr
+  # Parameters are counted already.
   given = set(map(id, jaxpr.invars))
   saved = {
     id(out): out.aval

@@ -53,9 +53,11 @@ class Collective:
   @property
   def traffic(self) -> float:
     """Bytes that a chip receives, at least, by the algorithm on a ring."""
+    # Its own part a chip has already.
     share = (self.group - 1) / self.group
     if self.kind in ('collective-permute', TO_HOST, FROM_HOST):
       return self.payload
+    # An all-reduce is a reduce-scatter and an all-gather.
     return self.payload * share * (2 if self.kind == 'all-reduce' else 1)
 
   def seconds(self, chip: Chip) -> float:
@@ -195,6 +197,7 @@ class Reader:
         r'source_target_pairs=\{\{(\d+),(\d+)\}', instruction.rest
       )
       return np.array([int(pairs[1]), int(pairs[2])])
+    # The first stands for all: groups of one collective are alike.
     return groups(instruction.rest, self.mesh.devices.size)[0]
 
   def _axes(self, devices) -> str:

@@ -17,9 +17,14 @@ import re
 from launch.plan.hlo import parser
 from train.chips import Chip
 
+# Assumed, and the same that elementwise programs are given; docs/pods.md holds
+# the estimates beside published measurements.
 SHARE = 0.85  # of the peak, and of the bandwidth
 LANES = 128
+# Of 8 rows of 128 lanes.
 VECTOR = 1024
+# Assumed; by the compiler's own schedule of the kernel the whole estimate is
+# about 40% on the slow side (docs/pods_attempts.md).
 CYCLES = 2  # for a vector of exponentials
 
 
@@ -45,6 +50,8 @@ def seconds(cost: dict[str, float], chip: Chip) -> float:
     cost: of `cost`.
     chip: where it runs.
   """
+  # The kernel has filled dimensions up to 128 only; a unit of 256 is left half
+  # empty.
   filled = cost['flops'] * chip.matrix_unit / LANES
   products = filled / (SHARE * chip.tflops * 1e12)
   exponentials = CYCLES * cost['transcendentals'] / VECTOR / (chip.ghz * 1e9)

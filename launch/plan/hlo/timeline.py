@@ -119,6 +119,8 @@ class _Walk:
     if opcode == 'while':
       trips = self.program.trips(instruction)
       (body,) = instruction.called['body']
+      # Once by the clock, however often it runs: each turn waits as the first
+      # does.
       self.run(body, times * trips)
     elif opcode in ('call', 'conditional'):
       for names in instruction.called.values():
@@ -161,6 +163,7 @@ class _Walk:
     what = self.reader.read(holder)
     use = Use(what, times, seconds=times * what.seconds(self.chip))
     self.found.uses.append(use)
+    # A collective waits its turn: the links are those of the one before.
     ends = max(self.busy[what.network], self.now) + what.seconds(self.chip)
     self.busy[what.network] = ends
     if instruction.rendezvous:
@@ -176,6 +179,7 @@ class _Walk:
     if name not in self.pending:
       return
     use, ends, began = self.pending.pop(name)
+    # Not by its name: a start whose end follows at once hides nothing.
     use.is_async = self.now > began
     self._expose(use, ends, times)
 
@@ -188,6 +192,8 @@ class _Walk:
     if instruction.opcode in _FREE or instruction.opcode in _AHEAD:
       return
     kind, cost = 'other', kernels.cost(instruction)
+    # The compiler's `optimal_seconds` is not used: of loops it counts one turn,
+    # and it has been negative.
     seconds = (instruction.cycles or 0.0) / (self.chip.ghz * 1e9)
     if cost:
       kind, seconds = 'kernel', kernels.seconds(cost, self.chip)

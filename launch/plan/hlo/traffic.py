@@ -26,6 +26,7 @@ def moved(
       for each, place in zip(results, instruction.arrays)
     )
   if instruction.opcode == 'dynamic-update-slice':
+    # Read and written: the update alone, the array stays where it is.
     return 2 * _hbm(operands[1])
   if instruction.opcode in ('dynamic-slice', 'slice', 'gather'):
     return 2 * _hbm(instruction)
@@ -43,6 +44,7 @@ def _read_inside(inner, number, operand) -> float:
     return 0.0
   for parameter in inner.values():
     if parameter.opcode == 'parameter' and parameter.number == str(number):
+      # Of a stack of layers a fusion reads one layer's slice.
       return min(whole, _used(inner, parameter))
   return whole
 
@@ -59,6 +61,7 @@ def _used(inner, value) -> float:
     ):
       continue
     else:
+      # Something reads all of it; the caller takes the whole.
       return float('inf')
   return total
 

@@ -34,7 +34,10 @@ _FSDP_EXPOSED, _WHOLE_SLICE_EXPOSED = (0.2, 0.45), 0.8
 _UPDATE_PASSES = 15
 # Of the memory, what the formula may fill: it counts no temporaries.
 _HBM_SHARE = 0.75
+# 'none' keeps collected kernels too and was slower; 'offload' is a last resort
+# (docs/pods_attempts.md).
 _REMATS = ('full', 'named')
+# Ours: of j at 2048 clips, 8 already came behind 4 (docs/pods_attempts.md).
 _MOST_TENSOR = 8
 # Rows of a shard: of fewer the TPU's compiler makes sums of padded arrays.
 _ROWS = 16
@@ -174,6 +177,7 @@ def rough_seconds(
     topology.devices * chip.tflops * 1e12 * _PEAK_SHARE
   )
   if config['model'].get('remat') == 'full':
+    # Forward twice: a forward pass is a third of a step.
     compute *= 4 / 3
   held = memory.on_chip(program.state.params)
   accumulate = config['step']['accumulate']
@@ -202,6 +206,7 @@ def rough_seconds(
   rows = program.batch['video'].shape[0] / mesh_lib.num_data_shards(
     program.mesh
   )
+  # Two sums of activations in a block, and four in its backward pass.
   reduced = 6 * rows * block_inputs
   waited += _TENSOR_EXPOSED * seconds('all-reduce', 'tensor', reduced)
   waited += _REPLICA_EXPOSED * seconds('all-reduce', 'replica', shard)
