@@ -1,4 +1,7 @@
-"""What recipes share: reading the argument behind the colon."""
+"""What recipes share: the sections of `training`, and how arguments are read.
+
+Optimizer, checkpoints, evaluation and logs of every recipe start here.
+"""
 
 import pathlib
 from collections.abc import Collection, Mapping

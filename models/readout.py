@@ -3,7 +3,7 @@
 The graph is what the published depth head (18 arrays, 17,587,840 numbers over
 768 channels), the parameter counts of the published classifiers and the MooG
 notebook's tracking heads fix. How the queries and embeddings start is not
-public, and is ours.
+public, and is ours. What a task asks such a head for is in `evals/tasks/`.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""One update: gradients of the objective, optimizer, moving average.
+"""One update: gradients, optimizer, moving average, and what is logged of it.
 
 Pure functions of the state and the batch; whatever is random comes from
 (seed, step). The state on disk is all that a resumed run needs.

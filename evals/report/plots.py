@@ -1,4 +1,4 @@
-"""The figures of a report, as PNG."""
+"""The look of all figures of a report; the loss, and scores beside baselines."""
 
 import textwrap
 from collections.abc import Sequence

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data.sources import features as stored
-from evals import features
+from evals import evaluate, features
 from evals.resolve import resolve
 
 
