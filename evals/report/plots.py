@@ -1,4 +1,4 @@
-"""The look of all figures of a report; the loss, and scores beside baselines."""
+"""The look of a report's figures; its loss, and scores beside baselines."""
 
 import textwrap
 from collections.abc import Sequence

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from evals import metrics
+from evals import metrics, task
 from evals.report import pictures
 from tests.evals import recipes as readouts
 from tests.models import recipes
