@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from absl import flags
 from absl.testing import flagsaver
 
 from base import console
@@ -240,7 +241,15 @@ def test_only_some_sizes():
     pods.chosen(['s'])
 
 
-def test_a_wrong_size_is_told_before_libtpu_is_missed(monkeypatch):
+@pytest.fixture
+def parsed():
+  """Flags have their defaults, as if no command line gave others."""
+  flags.FLAGS.mark_as_parsed()
+  yield
+  flags.FLAGS.unparse_flags()
+
+
+def test_a_wrong_size_is_told_before_libtpu_is_missed(parsed, monkeypatch):
   monkeypatch.setattr(compiler, 'is_installed', lambda: False)
   with (
     flagsaver.flagsaver(only=['Z']),
@@ -258,7 +267,9 @@ def test_only_what_is_between_the_markers_is_replaced():
   assert table.put(docs, 'new') != docs
 
 
-def test_the_doc_is_left_alone_without_the_compiler(tmp_path, monkeypatch):
+def test_the_doc_is_left_alone_without_the_compiler(
+  parsed, tmp_path, monkeypatch
+):
   docs = tmp_path / 'pods.md'
   docs.write_text(f'{table.BEGIN}\nold\n{table.END}\n')
   monkeypatch.setattr(compiler, 'is_installed', lambda: False)
