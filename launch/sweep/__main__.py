@@ -69,6 +69,7 @@ def main(more: Sequence[str]) -> None:
   from launch.sweep import state as state_lib
 
   workdir = _WORKDIR.value.rstrip('/')
+  backend = _backend(workdir)
   entries = plan.make(
     _CONFIG.value,
     _SWEEP.value,
@@ -78,7 +79,6 @@ def main(more: Sequence[str]) -> None:
     cache=_CACHE.value,
     retry=_RETRY.value,
   )
-  backend = _backend(workdir)
   plan.check(entries, backend)
   if _DRY_RUN.value:
     console.say(plan.commands(entries, backend))

@@ -4,10 +4,12 @@ import shutil
 import time
 from collections.abc import Sequence
 
-from base import console
+from base import console, files
 from launch.sweep.entry import Entry
 
-_EVERY = 1.0  # seconds between two looks at the logs of runs
+# Seconds between two looks at the logs of runs: on a disk, and in an object
+# store, where each is a request.
+_EVERY, _EVERY_THERE = 1.0, 30.0
 
 
 class Board:
@@ -15,16 +17,22 @@ class Board:
 
   def __init__(self, entries: Sequence[Entry], at_once: int):
     self._entries, self._at_once = entries, at_once
+    is_here = all(files.is_local(entry.folder) for entry in entries)
+    self._every = _EVERY if is_here else _EVERY_THERE
     self._shown = time.monotonic()
     self._lines = console.Board()
 
   def show(self) -> None:
     """Draws it anew, if it is time."""
     now = time.monotonic()
-    if now - self._shown < _EVERY:
+    if now - self._shown < self._every:
       return
     self._shown = now
-    self._lines.show(self.headline(), self.rows())
+    try:
+      self._lines.show(self.headline(), self.rows())
+    except OSError as error:
+      # Of a store that does not answer now: runs go on without being seen.
+      console.say(f'the runs cannot be looked at: {error}')
 
   def close(self) -> None:
     """Leaves the terminal as it was."""

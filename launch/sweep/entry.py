@@ -29,6 +29,7 @@ class Entry:
     began: when the running stage did, by time.monotonic.
     not_before: when the next may start, so too.
     held_by: who else is at its folder; '': nobody.
+    unseen: why the backend could not tell how it is; '': it could.
     share_before: of its training, when its stage began.
     before: FLOPs and seconds of its training under this sweep, until then.
   """
@@ -41,6 +42,7 @@ class Entry:
   began: float = 0.0
   not_before: float = 0.0
   held_by: str = ''
+  unseen: str = ''
   share_before: float = 0.0
   before: tuple[float, float] = (0.0, 0.0)
 
@@ -94,13 +96,17 @@ class Entry:
     self.state.failed = why
     self.note()
 
-  def ended(self, end: End, *, max_restarts: int, stopping: bool) -> str:
+  def ended(
+    self, end: End, *, max_restarts: int, stopping: bool, elsewhere: bool
+  ) -> str:
     """Notes how the job ended, and what becomes of the run.
 
     Args:
       end: of its job.
       max_restarts: of a stage.
       stopping: whether it was told to stop: then it is not its fault.
+      elsewhere: whether a launcher has started it again as often as it may, so
+        that one that saved and stopped was ended by somebody.
 
     Returns:
       What there is to tell.
@@ -109,7 +115,9 @@ class Entry:
     self.before, state.job = self.trained(), {}
     took = time.monotonic() - self.began
     verdict = policy.verdict(
-      [(0, end.code)], restarts=state.restarts, max_restarts=max_restarts
+      [(0, end.code)],
+      restarts=state.restarts,
+      max_restarts=0 if elsewhere else max_restarts,
     )
     if stage.is_done():
       state.done[stage.name], state.restarts = took, 0
@@ -118,6 +126,9 @@ class Entry:
       state.failed = (
         f'{stage.name} ended with 0, but left no result in {stage.folder}'
       )
+      said = f'failed: {state.failed}'
+    elif verdict.again and elsewhere:
+      state.failed = f'{stage.name}: somebody stopped it'
       said = f'failed: {state.failed}'
     elif verdict.again or (stopping and end.code not in policy.HOPELESS):
       counts = verdict.counts and not stopping

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from base import console, exits, files
 from launch.local.stop import Stop
 from launch.sweep import board as board_lib
-from launch.sweep.backends import Backend
+from launch.sweep.backends import Backend, End
 from launch.sweep.backends import local as local_lib
 from launch.sweep.entry import Entry
 from launch.sweep.stages import Stage
@@ -77,6 +77,20 @@ def _take_up(entry: Entry, backend: Backend) -> None:
     entry.note()
 
 
+def _polled(entry: Entry, backend: Backend) -> End | None:
+  """How its job ended, as far as one can tell."""
+  try:
+    return backend.poll(entry.state.job)
+  except ValueError as error:
+    # Of a service that does not answer now: its jobs go on.
+    if not backend.stays:
+      raise
+    if entry.unseen != str(error):
+      console.say(f'{entry.name}: {error}; it is asked again')
+    entry.unseen = str(error)
+    return None
+
+
 def _let_go(entry: Entry, stage: Stage, backend: Backend) -> str:
   try:
     return backend.end(stage, name=entry.name)
@@ -90,13 +104,13 @@ def _follow(entries, backend, stop, board, at_once, max_restarts, claim):
     files.check_lock(claim)
     running = [entry for entry in entries if entry.is_running]
     for entry in running:
-      end = backend.poll(entry.state.job)
+      end = _polled(entry, backend)
       if end is not None:
         said = entry.ended(
           end,
-          # A launcher elsewhere has done so by itself.
-          max_restarts=0 if backend.stays else max_restarts,
+          max_restarts=max_restarts,
           stopping=bool(stop.by),
+          elsewhere=backend.stays,
         )
         console.say(f'{entry.name}: {said}')
     running = [entry for entry in running if entry.is_running]

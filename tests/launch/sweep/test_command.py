@@ -49,6 +49,7 @@ RATES = [{'optim.lr': 1e-3}, {'optim.lr': 2e-3}]
     (RATES, ['--readouts=configs/mae.py'], 'is a recipe of pretraining'),
     (RATES, ['--readouts=configs/readout.py:task=dept'], "mean 'depth'"),
     (RATES, ['--on=locl'], 'local'),
+    (RATES, ['--stop'], '--launch and --stop are for machines elsewhere'),
   ],
 )
 def test_what_cannot_work_is_one_line_and_starts_nothing(

@@ -11,6 +11,7 @@ import pytest
 
 from base import exits, files
 from launch.sweep import stages
+from launch.sweep.backends import local
 from launch.sweep.state import read
 from tests.launch.sweep import driver
 
@@ -156,6 +157,33 @@ def test_a_run_that_another_process_is_at_is_waited_for(
   assert starts(folder, 'readouts/x') == 1
   assert steps(folder) == list(range(1, driver.STEPS + 1))
   assert f'process {left.pid} of' in capsys.readouterr().out
+
+
+class Elsewhere(local.Local):
+  """This machine, as if launchers followed jobs of others."""
+
+  stays = True
+  asked = 0
+
+  def poll(self, job):
+    self.asked += 1
+    if self.asked in (2, 3):
+      raise ValueError('the service does not answer')
+    return super().poll(job)
+
+
+def test_elsewhere_a_launcher_has_started_it_again_and_may_be_unsure(
+  tmp_path, capsys
+):
+  made = driver.entries(tmp_path, ['75,0', '9,0', '0'])
+  driver.follow(made, backend=Elsewhere(2, 0))
+  # Somebody has ended it: machines are not rented again against his will.
+  assert made[0].state.failed == 'train: somebody stopped it'
+  assert 'ended with 9' in made[1].state.failed
+  assert made[2].stage is None
+  assert [starts(tmp_path / f'r{n}') for n in range(3)] == [1, 1, 1]
+  said = capsys.readouterr().out
+  assert said.count('does not answer; it is asked again') in (1, 2)
 
 
 def test_a_second_ctrl_c_does_not_wait(tmp_path, sweep):
