@@ -52,7 +52,12 @@ def _bare(folder: str) -> float:
   with open(f'{folder}/bare.log', 'ab') as log:
     runs = [
       subprocess.Popen(
-        [sys.executable, '-c', _RUN], env=place, stdout=log, stderr=log
+        [sys.executable, '-c', _RUN],
+        env=place,
+        stdout=log,
+        stderr=log,
+        # As the launcher's: a busy Linux shares itself among sessions.
+        start_new_session=True,
       )
       for place in environment.of([{}] * _PROCESSES.value, 1)
     ]
