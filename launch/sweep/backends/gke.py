@@ -7,7 +7,6 @@ next finds it by that name.
 from collections.abc import Sequence
 
 from base import exits
-from base.console import say
 from launch.gke import failures, state
 from launch.gke.kubectl import JOBSETS, Kubectl
 from launch.gke.pods import Host
@@ -74,16 +73,17 @@ class Gke:
     return {'jobset': called} if job or not is_over else {}
 
   def poll(self, job: Job) -> End | None:
-    """See `Backend`; where the cluster cannot be asked, it goes on."""
+    """See `Backend`.
+
+    Raises:
+      ValueError: the cluster does not answer now.
+    """
     name = job['jobset']
-    try:
-      found = self._kubectl.find(JOBSETS, name)
-      now = state.look(self._kubectl, found) if found else None
-    except ValueError as error:
-      say(f'{name}: {error}')
-      return None
-    if now is None:
-      return End(exits.FAULT, f'the JobSet {name} was removed')
+    found = self._kubectl.find(JOBSETS, name)
+    if not found:
+      # `stop` has let it save.
+      return End(exits.AGAIN, f'the JobSet {name} was removed')
+    now = state.look(self._kubectl, found)
     return None if now.code < 0 else End(now.code, self._said(now))
 
   def _said(self, now: state.State) -> str:

@@ -95,7 +95,8 @@ def test_a_job_is_found_again_and_its_end_is_told(cluster, made):  # noqa: F811
   assert backend.find(train, name='r', job=job, attempt=1) == job
 
   cluster.refuse = {'GET .*': (401, 'Unauthorized')}
-  assert backend.poll(job) is None
+  with pytest.raises(ValueError, match='no longer good: `gcloud auth login`'):
+    backend.poll(job)
   cluster.refuse = {}
   assert 'was removed' in backend.end(train, name='r')
-  assert backend.poll(job).code == exits.FAULT
+  assert backend.poll(job).code == exits.AGAIN
