@@ -75,7 +75,7 @@ def sweep_iso_flops(arg: str = '') -> Runs:
 
 
 def sweep_tiny(arg: str = '') -> Runs:
-  """Three widths by two rates, a minute each on two cores. Arguments: steps."""
+  """Three widths by two rates, of 300 steps each. Arguments: steps."""
   args = common.parse(arg, steps=300)
   for width, lr in itertools.product((64, 96, 128), (1e-3, 4e-3)):
     yield {
