@@ -12,6 +12,7 @@ import sys
 from absl import flags
 
 from base import command, exits
+from launch import policy
 
 # For a controller that is restarted: without it the run would stop here.
 _PATIENCE_SEC = 120.0
@@ -24,7 +25,6 @@ _MAX_RESTARTS = flags.DEFINE_integer('max_restarts', 3, 'After a crash.')
 def main() -> None:
   """Decides, keeps it, and has Slurm do it."""
   from base.console import say
-  from launch import policy
   from launch.job import ATTEMPT
   from launch.slurm import calls
   from launch.slurm.record import Record
@@ -68,12 +68,15 @@ def codes(folder: pathlib.Path, srun: int) -> list[tuple[int, int]]:
   """
   found = []
   for path in folder.iterdir():
-    moment, code = path.read_text().split()
-    found.append((float(moment), int(path.name), int(code)))
+    told = path.read_text().split()
+    if len(told) == 2:  # not that of a shell which was killed as it wrote
+      found.append((float(told[0]), int(path.name), int(told[1])))
   ended = [(task, code) for _, task, code in sorted(found)]
-  is_told = any(code not in (exits.DONE, exits.AGAIN) for _, code in ended)
+  is_told = any(not policy.is_good(code) for _, code in ended)
   if (srun and not is_told) or not ended:
-    ended.append((-1, srun or exits.FAULT))
+    # Its own 1 is not of wrong input, but of a node that went, and the like.
+    is_own = srun in policy.HOPELESS or not srun
+    ended.append((-1, exits.FAULT if is_own else srun))
   return ended
 
 

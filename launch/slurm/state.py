@@ -41,6 +41,8 @@ def code(record: Record) -> int | None:
     return None
   if state in ('COMPLETED', 'FAILED', '') and ends:
     return ends[-1]['code']
+  if state == 'FAILED' and record.stop.exists():
+    return exits.AGAIN  # before it began
   if state == 'CANCELLED':
     return exits.INTERRUPTED
   # Its nodes are gone, or its time was over before it had saved.

@@ -19,7 +19,9 @@ from launch.slurm.record import Record
     ({0: '11.0 0'}, 137, [(0, 0), (-1, 137)]),
     # Others ended because of one; srun gives the highest of all.
     ({0: '11.0 1'}, 143, [(0, 1)]),
-    ({}, 1, [(-1, 1)]),
+    ({0: '11.0 0', 1: ''}, 137, [(0, 0), (-1, 137)]),
+    # Of a node that went, and not of wrong input.
+    ({}, 1, [(-1, 70)]),
     ({}, 0, [(-1, 70)]),
   ],
 )
