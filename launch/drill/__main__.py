@@ -15,7 +15,7 @@ from absl import flags
 from base import command, names
 
 # A module here each, with `drill(folder)`.
-DRILLS = ('local', 'slurm', 'sweep')
+DRILLS = ('local', 'pod', 'slurm', 'sweep')
 _FOLDER = flags.DEFINE_string(
   'folder', '', 'Of what the drill writes, kept for a look; a new one in /tmp.'
 )

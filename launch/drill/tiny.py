@@ -1,7 +1,6 @@
 """A training run of seconds, for drills: its command, and what it computed."""
 
 import os
-import pathlib
 
 from base import files
 
@@ -59,8 +58,8 @@ def environment() -> dict[str, str]:
 
 def losses(workdir: str) -> dict[int, float]:
   """{step: loss}, as far as it came."""
-  file = pathlib.Path(workdir) / 'metrics.jsonl'
-  if not file.exists():
+  file = f'{workdir}/metrics.jsonl'
+  if not files.exists(file):
     return {}
   lines = files.read_json_lines(file, {'step': int}, 'play the drill again')
   return {

@@ -91,6 +91,9 @@ _POLL = flags.DEFINE_float(
 _SILENT = flags.DEFINE_float(
   'silent_sec', 300.0, 'After which a host without an answer is lost.'
 )
+_JOIN_SEC = flags.DEFINE_float(
+  'join_sec', 300.0, 'Within which all hosts must have answered by ssh.'
+)
 _GRACE = flags.DEFINE_float(
   'grace_sec',
   60.0,
@@ -111,16 +114,22 @@ def main(words: Sequence[str]) -> None:
     return
   if rest:
     raise ValueError(f'`launch.tpu {verb}` takes flags only, got {rest}')
+  from launch.tpu import begin, log, queued, status, stop
   from launch.tpu import record as record_lib
-  from launch.tpu import status, stop
 
   record = record_lib.load(_NAME.value)
-  machines = _machines_of(record)
+  machines = queued.QueuedResource(*begin.of_record(record))
   if verb == 'status':
     show = status.as_json if _JSON.value else status.status
     print(show(machines, record))
   elif verb == 'logs':
-    _logs(machines, record)
+    log.show(
+      machines,
+      record,
+      process=_HOST.value,
+      attempt=_ATTEMPT.value or record.attempt,
+      follow=_FOLLOW.value,
+    )
   else:
     stop.stop(
       machines,
@@ -172,6 +181,7 @@ def _start(words: Sequence[str]) -> None:
   )
   pace = attempt.Pace(
     poll_sec=_POLL.value,
+    join_sec=_JOIN_SEC.value,
     grace_sec=_GRACE.value,
     silent_sec=_SILENT.value,
   )
@@ -212,43 +222,6 @@ def _environment() -> dict[str, str]:
       )
     found[name] = value if equals else os.environ[name]
   return found
-
-
-def _machines_of(record):
-  from launch.tpu import begin, queued
-
-  order, reach = begin.of_record(record)
-  return queued.QueuedResource(order, reach)
-
-
-def _logs(machines, record) -> None:
-  from launch.tpu import rent, tail
-  from launch.tpu.fleet import Fleet
-  from launch.tpu.machine import Phase
-
-  found = rent.look(machines)
-  number = _ATTEMPT.value or record.attempt
-  if found.phase is not Phase.READY or not number:
-    raise ValueError(
-      f'{record.name} has no logs now: it is {found}; those of hosts that are '
-      'gone are gone with them'
-    )
-  fleet = Fleet(machines, found.hosts, record.name, record.code)
-  if _HOST.value not in fleet.hosts:
-    raise ValueError(
-      f'--host={_HOST.value}: expected one of 0 to {len(fleet.hosts) - 1}'
-    )
-  host = fleet.hosts[_HOST.value]
-  with tail.Tail(
-    machines,
-    fleet,
-    host,
-    number,
-    print,
-    offset=0,
-    follow=_FOLLOW.value,
-  ) as shown:
-    shown.wait()
 
 
 if __name__ == '__main__':

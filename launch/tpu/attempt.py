@@ -1,12 +1,10 @@
-"""One start of the job on all hosts, until all of them have ended it."""
+"""One start of the job: the checkout on all hosts, then the job on all."""
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from base.console import duration, say
-from launch import policy
-from launch.tpu import record as record_lib
 from launch.tpu.code import Pack
 from launch.tpu.fleet import Fleet, Reply
 from launch.tpu.machine import Machines, Phase
@@ -33,21 +31,6 @@ class Pace:
   prepare_sec: float = 1800.0
   grace_sec: float = 60.0
   silent_sec: float = 300.0
-
-
-@dataclasses.dataclass(frozen=True)
-class End:
-  """How an attempt ended.
-
-  Attributes:
-    ended: (process, code) in the order in which they did.
-    lost: why the machines are not to be used any more; '': they are.
-    is_told: whether somebody asked for it by `stop`.
-  """
-
-  ended: Sequence[tuple[int, int]] = ()
-  lost: str = ''
-  is_told: bool = False
 
 
 class LostError(Exception):
@@ -146,101 +129,6 @@ def start(
       )
     say(f'{len(reported)} of {len(fleet.hosts)} hosts run it; once more')
     time.sleep(min(pace.poll_sec, 5.0))
-
-
-class Watch:
-  """Looks at the hosts of an attempt until it is over."""
-
-  def __init__(self, machines: Machines, fleet: Fleet, name: str, pace: Pace):
-    self._machines, self._fleet = machines, fleet
-    self._name, self._pace = name, pace
-    self._ends: dict[int, tuple[float, int]] = {}
-    self._made_to: set[int] = set()
-    self._silent: dict[int, float] = {}
-    self._failed = 0.0
-
-  def wait(self, number: int) -> End:
-    """Until the attempt of that number is over, or the machines are gone."""
-    while True:
-      lost = gone(self._machines)
-      if lost:
-        return End(self._ended(), lost)
-      replies = self._fleet.ask('state', number)
-      over = self._look(replies)
-      lost = self._silence(replies)
-      if lost:
-        return End(self._ended(), lost)
-      if over:
-        told = record_lib.load(self._name).wanted == record_lib.STOP
-        return End(self._ended(), is_told=told)
-      if self._failed:
-        self._end_others(number, replies)
-      time.sleep(self._pace.poll_sec)
-
-  def _look(self, replies: Mapping[int, Reply]) -> bool:
-    """Notes who has ended; whether all have."""
-    for process, reply in replies.items():
-      if reply.is_over and process not in self._ends:
-        # Nobody told when: it is the cause, since others end by themselves.
-        self._ends[process] = (reply.time, reply.exit)
-        if process in self._made_to:
-          continue
-        host = self._fleet.hosts[process]
-        if not policy.is_good(reply.exit):
-          self._failed = self._failed or time.monotonic()
-          say(f'{host} ended with {policy.meaning(reply.exit)}: {reply.last}')
-      elif reply.unit == 'none' and process not in self._ends:
-        # Another machine is behind the address: what ran there is gone.
-        self._ends[process] = (0.0, policy.as_shells_have_it(-9))
-    return len(self._ends) == len(self._fleet.hosts)
-
-  def _silence(self, replies: Mapping[int, Reply]) -> str:
-    """Why a host is taken for lost; '' if none is.
-
-    As long as no host answers, it is this machine that is cut off.
-    """
-    now = time.monotonic()
-    if not replies:
-      if not self._silent:
-        say('no host answers; is this machine cut off? The job goes on')
-      self._silent = dict.fromkeys(self._fleet.hosts, now)
-      return ''
-    for process in self._fleet.hosts:
-      if process in replies:
-        self._silent.pop(process, None)
-      elif process not in self._silent:
-        self._silent[process] = now
-        say(
-          self._fleet.missing(dict.fromkeys({*self._fleet.hosts} - {process}))
-        )
-    for process, since in self._silent.items():
-      if now - since > self._pace.silent_sec:
-        host = self._fleet.hosts[process]
-        return f'{host} has not answered for {duration(now - since)}'
-    return ''
-
-  def _end_others(self, number: int, replies: Mapping[int, Reply]) -> None:
-    """Those that go on beside a failed one wait for it, perhaps for ever."""
-    waited = time.monotonic() - self._failed
-    running = {n for n, reply in replies.items() if reply.unit == 'running'}
-    if not running or waited < self._pace.grace_sec:
-      return
-    if waited > 2 * self._pace.grace_sec:
-      self._fleet.ask('stop', number, '--kill')
-    elif not running <= self._made_to:
-      say(f'{len(running)} hosts went on beside it: told to stop')
-      self._fleet.ask('stop', number)
-    self._made_to |= running
-
-  def _ended(self) -> list[tuple[int, int]]:
-    """In the order of time, without those that were made to."""
-    return [
-      (process, code)
-      for process, (_, code) in sorted(
-        self._ends.items(), key=lambda each: each[1][0]
-      )
-      if process not in self._made_to
-    ]
 
 
 def gone(machines: Machines) -> str:

@@ -15,6 +15,11 @@ from launch.tpu.machine import Host, Machines
 MARK = '@scale4d '  # of an answer, see launch/tpu/host
 _SINGLY = 32  # hosts that are asked one by one at most
 _AT_ONCE = 4
+# What tells most of a failure is looked for first.
+_SIGNS = (
+  *('ssh: ', 'Permission denied', 'This TPU has', 'tar: ', 'python3: '),
+  *('sh: ', 'ERROR: '),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,15 +169,9 @@ def _read(text: str) -> dict | None:
 
 def _why(done: gcloud.Done) -> str:
   """Why a host gave no answer, out of what was said of all."""
-  ours = [
-    line.strip()
-    for line in done.err.splitlines()
-    if line.startswith(('ssh: ', 'bash: ', 'sh: ', 'ERROR: ', 'tar: '))
-    or 'Permission denied' in line
-    or 'python3' in line
-  ]
-  if ours:
-    return ours[-1][:200]
-  if done.code == 124:
-    return 'in time'
-  return f'gcloud ended with {done.code}'
+  lines = [line.strip() for line in done.err.splitlines()]
+  for sign in _SIGNS:
+    found = [line for line in lines if sign in line]
+    if found:
+      return found[-1][:200]
+  return 'in time' if done.code == 124 else f'gcloud ended with {done.code}'

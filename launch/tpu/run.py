@@ -12,12 +12,13 @@ from launch import policy
 from launch.tpu import attempt as attempt_lib
 from launch.tpu import record as record_lib
 from launch.tpu import rent
-from launch.tpu.attempt import End, LostError, Pace, Watch
+from launch.tpu.attempt import LostError, Pace
 from launch.tpu.code import Pack
 from launch.tpu.fleet import Fleet
 from launch.tpu.machine import Machines, Order, Phase
 from launch.tpu.record import Record
 from launch.tpu.tail import Tail
+from launch.tpu.watch import End, Watch
 
 
 @dataclasses.dataclass(frozen=True)

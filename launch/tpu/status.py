@@ -122,6 +122,9 @@ def _of_steps(record: Record) -> str:
     )
   except FileNotFoundError:
     return forecast_lib.beside(0.0, forecast)
+  except (OSError, ValueError) as error:
+    # What is said of the machines does not depend on it.
+    return f'steps are not known: {error}'
   step = max((line['step'] for line in metrics), default=0)
   timed = [line['time/step_sec'] for line in metrics if 'time/step_sec' in line]
   said = forecast_lib.beside(timed[-1] if timed else 0.0, forecast)

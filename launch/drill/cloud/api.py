@@ -5,14 +5,14 @@ says. Reference: the REST pages of Cloud TPU v2.
 """
 
 import dataclasses
-import http.server
-import json
 import re
 import threading
 import urllib.parse
 import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
+
+from launch.drill.cloud import server
 
 _COMING = ('ACCEPTED', 'WAITING_FOR_RESOURCES', 'PROVISIONING', 'ACTIVE')
 _GONE = ('SUSPENDED', 'FAILED')
@@ -50,6 +50,7 @@ class Api:
     node_states: of nodes, where it is not READY.
     missing: nodes' hosts that are left out, (node, worker).
     expired: whether credentials are refused.
+    words: states of all resources so far, the last one last.
   """
 
   def __init__(
@@ -80,11 +81,9 @@ class Api:
     self.node_states: dict[str, str] = {}
     self.missing: set[tuple[str, int]] = set()
     self.expired = False
-    self._server = http.server.ThreadingHTTPServer(
-      ('127.0.0.1', 0), _handler(self)
-    )
+    self.words = ['not there']
+    self._server = server.serve(self.answer)
     self.port = self._server.server_address[1]
-    threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
   def close(self) -> None:
     """Answers nothing any more."""
@@ -95,7 +94,7 @@ class Api:
     """Takes a resource away, as the preemption of a node does."""
     with self._lock:
       found = self.resources[name]
-      found.state, found.detail = 'SUSPENDED', {}
+      self._turn(found, 'SUSPENDED')
       for each in [node] if node else found.nodes:
         self.node_states[each] = 'PREEMPTED'
         self._gone(each)
@@ -110,7 +109,9 @@ class Api:
           'error_description': 'Token has been expired or revoked.',
         }
       if self.expired:
-        return _error(401, 'Request had invalid authentication credentials.')
+        return server.error(
+          401, 'Request had invalid authentication credentials.'
+        )
       split = urllib.parse.urlsplit(url)
       path = split.path
       query = dict(urllib.parse.parse_qsl(split.query))
@@ -125,10 +126,10 @@ class Api:
         path,
       )
       if not match:
-        return _error(404, f'no such path {path}')
+        return server.error(404, f'no such path {path}')
       parent, zone, kind, name, verb = match.groups()
       if zone not in self._zones:
-        return _error(
+        return server.error(
           403,
           f"Permission denied on 'locations/{zone}' (or it may not exist).",
         )
@@ -138,7 +139,7 @@ class Api:
         return self._node(parent, name, verb)
       if kind == 'operations':
         return 200, {'name': f'{parent}/operations/{name}', 'done': True}
-      return _error(404, f'no such kind {kind}')
+      return server.error(404, f'no such kind {kind}')
 
   def _resource(self, method, parent, name, query, body):
     if method == 'POST':
@@ -147,7 +148,7 @@ class Api:
       found = [self._described(parent, each) for each in self.resources]
       return 200, {'queuedResources': found}
     if name not in self.resources:
-      return _error(
+      return server.error(
         404, f"Resource '{parent}/queuedResources/{name}' was not found"
       )
     found = self.resources[name]
@@ -155,14 +156,15 @@ class Api:
       if found.state in ('ACTIVE', 'PROVISIONING') and (
         query.get('force', '').lower() != 'true'
       ):
-        return _error(
+        return server.error(
           400, f'QueuedResource {name} is {found.state}: use force to delete'
         )
       for node in found.nodes:
         self._gone(node)
         self._addresses.pop(node, None)
         self.node_states.pop(node, None)
-      found.state, found.looks = 'DELETING', self.looks
+      self._turn(found, 'DELETING')
+      found.looks = self.looks
       return 200, {'name': f'{parent}/operations/delete-{name}', 'done': True}
     described = self._described(parent, name)
     self._step(name, found)
@@ -171,9 +173,9 @@ class Api:
   def _create(self, parent, name, body):
     if self.refusals:
       status, message = self.refusals.pop(0)
-      return _error(status, message)
+      return server.error(status, message)
     if name in self.resources:
-      return _error(
+      return server.error(
         409, f"Resource '{parent}/queuedResources/{name}' already exists"
       )
     spec = body['tpu']['nodeSpec'][0]
@@ -183,6 +185,7 @@ class Api:
       prefix = several.get('nodeIdPrefix', name)
       nodes = [f'{prefix}-{n}' for n in range(several['nodeCount'])]
     self.resources[name] = Resource(body, nodes, looks=self.looks)
+    self.words.append(_COMING[0])
     return 200, {
       'name': f'{parent}/operations/create-{name}',
       'done': True,
@@ -218,24 +221,30 @@ class Api:
     found.looks = self.looks
     if found.state == 'DELETING':
       del self.resources[name]
+      self.words.append('not there')
       return
-    found.state = _COMING[_COMING.index(found.state) + 1]
-    if self.fails and found.state == 'PROVISIONING':
-      found.state = 'FAILED'
-      found.detail = {
-        'failedData': {'error': {'code': 8, 'message': self.fails}}
-      }
+    if self.fails and found.state == 'WAITING_FOR_RESOURCES':
+      error = {'code': 8, 'message': self.fails}
+      self._turn(found, 'FAILED', {'failedData': {'error': error}})
+      return
+    self._turn(found, _COMING[_COMING.index(found.state) + 1])
     if found.state == 'ACTIVE':
       kind = found.body['tpu']['nodeSpec'][0]['node']['acceleratorType']
       for node in found.nodes:
         self._addresses[node] = self._hosts(node, self._hosts_of(kind))
+
+  def _turn(self, found, word, detail=None):
+    found.state, found.detail = word, detail or {}
+    self.words.append(word)
 
   def _node(self, parent, name, verb):
     if not name:
       found = [self._node_described(parent, each) for each in self._addresses]
       return 200, {'nodes': found}
     if name not in self._addresses:
-      return _error(404, f"Resource '{parent}/nodes/{name}' was not found")
+      return server.error(
+        404, f"Resource '{parent}/nodes/{name}' was not found"
+      )
     if verb:
       return 200, {
         'guestAttributes': [
@@ -262,39 +271,3 @@ class Api:
         if (name, number) not in self.missing
       ],
     }
-
-
-def _error(status: int, message: str) -> tuple[int, Any]:
-  words = {
-    400: 'FAILED_PRECONDITION',
-    401: 'UNAUTHENTICATED',
-    403: 'PERMISSION_DENIED',
-    404: 'NOT_FOUND',
-    409: 'ALREADY_EXISTS',
-    429: 'RESOURCE_EXHAUSTED',
-    503: 'UNAVAILABLE',
-  }
-  return status, {
-    'error': {'code': status, 'message': message, 'status': words[status]}
-  }
-
-
-def _handler(api: Api) -> type[http.server.BaseHTTPRequestHandler]:
-  class Handler(http.server.BaseHTTPRequestHandler):
-    def _do(self):
-      size = int(self.headers.get('Content-Length') or 0)
-      body = json.loads(self.rfile.read(size) or 'null')
-      status, answer = api.answer(self.command, self.path, body)
-      data = json.dumps(answer).encode()
-      self.send_response(status)
-      self.send_header('Content-Type', 'application/json')
-      self.send_header('Content-Length', str(len(data)))
-      self.end_headers()
-      self.wfile.write(data)
-
-    do_GET = do_POST = do_DELETE = do_PATCH = _do  # noqa: N815
-
-    def log_message(self, *unused):
-      """Nothing: `api.requests` has them."""
-
-  return Handler

@@ -5,7 +5,9 @@ import sys
 
 import pytest
 
+from launch import emulator
 from launch.drill import play, slurm_of_one
+from launch.drill.cloud import cloud
 
 
 def drill(*words):
@@ -37,6 +39,16 @@ def test_the_drill_of_a_cluster(tmp_path):
   if why:
     pytest.skip(why)
   run = drill('slurm', f'--folder={tmp_path}')
+  assert run.returncode == 0, run.stdout + run.stderr
+  assert run.stdout.endswith('-- all checks are right\n')
+
+
+@pytest.mark.slow
+def test_the_drill_of_a_pod(tmp_path):
+  why = cloud.missing() or emulator.missing()
+  if why:
+    pytest.skip(why)
+  run = drill('pod', f'--folder={tmp_path}')
   assert run.returncode == 0, run.stdout + run.stderr
   assert run.stdout.endswith('-- all checks are right\n')
 

@@ -4,10 +4,11 @@ import pytest
 
 from launch import machines as machines_lib
 from launch.tpu import attempt, record
-from launch.tpu.attempt import Pace, Watch
+from launch.tpu.attempt import Pace
 from launch.tpu.code import Pack
 from launch.tpu.fleet import Fleet, Reply
 from launch.tpu.machine import Host, Order, Phase, State
+from launch.tpu.watch import Watch
 
 QUICK = Pace(
   poll_sec=0.01, join_sec=0.0, prepare_sec=0.0, grace_sec=0.0, silent_sec=0.05
