@@ -52,6 +52,9 @@ def drill(folder: pathlib.Path) -> None:
       pod.launcher.kill()
     play.check('it is done', pod.launcher.wait() == 0, pod.said()[-2000:])
     found = pod.status()
+    play.check(
+      'it was followed, not started again', found['attempt'] == 3, found
+    )
     gone = (found['machines'], found['outcome'], len(cloud.api.resources))
     play.check('the machines were given back', gone == ('not there', 'done', 0))
     with _environment(variables):

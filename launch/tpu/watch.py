@@ -38,7 +38,7 @@ class Watch:
     self._ends: dict[int, tuple[float, int]] = {}
     self._made_to: set[int] = set()
     self._silent: dict[int, float] = {}
-    self._failed = 0.0
+    self._failed = self._told = 0.0
 
   def wait(self, number: int) -> End:
     """Until the attempt of that number is over, or the machines are gone."""
@@ -102,15 +102,17 @@ class Watch:
 
   def _end_others(self, number: int, replies: Mapping[int, Reply]) -> None:
     """Those that go on beside a failed one wait for it, perhaps for ever."""
-    waited = time.monotonic() - self._failed
+    now = time.monotonic()
     running = {n for n, reply in replies.items() if reply.unit == 'running'}
-    if not running or waited < self._pace.grace_sec:
+    if not running or now - self._failed < self._pace.grace_sec:
       return
-    if waited > 2 * self._pace.grace_sec:
-      self._fleet.ask('stop', number, '--kill')
-    elif not running <= self._made_to:
+    # A look takes its time: first they are told, however late it is.
+    if not self._told:
+      self._told = now
       say(f'{len(running)} hosts went on beside it: told to stop')
       self._fleet.ask('stop', number)
+    elif now - self._told > self._pace.grace_sec:
+      self._fleet.ask('stop', number, '--kill')
     self._made_to |= running
 
   def _ended(self) -> list[tuple[int, int]]:
