@@ -9,8 +9,8 @@ _KINDS = (
     'capacity',
     r'no (more )?(available )?capacity|stock-?out|RESOURCE_POOL_EXHAUSTED|'
     r'(not|in)(sufficient| enough) (capacity|resources)',
-    'there are no such chips free now: wait longer (--wait=), take --spot or '
-    'another --zone, or a smaller --type',
+    'there are no such chips free now: wait longer (--wait_hours=), take '
+    '--spot or another --zone, or a smaller --type',
   ),
   (
     'quota',

@@ -120,7 +120,7 @@ def _wait(machines: Machines, order: Order, poll_sec: float) -> State:
     if now - began > order.wait_sec:
       raise ValueError(
         f'{order} is {found} after {duration(now - began)} of waiting '
-        '(--wait): the same command waits on, and `python -m launch.tpu stop '
-        f'--name={order.name}` gives it up'
+        '(--wait_hours): the same command waits on, and `python -m launch.tpu '
+        f'stop --name={order.name}` gives it up'
       )
     time.sleep(poll_sec)

@@ -17,6 +17,7 @@ from launch.tpu.code import Pack
 from launch.tpu.fleet import Fleet
 from launch.tpu.machine import Machines, Order, Phase
 from launch.tpu.record import Record
+from launch.tpu.refusals import Refused
 from launch.tpu.tail import Tail
 from launch.tpu.watch import End, Watch
 
@@ -158,7 +159,7 @@ def _leave(launch: Launch, is_done: bool) -> None:
 
 @contextlib.contextmanager
 def _leaving(name: str) -> Iterator[None]:
-  """Inside, Ctrl-C ends this command alone, and says so."""
+  """Inside, Ctrl-C, or a service that says no, ends this command alone."""
   try:
     yield
   except KeyboardInterrupt:
@@ -169,3 +170,10 @@ def _leaving(name: str) -> Iterator[None]:
       f'--name={name}` ends it'
     )
     sys.exit(exits.INTERRUPTED)
+  except Refused:
+    # Such as credentials that have expired, after days.
+    say(
+      'no longer followed; what was started goes on. The same command follows '
+      'it again'
+    )
+    raise
