@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 
-from base import console, files
+from base import console
 from launch import forecast as forecast_lib
 from launch import job as job_lib
 from launch import policy
@@ -12,7 +12,6 @@ from launch.tpu.machine import Machines, Phase, State
 from launch.tpu.record import STOP, Record
 
 _SHOWN = 40  # hosts that are alike are told by their number beyond
-_METRICS = {'step': int}
 
 
 def status(machines: Machines, record: Record) -> str:
@@ -113,22 +112,7 @@ def _of_steps(record: Record) -> str:
   job = job_lib.parse(record.command, one_disk=True)
   where = f'the forecast of {record.name}'
   forecast = forecast_lib.of_dict(record.forecast, where)
-  workdir = job.flag('workdir')
-  if not workdir:
-    return forecast_lib.beside(0.0, forecast)
-  try:
-    metrics = files.read_json_lines(
-      f'{workdir}/metrics.jsonl', _METRICS, 'wait for the next line'
-    )
-  except FileNotFoundError:
-    return forecast_lib.beside(0.0, forecast)
-  except (OSError, ValueError) as error:
-    # What is said of the machines does not depend on it.
-    return f'steps are not known: {error}'
-  step = max((line['step'] for line in metrics), default=0)
-  timed = [line['time/step_sec'] for line in metrics if 'time/step_sec' in line]
-  said = forecast_lib.beside(timed[-1] if timed else 0.0, forecast)
-  return f'step {step}: {said}'
+  return forecast_lib.of_run(job.flag('workdir'), forecast)
 
 
 def as_json(machines: Machines, record: Record) -> str:
