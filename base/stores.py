@@ -40,13 +40,12 @@ def check(path: epath.PathLike) -> None:
     raise ValueError(f'{text}: expected a folder of a disk or of {_known()}')
   if not rest.strip('/'):
     raise ValueError(f'{text} names no bucket: expected {scheme}://BUCKET/NAME')
-  missing = [name for name in _PACKAGES[scheme] if not _is_installed(name)]
+  missing = _prepared(scheme)
   if missing:
     raise ValueError(
       f'{text}: {scheme}:// needs {" and ".join(missing)}: `pip install '
       f'--group {_GROUPS[scheme]}`'
     )
-  _prepare()
 
 
 def _known() -> str:
@@ -62,16 +61,11 @@ def _is_installed(package: str) -> bool:
 
 
 @functools.cache
-def _prepare() -> None:
-  """Before anyone uses fsspec, which Orbax does too."""
-  import fsspec  # takes a third of a second
-
-  # A list that was read once would be given again: nothing that another
-  # process writes would ever be seen, such as a new checkpoint.
-  options = fsspec.config.conf.setdefault('gcs', {})
-  options.setdefault('use_listings_cache', False)
+def _prepared(scheme: str) -> list[str]:
+  """Packages that a store wants and that are not here."""
   # It shows the traceback of what it raises.
   logging.getLogger('gcsfs').setLevel(logging.CRITICAL)
+  return [name for name in _PACKAGES[scheme] if not _is_installed(name)]
 
 
 def read(path: epath.PathLike) -> bytes:

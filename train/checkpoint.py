@@ -53,13 +53,12 @@ class Checkpoints:
     self._keep = keep
     self._workdir = workdir
     self._folder = os.fspath(_folder(workdir))
+    self._retention = retention.Retention(
+      os.fspath(files.path(workdir)), keep=keep, keep_every=keep_every
+    )
     self._manager = ocp.CheckpointManager(
       self._folder,
-      options=ocp.CheckpointManagerOptions(
-        preservation_policy=retention.Retention(
-          os.fspath(files.path(workdir)), keep=keep, keep_every=keep_every
-        ),
-      ),
+      options=ocp.CheckpointManagerOptions(preservation_policy=self._retention),
     )
 
   def latest(self) -> int | None:
@@ -125,13 +124,17 @@ class Checkpoints:
     )
     return State(**restored)
 
+  def wait(self) -> None:
+    """Waits until what was saved is on disk; raises what went wrong."""
+    self._manager.wait_until_finished()
+
   def __enter__(self) -> 'Checkpoints':
     return self
 
   def __exit__(self, *unused) -> None:
-    """Waits until what was saved is on disk; raises what went wrong."""
-    self._manager.wait_until_finished()
+    self.wait()
     self._manager.close()
+    self._retention.close()
 
 
 def create(workdir: str, config: Mapping[str, Any], params: Params) -> None:

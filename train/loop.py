@@ -182,10 +182,10 @@ def _run(
         if step % checkpoints.every == 0 or step == steps or stopping:
           progress.read()
           watchdog.now(f'the save of step {step}')
-          writer.bring()
           with clock('save'):
             checkpoints.save(state, step)
           clock.save(workdir, by=writer.soon)
+          writer.bring()
         if stopping:
           break
   if stopping and step < steps:

@@ -16,6 +16,7 @@ import socket
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -93,6 +94,8 @@ class Retention:
       policies.append(ocp.checkpoint_managers.EveryNSteps(keep_every))
     self._policy = ocp.checkpoint_managers.AnyPreservationPolicy(policies)
     self._run, self._announced = run, None
+    self._thread = ThreadPoolExecutor(1, 'retention')
+    self._asked: Future | None = None
 
   def should_preserve(
     self,
@@ -102,6 +105,9 @@ class Retention:
   ) -> list[bool]:
     """Which of them stay; Orbax asks when it starts to write another.
 
+    The loop waits here. An object store is asked for pins by a thread, whose
+    answer counts at the next save: until then one more stays.
+
     Args:
       checkpoints: Orbax's facts of each, among them its `step`.
       context: of Orbax; nothing is in it.
@@ -109,14 +115,38 @@ class Retention:
     stays = self._policy.should_preserve(checkpoints, context=context)
     steps = [checkpoint.step for checkpoint in checkpoints]
     spare = {step for step, stay in zip(steps, stays) if not stay}
-    self._announce(spare)
-    spare -= pinned(self._run)
-    self._announce(spare)
+    if files.is_local(self._run):
+      spare = self._not_pinned(spare)
+    elif jax.process_index() == 0:  # it alone deletes
+      before = self._answer()
+      self._asked = self._asked or self._thread.submit(self._not_pinned, spare)
+      spare = spare & before  # the thread has its own
     return [step not in spare for step in steps]
+
+  def _answer(self) -> set[int]:
+    """Steps of the last save that nobody reads; none until that is known."""
+    if self._asked is None or not self._asked.done():
+      return set()
+    asked, self._asked = self._asked, None
+    try:
+      return asked.result()
+    except OSError as error:
+      say(f'no checkpoint is deleted this time: {error}')
+      return set()
+
+  def close(self) -> None:
+    """Waits for the thread."""
+    self._thread.shutdown()
+
+  def _not_pinned(self, spare: set[int]) -> set[int]:
+    self._announce(spare)
+    spare = spare - pinned(self._run)
+    self._announce(spare)
+    return spare
 
   def _announce(self, steps: Collection[int]) -> None:
     text = json.dumps(sorted(steps))
-    # It alone deletes. The loop waits here: what is there is not written again.
+    # It alone deletes.
     if jax.process_index() == 0 and text != self._announced:
       files.make_parents(_doomed_path(self._run))
       files.write(_doomed_path(self._run), text)

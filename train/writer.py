@@ -127,8 +127,9 @@ class Writer:
     self._submit(function, *args)
 
   def bring(self) -> None:
-    """Has files that grow brought to an object store: before a checkpoint.
+    """Has files that grow brought to an object store: with each checkpoint.
 
+    To be called when its arrays are copied: they take longer to be written.
     What a kill takes is then after the last checkpoint, and written again.
     """
     if self._mirror.is_needed:

@@ -94,10 +94,12 @@ def test_missing_packages_are_told_with_their_group(monkeypatch):
     raise importlib.metadata.PackageNotFoundError(name)
 
   monkeypatch.setattr(stores.importlib.metadata, 'version', version)
+  stores._prepared.cache_clear()
   with pytest.raises(
     ValueError, match=r'needs gcsfs and google-cloud-storage.*--group gcs'
   ):
     files.path('gs://b/run')
+  stores._prepared.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,20 @@
 import contextlib
 import errno
 import json
+import subprocess
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from base import claim, exits, files
 from models import objective as objective_lib
+from tests.train.test_processes import command, in_two_processes
 from train import checkpoint, loop, retention, stop, workdir
 from train import writer as writer_lib
+from train.step import State
 
 
 def run(config, folder, **options):
@@ -87,6 +91,47 @@ def test_all_that_a_run_leaves_on_a_disk_is_there(tiny_config, bucket, capsys):
   assert json.loads(files.read_bytes(f'{bucket}/goodput.json'))['compile'] > 0
 
 
+@pytest.mark.slow
+def test_a_killed_run_goes_on_to_the_same_numbers(
+  tiny_config, tmp_path, bucket
+):
+  """Its claim is still there, and what it was saving."""
+  changes = {'steps': 40, 'checkpoint.every': 5}
+  subprocess.run(
+    command(tiny_config, tmp_path / 'whole', **changes), check=True
+  )
+  line = command(tiny_config, bucket, **changes)
+  for count in (1, 3):
+    killed = subprocess.Popen(line)
+    deadline = time.monotonic() + 600
+    while len(checkpoint.steps(bucket)) < count:
+      assert time.monotonic() < deadline
+      assert killed.poll() is None
+      time.sleep(0.1)
+    killed.kill()
+    killed.wait()
+    assert 'claim' in files.names(bucket)
+  subprocess.run(line, check=True)
+  assert losses(bucket) == losses(tmp_path / 'whole')
+  assert 'claim' not in files.names(bucket)
+
+
+@pytest.mark.slow
+def test_two_processes_are_one_run(tiny_config, tmp_path, bucket):
+  changes = {'mesh.replica': 2, 'mesh.fsdp': 4, 'mesh.tensor': 1}
+  subprocess.run(command(tiny_config, tmp_path / 'one', **changes), check=True)
+  line = command(tiny_config, bucket, **changes)
+  in_two_processes(line)
+  one, two = losses(tmp_path / 'one'), losses(bucket)
+  assert dict(two) == pytest.approx(dict(one), abs=1e-5)
+  # As a kill leaves it that came while step 6 was written.
+  files.remove(f'{bucket}/checkpoints/6/commit_success.txt')
+  assert checkpoint.steps(bucket) == [3]
+  in_two_processes(line)
+  assert checkpoint.steps(bucket) == [3, 6]
+  assert losses(bucket) == two
+
+
 def test_a_checkpoint_without_its_last_file_is_none(bucket):
   """A kill while it was written, or a copy, leaves it so."""
   for step in (1, 2):
@@ -116,6 +161,34 @@ def test_a_pin_is_as_old_as_it_says(bucket):
   assert retention.pinned(bucket) == {2}
   retention.sweep(bucket)
   assert files.names(f'{bucket}/pins') == ['2.host.7.0.json']
+
+
+def test_what_is_read_elsewhere_stays_and_what_is_not_goes_one_save_later(
+  bucket,
+):
+  """The store is asked while the run trains."""
+  state = State(jnp.asarray(0), {'a': jnp.ones(3)}, ())
+  with checkpoint.Checkpoints(
+    bucket, every=1, keep=1, keep_every=None
+  ) as checkpoints:
+
+    def save(step):
+      checkpoints.save(state, step)
+      checkpoints.wait()
+      if checkpoints._retention._asked:
+        checkpoints._retention._asked.result()
+
+    save(1)
+    with retention.hold(bucket, 1) as there:
+      assert there
+      for step in (2, 3, 4):
+        save(step)
+      assert checkpoint.steps(bucket) == [1, 3, 4]
+      with retention.hold(bucket, 3) as there:
+        assert not there
+    save(5)
+    save(6)
+    assert checkpoint.steps(bucket) == [5, 6]
 
 
 def test_logs_are_there_before_the_run_ends(bucket, monkeypatch):
