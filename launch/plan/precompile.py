@@ -9,7 +9,6 @@ same program for the same chips; needs libtpu, `pip install --group tpu`.
 """
 
 from absl import flags
-from etils import epath
 
 from base import command
 from launch.plan import flags as plan_flags
@@ -20,7 +19,7 @@ _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run.')
 
 def main() -> None:
   """Compiles, and prints the plan."""
-  from base import console
+  from base import console, files
   from launch.plan import compiler, does_not_fit, estimate
   from launch.plan.report import text
   from train import executable
@@ -31,7 +30,8 @@ def main() -> None:
   slice_ = plan_flags.one_slice()
   path = executable.path_of(_WORKDIR.value)
   # Before minutes of work whose result could not be written.
-  epath.Path(path).parent.mkdir(parents=True, exist_ok=True)
+  files.make_folder(_WORKDIR.value, '--workdir', stores_too=True)
+  files.make_parents(path)
   console.say(
     f'compiling for {slice_.name}, which takes minutes, to {path} ...'
   )
