@@ -133,7 +133,7 @@ def _write_job(
   # No metrics: it was not tested here.
   result = {'tasks': {task: {'head': 0}}, 'file': os.path.abspath(path)}
   base_files.write(
-    os.path.join(folder, 'result.json'), json.dumps(result, indent=2)
+    base_files.path(folder) / 'result.json', json.dumps(result, indent=2)
   )
   return folder
 
@@ -150,7 +150,7 @@ def export(run: str, out: str, *, task: str = '', ema: bool = False) -> None:
   Raises:
     ValueError: no such run, or it has no published form.
   """
-  if not os.path.exists(os.path.join(run, 'config.json')):
+  if not base_files.exists(base_files.path(run) / 'config.json'):
     raise ValueError(f'{run} is not a run: it has no config.json')
   config = workdir.read_config(run)
   if is_readout(config):
@@ -200,7 +200,7 @@ def _head(run: str, job: job_lib.Job, task: str) -> tuple[str, Params]:
   params = checkpoint.read(run)
   chosen = 0
   # A job that is not finished has not chosen: its first learning rate's.
-  if os.path.exists(os.path.join(run, 'result.json')):
+  if base_files.exists(base_files.path(run) / 'result.json'):
     chosen = result_lib.heads(run)[task]
   head = jax.tree.map(lambda x: x[chosen], params['heads'][task])
   if task != 'depth':

@@ -8,7 +8,6 @@ OUT/pictures/<task>.png
 import contextlib
 import functools
 import json
-import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -84,8 +83,8 @@ def _pinned(backbone: Mapping[str, Any], workdir: str) -> Iterator[None]:
 
 
 def _trained(job: Job, workdir: str, example: pipeline.Part) -> dict[str, Any]:
-  path = os.path.join(workdir, 'result.json')
-  if os.path.exists(path):
+  path = files.path(workdir) / 'result.json'
+  if files.exists(path):
     result = result_lib.read(workdir)
     say(f'{workdir} is done: {path}')
     say(result_lib.table([result]))

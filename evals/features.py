@@ -33,7 +33,7 @@ def redirect(config: dict[str, Any]) -> dict[str, Any]:
 
   Raises:
     ValueError: features that training would change, or that differ from one
-      reading to the next.
+      reading to the next; or a folder that is not on a disk.
   """
   if config['finetune']:
     raise ValueError(
@@ -54,6 +54,11 @@ def redirect(config: dict[str, Any]) -> dict[str, Any]:
       'random (start, crop, flip), so its features differ each time. Do '
       'without the cache, or without draws, if its make() can '
       '(data.window=middle)'
+    )
+  if not files.is_local(config['feature_cache']):
+    raise ValueError(
+      f'config.feature_cache={config["feature_cache"]} is in an object store, '
+      'and features are mapped into memory: choose a folder of a disk'
     )
   folder = Path(config['feature_cache']).expanduser().absolute()
   folder = folder / _fingerprint(config)

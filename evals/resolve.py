@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from base import files
 from base.console import say
 from data import source as source_lib
 from evals import features, is_readout
@@ -157,7 +158,7 @@ def _backbone(
   The run may save on while a job is stopped: it goes on with what it began
   with, also where that is deleted and the job has its own copy.
   """
-  path = os.path.abspath(checkpoint)
+  path = os.fspath(files.path(checkpoint))
   if random_init:
     if step != -1:
       raise ValueError(
@@ -178,8 +179,7 @@ def _backbone(
 
 def _began_with(workdir: str) -> Config | None:
   """The `backbone` of a job's own config.json, if it has one."""
-  path = os.path.join(workdir, 'config.json')
-  if not workdir or not os.path.exists(path):
+  if not workdir or not files.exists(files.path(workdir) / 'config.json'):
     return None
   if not is_readout(job_lib.read_config(workdir, {})):
     return None  # a pretraining run: refused when the folder is claimed
@@ -269,13 +269,13 @@ def read_config(checkpoint: str) -> Config:
   Raises:
     ValueError: no such folder, not a run, or the run of a readout.
   """
-  path = os.path.join(checkpoint, 'config.json')
-  if not os.path.isdir(checkpoint):
+  folder = files.path(checkpoint)
+  if not files.is_folder(folder):
     raise ValueError(
       f'--checkpoint={checkpoint} does not exist: give the --workdir of a '
       'pretraining run'
     )
-  if not os.path.exists(path):
+  if not files.exists(folder / 'config.json'):
     raise ValueError(
       f'--checkpoint={checkpoint} is not a run: it has no config.json. Give '
       'the --workdir of a pretraining run, not its checkpoints/ or a step'

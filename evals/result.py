@@ -1,6 +1,5 @@
 """What a readout job leaves: result.json, clips.npz, pictures, a table."""
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -40,7 +39,7 @@ def read(folder: str) -> Result:
   Raises:
     ValueError: the file is damaged.
   """
-  path = os.path.join(folder, 'result.json')
+  path = files.path(folder) / 'result.json'
   result = files.read_json(path, _KIND, _REMEDY)
   for name, found in result['tasks'].items():
     files.expect(found, _OF_TASK, f'{path}: tasks: {name}', _REMEDY)
@@ -55,7 +54,7 @@ def heads(folder: str) -> dict[str, int]:
   Raises:
     ValueError: the file is damaged.
   """
-  path = os.path.join(folder, 'result.json')
+  path = files.path(folder) / 'result.json'
   tasks = files.read_json(path, {'tasks': dict}, _REMEDY)['tasks']
   for name, found in tasks.items():
     files.expect(found, {'head': int}, f'{path}: tasks: {name}', _REMEDY)
@@ -161,7 +160,7 @@ def write_clips(workdir: str, result: Result, tested: score.Scored) -> None:
     for name, found in result['tasks'].items()
     for key, value in score.of_head(tested.heads[name], found['head']).items()
   }
-  with files.replacing(os.path.join(workdir, 'clips.npz')) as draft:
+  with files.replacing(files.path(workdir) / 'clips.npz') as draft:
     np.savez_compressed(draft, **arrays)
 
 
@@ -172,17 +171,16 @@ def write_pictures(
   tested: score.Scored,
 ) -> None:
   """OUT/pictures/<name>.png: a row for each of the first test clips."""
-  folder = os.path.join(workdir, 'pictures')
-  os.makedirs(folder, exist_ok=True)
+  folder = files.path(workdir) / 'pictures'
   answers, batch = tested.first
   for name, task in objective.tasks.items():
     head = result['tasks'][name]['head']
     answer = jax.tree.map(lambda x, head=head: x[head], answers[name])
     for title, clips in task.pictures(answer, batch).items():
-      path = os.path.join(folder, f'{title}.png')
       sheet = contact_sheet.plain(clips / np.float32(255))
-      if not cv2.imwrite(path, sheet[..., ::-1]):
-        raise OSError(f'cannot write {path}: is the disk full?')
+      _, encoded = cv2.imencode('.png', sheet[..., ::-1])
+      files.make_parents(folder / f'{title}.png')
+      files.write(folder / f'{title}.png', encoded.tobytes())
 
 
 def table(results: Sequence[Result]) -> str:

@@ -1,11 +1,11 @@
 """Whether a folder is a finished job, and of which backbone."""
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from base import files
 from evals import is_readout
 from evals import job as job_lib
 from evals import result as result_lib
@@ -22,7 +22,8 @@ def finished(readout: str) -> tuple[Job, dict[str, int]]:
   Raises:
     ValueError: not a job, or one that is not finished, or a damaged file.
   """
-  if not os.path.exists(os.path.join(readout, 'config.json')):
+  folder = files.path(readout)
+  if not files.exists(folder / 'config.json'):
     raise ValueError(
       f'--readout={readout} is not a readout job: it has no config.json. Give '
       'the --workdir of a `python -m evals`'
@@ -33,7 +34,7 @@ def finished(readout: str) -> tuple[Job, dict[str, int]]:
       f'--readout={readout} is a pretraining run: train a readout of it with '
       f'`python -m evals --checkpoint={readout}`, and give its --workdir'
     )
-  if not os.path.exists(os.path.join(readout, 'result.json')):
+  if not files.exists(folder / 'result.json'):
     raise ValueError(
       f'--readout={readout} is not finished: it has no result.json. Run its '
       'command again'
@@ -92,8 +93,8 @@ def _other_weights(backbone: Mapping[str, Any], checkpoint: str) -> list[str]:
     return [
       f'step {step} was saved at {saved} ns there, {backbone["saved"]} ns here'
     ]
-  run = os.path.realpath(checkpoint)
-  if run != os.path.realpath(backbone['run']):
+  run = workdir.real(checkpoint)
+  if run != workdir.real(backbone['run']):
     return [f'run: {run} there, {backbone["run"]} here']
   # The run may have deleted it, but not have stopped before it.
   if step is not None and step > max(there, default=step):

@@ -1,12 +1,13 @@
 """Which points and boxes are followed through a video."""
 
 import json
-import os
 from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+
+from base import files
 
 
 def grid() -> dict[str, np.ndarray]:
@@ -31,14 +32,13 @@ def read(path: str, tasks: Collection[str]) -> dict[str, np.ndarray]:
     ValueError: no such file, something else is in it, or it asks for a task
       that there is not.
   """
-  if not os.path.isfile(path):
+  if not files.exists(files.path(path)):
     raise ValueError(f'--queries={path} does not exist')
   sizes = {'points': 2, 'boxes': 4}
-  with open(path) as file:
-    try:
-      found = json.load(file)
-    except ValueError as error:
-      raise ValueError(f'--queries={path} is not JSON: {error}') from error
+  try:
+    found = json.loads(files.read_bytes(path))
+  except ValueError as error:
+    raise ValueError(f'--queries={path} is not JSON: {error}') from error
   if not isinstance(found, dict) or not found or found.keys() - sizes.keys():
     names = sorted(found) if isinstance(found, dict) else type(found).__name__
     raise ValueError(

@@ -4,7 +4,6 @@ windows of the video -> backbone -> heads -> views -> OUT.mp4, OUT.json
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -54,7 +53,7 @@ def predict(
   Raises:
     ValueError: something is not what it should be.
   """
-  if not out.endswith('.mp4') or os.path.abspath(out) == os.path.abspath(video):
+  if not out.endswith('.mp4') or files.path(out) == files.path(video):
     raise ValueError(f'--out={out} must be another file, and end with .mp4')
   job, heads = checks.finished(readout)
   if checkpoint:

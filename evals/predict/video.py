@@ -139,6 +139,11 @@ def opened(path: str, *, stride: int, crop: bool) -> Iterator[Film]:
   """
   if stride < 1:
     raise ValueError(f'--stride={stride} must be at least 1')
+  if not files.is_local(path):
+    raise ValueError(
+      f'--video={path} is in an object store, and is read as a file of a disk: '
+      'copy it to one'
+    )
   if not os.path.isfile(path):
     raise ValueError(f'--video={path} does not exist')
   with contextlib.ExitStack() as stack:
@@ -209,7 +214,7 @@ def writing(path: str, rate: Fraction) -> Iterator['Writer']:
   Raises:
     OSError: it cannot be written.
   """
-  os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+  files.make_parents(path)
   with files.replacing(path) as draft:
     try:
       draft.touch()  # FFmpeg names no file that it cannot write

@@ -37,7 +37,7 @@ def write(paths: Sequence[str], out: str) -> tuple[str, str]:
   runs = reading.runs(paths)
   for why in (why for run in runs for why in run.damaged):
     say(f'not shown: {why}')
-  files.make_folder(out, '--out')
+  files.make_folder(out, '--out', stores_too=True)
   with files.lock(os.path.join(out, '.lock')) as held_by:
     if held_by:
       raise ValueError(

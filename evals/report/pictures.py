@@ -7,7 +7,6 @@ links to the sheet.
 
 import html
 import os
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -68,14 +67,17 @@ def figure(
     out: folder of the page.
   """
   still, moving = f'{prefix}-{name}.png', f'{prefix}-{name}-moving.webp'
-  sheet = cv2.imread(path)
-  if sheet is None:
+  encoded = files.read_bytes(path)
+  # OpenCV raises where there is nothing at all.
+  sheet = encoded and cv2.imdecode(
+    np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR
+  )
+  if sheet is None or not len(sheet):
     return (
       f'<p class="note">Not shown: {html.escape(path)} is damaged, no picture '
       'can be read of it.</p>'
     )
-  with files.replacing(os.path.join(out, still)) as draft:
-    shutil.copyfile(path, draft)
+  files.write(os.path.join(out, still), encoded)
   clips = _clips(name, sheet, model)
   alt = html.escape(name)
   if clips is None:

@@ -6,6 +6,7 @@ its pairs; the report names it. Without the run's own config.json there is none.
 
 import collections
 import dataclasses
+import io
 import json
 import os
 import re
@@ -16,11 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from base import files
 from evals import is_readout
 from evals import job as job_lib
 from evals import result as result_lib
 from evals.metrics import Sums
 from evals.watch import outcomes
+from train import workdir
 
 # What is read of a pretraining run's config.json, see `files.read_json`.
 _KIND = {
@@ -96,7 +99,7 @@ def runs(paths: Sequence[str]) -> list[Run]:
   """
   places: dict[str, str] = {}
   for path in paths:
-    place = os.path.realpath(path)
+    place = workdir.real(path)
     if place in places:
       raise ValueError(
         f'{places[place]} and {path} are the same run: give it once'
@@ -117,7 +120,8 @@ def run(path: str, name: str = '') -> Run:
   Raises:
     ValueError: no run there, a readout job, or its config.json is damaged.
   """
-  if not os.path.exists(os.path.join(path, 'config.json')):
+  folder = files.path(path)
+  if not files.exists(folder / 'config.json'):
     raise ValueError(
       f'{path} is not a run: it has no config.json. Give the --workdir of a '
       'pretraining run; its readouts are looked for in its readouts/'
@@ -132,7 +136,7 @@ def run(path: str, name: str = '') -> Run:
   name = name or _parts(path)[-1]
   folders = _folders(os.path.join(path, 'readouts'))
   damaged: list[str] = []
-  jobs = [_job(name, folder, damaged) for folder in folders['result.json']]
+  jobs = [_job(name, each, damaged) for each in folders['result.json']]
   return Run(
     name=name,
     path=path,
@@ -143,8 +147,8 @@ def run(path: str, name: str = '') -> Run:
     unfinished=folders['config.json'],
     failed={
       task: why
-      for folder in folders['errors.json']
-      for task, why in _failures(folder, damaged).items()
+      for each in folders['errors.json']
+      for task, why in _failures(each, damaged).items()
     },
     damaged=damaged,
   )
@@ -177,7 +181,8 @@ def _names(paths: Sequence[str]) -> list[str]:
 
 
 def _parts(path: str) -> list[str]:
-  return os.path.abspath(path).strip(os.sep).split(os.sep)
+  whole = os.fspath(files.path(path)).replace('://', '/')
+  return whole.strip(os.sep).split(os.sep)
 
 
 def _folders(root: str) -> dict[str, list[str]]:
@@ -185,14 +190,21 @@ def _folders(root: str) -> dict[str, list[str]]:
   found: dict[str, list[str]] = {
     name: [] for name in ('result.json', 'errors.json', 'config.json')
   }
-  for folder, folders, files in os.walk(root):
-    folders.sort()
-    for name in found:
-      if name in files:
-        found[name].append(folder)
-        folders.clear()  # its checkpoints
-        break
+  _look(root, found)
   return found
+
+
+def _look(folder: str, found: dict[str, list[str]]) -> None:
+  """Adds a folder of a job, or those that are below another folder."""
+  there = files.names(folder)
+  for name in found:
+    if name in there:
+      found[name].append(folder)
+      return
+  for name in there:
+    below = os.path.join(folder, name)
+    if files.is_folder(below) and not os.path.islink(below):
+      _look(below, found)
 
 
 def _job(run: str, folder: str, damaged: list[str]) -> Job | None:
@@ -219,7 +231,7 @@ def _clips(path: str, tasks: Collection[str]) -> dict[str, np.ndarray]:
   """
   try:
     # NumPy leaves a damaged file open that it opens itself.
-    with open(path, 'rb') as raw, np.load(raw) as file:
+    with io.BytesIO(files.read_bytes(path)) as raw, np.load(raw) as file:
       clips = {name: file[name] for name in file.files}
   # What NumPy and zipfile raise for a file that is cut, empty or garbled.
   except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as e:
@@ -241,12 +253,11 @@ def _failures(folder: str, damaged: list[str]) -> dict[str, str]:
 
 def _lines(path: str, damaged: list[str]) -> list[dict[str, Any]]:
   """What was logged; lines that say nothing are skipped."""
-  if not os.path.exists(path):
+  if not files.exists(path):
     return []
-  # Bytes of a damaged file may be no UTF-8.
-  with open(path, errors='replace') as file:
-    # A run that still writes may have a last line without its end.
-    texts = [text for text in file if text.endswith('\n')]
+  # Bytes of a damaged file may be no UTF-8. A run that still writes may have a
+  # last line without its end.
+  *texts, _ = files.read_bytes(path).decode(errors='replace').split('\n')
   lines = [line for line in map(_line, texts) if line]
   if len(lines) < len(texts):
     damaged.append(
@@ -270,15 +281,14 @@ def _line(text: str) -> dict[str, Any] | None:
 
 
 def _last_pictures(folder: str) -> dict[str, str]:
-  names = os.listdir(folder) if os.path.isdir(folder) else []
+  names = files.names(folder)
   steps = sorted(int(name) for name in names if re.fullmatch(r'\d+', name))
   return _pngs(os.path.join(folder, str(steps[-1]))) if steps else {}
 
 
 def _pngs(folder: str) -> dict[str, str]:
-  names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
   return {
     name.removesuffix('.png'): os.path.join(folder, name)
-    for name in names
+    for name in files.names(folder)
     if name.endswith('.png')
   }

@@ -36,7 +36,7 @@ def watch(
     raise ValueError(f'--poll={poll} must be seconds, above 0')
   check(config)
   idle = _Idle(poll)
-  while not os.path.exists(os.path.join(run, 'config.json')):
+  while not files.exists(files.path(run) / 'config.json'):
     idle.wait(_not_begun(run))
   last = read_config(run)['steps']
   # A recipe that could not work, such as one of pretraining, keeps no other
@@ -74,7 +74,8 @@ def _not_begun(run: str) -> str:
     ValueError: none can begin there, so that its name must be wrong.
   """
   folder = os.path.abspath(run)
-  if os.path.isdir(folder):
+  # In an object store a run makes no folder before it writes that file.
+  if os.path.isdir(folder) or not files.is_local(run):
     return f'{run} has no config.json yet, which training writes at its start'
   parent = os.path.dirname(folder)
   if os.path.exists(folder) or not os.path.isdir(parent):

@@ -11,6 +11,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from etils import epath
+
 from base import files
 from evals import result as result_lib
 
@@ -29,14 +31,15 @@ def is_done(workdir: str, step: int) -> bool:
 
 def steps(workdir: str) -> list[int]:
   """Of jobs that were begun."""
-  return sorted(int(name) for name in os.listdir(workdir) if name.isdigit())
+  names = files.names(files.path(workdir))
+  return sorted(int(name) for name in names if name.isdigit())
 
 
 def has_begun(workdir: str) -> bool:
   """Whether a job has claimed its folder, which it does once it can work."""
-  return os.path.isdir(workdir) and any(
-    os.path.exists(os.path.join(workdir, str(step), 'config.json'))
-    for step in steps(workdir)
+  folder = files.path(workdir)
+  return any(
+    files.exists(folder / str(step) / 'config.json') for step in steps(workdir)
   )
 
 
@@ -54,7 +57,7 @@ def errors(folder: str) -> dict[str, Any] | None:
     ValueError: the file is damaged.
   """
   path = _errors_path(folder)
-  if not os.path.exists(path):
+  if not files.exists(path):
     return None
   remedy = 'remove it: the tasks of this step are tried again'
   return files.read_json(path, {'tasks': [str], 'failed': dict}, remedy)
@@ -70,7 +73,7 @@ def write_errors(
 
 def forget_errors(folder: str) -> None:
   """The tasks of this step are tried again."""
-  os.remove(_errors_path(folder))
+  files.remove(_errors_path(folder))
 
 
 def failures(workdir: str) -> dict[str, dict[str, str]]:
@@ -86,7 +89,7 @@ def failures(workdir: str) -> dict[str, dict[str, str]]:
 def write_lost(workdir: str, step: int) -> bool:
   """Notes that a step was deleted before its turn; whether that is news."""
   path = _lost_path(os.path.join(workdir, str(step)))
-  if os.path.exists(path):
+  if files.exists(path):
     return False
   files.write(path, json.dumps({'time': time.time()}))
   return True
@@ -105,7 +108,7 @@ def write_results(workdir: str) -> None:
   lines = []
   for step in sorted({*steps(workdir), *_lost(workdir)}):
     folder = os.path.join(workdir, str(step))
-    if os.path.exists(_lost_path(folder)) and not is_done(workdir, step):
+    if files.exists(_lost_path(folder)) and not is_done(workdir, step):
       line = {'step': step, 'error': 'deleted before it was its turn'}
       lines.append(json.dumps(line) + '\n')
     folders = [folder]
@@ -122,24 +125,25 @@ def write_results(workdir: str) -> None:
           **{key: found[key] for key in ('metrics', 'trivial', 'lr', 'clips')},
         }
         lines.append(json.dumps(line) + '\n')
-  files.write(os.path.join(workdir, 'results.jsonl'), ''.join(lines))
+  files.write(files.path(workdir) / 'results.jsonl', ''.join(lines))
 
 
 def _lost(workdir: str) -> list[int]:
   """Steps that were deleted before they were evaluated."""
-  names = [os.path.splitext(name) for name in os.listdir(workdir)]
+  there = files.names(files.path(workdir))
+  names = [os.path.splitext(name) for name in there]
   return [
     int(name) for name, end in names if end == '.deleted' and name.isdigit()
   ]
 
 
-def _lost_path(folder: str) -> str:
-  return f'{folder}.deleted'
+def _lost_path(folder: str) -> epath.Path:
+  return files.path(f'{folder}.deleted')
 
 
 def _has_result(folder: str) -> bool:
-  return os.path.exists(os.path.join(folder, 'result.json'))
+  return files.exists(files.path(folder) / 'result.json')
 
 
-def _errors_path(folder: str) -> str:
-  return os.path.join(folder, 'errors.json')
+def _errors_path(folder: str) -> epath.Path:
+  return files.path(folder) / 'errors.json'

@@ -284,7 +284,7 @@ def in_two_processes(line):
     runs.append(
       subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, text=True)
     )
-  said = [run.communicate(timeout=300)[0] for run in runs]
+  said = [run.communicate(timeout=1500)[0] for run in runs]
   assert [run.returncode for run in runs] == [0, 0]
   return ''.join(said)
 
