@@ -206,6 +206,14 @@ def find(path: str, step: int = -1) -> tuple[str, int]:
   folder = _folder(path)
   there = steps(path)
   if not there:
+    unfinished = [name for name in files.names(folder) if name.isdigit()]
+    if unfinished and not files.is_local(folder):
+      raise ValueError(
+        f'{path} holds no complete checkpoint: those of step '
+        f'{", ".join(unfinished)} lack commit_success.txt, which is written '
+        'last. If they were copied from a disk, put an empty file of that name '
+        'into each'
+      )
     raise ValueError(
       f'{path} holds no checkpoint: expected {folder}/STEP. Give the '
       '--workdir of a run that has saved one.'

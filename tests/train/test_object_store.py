@@ -140,8 +140,12 @@ def test_a_checkpoint_without_its_last_file_is_none(bucket):
   assert not workdir.has_begun(bucket)
   with retention.hold(bucket, 1) as there:
     assert not there
-  with pytest.raises(ValueError, match='holds no checkpoint: expected gs://'):
+  with pytest.raises(
+    ValueError, match=r'of step 1, 2 lack commit_success\.txt'
+  ):
     checkpoint.find(bucket)
+  with pytest.raises(ValueError, match='holds no checkpoint: expected gs://'):
+    checkpoint.find(f'{bucket}/no')
   files.write(f'{bucket}/checkpoints/1/commit_success.txt', '')
   assert checkpoint.steps(bucket) == [1]
   assert checkpoint.find(bucket) == (f'{bucket}/checkpoints/1', 1)
