@@ -13,7 +13,7 @@ READOUTS := --config=configs/readout.py:task=all,data=world,seed=$(SEED),lr=$(LR
 TRACKS := --config=configs/readout.py:task=points+boxes,data=world,seed=$(SEED),steps=1200,cache=runs/features
 MOOG = runs/moog-$(LAYOUT)-$(SEED)
 
-.PHONY: quickstart seeds moog pods test test-slow lint xpk
+.PHONY: quickstart seeds moog pods test test-slow drills lint xpk
 
 # Pretrain, read depth, pose, points, boxes and class from the frozen features
 # and from a backbone that was never trained, compare. Each line goes on where
@@ -50,6 +50,10 @@ test: lint
 
 test-slow: $(VENV)/.installed-oracle
 	$(PY) -m pytest -m slow
+
+# Whole drills: runs that are killed, stopped and started again by each launcher.
+drills: $(VENV)/.installed-dev
+	$(PY) -m pytest -m drill
 
 # What tests of launch.gke compare a manifest with; without it they skip.
 xpk: $(VENV)/xpk/.installed

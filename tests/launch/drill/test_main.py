@@ -19,21 +19,21 @@ def drill(*words):
   )
 
 
-@pytest.mark.slow
+@pytest.mark.drill
 def test_the_drill_of_one_machine(tmp_path):
   run = drill('local', f'--folder={tmp_path}')
   assert run.returncode == 0, run.stdout + run.stderr
   assert run.stdout.endswith('-- all checks are right\n')
 
 
-@pytest.mark.slow
+@pytest.mark.drill
 def test_the_drill_of_a_sweep(tmp_path):
   run = drill('sweep', f'--folder={tmp_path}')
   assert run.returncode == 0, run.stdout + run.stderr
   assert run.stdout.endswith('-- all checks are right\n')
 
 
-@pytest.mark.slow
+@pytest.mark.drill
 def test_the_drill_of_a_cluster(tmp_path):
   why = slurm_of_one.missing()
   if why:
@@ -43,7 +43,7 @@ def test_the_drill_of_a_cluster(tmp_path):
   assert run.stdout.endswith('-- all checks are right\n')
 
 
-@pytest.mark.slow
+@pytest.mark.drill
 def test_the_drill_of_a_pod(tmp_path):
   why = cloud.missing() or emulator.missing()
   if why:

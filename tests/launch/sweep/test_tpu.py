@@ -82,7 +82,7 @@ STEPS = 60
 LONG = 1800.0  # seconds, of a busy machine
 
 
-@pytest.mark.slow
+@pytest.mark.drill
 def test_a_killed_sweep_finds_its_runs_on_their_machines_again(
   tmp_path, cloud, object_store, bucket
 ):
