@@ -5,6 +5,7 @@ Imports nothing heavy, so that `--help` and a wrong flag are quick.
 
 import errno
 import linecache
+import math
 import os
 import pathlib
 import re
@@ -75,9 +76,11 @@ def run(
       _wrong(f'unexpected arguments {found}')
     if words and not (least <= len(found) <= (most or len(found))):
       _wrong(f'expected {words}, got {found or "nothing"}')
-    missing = [f'--{n}' for n in required if flags.FLAGS[n].value is None]
+    # An empty one is a variable of a shell that is not set.
+    missing = [f'--{n}' for n in required if flags.FLAGS[n].value in (None, '')]
     if missing:
       _wrong(f'{", ".join(missing)} must be given')
+    _check_numbers()
     if not flags.FLAGS['verbosity'].present:
       logging.set_verbosity(logging.WARNING)  # Orbax tells a lot
     _in_one_line(main, *([found] if words else []))
@@ -121,6 +124,14 @@ def _leave(code: str | int | None) -> NoReturn:
 
 def _wrong(what: str) -> NoReturn:
   sys.exit(f'{what}  (--help lists the flags)')
+
+
+def _check_numbers() -> None:
+  """Ends where a flag, beside those of a recipe, is no finite number."""
+  for name, value in flags.FLAGS.flag_values_dict().items():
+    is_ours = isinstance(value, float) and not name.startswith('config.')
+    if is_ours and not math.isfinite(value):
+      _wrong(f'flag --{name}={value}: expected a finite number')
 
 
 def _parsed(argv: Sequence[str]) -> list[str]:

@@ -21,8 +21,9 @@ def choose(what: str, name: str, choices: Collection[str]) -> str:
     ValueError: it is none of them; the nearest one is named.
   """
   if name not in choices:
+    listed = ', '.join(choice or "''" for choice in choices)
     raise ValueError(
-      f'unknown {what} {name!r}: expected one of {", ".join(choices)}; did you '
+      f'unknown {what} {name!r}: expected one of {listed}; did you '
       f'mean {nearest(name, choices)!r}?'
     )
   return name

@@ -25,7 +25,7 @@ _GROUPS = {'gs': 'gcs'}  # of pyproject.toml
 def is_local(path: epath.PathLike) -> bool:
   """Whether it is on a disk of this machine, not in an object store."""
   # As it is given, or as pathlib makes it: gs:/bucket/name.
-  return not re.match(r'[a-z][a-z0-9+.-]+:/', os.fspath(path))
+  return not re.match(r'[a-z][a-z0-9+.-]+:/', os.fspath(path), re.IGNORECASE)
 
 
 def check(path: epath.PathLike) -> None:
@@ -35,17 +35,27 @@ def check(path: epath.PathLike) -> None:
     ValueError: not a store that is known, no bucket, or packages are missing.
   """
   text = os.fspath(path)
-  scheme, _, rest = text.partition('://')
-  if scheme not in _PACKAGES:
-    raise ValueError(f'{text}: expected a folder of a disk or of {_known()}')
-  if not rest.strip('/'):
-    raise ValueError(f'{text} names no bucket: expected {scheme}://BUCKET/NAME')
+  check_address(text)
+  scheme = text.partition('://')[0]
   missing = _prepared(scheme)
   if missing:
     raise ValueError(
       f'{text}: {scheme}:// needs {" and ".join(missing)}: `pip install '
       f'--group {_GROUPS[scheme]}`'
     )
+
+
+def check_address(text: str) -> None:
+  """Whether it can be one in a store, whatever packages are here.
+
+  Raises:
+    ValueError: not a store that is known, or no bucket.
+  """
+  scheme, _, rest = text.partition('://')
+  if scheme not in _PACKAGES:
+    raise ValueError(f'{text}: expected a folder of a disk or of {_known()}')
+  if not rest.strip('/'):
+    raise ValueError(f'{text} names no bucket: expected {scheme}://BUCKET/NAME')
 
 
 def _known() -> str:

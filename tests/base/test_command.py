@@ -105,6 +105,14 @@ def test_with_debug_all_errors_show_where(monkeypatch, ended):
       ['train', '--workdir=README.md', '--config=configs/quickstart.py'],
       '--workdir=README.md',
     ),
+    (
+      ['launch.local', '--join_sec=nan', '--', 'true'],
+      'flag --join_sec=nan: expected a finite number',
+    ),
+    (
+      ['launch.tpu', 'status', '--name=a', '--wait_hours=inf'],
+      'flag --wait_hours=inf: expected a finite number',
+    ),
     (['data.inspect', 'wrld'], "did you mean 'world'"),
     (['data.inspect', 'a', 'b'], "got ['a', 'b']  (--help lists the flags)"),
     (['evals.report', '--out=report', 'nowhere'], 'nowhere'),
@@ -118,6 +126,21 @@ def test_mistakes_of_users_end_in_one_line(arguments, message, tmp_path):
   assert message in done.stderr
   assert 'Traceback' not in done.stderr
   assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_empty_workdir_is_not_the_folder_one_is_in():
+  done = subprocess.run(
+    [
+      *(sys.executable, '-m', 'train', '--workdir='),
+      '--config=configs/quickstart.py:steps=0',
+    ],
+    capture_output=True,
+    text=True,
+  )
+  assert (done.returncode, done.stderr) == (
+    1,
+    '--workdir must be given  (--help lists the flags)\n',
+  )
 
 
 COMMAND = """

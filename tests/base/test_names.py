@@ -13,5 +13,10 @@ def test_another_one_is_told_with_the_nearest():
     names.choose('size', 'smal', ('small', 'large'))
 
 
+def test_an_empty_choice_is_seen():
+  with pytest.raises(ValueError, match="one of '', tiny; "):
+    names.choose('sweep', 'tinny', ('', 'tiny'))
+
+
 def test_without_choices_nothing_is_near():
   assert names.nearest('x', ()) == ''

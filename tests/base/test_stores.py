@@ -78,6 +78,7 @@ def test_a_file_where_a_folder_is_expected_is_told(bucket):
   ('path', 'said'),
   [
     ('http://b/run', 'expected a folder of a disk or of gs://'),
+    ('GS://b/run', 'expected a folder of a disk or of gs://'),
     ('gs:/b/run', 'expected a folder of a disk or of gs://'),
     ('gs://', 'names no bucket: expected gs://BUCKET/NAME'),
   ],
