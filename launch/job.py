@@ -5,7 +5,7 @@ import re
 import shlex
 from collections.abc import Sequence
 
-from base import exits, files
+from base import exits, files, stores
 
 ATTEMPT = exits.ATTEMPT
 
@@ -75,9 +75,24 @@ def parse(words: Sequence[str], *, one_disk: bool) -> Job:
     raise ValueError(
       f'`{job}` has no --workdir=: a run that is started again needs one'
     )
-  if workdir and not one_disk and files.is_local(workdir):
+  if workdir and not files.is_local(workdir):
+    stores.check_address(workdir)
+  elif workdir and not one_disk:
     raise ValueError(
       f'--workdir={workdir} is a folder of one machine, expected one that all '
       'hosts see: gs://BUCKET/FOLDER'
     )
   return job
+
+
+def check_variable(name: str) -> None:
+  """Whether --env may set it.
+
+  Raises:
+    ValueError: it is no name of a variable.
+  """
+  if not re.fullmatch(r'[A-Za-z_]\w*', name, re.ASCII):
+    raise ValueError(
+      f'--env={name}=...: {name!r} is no name of a variable, expected letters, '
+      'digits and _, as in NAME=VALUE'
+    )

@@ -77,7 +77,7 @@ _DRY_RUN = flags.DEFINE_bool(
 )
 _HOST = flags.DEFINE_integer('host', 0, 'Whose log.', lower_bound=0)
 _FOLLOW = flags.DEFINE_bool('follow', False, 'Show the log as it grows.')
-_TAIL = flags.DEFINE_integer('tail', -1, 'Last lines of a log; -1: all.')
+_TAIL = flags.DEFINE_integer('tail', -1, 'Last lines of a log; -1: all.', -1)
 _PLAN = forecast_lib.flag()
 
 
@@ -159,6 +159,7 @@ def _start(kubectl, words: Sequence[str]) -> None:
 
 
 def _order():
+  from launch import job as job_lib
   from launch import machines
   from launch.gke.order import Order
 
@@ -169,6 +170,7 @@ def _order():
     name, equals, value = each.partition('=')
     if not (name and equals):
       raise ValueError(f'--env={each}: expected NAME=VALUE')
+    job_lib.check_variable(name)
     environment[name] = value
   return Order(
     name=_NAME.value,

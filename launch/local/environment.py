@@ -26,8 +26,8 @@ def command(job: Job) -> list[str]:
     first = sys.executable
   if not shutil.which(first):
     raise ValueError(
-      f'{first} is no program of this machine: expected a command behind --, '
-      'such as -- python -m train --config=... --workdir=...'
+      f'{first or repr(first)} is no program of this machine: expected a '
+      'command behind --, such as -- python -m train --config=... --workdir=...'
     )
   return [first, *words]
 

@@ -39,6 +39,16 @@ class Order:
   def __post_init__(self):
     """Raises ValueError for what cannot work on any cluster."""
     name(self.name)
+    # Each is a line of the script: another line would end its options.
+    if re.search(r'\s', self.partition):
+      raise ValueError(
+        f'--partition={self.partition!r}: expected a name that `sinfo` lists'
+      )
+    for key, value in self.sbatch.items():
+      if '\n' in str(value):
+        raise ValueError(
+          f'--sbatch={key}={value!r} has several lines, expected one'
+        )
     limit = seconds(self.time)
     if limit and limit <= self.save_sec + 60:
       raise ValueError(

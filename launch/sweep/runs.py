@@ -5,7 +5,7 @@ import importlib.util
 import inspect
 import json
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -77,9 +77,15 @@ def read(config: str, sweep: str) -> list[Item]:
       f'--config={config}: {function.__name__}() takes no argument: leave out '
       f':{argument}'
     )
+  yielded = function(*[argument] * bool(colon))
+  if not isinstance(yielded, Iterable):
+    raise ValueError(
+      f'{function.__name__}() of {path} returns {yielded!r}, expected that it '
+      'yields dicts'
+    )
   items = [
     _item(made, f'run {number} of {function.__name__}()')
-    for number, made in enumerate(function(*[argument] * bool(colon)), 1)
+    for number, made in enumerate(yielded, 1)
   ]
   if not items:
     raise ValueError(f'{function.__name__}() of {path} yields no run')
@@ -95,7 +101,12 @@ def _functions(path: str) -> dict[str, Callable]:
   if spec is None:
     raise ValueError(f'--config={path}: expected a file of Python')
   module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
+  try:
+    spec.loader.exec_module(module)
+  except SyntaxError as error:
+    raise ValueError(
+      f'{error.filename}, line {error.lineno}: {error.msg}'
+    ) from error
   return {
     name.removeprefix('sweep').removeprefix('_'): value
     for name, value in vars(module).items()
@@ -112,7 +123,10 @@ def _item(made: Any, what: str) -> Item:
   recipe, name, launch = (
     overrides.pop(key, '') for key in ('config', 'name', 'launch')
   )
-  if not recipe or not all(isinstance(x, str) for x in (recipe, name, launch)):
+  for key, value in (('name', name), ('launch', launch)):
+    if not isinstance(value, str):
+      raise ValueError(f'{what}: {key}={value!r} must be a text')
+  if not recipe or not isinstance(recipe, str):
     raise ValueError(
       f"{what} needs its recipe, as {{'config': 'configs/mae.py:size=S', ...}}"
       f'; got {dict(made)}'

@@ -68,7 +68,7 @@ _DRY_RUN = flags.DEFINE_bool(
   'dry_run', False, 'Print every command and file, and do nothing.'
 )
 _HOST = flags.DEFINE_integer('host', 0, 'Whose log.', lower_bound=0)
-_ATTEMPT = flags.DEFINE_integer('attempt', 0, 'Whose log; 0: the last.')
+_ATTEMPT = flags.DEFINE_integer('attempt', 0, 'Whose log; 0: the last.', 0)
 _FOLLOW = flags.DEFINE_bool('follow', False, 'Show the log as it grows.')
 _JSON = flags.DEFINE_bool('json', False, 'Status for programs.')
 _JOIN = flags.DEFINE_enum(
@@ -79,9 +79,13 @@ _JOIN = flags.DEFINE_enum(
   'here, on machines that tell nothing.',
 )
 _PORT = flags.DEFINE_integer(
-  'port', 8476, 'At which they meet; one that firewalls of TPUs let through.'
+  'port',
+  8476,
+  'At which they meet; one that firewalls of TPUs let through.',
+  1,
+  65535,
 )
-_SSH_PORT = flags.DEFINE_integer('ssh_port', 22, 'Of the hosts.')
+_SSH_PORT = flags.DEFINE_integer('ssh_port', 22, 'Of the hosts.', 1, 65535)
 _ONE_DISK = flags.DEFINE_bool(
   'one_disk', False, 'All hosts see the disk of --workdir, as of Filestore.'
 )
@@ -89,16 +93,17 @@ _POLL = flags.DEFINE_float(
   'poll_sec', 30.0, 'Between two looks at the hosts.', lower_bound=0.1
 )
 _SILENT = flags.DEFINE_float(
-  'silent_sec', 300.0, 'After which a host without an answer is lost.'
+  'silent_sec', 300.0, 'After which a host without an answer is lost.', 0.1
 )
 _JOIN_SEC = flags.DEFINE_float(
-  'join_sec', 300.0, 'Within which all hosts must have answered by ssh.'
+  'join_sec', 300.0, 'Within which all hosts must have answered by ssh.', 1.0
 )
 _GRACE = flags.DEFINE_float(
   'grace_sec',
   60.0,
   'After a failure, before the others are told to stop, and again before they '
   'are killed; for stop, seconds to save.',
+  lower_bound=0.0,
 )
 _PLAN = forecast_lib.flag()
 
@@ -212,9 +217,12 @@ def _start(words: Sequence[str]) -> None:
 
 def _environment() -> dict[str, str]:
   """Of --env; values that are not written there do not show in commands."""
+  from launch import job as job_lib
+
   found = {}
   for each in _ENV.value:
     name, equals, value = each.partition('=')
+    job_lib.check_variable(name)
     if not equals and name not in os.environ:
       raise ValueError(
         f'--env={name}: there is no such variable here, expected one that is '
@@ -225,5 +233,7 @@ def _environment() -> dict[str, str]:
 
 
 if __name__ == '__main__':
-  # Flags end where the command begins: words of the job are not ours.
+  # Without --, flags of the job would be taken for ours.
+  if '-m' in sys.argv and '--' not in sys.argv:
+    sys.exit('put -- before the command: start --name=... -- python -m train')
   command.run(main, required=['name'], words='start, status, logs or stop')

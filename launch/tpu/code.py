@@ -8,6 +8,7 @@ import io
 import json
 import pathlib
 import re
+import shutil
 import subprocess
 import tarfile
 from collections.abc import Mapping, Sequence
@@ -141,6 +142,11 @@ def _git(root: pathlib.Path, *words: str) -> list[str]:
   Raises:
     ValueError: `root` is no checkout.
   """
+  if not shutil.which('git'):
+    raise ValueError(
+      'git is not on PATH: what travels to the hosts is what it lists; '
+      'install it'
+    )
   done = subprocess.run(
     ['git', '-C', root, *words], capture_output=True, text=True
   )

@@ -48,6 +48,8 @@ def test_a_module_is_told_from_other_commands(words, module):
   [
     ([], True, 'no command was given: put it behind --'),
     (TRAIN, True, 'has no --workdir='),
+    ([*TRAIN, '--workdir=gs:/b/a'], True, 'a folder of a disk or of gs://'),
+    ([*TRAIN, '--workdir=s3://b/a'], False, 'a folder of a disk or of gs://'),
     ([*TRAIN, '--workdir=runs/a'], False, 'is a folder of one machine'),
   ],
 )

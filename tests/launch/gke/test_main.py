@@ -284,6 +284,7 @@ def test_a_dry_run_asks_nobody(home):
     ([*START, *RUN, '--workdir=/disk'], 'is a folder of one machine'),
     ([*START, '--type=v5p-8', *JOB], 'expected one of --type=v5p-256 and'),
     ([*START, '--env=A', *JOB], '--env=A: expected NAME=VALUE'),
+    ([*START, '--env=A B=1', *JOB], "'A B' is no name of a variable"),
     (['strat', NAME], "unknown command of launch.gke 'strat'"),
     (['status', NAME, 'now'], '`launch.gke status` takes flags only'),
     (START, 'put -- before the command'),

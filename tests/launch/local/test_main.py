@@ -306,6 +306,7 @@ def test_a_command_that_joins_nobody_may_take_its_time(launch):
   ('words', 'says'),
   [
     (['pyton', '-m', 'train'], 'pyton is no program of this machine'),
+    ([''], "'' is no program of this machine"),
     (['python', '-m', 'train'], 'has no --workdir='),
   ],
 )

@@ -43,6 +43,8 @@ def test_limits_are_read_as_slurm_does(time, seconds):
     ({'time': '4'}, 'leaves no time to train'),
     ({'name': '../a'}, 'must be letters'),
     ({'tasks_per_node': 4}, 'expected 1 or 8'),
+    ({'partition': 'a\nb'}, 'expected a name that `sinfo` lists'),
+    ({'sbatch': {'account': 'a\nb'}}, 'has several lines'),
   ],
 )
 def test_what_cannot_work_is_refused(changes, says):

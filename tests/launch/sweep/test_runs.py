@@ -50,6 +50,13 @@ def test_a_sweep_is_a_function_of_a_file(sweep):
     ('def sweep(): yield {"optim.lr": 1}', '', 'needs its recipe'),
     ('def sweep(): yield {"config": "x", "a": None}', '', 'a=None must be a'),
     ('def sweep(): return []', '', 'yields no run'),
+    ('def sweep(): return 3', '', 'returns 3, expected that it yields dicts'),
+    ('def sweep(:', '', 'sweep_mine.py, line 1: invalid syntax'),
+    (
+      'def sweep(): yield {"config": "x", "name": 3}',
+      '',
+      'name=3 must be a te',
+    ),
   ],
 )
 def test_what_is_no_sweep_is_refused(sweep, text, name, why):
@@ -70,7 +77,7 @@ def test_a_file_that_is_not_there_and_an_argument_that_is_not_wanted(sweep):
   [
     (
       [f'--config={QUICK}', '--config.optim.warmup_step=1'],
-      'mean "warmup_steps"',
+      "mean 'warmup_steps'",
     ),
     ([f'--config={QUICK}', '--config.optim.lr=fast'], 'fast'),
     (['--config=configs/quickstart.py:stepz=3'], "did you mean 'steps'"),

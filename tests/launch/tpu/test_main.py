@@ -50,6 +50,15 @@ def launch(*words, cwd=ROOT, **environment):
       ('start', '--name=q', '--type=v5p-8', *WHERE, '--env=NOT_SET', *JOB),
       '--env=NOT_SET: there is no such variable here',
     ),
+    (
+      ('start', '--name=q', '--type=v5p-8', *WHERE, '--env=A B=1', *JOB),
+      "'A B' is no name of a variable",
+    ),
+    (
+      ('start', '--name=q', '--type=v5p-8', *WHERE, *JOB[1:]),
+      'put -- before the command',
+    ),
+    (('stop', '--name=q', '--grace_sec=-1'), 'is not a non-negative number'),
     (('stop', '--name=q', 'now'), 'takes flags only'),
   ],
 )
