@@ -1,6 +1,7 @@
 """Start after start, until the policy has it that a run is at its end."""
 
 import pathlib
+import signal
 import tempfile
 import time
 
@@ -13,6 +14,7 @@ from launch.local.stop import Stop
 
 _PORTS = 5  # that may be taken in a row
 _TICK = 0.05
+_TOLD = 128 + signal.SIGTERM  # of who does not listen to it (yet)
 
 
 def folder_of_logs(job: Job, logs: str) -> pathlib.Path:
@@ -58,6 +60,10 @@ def run(start: Start, *, max_restarts: int) -> int:
       verdict = policy.verdict(
         end.ended, restarts=restarts, max_restarts=max_restarts
       )
+      # Told before they could hear it, while they still imported.
+      if stop.by == 'SIGINT' and verdict.code == _TOLD:
+        say('stopped by Ctrl-C before there was anything to save')
+        return exits.INTERRUPTED
       # Of a good end, or of none that was told, there is no log to look at.
       log = attempt.children[verdict.process].log
       is_good = policy.is_good(verdict.code) or verdict.process < 0

@@ -222,6 +222,20 @@ def test_a_stop_is_passed_on_and_waits_for_the_save(launch, tmp_path, how):
     wait(lambda worker=worker: not is_alive(worker))
 
 
+def test_a_ctrl_c_before_there_is_anything_to_save_is_no_crash(launch):
+  launcher = launch("""
+    (here / f'up-{number}').touch()
+    time.sleep(600)
+  """)
+  launcher.until('up-0', 'up-1')
+  launcher.process.send_signal(signal.SIGINT)
+  code, said = launcher.end()
+  assert (code, said[-1]) == (
+    130,
+    '[launch.local] stopped by Ctrl-C before there was anything to save',
+  )
+
+
 def test_a_second_ctrl_c_kills(launch):
   launcher = launch("""
     signal.signal(signal.SIGTERM, lambda *_: (here / 'told').touch())
