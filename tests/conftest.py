@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import signal
 import uuid
 
 os.environ['JAX_PLATFORMS'] = 'cpu'
@@ -20,6 +21,11 @@ import jax
 import pytest
 
 from launch import emulator
+
+# Started by a script in the background, a process ignores Ctrl-C, and so do all
+# that it starts: tests that send it would wait for ever.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+  signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Tests share compiled programs, with each other and with the last run. Each
 # worker has its own: JAX writes entries in place, and another could read half.
