@@ -40,11 +40,11 @@ RATES = [{'optim.lr': 1e-3}, {'optim.lr': 2e-3}]
     (
       [*RATES, {'optim.lr': 1.0, 'optim.warmup_step': 1}],
       [],
-      'run lr-1: the recipe has no.* "warmup_steps"',
+      "run lr-1: the recipe has no.* 'warmup_steps'",
     ),
     ([*RATES, {'model.heads': 3}], [], 'run heads-3: heads must divide width'),
     ([*RATES, RATES[0]], [], 'the same run twice'),
-    (RATES, ['--', '--config.log.wand=x'], 'run lr-0.001: .*"wandb'),
+    (RATES, ['--', '--config.log.wand=x'], "run lr-0.001: .*'wandb"),
     (RATES, ['--', '--steps=3'], '--steps=3 behind --: expected overrides'),
     (RATES, ['--readouts=configs/mae.py'], 'is a recipe of pretraining'),
     (RATES, ['--readouts=configs/readout.py:task=dept'], "mean 'depth'"),
