@@ -15,7 +15,7 @@ from launch.drill import slurm_of_one
 from launch.slurm import calls, state
 from launch.slurm.record import Record
 
-LONG = 180  # seconds, of a busy machine
+LONG = 600  # seconds, of a busy machine
 HEAD = """
 import os, pathlib, signal, sys, time
 here = pathlib.Path(sys.argv[1])

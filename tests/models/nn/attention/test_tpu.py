@@ -50,7 +50,8 @@ def test_equals_plain(dtype, atol, q, n, e):
   for mine, plain in zip(run(*given, name='rows'), run(*given, name='plain')):
     assert mine.dtype == plain.dtype == dtype
     mine, plain = mine.astype('float32'), plain.astype('float32')
-    np.testing.assert_allclose(mine, plain, atol=atol)
+    # Sums of 640 in another order: by their size, on some CPUs.
+    np.testing.assert_allclose(mine, plain, rtol=atol, atol=atol)
 
 
 def test_logits_far_from_zero_stay_finite():
