@@ -85,7 +85,7 @@ def laptop(tmp_path, cloud):
   return Laptop(tmp_path / 'laptop', cloud)
 
 
-@pytest.mark.slow
+@pytest.mark.drill
 def test_start_status_a_killed_host_logs_and_stop(laptop, cloud):
   launcher = laptop.start()
   laptop.until('attempt 1 runs on 4 hosts')
