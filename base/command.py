@@ -4,6 +4,7 @@ Imports nothing heavy, so that `--help` and a wrong flag are quick.
 """
 
 import errno
+import itertools
 import linecache
 import math
 import os
@@ -34,6 +35,9 @@ _MENDABLE = (
   *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP),
   *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EINVAL),
 )
+# Behind a line on what is wrong.
+_HELP_HINT = '  (--help lists the flags)'
+_DEBUG_HINT = '  (--debug shows where)'
 
 _at_once = False
 
@@ -111,9 +115,11 @@ def _leave(code: str | int | None) -> NoReturn:
   if isinstance(code, str):
     print(code, file=sys.stderr)
     code = exits.WRONG
-  # absl ends with 1 after its help, which was asked for.
+  # absl ends with 1 after its help, while it parses; behind -- are words of
+  # another command.
   asked = {'--help', '-help', '--helpfull', '-helpfull', '--helpshort'}
-  if code == exits.WRONG and asked & set(sys.argv[1:]):
+  ours = itertools.takewhile(lambda word: word != '--', sys.argv[1:])
+  if not flags.FLAGS.is_parsed() and asked.intersection(ours):
     code = exits.DONE
   if code and _at_once:
     sys.stdout.flush()
@@ -122,8 +128,13 @@ def _leave(code: str | int | None) -> NoReturn:
   sys.exit(code)
 
 
+def without_hint(line: str) -> str:
+  """A last line of `run`, for who does not type that command himself."""
+  return line.removesuffix(_DEBUG_HINT).removesuffix(_HELP_HINT)
+
+
 def _wrong(what: str) -> NoReturn:
-  sys.exit(f'{what}  (--help lists the flags)')
+  sys.exit(f'{what}{_HELP_HINT}')
 
 
 def _check_numbers() -> None:
@@ -158,16 +169,17 @@ def refusal(error: Exception) -> tuple[str, str]:
     error: that parsing raised. Of a mistake in the recipe there is nothing to
       tell, but its traceback.
   """
-  help_, debug = '  (--help lists the flags)', '  (--debug shows where)'
   if isinstance(error, flags.Error):
     behind = next(filter(_is_meant, _chain(error)), None)
-    return (_said(behind), debug) if behind else (_said(error), help_)
+    return (
+      (_said(behind), _DEBUG_HINT) if behind else (_said(error), _HELP_HINT)
+    )
   # An override of what the recipe does not have; or a mistake in the recipe.
   frames = traceback.extract_tb(error.__traceback__)
   if 'get_config' in [frame.name for frame in frames]:
     return '', ''
   if 'get_config' in str(error):
-    return '--config is no recipe: its file has no get_config()', help_
+    return '--config is no recipe: its file has no get_config()', _HELP_HINT
   # What ml_collections says, with the nearest name, it says as a key.
   says = error.args[0]
   says = says.args[0] if isinstance(says, KeyError) else says
@@ -194,7 +206,7 @@ def _in_one_line(function: Callable, *arguments):
     if _is_debugged():
       traceback.print_exc()
     else:
-      print(f'{_said(error)}  (--debug shows where)', file=sys.stderr)
+      print(f'{_said(error)}{_DEBUG_HINT}', file=sys.stderr)
     sys.exit(exits.FAULT if _may_pass(error) else exits.WRONG)
 
 

@@ -5,9 +5,7 @@ import re
 import shlex
 from collections.abc import Sequence
 
-from base import exits, files, stores
-
-ATTEMPT = exits.ATTEMPT
+from base import files, stores
 
 # Lines of `train.processes`, by which a launcher knows that a process has come
 # and waits for the others, and that all have.

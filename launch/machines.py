@@ -146,6 +146,17 @@ def parse(name: str, option: str = '--type') -> Slice:
   return _made(generation, shape)
 
 
+def asked(type_: str, topology: str) -> Slice:
+  """The slice of --type or --topology, of which one is given.
+
+  Raises:
+    ValueError: both or none are, or there is no such slice.
+  """
+  if bool(type_) == bool(topology):
+    raise ValueError('expected one of --type=v5p-256 and --topology=v5p:4x4x8')
+  return parse(type_ or topology, '--type' if type_ else '--topology')
+
+
 def _made(generation: str, shape: tuple[int, ...]) -> Slice:
   family, count = _FAMILIES[generation], math.prod(shape)
   number = count * family.cores

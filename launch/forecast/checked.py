@@ -19,6 +19,7 @@ from typing import Any
 
 from absl import flags
 
+from base import command as command_lib
 from base import files
 from base.console import say
 from launch import policy
@@ -30,8 +31,6 @@ flags.disclaim_key_flags()
 
 HOW = ('compile', 'shapes', 'none')
 _ANYWAY = '--plan=none starts without a forecast'
-# Ends of one-line errors of base/command.py, which are not for a second reader.
-_HINT = re.compile(r'  \(--\w+ (shows where|lists the flags)\)$')
 # JAX must find neither chips nor a cluster here, nor CPU options in libtpu's.
 _NOT_FOR_PLANS = ('XLA_FLAGS', 'JAX_PLATFORMS', 'JAX_COORDINATOR_ADDRESS')
 
@@ -149,7 +148,7 @@ def _plan(words: Sequence[str]) -> dict[str, Any]:
     line for line in done.stdout.splitlines() if 'which takes min' not in line
   ]
   say('\n'.join(details))
-  raise ValueError(f'{_HINT.sub("", last)} ({_ANYWAY})')
+  raise ValueError(f'{command_lib.without_hint(last)} ({_ANYWAY})')
 
 
 def _read(found: dict[str, Any]) -> Forecast:

@@ -163,8 +163,7 @@ def _order():
   from launch import machines
   from launch.gke.order import Order
 
-  if bool(_TYPE.value) == bool(_TOPOLOGY.value):
-    raise ValueError('expected one of --type=v5p-256 and --topology=v5p:4x4x8')
+  slice_ = machines.asked(_TYPE.value, _TOPOLOGY.value)
   environment = {}
   for each in _ENV.value:
     name, equals, value = each.partition('=')
@@ -174,10 +173,7 @@ def _order():
     environment[name] = value
   return Order(
     name=_NAME.value,
-    slice=machines.parse(
-      _TYPE.value or _TOPOLOGY.value,
-      '--type' if _TYPE.value else '--topology',
-    ),
+    slice=slice_,
     image=_IMAGE.value,
     slices=_SLICES.value,
     namespace=_NAMESPACE.value,

@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Any
 
-from launch import job as job_lib
+from base import exits
 from launch.forecast import Forecast
 from launch.gke import failures
 from launch.gke.order import SLICE, Order
@@ -18,7 +18,7 @@ _PORTS = {'tpu': 8471, 'megascale': 8080, 'metrics': 8431, 'jax': 8482}
 _KEPT_SEC = 7 * 24 * 3600  # after the end, for `status` and `logs`
 # JobSet counts starts from 0. What follows takes the shell's place, so that
 # SIGTERM comes to it.
-_SCRIPT = f'export {job_lib.ATTEMPT}=$((RESTARTS + 1)); exec "$@"'
+_SCRIPT = f'export {exits.ATTEMPT}=$((RESTARTS + 1)); exec "$@"'
 
 
 def make(order: Order, job: Job, forecast: Forecast) -> dict[str, Any]:

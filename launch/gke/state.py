@@ -13,6 +13,7 @@ from launch import policy
 from launch.gke import manifest
 from launch.gke.kubectl import JOBSETS, WORKLOADS, Kubectl
 from launch.gke.pods import Host, pods
+from launch.job import Job
 
 _SHOWN = 5  # hosts of a kind
 # Why a container waits -> what to do.
@@ -208,6 +209,4 @@ def _of_queue(kubectl: Kubectl, meta: Mapping[str, Any]) -> str:
 
 
 def _workdir(command: Sequence[str]) -> str:
-  from launch.job import Job
-
   return Job(tuple(command), '').flag('workdir').replace('$$', '$')

@@ -6,7 +6,8 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from launch.job import ATTEMPT, Job
+from base.exits import ATTEMPT
+from launch.job import Job
 from launch.local.shares import Share
 
 _HOST = '127.0.0.1'

@@ -25,7 +25,7 @@ _MAX_RESTARTS = flags.DEFINE_integer('max_restarts', 3, 'After a crash.')
 def main() -> None:
   """Decides, keeps it, and has Slurm do it."""
   from base.console import say
-  from launch.job import ATTEMPT
+  from base.exits import ATTEMPT
   from launch.slurm import calls
   from launch.slurm.record import Record
 

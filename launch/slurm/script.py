@@ -7,7 +7,8 @@ import sys
 import submitit
 
 from base import exits
-from launch.job import ATTEMPT, Job
+from base.exits import ATTEMPT
+from launch.job import Job
 from launch.local import environment
 from launch.slurm.order import Order
 

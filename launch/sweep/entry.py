@@ -5,7 +5,7 @@ import dataclasses
 import json
 import time
 
-from base import files
+from base import command, files
 from launch import policy
 from launch.sweep import state as state_lib
 from launch.sweep.backends import End, Job
@@ -138,7 +138,7 @@ class Entry:
       )
       said = f'{stage.name}: {verdict.why}'
     else:
-      last = end.said.removesuffix('(--debug shows where)').strip(' .')
+      last = command.without_hint(end.said).strip(' .')
       state.failed = f'{stage.name}: {last or verdict.why}'
       if end.code not in policy.HOPELESS:
         state.failed = f'{stage.name}: {verdict.why}: {last}'

@@ -150,8 +150,7 @@ def _start(words: Sequence[str]) -> None:
   from launch import machines as machines_lib
   from launch.tpu import attempt, begin, code, machine, queued
 
-  if bool(_TYPE.value) == bool(_TOPOLOGY.value):
-    raise ValueError('expected one of --type=v5p-256 and --topology=v5p:4x4x8')
+  slice_ = machines_lib.asked(_TYPE.value, _TOPOLOGY.value)
   if _SPOT.value and _RESERVED.value:
     raise ValueError('expected at most one of --spot and --reserved')
   for name, value in (('zone', _ZONE.value), ('project', _PROJECT.value)):
@@ -160,10 +159,7 @@ def _start(words: Sequence[str]) -> None:
   tier = 'spot' if _SPOT.value else 'on-demand'
   order = machine.Order(
     name=_NAME.value,
-    slice=machines_lib.parse(
-      _TYPE.value or _TOPOLOGY.value,
-      '--type' if _TYPE.value else '--topology',
-    ),
+    slice=slice_,
     slices=_SLICES.value,
     tier='reserved' if _RESERVED.value else tier,
     wait_sec=round(_WAIT.value * 3600),

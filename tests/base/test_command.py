@@ -255,3 +255,12 @@ def test_help_that_was_asked_for_is_no_error():
   )
   assert done.returncode == 0
   assert '--workdir' in done.stdout
+
+
+def test_words_of_another_command_ask_for_no_help_of_ours():
+  """A launcher's job may have --help; that it failed is told."""
+  line = ENDS.format(what="sys.exit('wrong')", leave='')
+  done = subprocess.run(
+    [sys.executable, '-c', line, '--', 'job', '--help'], capture_output=True
+  )
+  assert done.returncode == exits.WRONG

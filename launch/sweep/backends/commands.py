@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-_HINT = re.compile(r'  \(--\w+ (shows where|lists the flags)\)$')
+from base import command
 
 
 def call(*words: str) -> str:
@@ -29,7 +29,7 @@ def call(*words: str) -> str:
 def last_line(said: str) -> str:
   """Of what a command of ours says, without its hint to a person."""
   lines = said.strip().splitlines() or ['it says nothing']
-  return _HINT.sub('', lines[-1])
+  return command.without_hint(lines[-1])
 
 
 def cloud_name(workdir: str, run: str) -> str:

@@ -13,7 +13,7 @@ import sys
 import time
 
 from base import exits, files
-from launch.job import ATTEMPT
+from base.exits import ATTEMPT
 from launch.sweep import loop
 from launch.sweep.backends import local, slurm
 from launch.sweep.checks import Cost
