@@ -2,7 +2,8 @@
 
 Every batch holds the same number of clips of each source, so that neither
 the loss nor the decoding cost wanders with the draw; rows of one source are
-spread evenly over the batch, so that every host decodes the same mix.
+spread evenly over the batch, so that every host decodes the same mix. The order
+of a source's own clips is drawn in `data/pipeline.py`.
 """
 
 from collections.abc import Sequence

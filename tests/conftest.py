@@ -22,10 +22,12 @@ import pytest
 
 from launch import emulator
 
-# Started by a script in the background, a process ignores Ctrl-C, and so do all
-# that it starts: tests that send it would wait for ever.
+# Started by a script in the background, or by nohup, a process ignores Ctrl-C, or
+# SIGHUP, and so do all that it starts: tests that send it would wait for ever.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
   signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+  signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Tests share compiled programs, with each other and with the last run. Each
 # worker has its own: JAX writes entries in place, and another could read half.

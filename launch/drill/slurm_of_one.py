@@ -17,7 +17,9 @@ from collections.abc import Iterator
 
 from launch.slurm import calls
 
-_HURRY_SEC = 5.0
+# A node takes a start in the second of the end before it for that one, whose
+# credential was revoked, and Slurm then ends the job.
+_HURRY_SEC = 3.0
 _NEEDED = ('munged', 'slurmctld', 'slurmd', 'sbatch', 'srun', 'scontrol')
 _CONF = """
 ClusterName=drill
@@ -110,8 +112,8 @@ def running(folder: pathlib.Path) -> Iterator[dict[str, str]]:
       _end(folder / f'{name}.pid')
 
 
-# Job -> when it was last hurried.
-_hurried: dict[str, float] = {}
+# Job -> when it began to wait, or was last hurried.
+_waits: dict[str, float] = {}
 
 
 def hurry(job: str) -> None:
@@ -121,11 +123,12 @@ def hurry(job: str) -> None:
     job: its number, of the Slurm that this process uses.
   """
   if calls.find(job).get('Reason') != 'BeginTime':
+    _waits.pop(job, None)
     return
   # Now and then: what begins now, again and again, never begins.
   now = time.monotonic()
-  if now - _hurried.get(job, -_HURRY_SEC) >= _HURRY_SEC:
-    _hurried[job] = now
+  if now - _waits.setdefault(job, now) >= _HURRY_SEC:
+    _waits[job] = now
     with contextlib.suppress(ValueError):  # it began at this moment
       calls.call('scontrol', 'update', f'JobId={job}', 'StartTime=now')
 
