@@ -58,6 +58,7 @@ def run(
   words: str = '',
   least: int = 1,
   most: int | None = None,
+  starts: str = '',
 ) -> None:
   """Calls `main`, which does its heavy imports itself, if flags are right.
 
@@ -72,7 +73,13 @@ def run(
     words: what stands behind the command beside flags; '': nothing.
     least: number of words.
     most: number of words, if not any.
+    starts: word behind which another command is given, after `--`: without it
+      that one's flags would be taken for ours.
   """
+  if starts and starts in sys.argv and '--' not in sys.argv:
+    sys.exit(
+      f'put -- before the command: {starts} --name=... -- python -m train ...'
+    )
 
   def checked(argv: list[str]) -> None:
     found = argv[1:]

@@ -22,8 +22,9 @@ import pytest
 
 from launch import emulator
 
-# Started by a script in the background, or by nohup, a process ignores Ctrl-C, or
-# SIGHUP, and so do all that it starts: tests that send it would wait for ever.
+# Started by a script in the background, or by nohup, a process ignores Ctrl-C
+# or SIGHUP, and so do all that it starts: tests that send them would wait for
+# ever.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
   signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:

@@ -196,9 +196,9 @@ def _place(kubectl) -> str:
 
 
 if __name__ == '__main__':
-  # Without --, flags of the job would be taken for ours.
-  if 'start' in sys.argv and '--' not in sys.argv:
-    sys.exit('put -- before the command: start --name=... -- python -m train')
   command.run(
-    main, required=['name'], words='start, status, logs or stop', most=None
+    main,
+    required=['name'],
+    words='start, status, logs or stop',
+    starts='start',
   )

@@ -125,8 +125,9 @@ def _start(words: Sequence[str], folder: pathlib.Path) -> None:
 
 
 if __name__ == '__main__':
-  if 'start' in sys.argv and '--' not in sys.argv:
-    sys.exit('put -- before the command: start --name=... -- python -m train')
   command.run(
-    main, required=['name'], words='start, status, logs or stop', most=None
+    main,
+    required=['name'],
+    words='start, status, logs or stop',
+    starts='start',
   )

@@ -96,7 +96,11 @@ _SILENT = flags.DEFINE_float(
   'silent_sec', 300.0, 'After which a host without an answer is lost.', 0.1
 )
 _JOIN_SEC = flags.DEFINE_float(
-  'join_sec', 300.0, 'Within which all hosts must have answered by ssh.', 1.0
+  'join_sec',
+  300.0,
+  'Within which all hosts must have answered by ssh, and then have joined: '
+  'those that have not are named.',
+  1.0,
 )
 _GRACE = flags.DEFINE_float(
   'grace_sec',
@@ -229,7 +233,9 @@ def _environment() -> dict[str, str]:
 
 
 if __name__ == '__main__':
-  # Without --, flags of the job would be taken for ours.
-  if '-m' in sys.argv and '--' not in sys.argv:
-    sys.exit('put -- before the command: start --name=... -- python -m train')
-  command.run(main, required=['name'], words='start, status, logs or stop')
+  command.run(
+    main,
+    required=['name'],
+    words='start, status, logs or stop',
+    starts='start',
+  )

@@ -10,6 +10,7 @@ from launch.tpu.fleet import Fleet, Reply
 from launch.tpu.machine import Machines, Phase
 from launch.tpu.refusals import Refused
 
+_INSTALL = 1800.0  # seconds, of all that the job needs
 _NEWS = 120.0  # seconds between two lines that say that nothing has changed
 
 
@@ -19,18 +20,17 @@ class Pace:
 
   Attributes:
     poll_sec: seconds between two looks at the hosts.
-    join_sec: within which all hosts must have answered that they run it.
-    prepare_sec: within which what the job needs must be installed.
+    join_sec: within which all hosts must have answered that they run it; and
+      then between two lines on those whose process does not join the others.
     grace_sec: between the first failure, the order to stop, and the end of the
       others.
     silent_sec: after which a host that does not answer is taken for lost.
   """
 
-  poll_sec: float = 30.0
-  join_sec: float = 300.0
-  prepare_sec: float = 1800.0
-  grace_sec: float = 60.0
-  silent_sec: float = 300.0
+  poll_sec: float
+  join_sec: float
+  grace_sec: float
+  silent_sec: float
 
 
 class LostError(Exception):
@@ -76,7 +76,7 @@ def prepare(
         '(--through=)? Start it again to try again; `stop` gives the machines '
         'back'
       )
-    if waited > pace.prepare_sec:
+    if waited > _INSTALL:
       raise ValueError(
         f'{len(late)} hosts, such as {fleet.hosts[late[0]]}, install what the '
         f'job needs since {duration(waited)}: start it again, which goes on'

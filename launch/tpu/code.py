@@ -13,6 +13,8 @@ import subprocess
 import tarfile
 from collections.abc import Mapping, Sequence
 
+from launch import job
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 _MOST = 200 << 20  # bytes of files, before they are packed
 
@@ -30,6 +32,9 @@ class Work:
     join: 'metadata': JAX finds its peers as TPU VMs tell it; 'addresses': it
       is told them.
     port: of the first process, at which they meet.
+    waits: pattern of a line by which a process says that it waits for the
+      others.
+    joined: of one by which it says that all have come.
   """
 
   command: Sequence[str]
@@ -38,6 +43,8 @@ class Work:
   packages: Sequence[str]
   join: str
   port: int
+  waits: str = job.JOINS.pattern
+  joined: str = job.JOINED.pattern
 
 
 @dataclasses.dataclass(frozen=True)

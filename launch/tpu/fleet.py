@@ -31,6 +31,7 @@ class Reply:
     unit: 'none', 'running', 'ended' or 'killed', of the attempt asked for.
     exit: code that the job ended with there.
     time: when, by the host's clock; 0: nobody told.
+    joins: 'no', 'waits' for the others, or 'yes': all have.
     last: line of its log.
   """
 
@@ -38,6 +39,7 @@ class Reply:
   unit: str
   exit: int
   time: float
+  joins: str
   last: str
 
   @property

@@ -11,6 +11,8 @@ from launch.tpu import record as record_lib
 from launch.tpu.fleet import Fleet, Reply
 from launch.tpu.machine import Machines
 
+_NAMED = 8  # hosts, one by one
+
 
 @dataclasses.dataclass(frozen=True)
 class End:
@@ -39,6 +41,7 @@ class Watch:
     self._made_to: set[int] = set()
     self._silent: dict[int, float] = {}
     self._failed = self._told = 0.0
+    self._began = time.monotonic()
 
   def wait(self, number: int) -> End:
     """Until the attempt of that number is over, or the machines are gone."""
@@ -56,6 +59,8 @@ class Watch:
         return End(self._ended(), is_told=told)
       if self._failed:
         self._end_others(number, replies)
+      else:
+        self._check_join(replies)
       time.sleep(self._pace.poll_sec)
 
   def _look(self, replies: Mapping[int, Reply]) -> bool:
@@ -99,6 +104,24 @@ class Watch:
         host = self._fleet.hosts[process]
         return f'{host} has not answered for {duration(now - since)}'
     return ''
+
+  def _check_join(self, replies: Mapping[int, Reply]) -> None:
+    """Names hosts for which others wait; JAX gives up without a name."""
+    joins = {process: reply.joins for process, reply in replies.items()}
+    if 'waits' not in joins.values() or 'yes' in joins.values():
+      return
+    now = time.monotonic()
+    if now - self._began < self._pace.join_sec:
+      return
+    self._began = now
+    missing = [process for process, word in joins.items() if word == 'no']
+    for process in missing[:_NAMED]:
+      say(
+        f'{self._fleet.hosts[process]} has not joined the others; last line of '
+        f'its log: {replies[process].last or "(it is empty)"}'
+      )
+    if len(missing) > _NAMED:
+      say(f'nor have {len(missing) - _NAMED} more hosts')
 
   def _end_others(self, number: int, replies: Mapping[int, Reply]) -> None:
     """Those that go on beside a failed one wait for it, perhaps for ever."""

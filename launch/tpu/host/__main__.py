@@ -51,6 +51,7 @@ def answer(attempt):
     'unit': state,
     'exit': code,
     'time': time,
+    'joins': unit.joins(attempt),
     'last': next(filter(None, map(places.last_line, logs)), ''),
   }
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -10,6 +11,7 @@ import time
 from launch.tpu.host import packages, places, processes
 
 _KILLED = 137
+_START = 1 << 18  # bytes of a log, in which processes join
 _COMES = 60.0  # seconds within which a unit has come up
 
 
@@ -104,6 +106,19 @@ def state(number):
     return 'running'
   # Its end may have been written meanwhile.
   return 'ended' if (folder / 'end.json').exists() else 'killed'
+
+
+def joins(number):
+  """'yes', 'waits' for the others, or 'no', as the log of an attempt says."""
+  try:
+    with open(places.attempt(number) / 'log', 'rb') as file:
+      said = file.read(_START).decode('utf-8', 'replace')
+  except OSError:
+    return 'no'
+  job = places.job()
+  if re.search(job['joined'], said):
+    return 'yes'
+  return 'waits' if re.search(job['waits'], said) else 'no'
 
 
 def end(number):

@@ -1,5 +1,7 @@
 """What is made of what hosts say: who is missing, what is over or lost."""
 
+import dataclasses
+
 import pytest
 
 from launch import machines as machines_lib
@@ -10,16 +12,14 @@ from launch.tpu.fleet import Fleet, Reply
 from launch.tpu.machine import Host, Order, Phase, State
 from launch.tpu.watch import Watch
 
-QUICK = Pace(
-  poll_sec=0.01, join_sec=0.0, prepare_sec=0.0, grace_sec=0.0, silent_sec=0.05
-)
+QUICK = Pace(poll_sec=0.01, join_sec=0.0, grace_sec=0.0, silent_sec=0.05)
 PACK = Pack(b'', 'code-1', 'commit x')
 
 
 def running(**changes):
   return Reply(
     **{'prepared': 'yes', 'unit': 'running', 'exit': 0, 'time': 0.0}
-    | {'last': 'step 3'}
+    | {'joins': 'yes', 'last': 'step 3'}
     | changes
   )
 
@@ -143,6 +143,22 @@ def test_where_no_host_answers_it_is_this_machine_that_is_cut_off(wait, capsys):
   assert capsys.readouterr().out.count('is this machine cut off?') == 1
 
 
+def test_a_host_for_which_the_others_wait_is_named(wait, capsys):
+  waits = running(joins='waits')
+  late = running(joins='no', last='reads the disk')
+  done = [ended(0), ended(0), ended(0)]
+  wait(Hosts([waits, late, waits], [running()] * 3, done))
+  assert (
+    'host 1 (slice 0, worker 1, 10.0.0.1) has not joined the others; last '
+    'line of its log: reads the disk\n'
+  ) in capsys.readouterr().out
+  # A command that joins nobody has nobody to wait for.
+  wait(Hosts([late, late, late], done))
+  # Nor is one named when all have joined and a host's log is not read yet.
+  wait(Hosts([running(), late, running()], done))
+  assert 'not joined' not in capsys.readouterr().out
+
+
 def test_somebody_asked_for_the_end(wait):
   record.change('q', wanted=record.STOP)
   assert wait(Hosts([ended(75), ended(75), ended(75)])).is_told
@@ -150,7 +166,9 @@ def test_somebody_asked_for_the_end(wait):
 
 def test_all_hosts_must_have_said_that_they_run_it():
   hosts = Hosts([running(), running(), None], [running()] * 3)
-  attempt.start(hosts, 1, Pace(poll_sec=0.01), lambda: None)
+  attempt.start(
+    hosts, 1, dataclasses.replace(QUICK, join_sec=60.0), lambda: None
+  )
   words = 'start --attempt=1 --hosts=10.0.0.0,10.0.0.1,10.0.0.2'
   assert hosts.asked == [words, words]
 

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from launch import job
 from launch.tpu import code
 
 LONG = 120.0  # seconds, of a busy machine
@@ -32,6 +33,8 @@ class Host:
       'packages': [],
       'join': 'addresses',
       'port': 1234,
+      'waits': job.JOINS.pattern,
+      'joined': job.JOINED.pattern,
       **changes,
     }
     self._put('.launch/job.json', json.dumps(work))
@@ -136,6 +139,21 @@ def test_a_job_is_told_who_it_is_and_its_end_is_written_down(host):
   assert abs(found['time'] - time.time()) < LONG
   assert one.log() == ['1 1 of 2 at 10.0.0.1:1234 a b', str(one.code)]
   assert found['last'] == str(one.code)
+
+
+@pytest.mark.parametrize(
+  ('line', 'joins'),
+  [
+    ('reads the disk', 'no'),
+    ('host joins the others of 2 processes', 'waits'),
+    ('process 0 of 2 on host: 4 x TPU v5p, joined by tpu', 'yes'),
+  ],
+)
+def test_it_is_told_whether_a_process_has_joined(host, line, joins):
+  one = host(f'echo "{line}"')
+  assert one.call('state')['joins'] == 'no'
+  one.start()
+  assert one.until('ended')['joins'] == joins
 
 
 def test_where_tpus_tell_jax_nobody_else_does(host):
