@@ -73,10 +73,10 @@ def run(
     words: what stands behind the command beside flags; '': nothing.
     least: number of words.
     most: number of words, if not any.
-    starts: word behind which another command is given, after `--`: without it
-      that one's flags would be taken for ours.
+    starts: word behind which a command as `python -m train` is given, after
+      `--`: without it that one's flags would be taken for ours.
   """
-  if starts and starts in sys.argv and '--' not in sys.argv:
+  if {starts, '-m'} <= {*sys.argv} and '--' not in sys.argv:
     sys.exit(
       f'put -- before the command: {starts} --name=... -- python -m train ...'
     )

@@ -287,7 +287,8 @@ def test_a_dry_run_asks_nobody(home):
     ([*START, '--env=A B=1', *JOB], "'A B' is no name of a variable"),
     (['strat', NAME], "unknown command of launch.gke 'strat'"),
     (['status', NAME, 'now'], '`launch.gke status` takes flags only'),
-    (START, 'put -- before the command'),
+    (START, 'no command was given'),
+    ([*START, *JOB[1:]], 'put -- before the command'),
     ([*START, '--via=xpk', *JOB], '--via=xpk needs --cluster'),
   ],
 )
