@@ -247,13 +247,29 @@ def make_folder(
     if stores.exists(path) and not stores.is_folder(path):
       raise ValueError(f'{given} is a file, expected a folder: choose another')
     return
+  check_folder(path, option)
+  epath.Path(path).mkdir(parents=True, exist_ok=True)
+
+
+def check_folder(path: epath.PathLike, option: str) -> None:
+  """Whether a path can be a folder of this machine: nothing is made.
+
+  Args:
+    path: of the folder; of one in an object store nothing is asked.
+    option: by which it was given, as '--workdir'.
+
+  Raises:
+    ValueError: it, or one above it, is a file.
+  """
+  if not is_local(path):
+    return
   folder = epath.Path(path)
   for above in (folder, *folder.parents):
     if above.exists() and not above.is_dir():
       raise ValueError(
-        f'{given}: {above} is a file, expected a folder: choose another'
+        f'{option}={os.fspath(path)}: {above} is a file, expected a folder: '
+        'choose another'
       )
-  folder.mkdir(parents=True, exist_ok=True)
 
 
 def make_parents(path: epath.PathLike) -> None:

@@ -34,10 +34,12 @@ _CACHE = command.compilation_cache()
 
 def main() -> None:
   """Runs the job; heavy imports wait until flags are right."""
+  from base import files
   from evals import evaluate
   from train import processes
 
   config = _CONFIG.value.to_dict()
+  files.check_folder(_WORKDIR.value, '--workdir')
   processes.join(_CACHE.value, **config['processes'])
   evaluate.run(
     config,

@@ -27,6 +27,7 @@ _CACHE = command.compilation_cache()
 
 def main() -> None:
   """Composes objective and loop; heavy imports wait until flags are right."""
+  from base import files
   from models import objective
   from train import loop, processes, trace
   from train.progress import Clock
@@ -38,6 +39,7 @@ def main() -> None:
       'one of pretraining, as configs/mae.py:size=S; readouts are trained by '
       '`python -m evals`'
     )
+  files.check_folder(_WORKDIR.value, '--workdir')
   processes.join(_CACHE.value, **config['processes'])
   loop.run(
     config,
