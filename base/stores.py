@@ -13,7 +13,7 @@ import logging
 import os
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypedDict
 
 from etils import epath
 
@@ -144,6 +144,30 @@ def names(folder: epath.PathLike) -> list[str]:
   # A folder that was made by hand is an object too, and in its own list.
   paths = {path.rstrip('/') for path in found} - {own}
   return sorted(path.rpartition('/')[2] for path in paths)
+
+
+class About(TypedDict):
+  """What a store says of an object: its bytes, and sums of them in base 64."""
+
+  size: int
+  crc32c: str
+  md5Hash: str  # '' where it has none
+
+
+def listed(folder: epath.PathLike) -> dict[str, About]:
+  """Of all objects below a folder, by their names from there on."""
+  own = os.fspath(folder).rstrip('/').partition('://')[2]
+  with _using(folder) as system:
+    found = system.find(own, detail=True)
+  return {
+    path.removeprefix(f'{own}/'): About(
+      size=int(about['size']),
+      crc32c=about['crc32c'],
+      md5Hash=about.get('md5Hash') or '',
+    )
+    for path, about in found.items()
+    if not path.endswith('/')  # a folder that was made by hand
+  }
 
 
 def remove(path: epath.PathLike) -> None:

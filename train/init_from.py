@@ -43,8 +43,8 @@ def start_from(
       the two runs are cut into different grids.
 
   Raises:
-    ValueError: no such checkpoint, or one of another architecture: missing
-      and reshaped parameters are listed by name.
+    ValueError: no such checkpoint, a damaged one, or one of another
+      architecture: missing and reshaped parameters are listed by name.
   """
   if at and at not in params:
     raise ValueError(
@@ -66,6 +66,7 @@ def start_from(
       'the folder of a run, or a file of published weights'
     )
   folder, step = checkpoint.find(path, step)
+  checkpoint.refuse(folder)
   part = 'ema' if ema else 'params'
   wanted = {part: _place(*wanted)}
   stored = {

@@ -137,9 +137,11 @@ def _after_backend() -> None:
     malloc.give_back()
 
 
-# Keys of JAX's service: the host of each process, and who has come where.
+# Keys of JAX's service: the host of each process, who has come where, and what
+# they agree on.
 _HOSTS = 'scale4d/hosts/'
 _MEETINGS = 'scale4d/meetings/'
+_WORDS = 'scale4d/words/'
 _meet_sec = 0
 _met: dict[str, int] = {}
 
@@ -176,6 +178,42 @@ def meet(what: str) -> None:
         f'{duration(_meet_sec)} (config.processes.meet_sec): look at the logs '
         'there'
       ) from error
+
+
+def agree(what: str, mine: str, decide: Callable[[list[str]], str]) -> str:
+  """What the first process decides from a word of each; the same on all.
+
+  Also by a thread, of all processes at once.
+
+  Args:
+    what: is decided, such as 'digests of step 6'; for people.
+    mine: this process's word.
+    decide: words, in the order of processes -> the decision.
+
+  Raises:
+    TimeoutError: a word, or the decision, has not come within `meet_sec`.
+  """
+  if jax.process_count() == 1:
+    return decide([mine])
+  _met[what] = _met.get(what, 0) + 1
+  client, place = global_state.client, f'{_WORDS}{what} {_met[what]}'
+
+  def word(of: str) -> str:
+    try:
+      return client.blocking_key_value_get(f'{place}/{of}', _meet_sec * 1000)
+    except jax.errors.JaxRuntimeError as error:
+      raise TimeoutError(
+        f'no word of process {of} on the {what} within {duration(_meet_sec)} '
+        '(config.processes.meet_sec): look at the logs there'
+      ) from error
+
+  if jax.process_index():
+    client.key_value_set(f'{place}/{jax.process_index()}', mine)
+    return word('0')
+  others = [word(str(k)) for k in range(1, jax.process_count())]
+  decision = decide([mine, *others])
+  client.key_value_set(f'{place}/0', decision)
+  return decision
 
 
 def part() -> None:

@@ -23,6 +23,8 @@ NEUTRAL = (
   *('checkpoint', 'compile', 'eval', 'log', 'mesh', 'processes', 'watchdog'),
   *('data.workers', 'data.max_bad'),
 )
+# What Orbax writes last into a checkpoint.
+COMMITTED = 'commit_success.txt'
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Those that numbers may depend on.
 _PACKAGES = (
@@ -162,11 +164,11 @@ def is_whole(checkpoint: epath.Path) -> bool:
   """Whether all of a checkpoint is there, of what has a checkpoint's name.
 
   On a disk Orbax gives it the name last; in an object store it writes a file
-  last, see `orbax.checkpoint`'s commit_success.txt.
+  last.
   """
   if files.is_local(checkpoint):
     return files.is_folder(checkpoint)
-  return files.exists(checkpoint / 'commit_success.txt')
+  return files.exists(checkpoint / COMMITTED)
 
 
 def flatten(config: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:

@@ -42,15 +42,16 @@ class Stage:
 def saved(folder: str) -> list[int]:
   """Steps of a run's complete checkpoints.
 
-  As `train.checkpoint.steps`, without importing JAX.
+  As `train.checkpoint.steps`, without importing JAX; an empty one is none, so
+  that its run is started again, and sets it aside.
   """
   checkpoints = f'{folder}/checkpoints'
   there = [name for name in files.names(checkpoints) if name.isdigit()]
+  held = {name: files.names(f'{checkpoints}/{name}') for name in there}
   if not files.is_local(folder):
     # Where nothing is renamed, Orbax marks what is complete.
-    mark = 'commit_success.txt'
-    there = [x for x in there if files.exists(f'{checkpoints}/{x}/{mark}')]
-  return sorted(map(int, there))
+    held = {x: held[x] for x in there if 'commit_success.txt' in held[x]}
+  return sorted(int(name) for name in held if held[name])
 
 
 def of(

@@ -16,6 +16,7 @@ from models import objective as objective_lib
 from tests.train.test_processes import command, in_two_processes
 from train import checkpoint, loop, retention, stop, workdir
 from train import writer as writer_lib
+from train.checkpoint import folders
 from train.step import State
 
 
@@ -125,6 +126,7 @@ def test_two_processes_are_one_run(tiny_config, tmp_path, bucket):
   one, two = losses(tmp_path / 'one'), losses(bucket)
   assert dict(two) == pytest.approx(dict(one), abs=1e-5)
   # As a kill leaves it that came while step 6 was written.
+  files.remove(f'{bucket}/checkpoints/6/digests.json')
   files.remove(f'{bucket}/checkpoints/6/commit_success.txt')
   assert checkpoint.steps(bucket) == [3]
   in_two_processes(line)
@@ -154,6 +156,58 @@ def test_a_checkpoint_without_its_last_file_is_none(bucket):
     assert there
     assert retention.pinned(bucket) == {1}
   assert retention.pinned(bucket) == set()
+
+
+@pytest.mark.parametrize(
+  ('name', 'said'),
+  [
+    ('default/manifest.ocdbt', 'default/manifest.ocdbt has 4 bytes, of'),
+    ('default/_METADATA', 'default/_METADATA holds other bytes'),
+    ('commit_success.txt', 'commit_success.txt is missing'),
+    ('digests.json', 'digests.json is not as it was written'),
+  ],
+)
+def test_damage_is_named_and_set_aside_without_a_rename(
+  bucket, name, said, capsys
+):
+  state = State(jnp.asarray(0), {'a': jnp.ones(3)}, ())
+  options = {'every': 1, 'keep': 3, 'keep_every': None}
+  with checkpoint.Checkpoints(bucket, **options) as checkpoints:
+    checkpoints.save(state, 3)
+    checkpoints.save(state, 6)
+  path = f'{bucket}/checkpoints/6/{name}'
+  data = files.read_bytes(path)
+  files.remove(path)
+  if name == 'default/manifest.ocdbt':
+    files.write(path, data[:4])
+  elif name != 'commit_success.txt':
+    files.write(path, data[:20] + bytes([data[20] ^ 1]) + data[21:])
+  with pytest.raises(
+    ValueError, match=f'6 is damaged: {said}.*; run the comma'
+  ):
+    checkpoint.read(bucket)
+  with checkpoint.Checkpoints(bucket, **options) as checkpoints:
+    assert checkpoints.latest() == 3
+    assert checkpoint.steps(bucket) == [3]
+    aside = {*files.names(f'{bucket}/checkpoints/6')}
+    assert 'damaged.json' in aside
+    assert 'commit_success.txt' not in aside
+    assert f'6 is DAMAGED: {said}' in capsys.readouterr().out
+    checkpoints.save(state, 6)
+  assert checkpoint.steps(bucket) == [3, 6]
+  checkpoint.read(bucket)
+  assert 'damaged.json' not in files.names(f'{bucket}/checkpoints/6')
+
+
+def test_who_is_killed_while_setting_aside_goes_on_with_it(bucket):
+  for step in (3, 6):
+    files.write(f'{bucket}/checkpoints/{step}/commit_success.txt', '')
+  files.write(f'{bucket}/checkpoints/6/damaged.json', '{}')
+  assert checkpoint.steps(bucket) == [3]
+  folders.finish_setting_aside(bucket)
+  # Nor does Orbax take it for one.
+  assert files.names(f'{bucket}/checkpoints/6') == ['damaged.json']
+  assert files.names(f'{bucket}/checkpoints/3') == ['commit_success.txt']
 
 
 def test_a_pin_is_as_old_as_it_says(bucket):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -157,6 +156,8 @@ from train import processes
 processes._BETWEEN_LINES = 0.5
 processes.join('', start_sec=100, silent_sec=100, meet_sec=3)
 import jax, os, time
+word = str(jax.process_index())
+print(processes.agree('share', word, ' before '.join), flush=True)
 processes.meet('restore')
 if jax.process_index() == 0:
   try:
@@ -188,7 +189,9 @@ def test_who_does_not_come_is_named():
   ]
   said = runs[0].communicate(timeout=120)[0]
   runs[1].kill()
-  runs[1].communicate()
+  # The first one has decided for both.
+  assert '0 before 1\n' in said
+  assert '0 before 1\n' in runs[1].communicate()[0]
   late = f'process 1 on {socket.gethostname()}'
   assert f'before the first step for {late}\n' in said
   assert f'{late} did not come to the first step within 3s' in said
@@ -298,7 +301,12 @@ def test_two_processes_are_one_run(tiny_config, tmp_path):
   in_two_processes(line)
   one, two = losses(tmp_path / 'one'), losses(workdir)
   assert two == pytest.approx(one, abs=1e-5)
-  # Both go on with the step that the first has saved.
-  shutil.rmtree(workdir / 'checkpoints/6')
-  assert 'compiled step is loaded' in in_two_processes(line)
+  # Both go on with the step that the first has saved, and from the checkpoint
+  # that is whole, though only one of them has looked at the lost file.
+  (lost, *_) = (workdir / 'checkpoints/6').rglob('ocdbt.process_1/d/*')
+  lost.unlink()
+  said = in_two_processes(line)
+  assert 'compiled step is loaded' in said
+  assert said.count(f'6 is DAMAGED: default/ocdbt.process_1/d/{lost.name}') == 1
+  assert 'goes on at step 3' in said
   assert losses(workdir) == two

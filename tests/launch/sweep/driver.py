@@ -78,7 +78,7 @@ def run(name, folder, sec, codes):
         print(f'it ends with {code}')
         sys.exit(code)
     if name == TRAIN:
-      (folder / f'checkpoints/{STEPS}').mkdir(parents=True)
+      (folder / f'checkpoints/{STEPS}/default').mkdir(parents=True)
     else:
       files.write(folder / 'result.json', '{"tasks": {}}')
 

@@ -106,7 +106,7 @@ def test_the_end_of_a_run_is_seen_where_it_was_not_noted(tmp_path):
   assert starts(tmp_path / 'r0') == 1
   assert read(tmp_path / 'r0').done == {'train': 0.0}
   # A note stays, also where somebody has made room.
-  (tmp_path / f'r0/checkpoints/{driver.STEPS}').rmdir()
+  (tmp_path / f'r0/checkpoints/{driver.STEPS}/default').rmdir()
   driver.follow(driver.entries(tmp_path, ['0'], readout=False))
   assert starts(tmp_path / 'r0') == 1
 
