@@ -18,6 +18,9 @@ from base.names import choose
 # kernel; S and MooG, which fit a chip many times, are replicated.
 LAYOUTS = pathlib.Path(__file__).with_name('layouts.json')
 
+# Of reading one example; ours. A disk of a network may take as long, once.
+STALLED_SEC = 120.0
+
 # Keys of a source that are no option of its make().
 _OURS = ('name', 'weight', 'keys', 'split')
 

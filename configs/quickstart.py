@@ -69,6 +69,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
         'keys': ('video',),
         'shuffle': True,
         'workers': 2,
+        'stalled_sec': common.STALLED_SEC,
         'max_bad': 0.0,  # what we render is never damaged
       },
       **common.training(

@@ -231,6 +231,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
         'keys': ('video',),
         'shuffle': True,
         'workers': recipe['workers'],
+        'stalled_sec': common.STALLED_SEC,
         'max_bad': 0.0,  # ours: a benchmark is read whole
       },
       'test_sources': source(args, 'test', recipe['sources'])

@@ -84,5 +84,49 @@ class Borrower:
     return np.ndarray(loan.shape, loan.dtype, buffer=held, offset=_HEADER)
 
 
+class Board:
+  """Where each worker says which process it is, and what it is at.
+
+  Attributes:
+    place: what a worker needs for its `slot`.
+  """
+
+  def __init__(self, workers: int):
+    self._table, self.place = np.zeros([workers, 2], np.int64), None
+    if AVAILABLE:
+      file = os.memfd_create('scale4d')
+      os.truncate(file, self._table.nbytes)
+      self._table = _table(file, workers)
+      self.place = os.getpid(), file
+      weakref.finalize(self, os.close, file)
+    self._table[:, 1] = -1
+
+  def read(self, worker: int) -> tuple[int, int]:
+    """(pid, what it is at) of a worker; (0, -1) before it is up."""
+    return tuple(self._table[worker].tolist())
+
+  def pids(self) -> list[int]:
+    """Of those that are up."""
+    return [pid for pid in self._table[:, 0].tolist() if pid]
+
+
+def slot(
+  place: tuple[int, int] | None, worker: int, workers: int
+) -> np.ndarray | None:
+  """In a worker: the two numbers that a `Board` of its parent shows of it."""
+  if place is None:
+    return None
+  process, file = place
+  with open(f'/proc/{process}/fd/{file}', 'r+b') as opened:
+    own = _table(opened.fileno(), workers)[worker]
+  own[0] = os.getpid()
+  return own
+
+
+def _table(file: int, workers: int) -> np.ndarray:
+  memory = mmap.mmap(file, 16 * workers)
+  return np.ndarray([workers, 2], np.int64, buffer=memory)
+
+
 def _give_back(memory: mmap.mmap) -> None:
   memory[0] = 0

@@ -21,7 +21,7 @@ from base.console import say
 # how it is watched and what it survives, not what it computes.
 NEUTRAL = (
   *('checkpoint', 'compile', 'eval', 'log', 'mesh', 'processes', 'watchdog'),
-  *('data.workers', 'data.max_bad'),
+  *('data.workers', 'data.stalled_sec', 'data.max_bad'),
 )
 # What Orbax writes last into a checkpoint.
 COMMITTED = 'commit_success.txt'

@@ -6,14 +6,14 @@ and cannot stop a task that hangs. Here both are an outcome of that task.
 
 import dataclasses
 import multiprocessing
-import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
+
+from data import children
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,22 +85,21 @@ class Pool:
       if not idle and len(self._workers) == self._size:
         return
       worker = idle[0] if idle else self._start()
+      try:
+        worker.pipe.send(self._queue[0])
+      except (BrokenPipeError, ConnectionResetError):
+        # It died while it was idle, of which the task knows nothing.
+        self._bury(worker)
+        continue
       worker.task, worker.since = self._queue.popleft(), time.monotonic()
-      worker.pipe.send(worker.task)
 
   def _start(self) -> _Worker:
     # Spawned, not forked: FFmpeg and OpenCV have threads and locks.
     context = multiprocessing.get_context('spawn')
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs,), daemon=True)
-    # Ctrl-C goes to all processes of a terminal, and this one ends the others.
-    # What is blocked here stays so in the child, from its first moment.
-    resource_tracker.ensure_running()  # starting it would unblock
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
+    with children.deaf():
       process.start()
-    finally:
-      signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()
     self._workers.append(_Worker(process, ours))
     return self._workers[-1]
@@ -121,7 +120,7 @@ class Pool:
   def _receive(self, worker: _Worker) -> Any:
     try:
       outcome = worker.pipe.recv()
-    except EOFError:
+    except (EOFError, ConnectionResetError):
       self._bury(worker)
       return Died(f'its process died, exit code {worker.process.exitcode}')
     worker.task = None
@@ -134,10 +133,11 @@ class Pool:
 
 def _serve(pipe: Connection):
   """A worker: one task after the other, until the pipe is closed."""
+  children.begin()
   while True:
     try:
       task = pipe.recv()
-    except EOFError:
+    except (EOFError, ConnectionResetError):
       return
     pipe.send(_call(task))
 

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from base.console import say
-from data.pipeline import TooManyBadRecords
+from data.examples import TooManyBadRecords
 from evals import evaluate as evaluate_lib
 from evals.resolve import resolve
 from evals.watch import outcomes

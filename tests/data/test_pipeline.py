@@ -4,16 +4,18 @@ import hashlib
 import itertools
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+from concurrent import futures
 
 import numpy as np
 import pytest
 
-from data import mixture, pipeline, source
+from data import examples, mixture, pipeline, source, workers
 
 BATCH = 12
 
@@ -34,12 +36,20 @@ class Toy:
     return {'video': video, 'label': np.int32(index + self.offset)}
 
 
-def make(sizes=(50, 7), seed=0, bad=(), shuffle=True, workers=0, max_bad=1.0):
+def make(
+  sizes=(50, 7),
+  seed=0,
+  bad=(),
+  shuffle=True,
+  workers=0,
+  max_bad=1.0,
+  stalled_sec=60.0,
+):
   rows = mixture.rows(mixture.counts([3.0, 1.0][: len(sizes)], BATCH))
   sources = [
     Toy(size, bad=bad, offset=1000 * i) for i, size in enumerate(sizes)
   ]
-  examples = pipeline.Examples(
+  rows_of = pipeline.Examples(
     labels=('a', 'b')[: len(sizes)],
     sources=sources,
     rows=rows,
@@ -47,7 +57,9 @@ def make(sizes=(50, 7), seed=0, bad=(), shuffle=True, workers=0, max_bad=1.0):
     seed=seed,
     shuffle=shuffle,
   )
-  return pipeline.Pipeline(examples, workers=workers, max_bad=max_bad)
+  return pipeline.Pipeline(
+    rows_of, workers=workers, stalled_sec=stalled_sec, max_bad=max_bad
+  )
 
 
 def take(pipe, steps, **options):
@@ -122,6 +134,64 @@ def test_workers_leave_a_stop_to_the_main_process():
   assert digest(itertools.islice(batches, 20)) == digest(take(make(), 22))[2:]
   batches.close()
   assert not any(worker.is_alive() for worker in workers)
+
+
+def test_dead_and_stopped_workers_are_replaced_with_the_same_bits(capsys):
+  """Out of memory kills one; a disk that does not answer holds another."""
+  before = set(multiprocessing.active_children())
+  batches = make(workers=2, stalled_sec=3.0).batches()
+  got = digest(itertools.islice(batches, 2))  # one of each
+  for number in (signal.SIGKILL, signal.SIGSTOP):
+    said = capsys.readouterr().out
+    worker = (set(multiprocessing.active_children()) - before).pop()
+    os.kill(worker.pid, number)
+    while 'replaced, with the other 1' not in said:
+      got += digest(itertools.islice(batches, 1))
+      said += capsys.readouterr().out
+    assert f'(pid {worker.pid}) on ' in said
+    assert number != signal.SIGKILL or ': it died' in said
+    assert re.search(
+      r'owes rows 0 to 11 of batch \d+ and is at example \d+', said
+    )
+  batches.close()
+  assert 'has not come on for 3s' in said
+  assert 'workers were replaced 2 times so far' in said
+  assert got == digest(take(make(), len(got)))
+  assert set(multiprocessing.active_children()) <= before
+
+
+class Endless(Toy):
+  """Its record 7 makes a decoder hang."""
+
+  def read(self, index, rng):
+    while index == 7:
+      time.sleep(0.01)
+    return super().read(index, rng)
+
+
+def test_a_record_that_hangs_all_workers_is_named(monkeypatch):
+  monkeypatch.setattr(workers, '_TRIES', 1)
+  pipe = make(sizes=(50,), shuffle=False, workers=1, stalled_sec=0.2)
+  pipe.examples.sources = (Endless(50),)
+  batches = pipe.batches()
+  with pytest.raises(
+    TimeoutError, match=r'is at example 7 \(record 7 of a\).*1 in its place'
+  ):
+    next(batches)
+  batches.close()
+
+
+def test_who_waits_for_a_worker_is_woken_by_close():
+  pipe = make(sizes=(50,), shuffle=False, workers=1)
+  pipe.examples.sources = (Endless(50),)
+  batches = pipe.batches()
+  with futures.ThreadPoolExecutor(1) as thread:
+    waits = thread.submit(next, batches)
+    while 'example 7 ' not in batches.at():
+      assert not waits.done()
+    batches.close()
+    with pytest.raises(workers.Closed):
+      waits.result()
 
 
 def test_workers_hold_up_no_end():
@@ -200,7 +270,7 @@ def test_bad_records_are_replaced_the_same_way_and_reported():
 def test_too_many_bad_records_stop_the_run():
   pipe = make(sizes=(50,), bad=range(0, 50, 10), max_bad=0.01)
   with pytest.raises(
-    pipeline.TooManyBadRecords, match=r'max_bad=0\.01.*record'
+    examples.TooManyBadRecords, match=r'max_bad=0\.01.*record'
   ):
     take(pipe, 20, on_bad=lambda report: None)
 
@@ -208,7 +278,7 @@ def test_too_many_bad_records_stop_the_run():
 def test_wrong_options_are_errors():
   options = {
     **{'split': 'train', 'batch_size': 4, 'seed': 0, 'keys': ('video',)},
-    **{'shuffle': True, 'workers': 0, 'max_bad': 0.0},
+    **{'shuffle': True, 'workers': 0, 'max_bad': 0.0, 'stalled_sec': 60.0},
   }
   with pytest.raises(ValueError, match='sources is empty'):
     pipeline.make(**options, sources={})

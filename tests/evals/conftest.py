@@ -111,6 +111,7 @@ def pretraining():
       'keys': ('video',),
       'shuffle': True,
       'workers': 0,
+      'stalled_sec': 60.0,
       'max_bad': 1e-3,
     },
     'optim': OPTIM | {'lr': 1e-3},

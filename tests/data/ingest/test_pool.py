@@ -1,9 +1,11 @@
+import multiprocessing
 import os
 import signal
 import time
 
 import pytest
 
+from base import stops
 from data.ingest.pool import Died, Pool, Task
 
 
@@ -43,11 +45,25 @@ def test_death_and_hanging_are_outcomes():
   assert found[4,] == 8
 
 
-def test_ctrl_c_is_for_the_parent_alone():
-  """A terminal sends it to all processes; a worker would show a traceback."""
+@pytest.mark.parametrize('number', stops.SIGNALS)
+def test_a_stop_is_for_the_parent_alone(number):
+  """A terminal sends it to all processes, and Slurm: one of them decides."""
   pool = Pool(1, limit_s=60)
-  pool.add(Task(signal.raise_signal, (signal.SIGINT,)))
-  assert outcomes(pool) == {(signal.SIGINT,): None}
+  pool.add(Task(signal.raise_signal, (number,)))
+  assert outcomes(pool) == {(number,): None}
+
+
+def test_a_worker_that_dies_idle_is_replaced():
+  """A pipe without its reader breaks when the next task is sent."""
+  pool = Pool(1, limit_s=60)
+  pool.add(Task(os.getpid, ()))
+  found = pool.outcomes()
+  _, pid = next(found)
+  (worker,) = [x for x in multiprocessing.active_children() if x.pid == pid]
+  worker.kill()
+  worker.join()
+  pool.add(Task(double, (4,)))
+  assert [outcome for _, outcome in found] == [8]
 
 
 def test_more_can_be_added_on_the_way():

@@ -1,0 +1,139 @@
+"""Example i of a run, as a function of i: a record, and what is drawn of it."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from grain.experimental import index_shuffle
+
+from data import source as source_lib
+
+Part = dict[str, np.ndarray]
+RowRange = tuple[int, int]
+
+# Up to so many records an order is listed: `index_shuffle` looks for one among
+# 65,536 positions, which takes it 2 ms where there are ten records.
+_LISTED = 4096
+_SUBSTITUTES = 3  # records tried in place of a bad one before giving up
+# The same where any number may be bad: a test list may be half of them.
+_ALL_SUBSTITUTES = 64
+
+
+class TooManyBadRecords(RuntimeError):
+  """More records cannot be read than `max_bad` allows."""
+
+
+class Examples:
+  """Example i of a run, as a pure function of i. Pickled into the workers."""
+
+  def __init__(
+    self,
+    *,
+    labels,
+    sources,
+    rows,
+    keys,
+    seed,
+    shuffle,
+    may_be_bad=False,
+  ):
+    self.labels = labels
+    self.sources = sources
+    self.rows = rows  # of each batch: (source, number among its rows)
+    self.keys = keys
+    self.seed = seed
+    self.shuffle = shuffle
+    self.substitutes = _ALL_SUBSTITUTES if may_be_bad else _SUBSTITUTES
+    self._rows_of = [sum(s == i for s, _ in rows) for i in range(len(sources))]
+
+  @property
+  def batch_size(self) -> int:
+    return len(self.rows)
+
+  def locate(self, example: int) -> tuple[int, int]:
+    """(source, record) of example number `example`."""
+    step, row = divmod(example, self.batch_size)
+    which, number = self.rows[row]
+    size = len(self.sources[which])
+    epoch, position = divmod(step * self._rows_of[which] + number, size)
+    if self.shuffle:
+      position = _shuffled((self.seed, which, epoch), size, position)
+    return which, position
+
+  def read(self, example: int) -> tuple[Mapping[str, np.ndarray], list[dict]]:
+    """The example's arrays, and a report of each record that was refused.
+
+    Raises:
+      TooManyBadRecords: the record and all its substitutes are bad.
+    """
+    which, record = self.locate(example)
+    source, bad = self.sources[which], []
+    for attempt in range(1 + self.substitutes):
+      # Of the example, not of the record: each epoch cuts another clip.
+      rng = np.random.default_rng((self.seed, example, attempt))
+      try:
+        return source.read(record, rng), bad
+      except source_lib.BadRecord as error:
+        bad.append(
+          {
+            'example': example,
+            'source': self.labels[which],
+            'record': record,
+            'reason': str(error),
+          }
+        )
+        # Of the same source, so that shares stay; from the draws of the
+        # example, so that every host and every start takes the same one.
+        record = int(rng.integers(len(source)))
+    raise TooManyBadRecords(
+      f'example {example}: its record and {self.substitutes} substitutes '
+      f'cannot be read: {bad[: 1 + _SUBSTITUTES]}. Check the data set with '
+      '`python -m data.inspect`.'
+    )
+
+  def part(
+    self,
+    step: int,
+    rows: RowRange,
+    *,
+    empty: Callable[[tuple[int, ...], np.dtype], np.ndarray] = np.empty,
+    note: Callable[[int], Any] = lambda example: None,
+  ) -> tuple[Part, list[dict]]:
+    """Rows `rows` of the global batch of `step`, stacked in `empty` arrays.
+
+    `note` is called with the number of each example before it is read.
+    """
+    low, high = rows
+    arrays, bad = {}, []
+    for row in range(low, high):
+      note(step * self.batch_size + row)
+      clip, refused = self.read(step * self.batch_size + row)
+      bad += refused
+      for key in self.keys:
+        value = np.asarray(clip[key])
+        if row == low:
+          arrays[key] = empty((high - low, *value.shape), value.dtype)
+        if value.shape != arrays[key].shape[1:]:
+          raise ValueError(
+            f'{key} of example {step * self.batch_size + row} has shape '
+            f'{value.shape}, others have {arrays[key].shape[1:]}: give every '
+            'source the same frames, height and width'
+          )
+        arrays[key][row - low] = value
+    return arrays, bad
+
+
+def _shuffled(key: tuple[int, ...], size: int, position: int) -> int:
+  """Where the permutation of `size` records that `key` names puts one."""
+  if size <= _LISTED:
+    return int(_permutation(key, size)[position])
+  # By arithmetic on the index: nothing is stored or replayed.
+  seed = int(np.random.SeedSequence(key).generate_state(1)[0])
+  return index_shuffle(index=position, max_index=size - 1, seed=seed, rounds=4)
+
+
+# Of each source one epoch, and the next: 16 for mixtures.
+@functools.lru_cache(maxsize=16)
+def _permutation(key: tuple[int, ...], size: int) -> np.ndarray:
+  return np.random.default_rng(key).permutation(size)
