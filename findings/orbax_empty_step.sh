@@ -7,7 +7,8 @@
 # interrupted leaves an empty folder behind, and a run that asks for its latest
 # step is given that one, though a whole checkpoint is beside it.
 # Seen: latest_step() 2, all_steps() [1, 2], and restoring step 2 raises.
-# Ours: nothing handles it yet; remove the empty folder by hand.
+# Ours: train/checkpoint looks before Orbax does: a start names the folder, sets
+# it aside and goes on from the one before, and a reader refuses it.
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,8 +1,8 @@
 """Plays a drill: `python -m launch.drill local`.
 
 It breaks what may break in real programs on this machine, prints each thing
-that it does, and ends with exit code 1 where a launcher does not keep its
-promise.
+that it does, and ends with exit code 1 where a launcher, or a checkpoint, does
+not keep its promise.
 """
 
 import importlib
@@ -15,9 +15,12 @@ from absl import flags
 from base import command, names
 
 # A module here each, with `drill(folder)`.
-DRILLS = ('local', 'pod', 'slurm', 'sweep')
+DRILLS = ('damage', 'local', 'pod', 'slurm', 'sweep')
 _FOLDER = flags.DEFINE_string(
   'folder', '', 'Of what the drill writes, kept for a look; a new one in /tmp.'
+)
+_FLIPS = flags.DEFINE_integer(
+  'flips', 200, 'Bits that `damage` flips, one at a time.', lower_bound=0
 )
 
 
@@ -32,7 +35,8 @@ def main(words: Sequence[str]) -> None:
     raise ValueError(f'--folder={folder} is not empty: choose a new one')
   path.mkdir(parents=True, exist_ok=True)
   play.tell(f'drill {name}, in {folder}')
-  importlib.import_module(f'launch.drill.{name}').drill(path)
+  options = {'flips': _FLIPS.value} if name == 'damage' else {}
+  importlib.import_module(f'launch.drill.{name}').drill(path, **options)
   play.tell('all checks are right')
 
 

@@ -27,6 +27,13 @@ def test_the_drill_of_one_machine(tmp_path):
 
 
 @pytest.mark.drill
+def test_the_drill_of_damage(tmp_path):
+  run = drill('damage', f'--folder={tmp_path}', '--flips=50')
+  assert run.returncode == 0, run.stdout + run.stderr
+  assert run.stdout.endswith('-- all checks are right\n')
+
+
+@pytest.mark.drill
 def test_the_drill_of_a_sweep(tmp_path):
   run = drill('sweep', f'--folder={tmp_path}')
   assert run.returncode == 0, run.stdout + run.stderr
