@@ -9,6 +9,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -72,6 +73,15 @@ def remove(path: epath.PathLike) -> None:
     return
   with contextlib.suppress(FileNotFoundError):
     os.remove(path)
+
+
+def remove_folder(path: epath.PathLike) -> None:
+  """Removes a folder and all in it, if it is there."""
+  if not is_local(path):
+    stores.remove_folder(path)
+    return
+  with contextlib.suppress(FileNotFoundError):
+    shutil.rmtree(path)
 
 
 def read_bytes(path: epath.PathLike) -> bytes:

@@ -176,6 +176,12 @@ def remove(path: epath.PathLike) -> None:
     system.rm_file(os.fspath(path))
 
 
+def remove_folder(path: epath.PathLike) -> None:
+  """Removes all objects below a name, if there are any."""
+  with _using(path) as system, contextlib.suppress(FileNotFoundError):
+    system.rm(os.fspath(path), recursive=True)
+
+
 @contextlib.contextmanager
 def _using(path: epath.PathLike) -> Iterator[Any]:
   """fsspec's file system, the one that epath and Orbax take too.

@@ -173,7 +173,16 @@ def training(
       'moment_dtype': 'float32',
     },
     # Whether 4DS averages parameters is not public: it is off.
-    'step': {'accumulate': 1, 'ema': 0.0, 'freeze': ()},
+    'step': {
+      'accumulate': 1,
+      'ema': 0.0,
+      'freeze': (),
+      'skip': (),
+      # Off: what is finite may be learned from, and clip_norm bounds it.
+      'outlier': 0.0,
+    },
+    # Ours: a batch here and there is bad luck, more is a run that diverges.
+    'skips': {'most': 10, 'within': 1000},
     # Shards of all chips there are, which fits any of them.
     'mesh': {'replica': 1, 'fsdp': -1, 'tensor': 1, 'sequence': 1},
     'init_from': {

@@ -141,6 +141,17 @@ class Pipeline:
     arrays, _ = self.examples.part(0, (0, 1))
     return {key: value[0] for key, value in arrays.items()}
 
+  def records(self, step: int) -> dict[str, list[int]]:
+    """Of each source, the records whose clips the batch of a step holds.
+
+    Where one could not be read, its substitute is in the quarantine's line.
+    """
+    found = {label: [] for label in self.examples.labels}
+    for row in range(self.batch_size):
+      which, record = self.examples.locate(step * self.batch_size + row)
+      found[self.examples.labels[which]].append(record)
+    return found
+
   def batches(
     self,
     start: int = 0,

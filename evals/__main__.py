@@ -29,6 +29,15 @@ _WORKDIR = flags.DEFINE_string(
 _RANDOM_INIT = flags.DEFINE_bool(
   'random_init', False, 'Do not load the checkpoint: the baseline.'
 )
+_ALLOW = flags.DEFINE_list(
+  'allow',
+  [],
+  'NAME,... of config values that may differ from those that the job began '
+  'with, as optim.lr; from here on.',
+)
+_BACK_TO = flags.DEFINE_integer(
+  'back_to', -1, "Step of the job's own checkpoint to go on from."
+)
 _CACHE = command.compilation_cache()
 
 
@@ -37,6 +46,7 @@ def main() -> None:
   from base import files
   from evals import evaluate
   from train import processes
+  from train.workdir import Asked
 
   config = _CONFIG.value.to_dict()
   files.check_folder(_WORKDIR.value, '--workdir')
@@ -47,6 +57,7 @@ def main() -> None:
     workdir=_WORKDIR.value,
     random_init=_RANDOM_INIT.value,
     step=_STEP.value,
+    asked=Asked(allow=_ALLOW.value, back_to=_BACK_TO.value),
   )
 
 

@@ -35,6 +35,7 @@ def run(
   workdir: str,
   random_init: bool = False,
   step: int = -1,
+  asked: workdir_lib.Asked = workdir_lib.GO_ON,
 ) -> dict[str, Any]:
   """Trains and tests readouts; goes on where `workdir` stopped.
 
@@ -45,6 +46,7 @@ def run(
     random_init: leave the backbone as it was at initialisation: the baseline
       of the same shape.
     step: of the checkpoint; -1: the last, or that which the job began with.
+    asked: of a job that has begun, beyond going on.
 
   Returns:
     The result, as in result.json.
@@ -62,7 +64,7 @@ def run(
   )
   with _pinned(job.backbone, workdir):
     example = check_labels(job)
-    with workdir_lib.claim(workdir, job.train):
+    with workdir_lib.claim(workdir, job.train, asked=asked):
       return _trained(job, workdir, example)
 
 

@@ -22,6 +22,15 @@ _WORKDIR = flags.DEFINE_string(
 _PROFILE = flags.DEFINE_list(
   'profile_steps', [], 'FIRST,LAST step of a trace in WORKDIR/profile.'
 )
+_ALLOW = flags.DEFINE_list(
+  'allow',
+  [],
+  'NAME,... of config values that may differ from those that the run began '
+  'with, as optim.lr; from here on.',
+)
+_BACK_TO = flags.DEFINE_integer(
+  'back_to', -1, 'Step of a checkpoint to go on from; later ones are removed.'
+)
 _CACHE = command.compilation_cache()
 
 
@@ -31,6 +40,7 @@ def main() -> None:
   from models import objective
   from train import loop, processes, trace
   from train.progress import Clock
+  from train.workdir import Asked
 
   config = _CONFIG.value.to_dict()
   if 'model' not in config:
@@ -48,6 +58,7 @@ def main() -> None:
     profile_steps=trace.window(_PROFILE.value),
     clock=Clock(imports=time.perf_counter() - _STARTED),
     wanted=False,
+    asked=Asked(allow=_ALLOW.value, back_to=_BACK_TO.value),
   )
 
 

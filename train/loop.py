@@ -26,6 +26,7 @@ from train import workdir as workdir_lib
 from train.checkpoint import Checkpoints
 from train.evaluate import Evaluation
 from train.feed import Feed
+from train.guard import Guard
 from train.init_from import start_from
 from train.progress import Clock, Progress
 from train.step import State
@@ -43,6 +44,7 @@ def run(
   profile_steps: tuple[int, int] | None = None,
   clock: Clock | None = None,
   wanted: bool = True,
+  asked: workdir_lib.Asked = workdir_lib.GO_ON,
 ) -> State | None:
   """Trains `objective` as `config` says; goes on where `workdir` stopped.
 
@@ -57,6 +59,7 @@ def run(
     clock: holds the seconds that the start has taken so far.
     wanted: whether the caller needs the state; of a finished run it is not
       read otherwise.
+    asked: of a run that has begun, beyond going on.
 
   Returns:
     The state after the last step; None of a finished run whose state is not
@@ -65,7 +68,8 @@ def run(
   Raises:
     ValueError: the config cannot work; nothing was trained.
     Again: told to stop before the last step; what was trained is saved.
-    FloatingPointError: loss or gradients are not finite.
+    FloatingPointError: too many updates were left out, since loss or gradients
+      were not finite; or a state is not.
   """
   mesh = mesh_lib.make(**config['mesh'])
   with mesh_lib.use(mesh), contextlib.ExitStack() as held:
@@ -73,12 +77,13 @@ def run(
       *(config, objective, workdir, mesh, profile_steps),
       clock=clock or Clock(),
       wanted=wanted,
+      asked=asked,
       held=held,
     )
 
 
 def _run(
-  config, objective, workdir, mesh, profile_steps, *, clock, wanted, held
+  config, objective, workdir, mesh, profile_steps, *, clock, wanted, asked, held
 ):
   steps, seed = config['steps'], config['seed']
 
@@ -97,7 +102,7 @@ def _run(
   # 3. Folder: this run's alone from here on. What can be known to fail without
   # it has failed, and left none; how far it is, and whether the disk holds the
   # rest.
-  held.enter_context(workdir_lib.claim(workdir, config))
+  held.enter_context(workdir_lib.claim(workdir, config, asked=asked))
   attempt = workdir_lib.record_start(workdir)
   checkpoints = Checkpoints(workdir, **config['checkpoint'])
   start = checkpoints.latest() or 0
@@ -145,9 +150,14 @@ def _run(
       )
       processes.meet('first step')
 
+    guard = Guard(
+      *(writer.skipped, train_data.records, config['step']['skip']),
+      **config['skips'],
+    )
     progress = Progress(
       writer,
       clock,
+      guard,
       start=start,
       steps=steps,
       batch_size=train_data.batch_size,
@@ -170,8 +180,8 @@ def _run(
             progress.read()
           say(f'start-up {clock.total():.1f} s:', str(clock))
 
-        # 7. Evaluate, then save. Nothing is saved before its numbers are known
-        # to be finite.
+        # 7. Evaluate, then save. Nothing is saved that is not known to be
+        # finite.
         stopping = stop.requested(step)
         if evaluation.due(step, steps):
           progress.read()
@@ -179,11 +189,13 @@ def _run(
           with clock('evaluate'):
             params = step_lib.averaged(state, program.is_frozen)
             evaluation.run(params, step, writer)
-        if step % checkpoints.every == 0 or step == steps or stopping:
+        last = stopping or step == steps
+        if step % checkpoints.every == 0 or last:
           progress.read()
           watchdog.now(f'the save of step {step}')
           with clock('save'):
-            checkpoints.save(state, step)
+            if guard.passes(state, step) or last:
+              checkpoints.save(state, step)
           clock.save(workdir, by=writer.soon)
           writer.bring()
         if stopping:

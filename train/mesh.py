@@ -193,7 +193,14 @@ def state_shardings(
     transform_non_params=lambda _: whole,
   )
   average = None if state.ema is None else trained_places
-  return State(whole, params, opt_state, average)
+  return State(
+    step=whole,
+    params=params,
+    opt_state=opt_state,
+    ema=average,
+    skipped=whole,
+    norms=whole,
+  )
 
 
 def batch_sharding(mesh: Mesh | AbstractMesh) -> NamedSharding:

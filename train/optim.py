@@ -39,6 +39,9 @@ def make(
 ) -> tuple[optax.GradientTransformation, Callable[[Any], Any]]:
   """The update rule, and its schedule step -> learning rate.
 
+  Its update is given `step`, the number of updates before this one, and `norm`,
+  the global norm of the gradients.
+
   Values are those of `configs/common.py`, or of a recipe over it: there is no
   other default of them.
 
@@ -94,18 +97,20 @@ def make(
   # In this order: what is clipped is the gradient; what decays is decoupled,
   # beside the rule's update (AdamW, arXiv 1711.05101), and both are scaled by
   # the rate.
-  parts = [rules[name]()]
-  if clip_norm:
-    parts.insert(0, optax.clip_by_global_norm(clip_norm))
-  if weight_decay:
-    parts.append(
-      optax.add_decayed_weights(
-        weight_decay, mask=lambda params: matches(decay, params)
-      )
+  # What is off has its place too: a checkpoint names parts by their number, and
+  # a run may go on with another `clip_norm`.
+  off = optax.identity()
+  parts = [
+    _clip(clip_norm) if clip_norm else off,
+    rules[name](),
+    optax.add_decayed_weights(
+      weight_decay, mask=lambda params: matches(decay, params)
     )
-  parts.append(optax.scale_by_learning_rate(rate))
-  if multipliers:
-    parts.append(_scale_by_path(multipliers))
+    if weight_decay
+    else off,
+    _scale_by_rate(rate),
+    _scale_by_path(multipliers) if multipliers else off,
+  ]
   return optax.chain(*parts), rate
 
 
@@ -120,6 +125,36 @@ def unused(*, name: str, b1: float, b2: float, **others: Any) -> str:
     f'optim.{k}={x:g}' for k, x in given.items() if k not in _DECAYS[name]
   ]
   return f'optim.name={name} does not use {" and ".join(left)}' if left else ''
+
+
+def _clip(most: float) -> optax.GradientTransformationExtraArgs:
+  """Scales updates down to a norm, of which `norm` is that which they have.
+
+  It is known, since it is logged; optax's would sum it up again.
+  """
+
+  def update(updates, state, params=None, *, norm, **others):
+    del params, others
+    scale = jnp.where(norm > most, most / norm, 1.0)
+    return jax.tree.map(lambda x: scale.astype(x.dtype) * x, updates), state
+
+  return optax.GradientTransformationExtraArgs(optax.init_empty_state, update)
+
+
+def _scale_by_rate(
+  rate: Callable[[Any], Any],
+) -> optax.GradientTransformationExtraArgs:
+  """Multiplies updates by the rate of `step`, of which optax's keeps a count.
+
+  A count of its own would fall behind where an update is left out.
+  """
+
+  def update(updates, state, params=None, *, step, **others):
+    del params, others
+    scale = -rate(step)
+    return jax.tree.map(lambda x: jnp.array(scale, x.dtype) * x, updates), state
+
+  return optax.GradientTransformationExtraArgs(optax.init_empty_state, update)
 
 
 def _scale_by_path(

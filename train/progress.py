@@ -13,6 +13,7 @@ from etils import epath
 from base import files
 from base.console import duration, say
 from train import chips
+from train.guard import Guard
 from train.writer import Writer
 
 
@@ -98,6 +99,7 @@ class Progress:
     self,
     writer: Writer,
     clock: Clock,
+    guard: Guard,
     *,
     start: int,
     steps: int,
@@ -107,6 +109,7 @@ class Progress:
   ):
     self._writer = writer
     self._clock = clock
+    self._guard = guard
     self._steps = steps
     self._batch_size = batch_size
     self._flops = flops
@@ -132,14 +135,16 @@ class Progress:
   def _read(self, unread):
     for step, logged in unread:
       values = {k: float(v) for k, v in jax.device_get(logged).items()}
-      check_finite(step, values)
+      values = self._guard.seen(step, values)
       if step % self._writer.every == 0 or step == self._steps:
         self._report(step, values)
 
   def _report(self, step, values):
     values |= self._speed(step)
     values['optim/lr'] = float(self._schedule(step - 1))
-    self._writer.scalars(step, values)
+    # Of an update that was left out, some may be none that JSON has.
+    finite = {name: x for name, x in values.items() if np.isfinite(x)}
+    self._writer.scalars(step, finite)
     rate = values['speed/clips_per_sec']
     left = (self._steps - step) * values['time/step_sec']
     mfu = values.get('speed/mfu')
@@ -177,32 +182,3 @@ class Progress:
       per_chip = self._flops * count / seconds / jax.device_count()
       values['speed/mfu'] = per_chip / self._peak
     return values
-
-
-def check_finite(step: int, metrics: Mapping[str, Any]) -> None:
-  """Raises FloatingPointError that names the first bad parameter group.
-
-  Args:
-    step: whose metrics they are.
-    metrics: of `train.step`, on the host.
-  """
-  loss, norm = metrics['train/loss'], metrics['optim/grad_norm']
-  if np.isfinite(loss) and np.isfinite(norm):
-    return
-  prefix = 'optim/grad_norm/'
-  groups = [
-    name.removeprefix(prefix)
-    for name, value in metrics.items()
-    if name.startswith(prefix) and not np.isfinite(value)
-  ]
-  where = (
-    f'the gradient is not finite in {groups[0]!r}'
-    + (f' and {len(groups) - 1} more groups' if groups[1:] else '')
-    if groups
-    else 'all gradients are finite'
-  )
-  raise FloatingPointError(
-    f'step {step}: loss is {float(loss)}, {where}. Nothing after the last '
-    'checkpoint was saved: lower optim.lr, set optim.clip_norm, or look at '
-    'the batch of this step, then run the same command.'
-  )

@@ -1,5 +1,8 @@
 """One update: gradients, optimizer, moving average, and what is logged of it.
 
+An update that is not finite is left out where it is made: the state stays as
+it was, but for the step. The host is told later (`train/guard.py`).
+
 Pure functions of the state and the batch; whatever is random comes from
 (seed, step). The state on disk is all that a resumed run needs.
 """
@@ -16,14 +19,21 @@ from models import objective as objective_lib
 from models.objective import Batch, Objective, Params
 from train import optim
 
+# Of what a step logs: whether its update was left out.
+IS_SKIPPED = 'is_skipped'
+# Norms of the last gradients, whose median says which one is an outlier.
+_NORMS = 128
+
 
 class State(NamedTuple):
   """What a run carries from step to step."""
 
-  step: jax.Array  # int32: number of updates done
+  step: jax.Array  # int32: number of updates done, with those left out
   params: Params
   opt_state: Any
   ema: Params | None = None  # moving average of the trained parameters
+  skipped: jax.Array | None = None  # int32: number of updates left out
+  norms: jax.Array | None = None  # of the last gradients; nan: not yet known
 
 
 Metrics = dict[str, Any]
@@ -61,6 +71,8 @@ def init_state(params: Params, tx, is_frozen: Any, *, ema: float) -> State:
     params=params,
     opt_state=tx.init(trained),
     ema=jax.tree.map(jnp.copy, trained) if ema else None,
+    skipped=jnp.zeros([], jnp.int32),
+    norms=jnp.full([_NORMS], jnp.nan, jnp.float32),
   )
 
 
@@ -72,6 +84,8 @@ def make_train_step(
   seed: int,
   accumulate: int,
   ema: float,
+  skip: Sequence[int],
+  outlier: float,
 ) -> Callable[[State, Batch], tuple[State, Metrics]]:
   """The function (state, batch) -> (state, metrics) of one update.
 
@@ -83,7 +97,20 @@ def make_train_step(
     accumulate: micro-batches whose gradients are averaged into one update;
       the draws of a row do not depend on it.
     ema: decay of the moving average of the parameters; 0: none is kept.
+    skip: numbers of updates, from 1, that are left out, whatever they are.
+    outlier: an update is left out too whose gradient's norm is above so many
+      times the median of the last ones, once as many are known; 0: none.
+
+  Raises:
+    ValueError: a number that is none of a step, or an outlier below the median.
   """
+  if any(number < 1 for number in skip):
+    raise ValueError(f'step.skip={tuple(skip)} must be steps, from 1')
+  if outlier and not outlier > 1:
+    raise ValueError(
+      f'step.outlier={outlier} must be above 1 (times the median of gradient '
+      'norms), or 0 for none'
+    )
 
   def gradients(trained, frozen, average, batch, rng):
     def loss(trained):
@@ -108,19 +135,43 @@ def make_train_step(
       if accumulate == 1
       else _mean_over(one, micro_batches(batch, accumulate))
     )
-    updates, opt_state = tx.update(grads, state.opt_state, trained)
-    trained = optax.apply_updates(trained, updates)
-    # After the update: the average is of parameters that were trained with.
-    average = state.ema and optax.incremental_update(
-      trained, state.ema, 1.0 - ema
+    loss, norms = metrics.pop('loss'), gradient_norms(grads)
+    norm = norms['optim/grad_norm']
+    keep = jnp.isfinite(loss) & jnp.isfinite(norm)
+    if skip:
+      keep &= jnp.all(state.step + 1 != jnp.asarray(skip))
+    if outlier:
+      # Of fewer norms the median is nan, and nothing is above it.
+      keep &= ~(norm > outlier * jnp.median(state.norms))
+
+    def update(trained, opt_state, average):
+      updates, opt_state = tx.update(
+        grads, opt_state, trained, step=state.step, norm=norm
+      )
+      moved = optax.apply_updates(trained, updates)
+      average = average and optax.incremental_update(moved, average, 1.0 - ema)
+      return moved, opt_state, average
+
+    # In place where it is done: choosing between two states would hold both.
+    trained, opt_state, average = jax.lax.cond(
+      keep, update, lambda *x: x, trained, state.opt_state, state.ema
     )
-    loss = metrics.pop('loss')
     # Ratios are made of the sums over all micro-batches, not averaged.
     scores = objective_lib.scores(objective, metrics['of'])
     logged = {f'train/{name}': value for name, value in scores.items()}
-    logged |= {'train/loss': loss, **gradient_norms(grads)}
-    params = join(trained, frozen)
-    return State(state.step + 1, params, opt_state, average), logged
+    skipped = state.skipped + jnp.where(keep, 0, 1)
+    logged |= {'train/loss': loss, 'optim/skipped': skipped, **norms}
+    new = State(
+      step=state.step + 1,
+      params=join(trained, frozen),
+      opt_state=opt_state,
+      ema=average,
+      skipped=skipped,
+      norms=jnp.where(
+        jnp.isfinite(norm), jnp.append(state.norms[1:], norm), state.norms
+      ),
+    )
+    return new, {**logged, IS_SKIPPED: ~keep}
 
   return train_step
 

@@ -78,6 +78,7 @@ class Writer:
       return
     path = self._mirror.fetch('metrics.jsonl')
     _drop_after(path, start)
+    _drop_after(self._mirror.fetch('skipped.jsonl'), start)
     self._jsonl = open(path, 'a')  # noqa: SIM115
     if tensorboard:
       self._submit(self._open_tensorboard)
@@ -179,6 +180,15 @@ class Writer:
 
       images = {name: wandb.Image(sheet) for name, sheet in sheets.items()}
       self._wandb.log(images, step=step)
+
+  def skipped(self, report: Mapping[str, Any]) -> None:
+    """Lists a step whose update was left out."""
+    if self._is_first:
+      self._submit(self._write_skipped, json.dumps(report))
+
+  def _write_skipped(self, line):
+    with open(self._mirror.fetch('skipped.jsonl'), 'a') as file:
+      file.write(f'{line}\n')
 
   def quarantine(self, report: Mapping[str, Any]) -> None:
     """Lists a record that could not be read; each process has its file."""

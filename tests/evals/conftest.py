@@ -20,7 +20,8 @@ LOG = {
   **{'every': 1, 'tensorboard': False},
   **{'wandb': 'disabled', 'wandb_project': 'scale4d', 'wandb_group': ''},
 }
-OPTIM = common.training(lr=0.0, warmup_steps=0, every=1, log_every=1)['optim']
+_COMMON = common.training(lr=0.0, warmup_steps=0, every=1, log_every=1)
+OPTIM, STEP, SKIPS = (_COMMON[key] for key in ('optim', 'step', 'skips'))
 OPTIM |= {'clip_norm': 0.0}
 del OPTIM['lr']
 
@@ -115,7 +116,8 @@ def pretraining():
       'max_bad': 1e-3,
     },
     'optim': OPTIM | {'lr': 1e-3},
-    'step': {'accumulate': 1, 'ema': 0.0, 'freeze': ()},
+    'step': STEP,
+    'skips': SKIPS,
     'mesh': {'replica': 8, 'fsdp': 1, 'tensor': 1},
     'init_from': {'path': '', 'at': '', 'step': -1, 'ema': False},
     'init_parts': {},
@@ -165,7 +167,8 @@ def recipe(pretraining):
       'sources': {'toy': {'name': 'toy', 'weight': 1.0}},
     },
     'optim': OPTIM | {'weight_decay': 0.1, 'decay': ('.*',)},
-    'step': {'accumulate': 1, 'ema': 0.0, 'freeze': ('backbone/.*',)},
+    'step': STEP | {'freeze': ('backbone/.*',)},
+    'skips': SKIPS,
     'mesh': pretraining['mesh'],
     'init_from': pretraining['init_from'],
     'init_parts': {},

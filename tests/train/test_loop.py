@@ -13,7 +13,7 @@ import pytest
 
 from base import exits
 from models import objective as objective_lib
-from train import checkpoint, loop, stop
+from train import checkpoint, loop, stop, workdir
 
 
 def run(config, workdir, **options):
@@ -174,10 +174,47 @@ def test_nothing_compiles_after_the_first_evaluation(
 
 
 def test_nothing_bad_is_saved(tiny_config, tmp_path):
-  config = tiny_config(**{'optim.lr': 1e30, 'optim.clip_norm': 0.0})
-  with pytest.raises(FloatingPointError, match=r'not finite|nan|inf'):
+  """The loss of this step is finite, what it makes of the parameters is not."""
+  changes = {'optim.lr': 3e38, 'optim.weight_decay': 100.0}
+  changes |= {'optim.warmup_steps': 0, 'checkpoint.every': 1}
+  config = tiny_config(**changes)
+  with pytest.raises(
+    FloatingPointError, match=r'step 1: \d+ numbers .*params/'
+  ):
     run(config, tmp_path)
   assert not list((tmp_path / 'checkpoints').iterdir())
+
+
+def test_a_run_that_diverged_goes_on_as_its_message_says(
+  tiny_config, tmp_path, capsys
+):
+  """The first update moves nothing, the second one too far."""
+  changes = {'checkpoint.every': 1, 'eval.every': 0, 'skips.most': 1}
+  changes |= {'optim.clip_norm': 0.0}
+  with pytest.raises(FloatingPointError, match=r'step 4: .*--allow=optim'):
+    run(tiny_config(**changes, **{'optim.lr': 1e30}), tmp_path)
+  assert workdir.steps(str(tmp_path)) == [1, 2]
+  reports = (tmp_path / 'skipped.jsonl').read_text().splitlines()
+  step_3, step_4 = map(json.loads, reports)
+  assert (step_3['step'], step_4['step']) == (3, 4)
+  assert len(step_3['records']['world']) == 8
+  assert set(step_3['records']['world']) <= set(range(24))
+  changes |= {'optim.clip_norm': 1.0, 'step.skip': (2,)}
+  asked = workdir.Asked(allow=['optim', 'step.skip'], back_to=1)
+  state = run(tiny_config(**changes), tmp_path, asked=asked)
+  assert (int(state.step), int(state.skipped)) == (6, 1)
+  assert sorted(curve(tmp_path)) == [1, 2, 3, 4, 5, 6]
+  (entry,) = workdir.read_history(str(tmp_path))
+  assert entry['changed'] == {
+    'optim.clip_norm': [0.0, 1.0],
+    'optim.lr': [1e30, 3e-3],
+    'step.skip': [[], [2]],
+  }
+  (line,) = (tmp_path / 'skipped.jsonl').read_text().splitlines()
+  assert json.loads(line)['step'] == 2
+  # The command of a restart is the same, and does not go back again.
+  run(tiny_config(**changes), tmp_path, asked=asked)
+  assert 'is complete: 6 of 6 steps' in capsys.readouterr().out
 
 
 def test_starts_from_another_runs_parameters(tiny_config, tmp_path, capsys):

@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from configs.common import training
@@ -22,7 +23,7 @@ def make(**options):
 def update(**options):
   tx, _ = make(**options)
   zeros = jax.tree.map(jnp.zeros_like, PARAMS)
-  updates, _ = tx.update(zeros, tx.init(PARAMS), PARAMS)
+  updates, _ = tx.update(zeros, tx.init(PARAMS), PARAMS, step=0)
   return updates
 
 
@@ -43,8 +44,8 @@ def test_every_optimizer_descends(name):
   tx, _ = make(name=name, steps=60, lr=0.05, weight_decay=0.0)
   params = jnp.array([1.0, -2.0, 3.0])
   state = tx.init(params)
-  for _ in range(40):
-    updates, state = tx.update(2 * params, state, params)
+  for step in range(40):
+    updates, state = tx.update(2 * params, state, params, step=step)
     params += updates
   assert jnp.sum(params**2) < 7
 
@@ -68,8 +69,8 @@ def test_the_first_moment_in_bfloat16(name):
     rounded = len(jax.tree.leaves(PARAMS)) if dtype == 'bfloat16' else 0
     assert sum(leaf.dtype == 'bfloat16' for leaf in moments) == rounded
     kinds = jax.tree.map(lambda leaf: leaf.dtype, state)
-    for _ in range(3):
-      updates[dtype], state = tx.update(grads, state, PARAMS)
+    for step in range(3):
+      updates[dtype], state = tx.update(grads, state, PARAMS, step=step)
     # A step that is compiled once needs the state that it gives back.
     assert jax.tree.map(lambda leaf: leaf.dtype, state) == kinds
   for a, b in zip(*map(jax.tree.leaves, updates.values())):
@@ -82,7 +83,9 @@ def test_clipping_bounds_the_global_norm():
     name='sgd', steps=9, lr=1.0, b1=0.0, weight_decay=0.0, clip_norm=1.0
   )
   grads = jax.tree.map(lambda p: 100 * p, PARAMS)
-  updates, _ = tx.update(grads, tx.init(PARAMS), PARAMS)
+  updates, _ = tx.update(
+    grads, tx.init(PARAMS), PARAMS, step=0, norm=optax.tree.norm(grads)
+  )
   norm = sum(jnp.sum(u**2) for u in jax.tree.leaves(updates)) ** 0.5
   assert norm == pytest.approx(1.0, rel=1e-5)
 
@@ -128,7 +131,7 @@ def test_multipliers_by_path_and_along_the_first_axis():
     weight_decay=0.0,
     multipliers=[['a', [1.0, 0.5, 0.0]], ['b', 0.1], ['.*', 2.0]],
   )
-  updates, _ = tx.update(params, tx.init(params), params)
+  updates, _ = tx.update(params, tx.init(params), params, step=0)
   np.testing.assert_allclose(updates['a'][:, 0], [-0.1, -0.05, 0.0])
   np.testing.assert_allclose(updates['b'], -0.01)
   np.testing.assert_allclose(updates['c'], -0.2)
@@ -136,7 +139,7 @@ def test_multipliers_by_path_and_along_the_first_axis():
     steps=10, lr=0.1, weight_decay=0.0, multipliers=[['a', [1.0, 2.0]]]
   )
   with pytest.raises(ValueError, match='has 2 numbers, a has shape'):
-    wrong.update(params, wrong.init(params), params)
+    wrong.update(params, wrong.init(params), params, step=0)
 
 
 def test_decays_that_a_rule_does_not_have_are_told():
@@ -150,3 +153,24 @@ def test_decays_that_a_rule_does_not_have_are_told():
   assert said('adafactor').endswith(
     'does not use optim.b1=0.9 and optim.b2=0.95'
   )
+
+
+def test_a_run_may_go_on_with_other_options_of_its_optimizer():
+  """A checkpoint names what it holds by its place in the chain."""
+
+  def places(**options):
+    tx, _ = make(**options)
+    leaves = jax.tree_util.tree_leaves_with_path(tx.init(PARAMS))
+    return [optim.path_name(path) for path, _ in leaves]
+
+  plain = places(clip_norm=0.0, weight_decay=0.0)
+  assert places(clip_norm=1.0, weight_decay=0.0) == plain
+  assert places(clip_norm=0.0, weight_decay=0.1, multipliers=[['.*', 2.0]]) == (
+    plain
+  )
+
+
+def test_the_rate_is_that_of_the_step_however_many_updates_there_were():
+  tx, rate = make(name='sgd', b1=0.0, weight_decay=0.0, final_lr=0.0)
+  updates, _ = tx.update(PARAMS, tx.init(PARAMS), PARAMS, step=4)
+  np.testing.assert_allclose(updates['head']['kernel'], -rate(4))

@@ -8,11 +8,12 @@ import numpy as np
 import optax
 import pytest
 
+from configs.common import training
 from data import pipeline
 from models import objective as objective_lib
 from models.nn import layers
 from tests.models import recipes
-from train import feed
+from train import feed, optim
 from train import mesh as mesh_lib
 from train import program as program_lib
 from train import step as step_lib
@@ -162,11 +163,8 @@ def test_parameters_and_moments_are_split(tiny_config):
       tree = tree[name]
     return tree.addressable_shards[0].data.shape
 
-  moments = state.opt_state[1][0] if len(state.opt_state) > 1 else None
   assert shard_shape(state.params) == (3, 16 // 4, 32 // 2)
-  assert shard_shape(
-    moments.mu if hasattr(moments, 'mu') else state.opt_state[1].mu
-  ) == (3, 16 // 4, 32 // 2)
+  assert shard_shape(state.opt_state[1].mu) == (3, 16 // 4, 32 // 2)
 
 
 def test_adafactor_is_the_same_on_a_mesh(tiny_config):
@@ -278,7 +276,11 @@ def test_a_ratio_is_of_the_whole_batch_however_it_is_cut(accumulate):
   is_frozen = {'w': False}
   tx = optax.sgd(0.1)
   step = step_lib.make_train_step(
-    Hits(), tx, is_frozen, seed=0, accumulate=accumulate, ema=0.0
+    Hits(),
+    tx,
+    is_frozen,
+    **{'seed': 0, 'accumulate': accumulate, 'ema': 0.0},
+    **{'skip': (), 'outlier': 0.0},
   )
   state = step_lib.init_state(params, tx, is_frozen, ema=0.0)
   _, logged = step(state, ROWS)
@@ -294,3 +296,95 @@ def test_a_ratio_is_of_all_validation_batches():
   assert step_lib.eval_scores(Hits(), found) == pytest.approx(
     {'eval/loss': 1.0, 'eval/rate': 0.25}
   )
+
+
+class Line:
+  """An objective whose gradient is the mean of its batch."""
+
+  def loss(self, params, batch, rng, *, ema=None, train=True):
+    del rng, ema, train
+    return jnp.mean(params['w'] * batch['x']), {}
+
+  init = features = flops = pictures = loss  # not asked for here
+
+
+def line(*, batches, accumulate=1, ema=0.9, skip=(), outlier=0.0):
+  """States before and after each batch [b], and what was logged."""
+  params, is_frozen = {'w': jnp.ones([])}, {'w': False}
+  tx, _ = optim.make(
+    steps=1000,
+    **training(lr=0.1, warmup_steps=0, every=1, log_every=1)['optim']
+    | {'weight_decay': 0.0},
+  )
+  step = jax.jit(
+    step_lib.make_train_step(
+      Line(),
+      tx,
+      is_frozen,
+      **{'seed': 0, 'accumulate': accumulate, 'ema': ema},
+      **{'skip': skip, 'outlier': outlier},
+    )
+  )
+  states, logs = [step_lib.init_state(params, tx, is_frozen, ema=ema)], []
+  for batch in batches:
+    state, logged = step(states[-1], {'x': jnp.asarray(batch, jnp.float32)})
+    states.append(state)
+    logs.append(logged)
+  return states, logs
+
+
+@pytest.mark.parametrize('accumulate', [1, 2])
+@pytest.mark.parametrize('bad', [np.nan, np.inf])
+def test_an_update_that_is_not_finite_changes_nothing_but_the_step(
+  accumulate, bad
+):
+  good = [1.0, 2.0, 3.0, 4.0]
+  states, logs = line(
+    batches=[good, [1.0, 2.0, bad, 4.0], good], accumulate=accumulate
+  )
+  _, before, after, last = states
+  assert_close(
+    after._replace(step=0, skipped=0, norms=0),
+    before._replace(step=0, skipped=0, norms=0),
+    0,
+  )
+  np.testing.assert_array_equal(after.norms, before.norms)
+  assert int(after.step) == 2
+  assert [int(each['optim/skipped']) for each in logs] == [0, 1, 1]
+  assert [bool(each[step_lib.IS_SKIPPED]) for each in logs] == [0, 1, 0]
+  assert last.params['w'] < after.params['w'] < states[0].params['w']
+
+
+def test_named_steps_are_left_out():
+  states, logs = line(batches=[[1.0, 2.0]] * 4, skip=(2, 4))
+  w = [float(state.params['w']) for state in states]
+  assert w[0] > w[1] == w[2] > w[3] == w[4]
+  assert int(logs[-1]['optim/skipped']) == 2
+  with pytest.raises(ValueError, match=r'step\.skip=\(0,\) must be steps'):
+    line(batches=[], skip=(0,))
+
+
+def test_outliers_are_left_out_once_the_usual_norm_is_known():
+  usual, large = [1.0, 1.0], [5.0, 5.0]
+  known = len(line(batches=[])[0][0].norms)
+  batches = [large, *[usual] * (known - 1), large, usual, [2.0, 2.0]]
+  _, logs = line(batches=batches, outlier=4.0)
+  skipped = [n for n, x in enumerate(logs) if x[step_lib.IS_SKIPPED]]
+  assert skipped == [known]
+  with pytest.raises(ValueError, match=r'outlier=0\.5 must be above 1'):
+    line(batches=[], outlier=0.5)
+
+
+def test_an_update_is_left_out_on_all_shards(tiny_config):
+  setup = Setup(tiny_config(**on(2, 2, 2) | {'step.ema': 0.9}))
+  head = setup.state.params['head']
+  head['kernel'] = head['kernel'].at[0, 0].set(jnp.inf)
+  state, logged = setup.train(steps=2)
+  before = jax.device_get(setup.state)
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    (state.params, state.opt_state, state.ema, state.norms),
+    (before.params, before.opt_state, before.ema, before.norms),
+  )
+  assert int(state.step) == int(state.skipped) == 2
+  assert not np.isfinite(logged['train/loss'])

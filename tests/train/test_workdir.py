@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from base import files
-from train import workdir
+from train import retention, workdir
 
 
 def test_a_folder_with_nothing_in_it_is_settled_anew(tmp_path, capsys):
@@ -38,6 +38,96 @@ def test_a_damaged_config_names_itself(tmp_path, content, what):
   (tmp_path / 'config.json').write_bytes(content.encode('latin1'))
   with pytest.raises(ValueError, match=rf'config\.json .*{what}.* remove it'):
     workdir.settle(str(tmp_path), {'a': 1})
+
+
+BEGAN = {'optim': {'lr': 3.0, 'b1': 0.9}, 'log': {'every': 1}}
+
+
+def begun(folder, *steps):
+  """A folder with checkpoints of these steps, of a run of BEGAN."""
+  workdir.settle(str(folder), BEGAN)
+  for step in steps:
+    (folder / 'checkpoints' / str(step)).mkdir(parents=True)
+
+
+def changed(**optim):
+  return {**BEGAN, 'optim': {**BEGAN['optim'], **optim}}
+
+
+def test_what_is_allowed_by_name_may_change_and_is_recorded(tmp_path):
+  begun(tmp_path, 10)
+  with pytest.raises(ValueError, match=r'add --allow=optim\.b1,optim\.lr\.'):
+    workdir.settle(str(tmp_path), changed(lr=1.0, b1=0.8))
+  asked = workdir.Asked(allow=['optim.lr'])
+  with pytest.raises(ValueError, match=r'another config \(optim\.b1: 0\.9'):
+    workdir.settle(str(tmp_path), changed(lr=1.0, b1=0.8), asked=asked)
+  workdir.settle(str(tmp_path), changed(lr=1.0), asked=asked)
+  # As after a stop, by the same command; then without the flag; then a section.
+  workdir.settle(str(tmp_path), changed(lr=1.0), asked=asked)
+  workdir.settle(str(tmp_path), changed(lr=1.0))
+  (tmp_path / 'checkpoints/20').mkdir()
+  asked = workdir.Asked(allow=['optim'])
+  workdir.settle(str(tmp_path), changed(b1=0.8), asked=asked)
+  assert workdir.read_config(str(tmp_path)) == changed(b1=0.8)
+  first, second = workdir.read_history(str(tmp_path))
+  assert (first['step'], second['step']) == (10, 20)
+  assert first['changed'] == {'optim.lr': [3.0, 1.0]}
+  assert second['changed'] == {'optim.b1': [0.9, 0.8], 'optim.lr': [1.0, 3.0]}
+  assert first['time'] <= second['time']
+
+
+def test_a_misspelt_name_is_not_allowed(tmp_path):
+  begun(tmp_path, 10)
+  with pytest.raises(ValueError, match=r"did you mean 'optim\.lr'"):
+    workdir.settle(
+      str(tmp_path), changed(lr=1.0), asked=workdir.Asked(allow=['optim.lrr'])
+    )
+
+
+def test_a_run_is_taken_back_once_by_one_command(tmp_path, capsys):
+  begun(tmp_path, 10, 20, 30)
+  asked = workdir.Asked(allow=['optim.lr'], back_to=10)
+  with pytest.raises(ValueError, match=r'--back_to=15: .* \[10, 20, 30\]'):
+    workdir.settle(str(tmp_path), BEGAN, asked=workdir.Asked(back_to=15))
+  workdir.settle(str(tmp_path), changed(lr=1.0), asked=asked)
+  assert workdir.steps(str(tmp_path)) == [10]
+  (entry,) = workdir.read_history(str(tmp_path))
+  assert (entry['step'], entry['back_to'], entry['back_from']) == (10, 10, 30)
+  # It went on, and was stopped: the same command goes on too.
+  (tmp_path / 'checkpoints/20').mkdir()
+  (tmp_path / 'checkpoints/10').rmdir()  # which only so many stay
+  workdir.settle(str(tmp_path), changed(lr=1.0), asked=asked)
+  assert workdir.steps(str(tmp_path)) == [20]
+  assert 'was taken back to step 10 already' in capsys.readouterr().out
+  # With another value it is another command.
+  (tmp_path / 'checkpoints/10').mkdir()
+  workdir.settle(str(tmp_path), changed(lr=0.5), asked=asked)
+  assert workdir.steps(str(tmp_path)) == [10]
+  assert len(workdir.read_history(str(tmp_path))) == 2
+
+
+def test_a_refused_start_removes_no_checkpoint(tmp_path):
+  begun(tmp_path, 10, 20)
+  with pytest.raises(ValueError, match='another config'):
+    workdir.settle(
+      str(tmp_path), changed(lr=1.0), asked=workdir.Asked(back_to=10)
+    )
+  asked = workdir.Asked(back_to=10)
+  with (
+    retention.hold(str(tmp_path), 20),
+    pytest.raises(ValueError, match=r'step 20 of .* is being read'),
+  ):
+    workdir.settle(str(tmp_path), BEGAN, asked=asked)
+  assert workdir.steps(str(tmp_path)) == [10, 20]
+
+
+def test_a_result_is_of_one_config(tmp_path):
+  begun(tmp_path, 10)
+  (tmp_path / 'result.json').touch()
+  with pytest.raises(ValueError, match=r'the result of another config .*lr: 3'):
+    workdir.settle(
+      str(tmp_path), changed(lr=1.0), asked=workdir.Asked(allow=['optim'])
+    )
 
 
 HOLDER = """

@@ -1,0 +1,76 @@
+"""What a run's folder holds: its config, and how far the run has come."""
+
+from typing import Any
+
+from etils import epath
+
+from base import files
+
+# What Orbax writes last into a checkpoint.
+COMMITTED = 'commit_success.txt'
+_HISTORY = 'history'  # the key of config.json that is no part of the config
+_REMEDY = (
+  'put a copy back, or remove it: the command of the run writes it again'
+)
+
+
+def read_config(workdir: str, *, name: str = 'config.json') -> dict[str, Any]:
+  """The config that a run's folder holds, as it is now.
+
+  Raises:
+    ValueError: the file is damaged.
+    FileNotFoundError: there is none.
+  """
+  config = files.read_json(files.path(workdir) / name, dict, _REMEDY)
+  return {key: value for key, value in config.items() if key != _HISTORY}
+
+
+def read_history(
+  workdir: str, *, name: str = 'config.json'
+) -> list[dict[str, Any]]:
+  """What was changed of a run since it began, see `settle`; mostly nothing.
+
+  Raises:
+    ValueError: the file is damaged.
+    FileNotFoundError: there is none.
+  """
+  path = files.path(workdir) / name
+  config = files.read_json(path, dict, _REMEDY)
+  found = config.get(_HISTORY, [])
+  return files.expect(found, [dict], f'{path}: {_HISTORY}', _REMEDY)
+
+
+def with_history(config: dict[str, Any], history: list) -> dict[str, Any]:
+  """What config.json is to hold."""
+  return {**config, _HISTORY: history} if history else config
+
+
+def has_begun(workdir: str) -> bool:
+  """Whether a run's folder holds what it computed: a checkpoint or a result."""
+  return bool(steps(workdir)) or is_done(workdir)
+
+
+def is_done(workdir: str) -> bool:
+  """Whether the folder is that of a readout job with its result."""
+  return files.exists(files.path(workdir) / 'result.json')
+
+
+def steps(workdir: str) -> list[int]:
+  """Of a run's whole checkpoints, in order."""
+  folder = files.path(workdir) / 'checkpoints'
+  return sorted(
+    int(name)
+    for name in files.names(folder)
+    if name.isdigit() and is_whole(folder / name)
+  )
+
+
+def is_whole(checkpoint: epath.Path) -> bool:
+  """Whether all of a checkpoint is there, of what has a checkpoint's name.
+
+  On a disk Orbax gives it the name last; in an object store it writes a file
+  last.
+  """
+  if files.is_local(checkpoint):
+    return files.is_folder(checkpoint)
+  return files.exists(checkpoint / COMMITTED)

@@ -1,0 +1,77 @@
+"""What a run computes, told from where things lie and how it is watched."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from base.names import nearest
+
+# Config keys that may change between the starts of one run: they decide where,
+# how it is watched and what it survives, not what it computes.
+NEUTRAL = (
+  *('checkpoint', 'compile', 'eval', 'log', 'mesh', 'processes', 'watchdog'),
+  *('data.workers', 'data.stalled_sec', 'data.max_bad', 'skips'),
+)
+
+
+def flatten(config: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
+  """{'a': {'b': 1}} -> {'a.b': 1}; an empty mapping stays a value."""
+  flat = {}
+  for key, value in config.items():
+    if isinstance(value, Mapping) and value:
+      flat |= flatten(value, f'{prefix}{key}.')
+    else:
+      flat[f'{prefix}{key}'] = value
+  return flat
+
+
+def changes(
+  before: Mapping[str, Any], now: Mapping[str, Any]
+) -> dict[str, tuple[Any, Any]]:
+  """{key: (then, now)} of what differs in what two configs compute.
+
+  Args:
+    before: as config.json has it.
+    now: the same of another config.
+  """
+  before, now = flatten(before), flatten(now)
+  return {
+    key: (before.get(key, 'absent'), now.get(key, 'absent'))
+    for key in sorted(before.keys() | now.keys())
+    if before.get(key) != now.get(key) and not _within(key, NEUTRAL)
+  }
+
+
+def refused(
+  changed: Mapping[str, Any], allow: Collection[str], known: Mapping[str, Any]
+) -> list[str]:
+  """Keys that were changed and not allowed to.
+
+  Args:
+    changed: by key.
+    allow: keys, or sections of them.
+    known: a config: what may be allowed.
+
+  Raises:
+    ValueError: something is allowed that there is not.
+  """
+  keys = flatten(known).keys() | changed.keys()
+  for name in allow:
+    if not any(_within(key, [name]) for key in keys):
+      raise ValueError(
+        f'--allow={name}: the config has no such value; did you mean '
+        f'{nearest(name, keys)!r}?'
+      )
+  return [key for key in changed if not _within(key, allow)]
+
+
+def described(
+  changed: Mapping[str, tuple[Any, Any]], keys: Collection[str]
+) -> str:
+  """Some of what was changed, for people."""
+  lines = [f'{k}: {changed[k][0]} there, {changed[k][1]} now' for k in keys]
+  more = f' and {len(lines) - 5} more' if len(lines) > 5 else ''
+  return '; '.join(lines[:5]) + more
+
+
+def _within(key: str, names: Collection[str]) -> bool:
+  return any(f'{key}.'.startswith(f'{name}.') for name in names)
