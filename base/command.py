@@ -7,7 +7,6 @@ import errno
 import itertools
 import linecache
 import math
-import os
 import pathlib
 import re
 import sys
@@ -17,7 +16,7 @@ from typing import NoReturn
 
 from absl import app, flags, logging
 
-from base import exits
+from base import exits, stops
 
 # `--help` of a command shows the flags that it has from here as its own.
 flags.disclaim_key_flags()
@@ -59,6 +58,7 @@ def run(
   least: int = 1,
   most: int | None = None,
   starts: str = '',
+  goes_on: bool = False,
 ) -> None:
   """Calls `main`, which does its heavy imports itself, if flags are right.
 
@@ -75,7 +75,11 @@ def run(
     most: number of words, if not any.
     starts: word behind which a command as `python -m train` is given, after
       `--`: without it that one's flags would be taken for ours.
+    goes_on: whether the same command goes on after a stop: where there is
+      nothing to save yet, one ends it at once, and with AGAIN.
   """
+  if goes_on:
+    stops.hear()
   if {starts, '-m'} <= {*sys.argv} and '--' not in sys.argv:
     sys.exit(
       f'put -- before the command: {starts} --name=... -- python -m train ...'
@@ -100,6 +104,10 @@ def run(
     app.run(checked, flags_parser=_parsed)
   except SystemExit as end:
     _leave(end.code)
+  # While flags were parsed, which reads the recipe.
+  except stops.Stopped as end:
+    print(end, flush=True)
+    _leave(end.code)
   # The outermost frame of a process: its code must tell a fault from wrong
   # input, for which Python has one code.
   except Exception:
@@ -111,7 +119,8 @@ def leave_at_once() -> None:
   """From here on, an exit code other than 0 ends this process on the spot.
 
   For one of several processes of JAX: at a normal end it would wait for the
-  others, which go on, and then be aborted with 134 in place of its code.
+  others, which go on, and then be aborted with 134 in place of its code. And
+  where a thread or a worker cannot be ended.
   """
   global _at_once
   _at_once = True
@@ -131,7 +140,7 @@ def _leave(code: str | int | None) -> NoReturn:
   if code and _at_once:
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)
+    stops.end(code)
   sys.exit(code)
 
 
@@ -204,6 +213,9 @@ def _in_one_line(function: Callable, *arguments):
   except exits.Again as end:
     print(end, flush=True)
     sys.exit(exits.AGAIN)
+  except stops.Stopped as end:
+    print(end, flush=True)
+    sys.exit(end.code)
   except KeyboardInterrupt:
     print('stopped by Ctrl-C', file=sys.stderr)
     sys.exit(exits.INTERRUPTED)

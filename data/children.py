@@ -22,8 +22,11 @@ def deaf() -> Iterator[None]:
   From their first moment: what is blocked here stays so in them, and they take
   seconds until they run our code. Other threads of this process hear it.
   """
-  resource_tracker.ensure_running()  # starting it would let them through
+  # Python's own helper ignores Ctrl-C and SIGTERM alone; starting it lets these
+  # two through afterwards.
   before = signal.pthread_sigmask(signal.SIG_BLOCK, stops.SIGNALS)
+  resource_tracker.ensure_running()
+  signal.pthread_sigmask(signal.SIG_BLOCK, stops.SIGNALS)
   try:
     yield
   finally:

@@ -62,4 +62,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-  command.run(main, required=['config', 'checkpoint', 'workdir'])
+  required = ['config', 'checkpoint', 'workdir']
+  command.run(main, required=required, goes_on=True)

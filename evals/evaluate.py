@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from base import files
+from base import files, stops
 from base.console import say
 from data import pipeline
 from evals import features, labels, score
@@ -98,6 +98,7 @@ def _trained(job: Job, workdir: str, example: pipeline.Part) -> dict[str, Any]:
       backbone = functools.partial(backbone_params, job, example, mesh)
       features.fill(job.cache, job.clips, job.objective, backbone, mesh)
   state = loop.run(job.train, job.objective, workdir)
+  stops.check()  # in the last step: what follows is not saved
   with mesh_lib.use(mesh):
     is_frozen = optim.matches(job.train['step']['freeze'], state.params)
     params = step_lib.averaged(state, is_frozen)

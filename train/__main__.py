@@ -63,4 +63,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-  command.run(main, required=['config', 'workdir'])
+  command.run(main, required=['config', 'workdir'], goes_on=True)

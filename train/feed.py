@@ -1,14 +1,20 @@
 """Batches on the device, one ahead of the step that needs them."""
 
+import queue
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent import futures
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from base import command
 from data.pipeline import Pipeline
 from train import mesh as mesh_lib
+
+# In which a read that nobody waits for is to end.
+_CLOSE_SEC = 10.0
 
 
 class Feed:
@@ -40,35 +46,77 @@ class Feed:
     self._batch_size = pipeline.batch_size
     self._parts = local_parts(mesh, pipeline.batch_size)
     self._batches = pipeline.batches(start, parts=self._parts, on_bad=on_bad)
-    # One thread, so that batches stay in order.
-    self._thread = ThreadPoolExecutor(1, 'feed')
+    self._wanted: queue.SimpleQueue[futures.Future | None] = queue.SimpleQueue()
+    self._gave_up: futures.Future = futures.Future()
+    # One thread, so that batches stay in order. The end of the process does not
+    # wait for it: it may be in a read that has no end.
+    self._thread = threading.Thread(
+      target=self._serve, name='feed', daemon=True
+    )
+    self._thread.start()
     self._left = end - start
     self._ahead = self._begin()
 
-  def _begin(self):
+  def _begin(self) -> futures.Future | None:
     self._left -= 1
-    return self._thread.submit(self._load) if self._left >= 0 else None
+    if self._left < 0:
+      return None
+    wanted = futures.Future()
+    self._wanted.put(wanted)
+    return wanted
+
+  def _serve(self) -> None:
+    """In the thread."""
+    while (wanted := self._wanted.get()) is not None:
+      try:
+        wanted.set_result(self._load())
+      except Exception as error:  # whatever it is, `next` raises it
+        wanted.set_exception(error)
 
   def _load(self):
     return to_device(
       self._mesh, self._batch_size, self._parts, next(self._batches)
     )
 
-  def next(self) -> dict[str, jax.Array]:
-    """The next step's batch; raises what went wrong in reading it."""
+  def next(
+    self, stop: futures.Future | None = None
+  ) -> dict[str, jax.Array] | None:
+    """The next step's batch; raises what went wrong in reading it.
+
+    Args:
+      stop: if this is done, or when it is before the batch is there, the
+        answer is None.
+    """
+    waits = [x for x in (self._ahead, self._gave_up, stop) if x is not None]
+    futures.wait(waits, return_when=futures.FIRST_COMPLETED)
+    if stop is not None and stop.done():
+      return None
+    if self._gave_up.done():
+      self._gave_up.result()
     # Before the next one is begun, so that they do not pile up on the device.
     batch = self._ahead.result()
     self._ahead = self._begin()
     return batch
 
+  def at(self) -> str:
+    """What is being read, and by whom."""
+    return self._batches.at()
+
+  def give_up(self, error: Exception) -> None:
+    """Has `next` raise this; to be called by another thread."""
+    self._gave_up.set_exception(error)
+
   def __enter__(self) -> 'Feed':
     return self
 
   def __exit__(self, *unused) -> None:
-    # First, since it may be reading from the workers that are ended below.
-    self._thread.shutdown(wait=True)
+    self._wanted.put(None)
     self._ahead = None  # lets go of the workers' shared memory
-    self._batches.close()
+    self._batches.close()  # which ends a wait for the workers
+    self._thread.join(_CLOSE_SEC)
+    if self._thread.is_alive():
+      print(f'a read does not end: {self.at()}: left behind', flush=True)
+      command.leave_at_once()
 
 
 def local_parts(mesh: Mesh, batch_size: int) -> list[tuple[int, int]]:

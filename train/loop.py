@@ -141,7 +141,7 @@ def _run(
   feed = Feed(
     train_data, mesh, start=start, end=steps, on_bad=writer.quarantine
   )
-  with writer, feed, checkpoints, StopRequest() as stop:
+  with StopRequest() as stop, writer, feed, checkpoints:
     # 5. Compile ahead of time: no later step can compile again.
     with clock('compile'):
       say('compiling the step: a minute or more for large models')
@@ -149,6 +149,7 @@ def _run(
         program.lower(), mesh, workdir, **config['compile']
       )
       processes.meet('first step')
+    stop.begin()
 
     guard = Guard(
       *(writer.skipped, train_data.records, config['step']['skip']),
@@ -166,12 +167,27 @@ def _run(
     )
     trace = Steps(f'{workdir}/profile', profile_steps, wait=progress.read)
     stopping = False
+
+    def save(step: int, last: bool) -> None:
+      progress.read()
+      watchdog.now(f'the save of step {step}')
+      with clock('save'):
+        if guard.passes(state, step) or last:
+          checkpoints.save(state, step)
+      clock.save(workdir, by=writer.soon)
+      writer.bring()
+
     with trace, watchdog:
       for step in trace.count(start + 1, steps):
         # 6. Step. The host is at most one ahead of the device.
         watchdog.now(f'step {step}')
         with clock('data_wait'):
-          batch = feed.next()
+          batch = feed.next(stop.asked)
+        if batch is None:  # told to stop since the step before
+          stopping, step = True, step - 1
+          if step > start:
+            save(step, True)
+          break
         state, logged = train_step(state, batch)
         progress.add(step, logged)
 
@@ -191,13 +207,7 @@ def _run(
             evaluation.run(params, step, writer)
         last = stopping or step == steps
         if step % checkpoints.every == 0 or last:
-          progress.read()
-          watchdog.now(f'the save of step {step}')
-          with clock('save'):
-            if guard.passes(state, step) or last:
-              checkpoints.save(state, step)
-          clock.save(workdir, by=writer.soon)
-          writer.bring()
+          save(step, last)
         if stopping:
           break
   if stopping and step < steps:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import socket
 import threading
 import time
@@ -96,6 +97,9 @@ def join(
         f'every host, as launch.* do; it gives up after {duration(start_sec)}'
       )
     ):
+      # Until the steps begin, a stop ends this process at once: JAX would only
+      # note it. See `watch_for_notices`.
+      jax.config.update('jax_enable_preemption_service', False)
       jax.distributed.initialize(
         num_processes=count,
         process_id=_number('JAX_PROCESS_ID'),
@@ -214,6 +218,22 @@ def agree(what: str, mine: str, decide: Callable[[list[str]], str]) -> str:
   decision = decide([mine, *others])
   client.key_value_set(f'{place}/0', decision)
   return decision
+
+
+def watch_for_notices() -> None:
+  """From here on SIGTERM to any process is a notice to all, by JAX's service.
+
+  They then agree on the step after which they stop, see
+  `jax.experimental.multihost_utils.reached_preemption_sync_point`.
+  """
+  jax.config.update('jax_enable_preemption_service', True)
+  if global_state.preemption_sync_manager is None:
+    global_state.initialize_preemption_sync_manager()
+
+
+def notice() -> None:
+  """Tells JAX's service that this process is to stop; it hears SIGTERM."""
+  os.kill(os.getpid(), signal.SIGTERM)
 
 
 def part() -> None:

@@ -97,4 +97,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-  command.run(main, required=['videos', 'out'])
+  command.run(main, required=['videos', 'out'], goes_on=True)

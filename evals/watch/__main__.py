@@ -56,4 +56,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-  command.run(main, required=['config', 'run'])
+  command.run(main, required=['config', 'run'], goes_on=True)

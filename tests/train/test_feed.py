@@ -1,9 +1,14 @@
 """What is read ahead of the steps."""
 
+import threading
+from concurrent import futures
+
 import jax
 import numpy as np
+import pytest
 
 from data.pipeline import Pipeline
+from train import feed as feed_lib
 from train import mesh as mesh_lib
 from train.feed import Feed
 
@@ -35,3 +40,52 @@ def test_no_batch_is_read_past_the_end():
     got = [int(feed.next()['number'][0, 0]) for _ in range(3)]
   assert got == [3, 4, 5]
   assert data.read == [3, 4, 5]
+
+
+class Stuck(Counting):
+  """Its second batch does not come."""
+
+  def __init__(self):
+    super().__init__()
+    self.stuck, self.over = threading.Event(), threading.Event()
+
+  def batches(self, start, *, parts, on_bad):
+    made = super().batches(start, parts=parts, on_bad=on_bad)
+    outer = self
+
+    class Batches:
+      def __next__(self):
+        if outer.read:
+          outer.stuck.set()
+          outer.over.wait()
+        return next(made)
+
+      def at(self):
+        return 'record 7'
+
+      def close(self):
+        pass
+
+    return Batches()
+
+
+def test_who_waits_for_a_batch_can_be_woken(monkeypatch, capsys):
+  """By a stop, or by the watchdog; and leaves the read behind."""
+  monkeypatch.setattr(feed_lib, '_CLOSE_SEC', 0.01)
+  monkeypatch.setattr(feed_lib.command, '_at_once', False)
+  mesh = mesh_lib.make(fsdp=4, devices=jax.devices()[:4])
+  data, stop = Stuck(), futures.Future()
+  with Feed(data, mesh, start=0, end=5, on_bad=print) as feed:
+    assert int(feed.next(stop)['number'][0, 0]) == 0
+    data.stuck.wait()
+    with futures.ThreadPoolExecutor(1) as thread:
+      waits = thread.submit(feed.next, stop)
+      stop.set_result('SIGTERM')
+      assert waits.result() is None
+      waits = thread.submit(feed.next)
+      feed.give_up(TimeoutError('too long'))
+      with pytest.raises(TimeoutError, match='too long'):
+        waits.result()
+  assert 'a read does not end: record 7' in capsys.readouterr().out
+  assert feed_lib.command._at_once
+  data.over.set()

@@ -6,14 +6,16 @@ import os
 import shutil
 import signal
 import sys
+import threading
 
 import jax
 import numpy as np
 import pytest
 
-from base import exits
+from base import command, exits
+from data import examples
 from models import objective as objective_lib
-from train import checkpoint, loop, stop, workdir
+from train import checkpoint, feed, loop, stop, workdir
 
 
 def run(config, workdir, **options):
@@ -151,6 +153,31 @@ def test_signals_save_and_stop(tiny_config, tmp_path, monkeypatch, capsys):
   assert (tmp_path / 'checkpoints/2').is_dir()
   assert 'SIGTERM: saving after this step' in capsys.readouterr().out
   assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_stop_while_data_is_waited_for_saves_the_last_step(
+  tiny_config, tmp_path, monkeypatch
+):
+  part = examples.Examples.part
+  over = threading.Event()
+
+  def stuck(self, step, *args, **options):
+    if step == 2:
+      os.kill(os.getpid(), signal.SIGHUP)
+      over.wait()
+    return part(self, step, *args, **options)
+
+  monkeypatch.setattr(feed, '_CLOSE_SEC', 0.01)
+  monkeypatch.setattr(command, '_at_once', False)
+  monkeypatch.setattr(examples.Examples, 'part', stuck)
+  with pytest.raises(exits.Again, match=r'after step [12]: the same'):
+    run(tiny_config(**{'eval.every': 0}), tmp_path)
+  over.set()
+  assert not set(os.listdir(tmp_path / 'checkpoints')) & {'3', '4'}
+  monkeypatch.undo()
+  state = run(tiny_config(**{'eval.every': 0}), tmp_path)
+  assert sorted(curve(tmp_path)) == [1, 2, 3, 4, 5, 6]
+  assert int(state.step) == 6
 
 
 def test_nothing_compiles_after_the_first_evaluation(
