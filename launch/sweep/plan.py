@@ -11,13 +11,13 @@ from launch.sweep import checks, entry, naming, runs, stages
 from launch.sweep import state as state_lib
 from launch.sweep.backends import Backend
 from launch.sweep.entry import Entry
+from launch.sweep.runs import Item
 
 _GROUP = 'log.wandb_group'
 
 
 def make(
-  config: str,
-  sweep: str,
+  items: Sequence[Item],
   *,
   workdir: str,
   readouts: Sequence[str],
@@ -28,8 +28,7 @@ def make(
   """The runs of a sweep, as far as they are.
 
   Args:
-    config: file of the sweep; see `runs.read`.
-    sweep: name of its function.
+    items: what the sweep yields.
     workdir: the sweep's folder.
     readouts: recipes of readouts after each run, as --config= has them.
     more: overrides of all runs, '--config.section.option=value'.
@@ -45,7 +44,6 @@ def make(
         f'{word} behind --: expected overrides of all runs, such as '
         '--config.log.wandb=offline'
       )
-  items = runs.read(config, sweep)
   known = state_lib.known(workdir)
   named = naming.named(items, known)
   group = f'--config.{_GROUP}={workdir.rpartition("/")[2]}'

@@ -33,26 +33,33 @@ def _row(entry: Entry) -> dict[str, str]:
     'parameters': _short(entry.cost.parameters),
     'FLOPs': f'{entry.cost.flops:.2e}',
   }
+  return found | {name: f'{value:.4f}' for name, value in scores(entry).items()}
+
+
+def scores(entry: Entry) -> dict[str, float]:
+  """Losses of a run as last logged, and the main score of each task.
+
+  Raises:
+    ValueError: a damaged result.
+  """
   values = logged(entry.stages[0])
-  for name in ('train/loss', 'eval/loss'):
-    if name in values:
-      found[name] = f'{values[name]:.4f}'
+  losses = ('train/loss', 'eval/loss')
+  found = {name: values[name] for name in losses if name in values}
   for stage in entry.stages:
     if stage.name == TRAIN or stage.name not in entry.state.done:
       continue
     result = _result(f'{stage.folder}/result.json')
-    for task, scores in result['tasks'].items():
-      for name in scores['headline']:
-        score = scores['metrics'][name]['value']
-        found[f'{task} {name}'] = f'{score:.4f}'
+    for task, of_task in result['tasks'].items():
+      for name in of_task['headline']:
+        found[f'{task} {name}'] = of_task['metrics'][name]['value']
   return found
 
 
 def _result(path: str) -> dict[str, Any]:
   result = files.read_json(path, {'tasks': dict}, _REMEDY)
-  for task, scores in result['tasks'].items():
+  for task, found in result['tasks'].items():
     kind = {'headline': [str], 'metrics': dict}
-    files.expect(scores, kind, f'{path}: tasks: {task}', _REMEDY)
+    files.expect(found, kind, f'{path}: tasks: {task}', _REMEDY)
   return result
 
 

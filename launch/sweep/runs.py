@@ -60,40 +60,57 @@ def read(config: str, sweep: str) -> list[Item]:
     ValueError: no such sweep, or it yields what is no run.
     FileNotFoundError: no such file.
   """
-  path, colon, argument = config.partition(':')
-  functions = _functions(path)
-  if not functions:
-    raise ValueError(
-      f'--config={path} has no sweep(): expected functions sweep() or '
-      'sweep_NAME() that yield overrides, as in configs/sweep_scaling.py'
-    )
-  if sweep not in functions and not sweep:
-    raise ValueError(
-      f'{path} has no sweep(): give --sweep=, one of {", ".join(functions)}'
-    )
-  function = functions[choose('sweep in --sweep', sweep, functions)]
-  if colon and not inspect.signature(function).parameters:
-    raise ValueError(
-      f'--config={config}: {function.__name__}() takes no argument: leave out '
-      f':{argument}'
-    )
-  yielded = function(*[argument] * bool(colon))
+  made_by, arguments = function(config, sweep, 'sweep')
+  yielded = made_by(*arguments)
   if not isinstance(yielded, Iterable):
     raise ValueError(
-      f'{function.__name__}() of {path} returns {yielded!r}, expected that it '
+      f'{made_by.__name__}() of {config} returns {yielded!r}, expected that it '
       'yields dicts'
     )
   items = [
-    _item(made, f'run {number} of {function.__name__}()')
+    item(made, f'run {number} of {made_by.__name__}()')
     for number, made in enumerate(yielded, 1)
   ]
   if not items:
-    raise ValueError(f'{function.__name__}() of {path} yields no run')
+    raise ValueError(f'{made_by.__name__}() of {config} yields no run')
   return items
 
 
-def _functions(path: str) -> dict[str, Callable]:
-  """Those of a file that are sweeps, by what --sweep calls them."""
+def function(config: str, name: str, kind: str) -> tuple[Callable, list[str]]:
+  """A function of a file, and the argument that it is given, if any.
+
+  Args:
+    config: as in `read`.
+    name: 'x' of `sweep_x()`; '' of `sweep()`.
+    kind: 'sweep', or 'search' of `search_x(trial)`.
+
+  Raises:
+    ValueError: no such function, or it takes no argument.
+    FileNotFoundError: no such file.
+  """
+  path, colon, argument = config.partition(':')
+  functions = _functions(path, kind)
+  if not functions:
+    raise ValueError(
+      f'--config={path} has no {kind}(): expected functions {kind}() or '
+      f'{kind}_NAME(), as in configs/sweep_scaling.py'
+    )
+  if name not in functions and not name:
+    raise ValueError(
+      f'{path} has no {kind}(): give --{kind}=, one of {", ".join(functions)}'
+    )
+  found = functions[choose(f'{kind} in --{kind}', name, functions)]
+  takes = len(inspect.signature(found).parameters) - (kind == 'search')
+  if colon and takes < 1:
+    raise ValueError(
+      f'--config={config}: {found.__name__}() takes no argument: leave out '
+      f':{argument}'
+    )
+  return found, [argument] * bool(colon)
+
+
+def _functions(path: str, kind: str) -> dict[str, Callable]:
+  """Those of a file that are of a kind, by what a flag calls them."""
   if not pathlib.Path(path).is_file():
     raise ValueError(f'--config={path} is no file: expected a sweep')
   # Not by name: it may lie anywhere, as a recipe may.
@@ -108,13 +125,22 @@ def _functions(path: str) -> dict[str, Callable]:
       f'{error.filename}, line {error.lineno}: {error.msg}'
     ) from error
   return {
-    name.removeprefix('sweep').removeprefix('_'): value
+    name.removeprefix(kind).removeprefix('_'): value
     for name, value in vars(module).items()
-    if inspect.isfunction(value) and (name + '_').startswith('sweep_')
+    if inspect.isfunction(value) and (name + '_').startswith(f'{kind}_')
   }
 
 
-def _item(made: Any, what: str) -> Item:
+def item(made: Any, what: str) -> Item:
+  """A run, of the dict that a function made.
+
+  Args:
+    made: the recipe under 'config', perhaps 'name' and 'launch', and overrides.
+    what: it is, for the error.
+
+  Raises:
+    ValueError: it is no such dict.
+  """
   if not isinstance(made, Mapping):
     raise ValueError(
       f'{what} is a {type(made).__name__}, expected a dict of overrides'
