@@ -173,6 +173,7 @@ def _run(
       watchdog.now(f'the save of step {step}')
       with clock('save'):
         if guard.passes(state, step) or last:
+          writer.before_save()
           checkpoints.save(state, step)
       clock.save(workdir, by=writer.soon)
       writer.bring()

@@ -18,6 +18,7 @@ from train import checkpoint, loop, retention, stop, workdir
 from train import writer as writer_lib
 from train.checkpoint import folders
 from train.step import State
+from train.writer import background
 
 
 def run(config, folder, **options):
@@ -267,7 +268,7 @@ def test_logs_are_there_before_the_run_ends(bucket, monkeypatch):
       {'step': 1},
       {'step': 2, 'run/attempt': 3, 'train/loss': 2.0},
     ]
-    monkeypatch.setattr(writer_lib.mirror, 'EVERY', 0.0)
+    monkeypatch.setattr(background.mirror, 'EVERY', 0.0)
     monkeypatch.setattr(writer._mirror, '_next', 0.0)
     writer.scalars(3, {'train/loss': 1.0})
     writer.flush()
@@ -292,7 +293,7 @@ def test_a_store_that_is_away_for_a_while_stops_no_run(
 
   with writer_lib.Writer(bucket, start=0, **options) as writer:
     with monkeypatch.context() as patch:
-      patch.setattr(writer_lib.mirror.Mirror, 'bring', away)
+      patch.setattr(background.mirror.Mirror, 'bring', away)
       writer.scalars(1, {'train/loss': 2.0})
       writer.bring()
       writer.flush()

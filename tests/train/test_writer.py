@@ -2,7 +2,12 @@
 
 import errno
 import json
+import struct
+import subprocess
+import sys
 
+import cv2
+import numpy as np
 import pytest
 
 from train import writer as writer_lib
@@ -52,3 +57,95 @@ def test_a_full_disk_is_told_with_the_folder(tmp_path, monkeypatch):
   with pytest.raises(OSError, match='disk is full') as raised, writer:
     writer.scalars(1, {'train/loss': 0.5})
   assert raised.value.filename == str(tmp_path)
+
+
+STARTS = """
+import os, sys
+import numpy as np
+from train.writer import Writer
+
+folder, start, last = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+options = {'config': {'start': start}, 'attempt': 1, 'every': 1}
+options |= {'tensorboard': True, 'wandb': 'offline'}
+options |= {'wandb_project': 'scale4d', 'wandb_group': ''}
+with Writer(folder, start=start, **options) as writer:
+  for step in range(start + 1, last + 1):
+    writer.scalars(step, {'train/loss': step + start / 100})
+    if step % 3 == 0:
+      writer.pictures(step, {'drawn': np.full([1, 2, 8, 12, 3], step / 20)})
+    if step == 6:
+      writer.before_save()
+  if start == 0:
+    writer.flush()
+    os._exit(1)  # killed, with steps behind its checkpoint of step 6
+"""
+
+
+def test_after_a_kill_every_log_has_each_step_once(tmp_path):
+  for start, last in ((0, 9), (6, 12)):
+    done = subprocess.run(
+      [sys.executable, '-c', STARTS, str(tmp_path), str(start), str(last)],
+      capture_output=True,
+      text=True,
+    )
+    assert done.returncode == (start == 0), done.stderr
+  want = [(n, n if n <= 6 else n + 0.06) for n in range(1, 13)]
+  text = (tmp_path / 'metrics.jsonl').read_text()
+  lines = [json.loads(line) for line in text.splitlines()]
+  assert [(x['step'], x['train/loss']) for x in lines] == want
+  scalars, pictures = shown_in_tensorboard(tmp_path)
+  assert scalars == [(n, pytest.approx(x)) for n, x in want]
+  assert pictures == [3, 6, 9, 12]
+  (logged,) = tmp_path.glob('wandb/offline-run-*/*.wandb')
+  scalars, pictures = shown_in_wandb(logged)
+  assert scalars == want
+  assert pictures == [3, 6, 9, 12]
+  (shown,) = logged.parent.glob('files/media/images/drawn_3_*.png')
+  drawn = tmp_path / 'pictures/3/drawn.png'
+  np.testing.assert_array_equal(cv2.imread(str(shown)), cv2.imread(str(drawn)))
+
+
+def shown_in_tensorboard(folder):
+  """[(step, loss)] and steps of pictures, as TensorBoard's own reader has."""
+  from tensorboard.backend.event_processing import event_accumulator
+  from tensorboard.util import tensor_util
+
+  found = event_accumulator.EventAccumulator(
+    str(folder), size_guidance={'tensors': 0}
+  ).Reload()
+  losses = [
+    (each.step, tensor_util.make_ndarray(each.tensor_proto).item())
+    for each in found.Tensors('train/loss')
+  ]
+  return losses, [each.step for each in found.Tensors('drawn')]
+
+
+def shown_in_wandb(path):
+  """[(step, loss)] and steps of pictures, of the file that `wandb sync` sends.
+
+  It is a log as LevelDB has it: blocks of 32 KiB, of parts of records behind
+  seven bytes each, the last of which says whether more parts follow.
+  """
+  from wandb.proto import wandb_internal_pb2
+
+  data, at, parts, losses, pictures = path.read_bytes(), 7, [], [], []
+  while at + 7 <= len(data):
+    left = 32768 - at % 32768
+    if left < 7:
+      at += left
+      continue
+    _, size, kind = struct.unpack('<IHB', data[at : at + 7])
+    parts.append(data[at + 7 : at + 7 + size])
+    at += 7 + size
+    if kind in (1, 4):  # whole, or its last part
+      found = wandb_internal_pb2.Record.FromString(b''.join(parts))
+      parts = []
+      items = {
+        '/'.join(each.nested_key) or each.key: json.loads(each.value_json)
+        for each in found.history.item
+      }
+      if 'train/loss' in items:
+        losses.append((items['_step'], items['train/loss']))
+      if any(key.startswith('drawn') for key in items):
+        pictures.append(items['_step'])
+  return losses, pictures

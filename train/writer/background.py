@@ -8,8 +8,8 @@ for it. Where the run's folder is in an object store, files that grow are
 written on this machine, and brought there by that thread.
 """
 
+import functools
 import json
-import os
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,11 +18,11 @@ from typing import Any
 import cv2
 import jax
 import numpy as np
-from etils import epath
 
 from base import files, mirror
 from base.console import say
 from data import contact_sheet
+from train.writer import boards, record
 
 
 class Writer:
@@ -48,7 +48,7 @@ class Writer:
 
     Args:
       workdir: the run's folder.
-      start: lines of later steps, which a killed run may have left, go.
+      start: what a killed run may have left of later steps goes.
       attempt: how often the run was started; in every line, so that what
         watches for jumps does not compare two of them.
       config: resolved config, for W&B's page.
@@ -71,41 +71,41 @@ class Writer:
     self._workdir = files.path(workdir)
     self._is_first = jax.process_index() == 0
     self._thread = ThreadPoolExecutor(1, 'metrics')
-    self._pending, self._writers, self._wandb = [], [], None
+    self._pending, self._boards = [], []
     self._adding = threading.Lock()
     self._mirror = mirror.Mirror(workdir)
     if not self._is_first:
       return
     path = self._mirror.fetch('metrics.jsonl')
-    _drop_after(path, start)
-    _drop_after(self._mirror.fetch('skipped.jsonl'), start)
+    record.drop_after(path, start)
+    record.drop_after(self._mirror.fetch('skipped.jsonl'), start)
     self._jsonl = open(path, 'a')  # noqa: SIM115
     if tensorboard:
-      self._submit(self._open_tensorboard)
+      self._submit(self._open_tensorboard, start)
     if wandb != 'disabled':
-      self._submit(self._open_wandb, wandb, wandb_project, wandb_group, config)
+      open_wandb = functools.partial(
+        self._open_wandb,
+        mode=wandb,
+        project=wandb_project,
+        group=wandb_group,
+        config=config,
+      )
+      self._submit(open_wandb)
 
-  def _open_tensorboard(self):
-    # TensorFlow only writes files here: it need not talk about its kernels.
-    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-    os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
-    from clu import metric_writers
+  def _open_tensorboard(self, start):
+    before = [
+      self._mirror.fetch(name)
+      for name in files.names(self._workdir)
+      if name.startswith('events.out.tfevents')
+    ]
+    board = boards.TensorBoard(self._mirror.folder, before, start=start)
+    self._boards.append(board)
 
-    self._writers.append(metric_writers.SummaryWriter(self._mirror.folder))
-
-  def _open_wandb(self, mode, project, group, config):
-    import wandb
-
-    self._wandb = wandb.init(
-      mode=mode,
-      project=project,
-      group=group or None,
-      dir=self._mirror.folder,
-      name=self._workdir.name,
-      id=_wandb_id(self._workdir),
-      resume='allow' if mode == 'online' else None,
-      config=dict(config),
+  def _open_wandb(self, **options):
+    board = boards.WeightsAndBiases(
+      self._mirror.folder, self._workdir, **options
     )
+    self._boards.append(board)
 
   def _submit(self, function, *args):
     with self._adding:  # what cannot be read is told by another thread
@@ -137,8 +137,8 @@ class Writer:
       self._submit(self._bring)
 
   def _bring(self):
-    for writer in self._writers:
-      writer.flush()
+    for board in self._boards:
+      board.flush()
     try:
       self._mirror.bring()
     except OSError as error:
@@ -156,10 +156,8 @@ class Writer:
   def _write_scalars(self, step, values):
     self._jsonl.write(json.dumps({'step': step, **values}) + '\n')
     self._jsonl.flush()
-    for writer in self._writers:
-      writer.write_scalars(step, values)
-    if self._wandb:
-      self._wandb.log(values, step=step)
+    for board in self._boards:
+      board.scalars(step, values)
 
   def pictures(self, step: int, clips: Mapping[str, np.ndarray]) -> None:
     """Writes clips [b t h w 3] in [0, 1] as pictures: a row for each clip."""
@@ -173,13 +171,8 @@ class Writer:
       _, encoded = cv2.imencode('.png', sheet[..., ::-1])
       files.make_parents(folder / f'{name}.png')
       files.write(folder / f'{name}.png', encoded.tobytes())
-    for writer in self._writers:
-      writer.write_images(step, {k: v[None] for k, v in sheets.items()})
-    if self._wandb:
-      import wandb
-
-      images = {name: wandb.Image(sheet) for name, sheet in sheets.items()}
-      self._wandb.log(images, step=step)
+    for board in self._boards:
+      board.pictures(step, sheets)
 
   def skipped(self, report: Mapping[str, Any]) -> None:
     """Lists a step whose update was left out."""
@@ -199,13 +192,22 @@ class Writer:
     if self._mirror.due():
       self.bring()
 
+  def before_save(self) -> None:
+    """Returns when what was logged so far will be there as the checkpoint is.
+
+    A run goes on behind the checkpoint, and logs no step of before it again. In
+    an object store logs are brought with it, see `bring`.
+    """
+    if not self._mirror.is_needed:
+      self.flush()
+
   def flush(self) -> None:
     """Returns when everything is on disk; raises what went wrong."""
     for task in self._pending:
       task.result()
     self._pending = []
-    for writer in self._writers:
-      writer.flush()
+    for board in self._boards:
+      board.flush()
 
   def __enter__(self) -> 'Writer':
     return self
@@ -214,10 +216,8 @@ class Writer:
     self._thread.shutdown()
     try:
       self.flush()
-      for writer in self._writers:
-        writer.close()
-      if self._wandb:
-        self._wandb.finish()
+      for board in self._boards:
+        board.close()
     finally:
       if self._is_first:
         self._jsonl.close()
@@ -229,42 +229,3 @@ def _finished(task) -> bool:
   if task.done():
     task.result()
   return task.done()
-
-
-def _wandb_id(workdir: epath.Path) -> str:
-  """One W&B run per workdir, however often it starts again."""
-  path = workdir / 'wandb_id.txt'
-  if not files.exists(path):
-    files.write(path, os.urandom(4).hex())
-  return files.read_bytes(path).decode()
-
-
-def _drop_after(path: str, step: int) -> None:
-  """Keeps the lines up to `step`; says if some of them cannot be read."""
-  if not os.path.exists(path):
-    return
-  kept, bad = [], []
-  with open(path, errors='replace') as file:
-    for number, line in enumerate(file, 1):
-      found = _step_of(line)
-      if found is None:
-        bad.append(number)
-      elif found <= step:
-        kept.append(line)
-  # A kill can cut the last line short: that one is written again.
-  if bad and bad[-1] == number:
-    bad.pop()
-  if bad:
-    say(
-      f'{path}: {len(bad)} lines are damaged and left out, the first is line '
-      f'{bad[0]}'
-    )
-  files.write(path, ''.join(kept))
-
-
-def _step_of(line: str) -> int | None:
-  """Of a line of metrics.jsonl; None if it is no whole one."""
-  try:
-    return int(json.loads(line)['step']) if line.endswith('\n') else None
-  except (ValueError, KeyError, TypeError):
-    return None
