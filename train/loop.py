@@ -100,11 +100,12 @@ def _run(
     watchdog = Watchdog(**config['watchdog'])
 
   # 3. Folder: this run's alone from here on. What can be known to fail without
-  # it has failed, and left none; how far it is, and whether the disk holds the
-  # rest.
+  # it has failed, and left none; how far it is, by a checkpoint that proves
+  # itself, and whether the disk holds the rest.
   held.enter_context(workdir_lib.claim(workdir, config, asked=asked))
   attempt = workdir_lib.record_start(workdir)
-  checkpoints = Checkpoints(workdir, **config['checkpoint'])
+  with clock('proof'):
+    checkpoints = Checkpoints(workdir, **config['checkpoint'])
   start = checkpoints.latest() or 0
   if start >= steps:
     say(f'{workdir} is complete: {start} of {steps} steps')

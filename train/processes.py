@@ -214,7 +214,10 @@ def agree(what: str, mine: str, decide: Callable[[list[str]], str]) -> str:
   if jax.process_index():
     client.key_value_set(f'{place}/{jax.process_index()}', mine)
     return word('0')
-  others = [word(str(k)) for k in range(1, jax.process_count())]
+  others = []
+  for process in range(1, jax.process_count()):
+    others.append(word(str(process)))
+    client.key_value_delete(f'{place}/{process}')  # they may be long
   decision = decide([mine, *others])
   client.key_value_set(f'{place}/0', decision)
   return decision

@@ -6,7 +6,7 @@ import io
 import numpy as np
 import pytest
 
-from base import files, stores
+from base import digests, files, stores
 
 
 def test_files_are_written_read_listed_and_removed(bucket):
@@ -36,6 +36,27 @@ def test_what_is_there_is_not_written_over_where_that_is_asked(bucket):
   with pytest.raises(FileExistsError):
     stores.write(f'{bucket}/a', b'2', only_new=True)
   assert files.read_bytes(f'{bucket}/a') == b'1'
+
+
+def test_digests_are_what_the_store_says_and_a_disk_says_the_same(
+  bucket, tmp_path
+):
+  for place in (bucket, tmp_path):
+    (files.path(place) / 'below').mkdir(parents=True, exist_ok=True)
+    files.write(f'{place}/a', b'123456789')
+    files.write(f'{place}/below/b', b'')
+  assert digests.names(bucket) == digests.names(tmp_path) == ['a', 'below/b']
+  there = digests.of(bucket, ['a', 'below/b', 'c'])
+  here = digests.of(tmp_path, ['a', 'below/b', 'c'])
+  assert there['a'] == {
+    **{'bytes': 9, 'crc32c': 'e3069283'},
+    'md5': '25f9e794323b453885f5181f1b624d0b',
+  }
+  assert there.keys() == here.keys() == {'a', 'below/b'}
+  assert all(digests.same(there[name], here[name]) for name in there)
+  files.write(f'{bucket}/a', b'123456788')
+  there = digests.of(bucket, ['a'])
+  assert not digests.same(there['a'], here['a'])
 
 
 def test_lines_are_added(bucket):

@@ -184,7 +184,7 @@ def test_damage_is_named_and_set_aside_without_a_rename(
   elif name != 'commit_success.txt':
     files.write(path, data[:20] + bytes([data[20] ^ 1]) + data[21:])
   with pytest.raises(
-    ValueError, match=f'6 is damaged: {said}.*; run the comma'
+    ValueError, match=f'6 is damaged: {said}.*; if it is the '
   ):
     checkpoint.read(bucket)
   with checkpoint.Checkpoints(bucket, **options) as checkpoints:

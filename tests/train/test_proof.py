@@ -97,7 +97,7 @@ DAMAGES = {
 def test_damage_is_named_and_the_one_before_is_gone_on_from(run, name, capsys):
   damage, said = DAMAGES[name]
   damage(run / 'checkpoints/6')
-  with pytest.raises(ValueError, match=r'6 is damaged: .*; run the command'):
+  with pytest.raises(ValueError, match=r'6 is damaged: .*; if it is the last'):
     checkpoint.refuse(f'{run}/checkpoints/6')
   with checkpoint.Checkpoints(str(run), **EVERY) as checkpoints:
     assert checkpoints.latest() == 3

@@ -53,13 +53,16 @@ def find(path: str, step: int = -1) -> tuple[str, int]:
   folder = of(path)
   there = steps(path)
   if not there:
-    unfinished = [name for name in files.names(folder) if name.isdigit()]
+    unfinished = [
+      name
+      for name in files.names(folder)
+      if name.isdigit() and not files.exists(folder / name / DAMAGED)
+    ]
     if unfinished and not files.is_local(folder):
       raise ValueError(
         f'{path} holds no complete checkpoint: those of step '
         f'{", ".join(unfinished)} lack {workdir_lib.COMMITTED}, which is '
-        'written last. If they were copied from a disk, put an empty file of '
-        'that name into each'
+        'written last. If they were copied, copy them again, with all files'
       )
     raise ValueError(
       f'{path} holds no checkpoint: expected {folder}/STEP. Give the '

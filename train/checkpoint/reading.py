@@ -23,8 +23,9 @@ from train.checkpoint.layout import ITEM, named
 _FRESH = 60.0  # seconds after which a run has long written the digests
 _LOOK = 0.2  # between two looks for them
 _REMEDY = (
-  'run the command of its run again, which sets this checkpoint aside and goes '
-  'on from the newest good one; or copy it again, or choose another step'
+  'if it is the last of its run, the command of the run sets it aside and goes '
+  'on from the newest good one; else choose another step, copy it again, or '
+  'remove it'
 )
 
 
