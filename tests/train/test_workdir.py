@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import pytest
 
 from base import files
 from train import retention, workdir
+from train.checkpoint import proof
 
 
 def test_a_folder_with_nothing_in_it_is_settled_anew(tmp_path, capsys):
@@ -47,7 +49,15 @@ def begun(folder, *steps):
   """A folder with checkpoints of these steps, of a run of BEGAN."""
   workdir.settle(str(folder), BEGAN)
   for step in steps:
-    (folder / 'checkpoints' / str(step)).mkdir(parents=True)
+    saved(folder, step)
+
+
+def saved(folder, step):
+  """A checkpoint that proves itself, and holds nothing else."""
+  place = folder / 'checkpoints' / str(step)
+  place.mkdir(parents=True)
+  (place / 'values').write_text('1.5')
+  proof.write(str(place))
 
 
 def changed(**optim):
@@ -95,12 +105,12 @@ def test_a_run_is_taken_back_once_by_one_command(tmp_path, capsys):
   assert (entry['step'], entry['back_to'], entry['back_from']) == (10, 10, 30)
   # It went on, and was stopped: the same command goes on too.
   (tmp_path / 'checkpoints/20').mkdir()
-  (tmp_path / 'checkpoints/10').rmdir()  # which only so many stay
+  shutil.rmtree(tmp_path / 'checkpoints/10')  # of which only so many stay
   workdir.settle(str(tmp_path), changed(lr=1.0), asked=asked)
   assert workdir.steps(str(tmp_path)) == [20]
   assert 'was taken back to step 10 already' in capsys.readouterr().out
   # With another value it is another command.
-  (tmp_path / 'checkpoints/10').mkdir()
+  saved(tmp_path, 10)
   workdir.settle(str(tmp_path), changed(lr=0.5), asked=asked)
   assert workdir.steps(str(tmp_path)) == [10]
   assert len(workdir.read_history(str(tmp_path))) == 2
@@ -117,6 +127,9 @@ def test_a_refused_start_removes_no_checkpoint(tmp_path):
     retention.hold(str(tmp_path), 20),
     pytest.raises(ValueError, match=r'step 20 of .* is being read'),
   ):
+    workdir.settle(str(tmp_path), BEGAN, asked=asked)
+  (tmp_path / 'checkpoints/10/values').write_text('2.5')
+  with pytest.raises(ValueError, match='10 is damaged: values holds other'):
     workdir.settle(str(tmp_path), BEGAN, asked=asked)
   assert workdir.steps(str(tmp_path)) == [10, 20]
 

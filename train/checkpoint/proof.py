@@ -41,7 +41,8 @@ def write(folder: str) -> None:
     return ''
 
   names = sorted({*digests.names(folder)} - {PROOF, DAMAGED})
-  mine = digests.of(folder, _share(folder, names))
+  share = _share(folder, names, jax.process_index(), jax.process_count())
+  mine = digests.of(folder, share)
   processes.agree(f'digests of {folder}', json.dumps(mine), gathered)
 
 
@@ -58,22 +59,22 @@ def judge(folder: str) -> str:
     damage = [word for word in words if word not in ('', UNPROVEN)]
     return damage[0] if damage else max(words)
 
-  return processes.agree(f'proof of {folder}', _damage(folder), worst)
+  mine = judge_share(folder, jax.process_index(), jax.process_count())
+  return processes.agree(f'proof of {folder}', mine, worst)
 
 
-def _damage(folder: str) -> str:
-  """What this process finds, of its share."""
+def judge_share(folder: str, place: int, places: int) -> str:
+  """As `judge`, of the share of one of several processes, by it alone."""
   try:
     text = files.read_bytes(epath.Path(folder) / PROOF)
   except FileNotFoundError:
-    here, all_of = jax.process_index(), jax.process_count()
-    return layout.unreadable(folder, here, all_of) or UNPROVEN
+    return layout.unreadable(folder, place, places) or UNPROVEN
   written = _parsed(text)
   if not written:
     return f'{PROOF} is not as it was written'
   # Large files first: so each process has as much of them.
   names = sorted(written, key=lambda name: (-written[name]['bytes'], name))
-  mine = _share(folder, names)
+  mine = _share(folder, names, place, places)
   found = digests.of(folder, mine)
   each = [_differs(name, found.get(name), written[name]) for name in mine]
   first, *more = [*filter(None, each), '']
@@ -92,11 +93,13 @@ def _differs(name: str, found: Digest | None, written: Digest) -> str:
   return ''
 
 
-def _share(folder: str, names: Sequence[str]) -> Sequence[str]:
-  """Those of the files that this process looks at."""
+def _share(
+  folder: str, names: Sequence[str], place: int, places: int
+) -> Sequence[str]:
+  """Those of the files that one of several processes looks at."""
   if files.is_local(folder):
-    return names[jax.process_index() :: jax.process_count()]
-  return [] if jax.process_index() else names
+    return names[place::places]
+  return [] if place else names
 
 
 def _rendered(found: dict[str, Digest]) -> bytes:

@@ -125,13 +125,20 @@ def _remove_after(workdir: str, step: int, steps: Sequence[int]) -> None:
   """Removes the checkpoints behind a step: a run goes on from its last one.
 
   Raises:
-    ValueError: someone reads one of them.
+    ValueError: someone reads one of them, or that step is damaged.
   """
-  # It imports this package.
+  # They import this package.
   from train import retention
+  from train.checkpoint import proof
 
   if jax.process_index():
     return
+  folder = f'{files.path(workdir)}/checkpoints/{step}'
+  damage = proof.judge_share(folder, 0, 1)
+  if damage not in ('', proof.UNPROVEN):
+    raise ValueError(
+      f'--back_to={step}: {folder} is damaged: {damage}: choose another step'
+    )
   later = [each for each in steps if each > step]
   read = sorted(retention.pinned(workdir) & set(later))
   if read:
