@@ -203,8 +203,9 @@ def training(
       'silent_sec': 100,  # JAX's
       'meet_sec': 3600,
     },
-    # A step, an evaluation or a save of no recipe takes as long.
-    'watchdog': {'limit_sec': 3600.0},
+    # A step, a batch, a save, a restore or a compilation of no recipe takes as
+    # long. A minute is when a person looks.
+    'watchdog': {'tell_sec': 60.0, 'limit_sec': 3600.0},
     'checkpoint': {
       'every': every,
       'keep': 3,  # ours

@@ -13,6 +13,7 @@ from models.objective import Params
 from train import step as step_lib
 from train.feed import Feed
 from train.program import Program
+from train.watchdog import Watchdog
 from train.writer import Writer
 
 
@@ -75,8 +76,11 @@ class Evaluation:
     # The last step too: a finished run has its final loss.
     return self._every > 0 and (step % self._every == 0 or step == steps)
 
-  def run(self, params: Params, step: int, writer: Writer) -> None:
+  def run(
+    self, params: Params, step: int, writer: Writer, watchdog: Watchdog
+  ) -> None:
     """Evaluates `params` and writes what came out as of `step`."""
+    what = f'the evaluation after step {step}'
     feed = Feed(
       *(self._data, self._program.mesh),
       start=0,
@@ -86,11 +90,13 @@ class Evaluation:
     values, pictures = [], {}
     with feed:
       for number in range(self._batches):
+        watchdog.now(what, feed.at, feed.give_up)
         batch = feed.next()
         # Not fetched yet: the device goes on with the next batch meanwhile.
         values.append(self._program.eval_step(params, batch, np.uint32(number)))
         if number == 0 and self._clips:
           pictures = jax.device_get(self._draw(params, batch))
+    watchdog.now(what)
     means = step_lib.eval_scores(
       self._program.objective, jax.device_get(values)
     )

@@ -103,6 +103,7 @@ def _run(
   # it has failed, and left none; how far it is, by a checkpoint that proves
   # itself, and whether the disk holds the rest.
   held.enter_context(workdir_lib.claim(workdir, config, asked=asked))
+  held.enter_context(watchdog)
   attempt = workdir_lib.record_start(workdir)
   with clock('proof'):
     checkpoints = Checkpoints(workdir, **config['checkpoint'])
@@ -116,7 +117,7 @@ def _run(
   # parameters. Processes meet where some may be late by minutes: operations on
   # devices would wait without a word, and not for ever.
   processes.meet('restore')
-  with clock('state'):
+  with watchdog.at('the start from a state'), clock('state'):
     if start:
       state = checkpoints.restore(program.state, start)
       say(f'{workdir} goes on at step {start} of {steps}')
@@ -146,9 +147,10 @@ def _run(
     # 5. Compile ahead of time: no later step can compile again.
     with clock('compile'):
       say('compiling the step: a minute or more for large models')
-      train_step = executable.compile_step(
-        program.lower(), mesh, workdir, **config['compile']
-      )
+      with watchdog.at('the compilation'):
+        train_step = executable.compile_step(
+          program.lower(), mesh, workdir, **config['compile']
+        )
       processes.meet('first step')
     stop.begin()
 
@@ -179,17 +181,28 @@ def _run(
       clock.save(workdir, by=writer.soon)
       writer.bring()
 
-    with trace, watchdog:
+    @contextlib.contextmanager
+    def keeping(step: int):
+      """Saves it if data does not come; on several, all would have to."""
+      try:
+        yield
+      except TimeoutError:
+        if step > start and jax.process_count() == 1:
+          save(step, True)
+        raise
+
+    with trace:
       for step in trace.count(start + 1, steps):
         # 6. Step. The host is at most one ahead of the device.
-        watchdog.now(f'step {step}')
-        with clock('data_wait'):
+        watchdog.now(f'the data of step {step}', feed.at, feed.give_up)
+        with keeping(step - 1), clock('data_wait'):
           batch = feed.next(stop.asked)
         if batch is None:  # told to stop since the step before
           stopping, step = True, step - 1
           if step > start:
             save(step, True)
           break
+        watchdog.now(f'step {step}')
         state, logged = train_step(state, batch)
         progress.add(step, logged)
 
@@ -203,15 +216,16 @@ def _run(
         stopping = stop.requested(step)
         if evaluation.due(step, steps):
           progress.read()
-          watchdog.now(f'the evaluation after step {step}')
-          with clock('evaluate'):
+          with keeping(step), clock('evaluate'):
             params = step_lib.averaged(state, program.is_frozen)
-            evaluation.run(params, step, writer)
+            evaluation.run(params, step, writer, watchdog)
         last = stopping or step == steps
         if step % checkpoints.every == 0 or last:
           save(step, last)
         if stopping:
           break
+      watchdog.now('the end of its last save')
+  watchdog.now('')
   if stopping and step < steps:
     processes.part()
     raise Again(

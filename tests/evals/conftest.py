@@ -125,7 +125,7 @@ def pretraining():
     'checkpoint': {'every': 1, 'keep': 3, 'keep_every': None},
     'eval': {'every': 0, 'batches': 1, 'pictures': 0, 'workers': 0},
     'log': LOG,
-    'watchdog': {'limit_sec': 3600.0},
+    'watchdog': {'tell_sec': 60.0, 'limit_sec': 3600.0},
   }
 
 
@@ -176,7 +176,7 @@ def recipe(pretraining):
     'checkpoint': {'every': 3, 'keep': 3, 'keep_every': None},
     'eval': {'every': 0, 'batches': 1, 'pictures': 0, 'workers': 0},
     'log': LOG,
-    'watchdog': {'limit_sec': 3600.0},
+    'watchdog': {'tell_sec': 60.0, 'limit_sec': 3600.0},
   }
 
 

@@ -180,6 +180,22 @@ def test_a_stop_while_data_is_waited_for_saves_the_last_step(
   assert int(state.step) == 6
 
 
+def test_what_was_trained_is_saved_where_data_does_not_come(
+  tiny_config, tmp_path, monkeypatch
+):
+  part = examples.Examples.part
+
+  def stalled(self, step, *args, **options):
+    if step == 2:
+      raise TimeoutError('no worker came on')
+    return part(self, step, *args, **options)
+
+  monkeypatch.setattr(examples.Examples, 'part', stalled)
+  with pytest.raises(TimeoutError, match='no worker came on'):
+    run(tiny_config(**{'eval.every': 0}), tmp_path)
+  assert checkpoint.steps(str(tmp_path)) == [2]
+
+
 def test_nothing_compiles_after_the_first_evaluation(
   tiny_config, tmp_path, monkeypatch
 ):
