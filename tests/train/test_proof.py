@@ -1,5 +1,6 @@
 """Damage to a checkpoint: found, named, and gone on from the one before."""
 
+import errno
 import json
 import os
 import shutil
@@ -125,6 +126,22 @@ def test_every_file_is_looked_at(whole, run):
     flip(folder / 'digests.json', bit)
     assert proof.judge(str(folder)).startswith('digests.json')
     flip(folder / 'digests.json', bit)
+
+
+def test_a_bad_sector_is_damage_and_a_file_system_that_is_away_is_not(
+  run, monkeypatch
+):
+  folder = str(run / 'checkpoints/6')
+  failing = [errno.EIO, errno.ESTALE]
+
+  def fails(crc, block):
+    raise OSError(failing[0], os.strerror(failing[0]))
+
+  monkeypatch.setattr(digests.google_crc32c, 'extend', fails)
+  assert 'cannot be read (Input/output error), and ' in proof.judge(folder)
+  failing.pop(0)
+  with pytest.raises(OSError, match='Stale'):
+    proof.judge(folder)
 
 
 def test_nobody_starts_from_damage(run):

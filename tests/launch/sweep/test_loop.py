@@ -95,6 +95,14 @@ def test_a_run_that_leaves_nothing_is_not_done(tmp_path):
   assert 'ended with 0, but left no result' in entry.state.failed
 
 
+def test_a_run_whose_last_checkpoint_is_empty_is_not_done(tmp_path):
+  stage = stages.Stage('train', str(tmp_path), ('true',), driver.STEPS)
+  (tmp_path / f'checkpoints/{driver.STEPS}').mkdir(parents=True)
+  assert not stage.is_done()
+  (tmp_path / f'checkpoints/{driver.STEPS}/digests.json').touch()
+  assert stage.is_done()
+
+
 def test_the_end_of_a_run_is_seen_where_it_was_not_noted(tmp_path):
   (entry,) = driver.entries(tmp_path, ['0'], readout=False)
   driver.follow([entry])
