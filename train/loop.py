@@ -18,7 +18,7 @@ from base.console import say
 from base.exits import Again
 from data import pipeline
 from models.objective import Objective
-from train import executable, optim, processes
+from train import alike, executable, optim, processes
 from train import mesh as mesh_lib
 from train import program as program_lib
 from train import step as step_lib
@@ -66,11 +66,13 @@ def run(
     wanted.
 
   Raises:
-    ValueError: the config cannot work; nothing was trained.
+    ValueError: the config cannot work, or that of another process is another
+      one; nothing was trained.
     Again: told to stop before the last step; what was trained is saved.
     FloatingPointError: too many updates were left out, since loss or gradients
       were not finite; or a state is not.
   """
+  alike.check(config)
   mesh = mesh_lib.make(**config['mesh'])
   with mesh_lib.use(mesh), contextlib.ExitStack() as held:
     return _run(

@@ -158,6 +158,13 @@ processes.join('', start_sec=100, silent_sec=100, meet_sec=3)
 import jax, os, time
 word = str(jax.process_index())
 print(processes.agree('share', word, ' before '.join), flush=True)
+from train import alike
+same = {'steps': 7, 'data': {'keys': ('video',)}}
+alike.check(same)
+try:
+  alike.check({**same, 'optim': {'lr': 0.1 * jax.process_index()}})
+except ValueError as error:
+  print(error, flush=True)
 processes.meet('restore')
 if jax.process_index() == 0:
   try:
@@ -191,7 +198,12 @@ def test_who_does_not_come_is_named():
   runs[1].kill()
   # The first one has decided for both.
   assert '0 before 1\n' in said
-  assert '0 before 1\n' in runs[1].communicate()[0]
+  other = runs[1].communicate()[0]
+  assert '0 before 1\n' in other
+  # Who has another config says in which key, and all end.
+  differs = f'process 1 on {socket.gethostname()} differs from process 0'
+  assert f'{differs}: config.optim.lr is 0.1 here, 0.0 there. Start' in other
+  assert '1 of 2 processes have another config' in said
   late = f'process 1 on {socket.gethostname()}'
   assert f'before the first step for {late}\n' in said
   assert f'{late} did not come to the first step within 3s' in said
@@ -199,7 +211,8 @@ def test_who_does_not_come_is_named():
 
 
 @pytest.mark.slow
-def test_all_processes_of_a_stopped_run_say_so(tiny_config, tmp_path):
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_all_processes_of_a_stopped_run_say_so(tiny_config, tmp_path, number):
   """A scheduler that signals one host starts all of them again."""
   changes = {'mesh.replica': 2, 'mesh.fsdp': 4, 'mesh.tensor': 1}
   line = command(tiny_config, tmp_path, **changes, **{'steps': 10_000})
@@ -221,7 +234,7 @@ def test_all_processes_of_a_stopped_run_say_so(tiny_config, tmp_path):
   while not losses(tmp_path) if (tmp_path / 'metrics.jsonl').exists() else True:
     assert time.monotonic() < deadline
     time.sleep(0.1)
-  runs[1].send_signal(signal.SIGTERM)
+  runs[1].send_signal(number)
   assert [run.wait(timeout=300) for run in runs] == [exits.AGAIN] * 2
   (saved,) = (tmp_path / 'checkpoints').iterdir()
   assert int(saved.name) > 0
