@@ -205,7 +205,7 @@ def test_who_is_killed_while_setting_aside_goes_on_with_it(bucket):
     files.write(f'{bucket}/checkpoints/{step}/commit_success.txt', '')
   files.write(f'{bucket}/checkpoints/6/damaged.json', '{}')
   assert checkpoint.steps(bucket) == [3]
-  folders.finish_setting_aside(bucket)
+  folders.hide(bucket)
   # Nor does Orbax take it for one.
   assert files.names(f'{bucket}/checkpoints/6') == ['damaged.json']
   assert files.names(f'{bucket}/checkpoints/3') == ['commit_success.txt']

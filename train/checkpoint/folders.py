@@ -79,7 +79,7 @@ def set_aside(folder: str, why: str) -> str:
   """Makes a damaged checkpoint none, and leaves its files; by one process.
 
   On a disk it gets another name. In an object store, where nothing is renamed,
-  an object in it says so to us, and it loses the one that says so to Orbax.
+  an object in it says so; Orbax does not know it, see `hide`.
 
   Args:
     folder: of the checkpoint.
@@ -90,7 +90,6 @@ def set_aside(folder: str, why: str) -> str:
   """
   if not files.is_local(folder):
     files.write(f'{folder}/{DAMAGED}', json.dumps({'damage': why}))
-    files.remove(f'{folder}/{workdir_lib.COMMITTED}')
     return f'by {folder}/{DAMAGED}'
   place, number = f'{folder}.damaged', 1
   while files.exists(place):
@@ -100,8 +99,11 @@ def set_aside(folder: str, why: str) -> str:
   return f'as {place}'
 
 
-def finish_setting_aside(workdir: str) -> None:
-  """What a process was killed in the middle of; by one process."""
+def hide(workdir: str) -> None:
+  """Makes what is set aside in an object store none to Orbax too.
+
+  By one process, at each start: one before may have been killed in between.
+  """
   folder = of(workdir)
   if files.is_local(folder):
     return

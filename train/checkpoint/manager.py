@@ -203,7 +203,7 @@ def _newest_good(workdir: str) -> int | None:
   """The step to go on from; what is newer and damaged is set aside."""
 
   def newest(_) -> str:
-    folders.finish_setting_aside(workdir)
+    folders.hide(workdir)
     return str(max(folders.steps(workdir), default=''))
 
   damaged = []
