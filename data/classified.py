@@ -10,7 +10,7 @@ from jaxtyping import Int, UInt8
 
 from data import require, splits, transforms, video
 from data.pictures import resize, spread_part
-from data.source import BadRecord
+from data.source import BadRecord, digest
 
 KEYS = ('video', 'label', 'video_id')
 
@@ -40,6 +40,11 @@ class Classified:
   scale: tuple[float, float]
   aspect: tuple[float, float]
   flip: float
+
+  @property
+  def fingerprint(self) -> str:
+    """Of the names and classes of the files."""
+    return digest([file.name for file in self.files], self.labels)
 
   @property
   def is_fixed(self) -> bool:

@@ -136,6 +136,15 @@ class Pipeline:
   def batch_size(self) -> int:
     return self.examples.batch_size
 
+  @property
+  def fingerprint(self) -> dict[str, str]:
+    """Of each source's data, if it has one, by its label."""
+    found = {
+      label: getattr(source, 'fingerprint', '')
+      for label, source in zip(self.examples.labels, self.examples.sources)
+    }
+    return {label: value for label, value in found.items() if value}
+
   def example(self) -> Part:
     """Example 0: what shapes and dtypes a row has."""
     arrays, _ = self.examples.part(0, (0, 1))

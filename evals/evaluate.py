@@ -63,9 +63,12 @@ def run(
     workdir=workdir,
   )
   with _pinned(job.backbone, workdir):
-    example = check_labels(job)
-    with workdir_lib.claim(workdir, job.train, asked=asked):
-      return _trained(job, workdir, example)
+    example, tested_on = check_labels(job)
+    fingerprint = {'test': tested_on}
+    with workdir_lib.claim(
+      *(workdir, job.train), asked=asked, fingerprint=fingerprint
+    ):
+      return _trained(job, workdir, example, asked)
 
 
 @contextlib.contextmanager
@@ -84,7 +87,12 @@ def _pinned(backbone: Mapping[str, Any], workdir: str) -> Iterator[None]:
     yield
 
 
-def _trained(job: Job, workdir: str, example: pipeline.Part) -> dict[str, Any]:
+def _trained(
+  job: Job,
+  workdir: str,
+  example: pipeline.Part,
+  asked: workdir_lib.Asked,
+) -> dict[str, Any]:
   path = files.path(workdir) / 'result.json'
   if files.exists(path):
     result = result_lib.read(workdir)
@@ -97,7 +105,9 @@ def _trained(job: Job, workdir: str, example: pipeline.Part) -> dict[str, Any]:
     with mesh_lib.use(mesh):
       backbone = functools.partial(backbone_params, job, example, mesh)
       features.fill(job.cache, job.clips, job.objective, backbone, mesh)
-  state = loop.run(job.train, job.objective, workdir)
+  # Where it was to go back, it has.
+  asked = asked._replace(back_to=-1)
+  state = loop.run(job.train, job.objective, workdir, asked=asked)
   stops.check()  # in the last step: what follows is not saved
   with mesh_lib.use(mesh):
     is_frozen = optim.matches(job.train['step']['freeze'], state.params)
@@ -153,8 +163,8 @@ def backbone_params(
   return params['backbone']
 
 
-def check_labels(job: Job) -> pipeline.Part:
-  """The first clip that is tested, with all labels.
+def check_labels(job: Job) -> tuple[pipeline.Part, dict[str, str]]:
+  """The first clip that is tested, with all labels; the data's fingerprint.
 
   Raises:
     ValueError: the source's records lack what a task needs, or no clip that
@@ -175,4 +185,4 @@ def check_labels(job: Job) -> pipeline.Part:
     ) from None
   for split, options in job.looked_at.items():
     labels.check(job.objective, options, split)
-  return example
+  return example, tests.fingerprint

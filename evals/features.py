@@ -90,6 +90,7 @@ def _fingerprint(config: Mapping[str, Any]) -> str:
   another.
   """
   identity = dict(config['backbone'])
+  del identity['run']  # which may be moved
   # Its weights are the seed's; those of a run are the checkpoint's.
   if identity['random_init']:
     identity['seed'] = config['seed']

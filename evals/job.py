@@ -130,7 +130,8 @@ def read_config(folder: str, kind: Mapping[str, Any]) -> dict[str, Any]:
     workdir.read_config(folder),
     kind,
     os.path.join(folder, 'config.json'),
-    'put a copy back, or remove it: the command of the run writes it again',
+    'put a copy back; the command of the run, given another --workdir, writes '
+    'one there',
   )
 
 

@@ -167,14 +167,19 @@ def _backbone(
       )
     return {'run': path, 'step': None, 'random_init': True}
   began = _began_with(workdir)
-  same = {'run': path, 'random_init': False}
-  if began and same.items() <= began.items() and step in (-1, began['step']):
-    if began['step'] in steps(checkpoint):
-      step = began['step']
-    elif workdir_lib.has_begun(workdir):
+  here = {'run': path, 'random_init': False}
+  if began and not began['random_init'] and step in (-1, began['step']):
+    there = began['step'] in steps(checkpoint)
+    if there and _saved_at(checkpoint, began['step']) == began['saved']:
+      step = began['step']  # also of a run that was moved since
+    elif not there and began['run'] == path and workdir_lib.has_begun(workdir):
       return began
-  folder, step = find(checkpoint, step)
-  return {**same, 'step': step, 'saved': saved_at(folder)}
+  _, step = find(checkpoint, step)
+  return {**here, 'step': step, 'saved': _saved_at(checkpoint, step)}
+
+
+def _saved_at(checkpoint: str, step: int) -> int:
+  return saved_at(find(checkpoint, step)[0])
 
 
 def _began_with(workdir: str) -> Config | None:

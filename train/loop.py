@@ -104,7 +104,13 @@ def _run(
   # 3. Folder: this run's alone from here on. What can be known to fail without
   # it has failed, and left none; how far it is, by a checkpoint that proves
   # itself, and whether the disk holds the rest.
-  held.enter_context(workdir_lib.claim(workdir, config, asked=asked))
+  held.enter_context(
+    workdir_lib.claim(
+      *(workdir, config),
+      asked=asked,
+      fingerprint={'train': train_data.fingerprint},
+    )
+  )
   held.enter_context(watchdog)
   attempt = workdir_lib.record_start(workdir)
   with clock('proof'):

@@ -36,6 +36,13 @@ class Features:
   inner: source_lib.Source | None  # of the other keys
   count: int
 
+  @property
+  def fingerprint(self) -> str:
+    """Of their shape, and of the source that they are of."""
+    return source_lib.digest(
+      self.count, self.shape, getattr(self.inner, 'fingerprint', '')
+    )
+
   def __len__(self) -> int:
     return self.count
 

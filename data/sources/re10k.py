@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from base.console import progress
 from data import pictures, require, splits, transforms
-from data.source import BadRecord
+from data.source import BadRecord, digest
 
 KEYS = ('video', 'pose', 'intrinsics')
 _SUFFIXES = ('.png', '.jpg', '.jpeg')
@@ -37,6 +37,11 @@ class Re10k:
   stride: tuple[int, int]
   clips: int
   random: bool
+
+  @property
+  def fingerprint(self) -> str:
+    """Of the names of the scenes."""
+    return digest(self.scenes)
 
   @property
   def is_fixed(self) -> bool:

@@ -15,7 +15,7 @@ from jaxtyping import Int
 
 from data import pictures, require, splits, transforms
 from data.formats import scannet
-from data.source import BadRecord
+from data.source import BadRecord, digest
 
 KEYS = ('video', 'depth', 'pose', 'intrinsics')
 
@@ -33,6 +33,11 @@ class ScanNet:
   stride: tuple[int, int]
   clips: int
   random: bool
+
+  @property
+  def fingerprint(self) -> str:
+    """Of the names of the scans."""
+    return digest([scan.name for scan in self.scans])
 
   @property
   def is_fixed(self) -> bool:

@@ -28,7 +28,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from data import pictures, require
 from data.formats import unpickle
-from data.source import BadRecord, pad_rows
+from data.source import BadRecord, digest, pad_rows
 
 KEYS = ('video', 'tracks', 'tracks_visible', 'query_frames')
 QUERIES = ('frame0', 'first', 'strided')
@@ -63,6 +63,14 @@ class Tapvid:
   width: int
   points: int
   is_fixed = True
+
+  @property
+  def fingerprint(self) -> str:
+    """Of the names of the videos and of their tracks."""
+    return digest(
+      [video.name for video in self.videos],
+      *(video.points for video in self.videos),
+    )
 
   def __len__(self) -> int:
     """Number of records."""

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from base.console import progress
 from data import pictures, require, splits, transforms
 from data.formats import waymo
-from data.source import pad_rows
+from data.source import digest, pad_rows
 
 KEYS = ('video', 'boxes', 'boxes_visible')
 
@@ -58,6 +58,11 @@ class Waymo:
   width: int
   step: int
   is_fixed = True
+
+  @property
+  def fingerprint(self) -> str:
+    """Of the names of the files and the first frames of the clips."""
+    return digest([file.name for file in self.files], self.windows)
 
   def __len__(self) -> int:
     """Number of clips."""

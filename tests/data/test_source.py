@@ -1,5 +1,8 @@
 """Sources by name: options as text, and what is told of wrong ones."""
 
+import importlib
+import typing
+
 import numpy as np
 import pytest
 
@@ -89,3 +92,19 @@ def test_the_first_rows_are_kept():
   padded, seen = pad_rows(values, values[..., 0] > 0, 2)
   assert padded[:, 3, 1].tolist() == [0, 1]
   assert seen[:, 3].tolist() == [False, True]
+
+
+@pytest.mark.parametrize('name', source.names())
+def test_every_source_tells_its_data_from_others(name):
+  """Else a run would go on with them, and say nothing."""
+  module = importlib.import_module(f'data.sources.{name}')
+  made = typing.get_type_hints(module.make)['return']
+  assert isinstance(made.fingerprint, property)
+
+
+def test_a_digest_is_of_its_parts_and_of_where_they_end():
+  one = source.digest(['a', 'b'], np.array([1, 2]))
+  assert one == source.digest(['a', 'b'], np.array([1, 2]))
+  assert one != source.digest(['a', 'b'], np.array([2, 1]))
+  assert one != source.digest(['a', 'b'], np.array([1]), np.array([2]))
+  assert len(one) == 16

@@ -188,8 +188,8 @@ def train(run, recipe, tmp_path_factory):
     states = []
     loop_run = loop.run
 
-    def watched(*args):
-      states.append(loop_run(*args))
+    def watched(*args, **options):
+      states.append(loop_run(*args, **options))
       return states[-1]
 
     with pytest.MonkeyPatch.context() as patch:

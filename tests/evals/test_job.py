@@ -24,8 +24,8 @@ def done(run, recipe, tmp_path_factory):
   """A finished job: (its folder, result, final state)."""
   states = []
 
-  def watched(*args):
-    states.append(loop_run(*args))
+  def watched(*args, **options):
+    states.append(loop_run(*args, **options))
     return states[-1]
 
   loop_run = loop.run
@@ -146,6 +146,12 @@ def test_a_job_that_saved_nothing_keeps_its_step_while_it_is_there(
   shutil.copytree(folder / 'checkpoints/1', folder / 'checkpoints/2')
   assert began() == first
   assert began(step=2)['step'] == 2
+  # Run and job were moved: it is the same checkpoint, and the same job.
+  folder = shutil.move(folder, tmp_path / 'moved')
+  assert began() == {**first, 'run': str(folder)}
+  (out / 'checkpoints/3').mkdir(parents=True)
+  workdir.settle(str(out), {'tasks': {}, 'backbone': began()})
+  shutil.rmtree(out / 'checkpoints')
   shutil.rmtree(folder / 'checkpoints/1')
   assert began()['step'] == 2
 
@@ -156,7 +162,7 @@ def test_the_checkpoint_is_pinned_while_the_job_runs(
   folder = str(run)
   asked = {'checkpoint': folder, 'workdir': str(tmp_path / 'out')}
 
-  def stopped(config, objective, workdir):
+  def stopped(*_, **__):
     assert retention.pinned(folder) == {1}
     with open(f'{folder}/pins/doomed.json', 'w') as file:
       json.dump([1], file)

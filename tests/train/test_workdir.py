@@ -38,7 +38,7 @@ def test_a_folder_with_nothing_in_it_is_settled_anew(tmp_path, capsys):
 )
 def test_a_damaged_config_names_itself(tmp_path, content, what):
   (tmp_path / 'config.json').write_bytes(content.encode('latin1'))
-  with pytest.raises(ValueError, match=rf'config\.json .*{what}.* remove it'):
+  with pytest.raises(ValueError, match=rf'config\.json .*{what}.* put a copy'):
     workdir.settle(str(tmp_path), {'a': 1})
 
 
@@ -141,6 +141,91 @@ def test_a_result_is_of_one_config(tmp_path):
     workdir.settle(
       str(tmp_path), changed(lr=1.0), asked=workdir.Asked(allow=['optim'])
     )
+
+
+RUN = {
+  'data': {'sources': {'own': {'name': 'videos', 'path': 'A', 'flip': 0.5}}},
+  'model': {'remat': 'none', 'backbone': {'attention': 'auto', 'dim': 8}},
+  'init_from': {'path': 'OTHER', 'step': 3},
+  'step': {'ema': 0.0},
+}
+
+
+def run_changed(**values):
+  """RUN with some values replaced, by their keys with __ for a point."""
+  config = json.loads(json.dumps(RUN))
+  for key, value in values.items():
+    *above, name = key.split('__')
+    section = config
+    for part in above:
+      section = section[part]
+    section[name] = value
+  return config
+
+
+@pytest.mark.parametrize(
+  ('changes', 'refused'),
+  [
+    # Where things lie, how it is computed, what there was not always.
+    ({'data__sources__own__path': 'B'}, ''),
+    ({'model__remat': 'full', 'model__backbone__attention': 'dense'}, ''),
+    ({'init_from__path': 'MOVED'}, ''),
+    ({'step__skip': [], 'step__outlier': 0.0}, ''),
+    # What is computed.
+    ({'data__sources__own__flip': 0.0}, r'own\.flip: 0\.5 there, 0\.0 now'),
+    ({'model__backbone__dim': 9}, r'model\.backbone\.dim: 8 there'),
+    ({'init_from__step': 4}, r'init_from\.step: 3 there, 4 now'),
+    ({'step__skip': [7]}, r'step\.skip: \[\] there, \[7\] now'),
+    ({'step__new': 1}, r'step\.new: absent there, 1 now'),
+  ],
+)
+def test_a_run_is_what_it_computes(tmp_path, changes, refused):
+  workdir.settle(str(tmp_path), RUN)
+  (tmp_path / 'checkpoints/3').mkdir(parents=True)
+  config = run_changed(**changes)
+  if refused:
+    with pytest.raises(ValueError, match=refused):
+      workdir.settle(str(tmp_path), config)
+  else:
+    workdir.settle(str(tmp_path), config)
+    assert not workdir.read_history(str(tmp_path))
+    assert workdir.read_config(str(tmp_path)) == config
+
+
+def test_parameters_that_are_no_longer_read_are_told_apart(tmp_path, capsys):
+  workdir.settle(str(tmp_path), RUN)
+  (tmp_path / 'checkpoints/3').mkdir(parents=True)
+  workdir.settle(str(tmp_path), run_changed(init_from__path='MOVED'))
+  said = capsys.readouterr().out
+  assert 'init_from.path: OTHER there, MOVED now: it is not read again' in said
+
+
+def test_other_data_at_the_same_place_are_refused(tmp_path):
+  def settle(asked=workdir.GO_ON, **fingerprint):
+    workdir.settle(str(tmp_path), RUN, asked=asked, fingerprint=fingerprint)
+
+  settle(train={'own': 'a'})
+  (tmp_path / 'checkpoints/3').mkdir(parents=True)
+  settle(train={'own': 'a'}, test={'own': 'c'})
+  settle()  # who does not know them
+  message = r'fingerprint\.train\.own: a there, b now'
+  with pytest.raises(ValueError, match=message):
+    settle(train={'own': 'b'})
+  for _ in range(2):  # as after a stop, by the same command
+    settle(workdir.Asked(allow=['fingerprint']), train={'own': 'b'})
+  settle(train={'own': 'b'})
+  (entry,) = workdir.read_history(str(tmp_path))
+  assert entry['changed'] == {'fingerprint.train.own': ['a', 'b']}
+  message = r'fingerprint\.test\.own: c there, d now'
+  with pytest.raises(ValueError, match=message):
+    settle(test={'own': 'd'})
+
+
+def test_checkpoints_without_a_config_are_of_no_run(tmp_path):
+  begun(tmp_path, 10)
+  (tmp_path / 'config.json').unlink()
+  with pytest.raises(ValueError, match=r'\(\[10\]\) and no config\.json'):
+    workdir.settle(str(tmp_path), BEGAN)
 
 
 HOLDER = """

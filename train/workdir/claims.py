@@ -17,7 +17,11 @@ _HELD: set[str] = set()
 
 @contextlib.contextmanager
 def claim(
-  workdir: str, config: Mapping[str, Any], *, asked: Asked = GO_ON
+  workdir: str,
+  config: Mapping[str, Any],
+  *,
+  asked: Asked = GO_ON,
+  fingerprint: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Iterator[None]:
   """Inside, the folder is this run's alone; `settle` says what it holds.
 
@@ -28,13 +32,14 @@ def claim(
     workdir: the folder.
     config: resolved.
     asked: of a run that has begun.
+    fingerprint: of its data, see `settle`.
 
   Raises:
     ValueError: another process runs there, or it is of another config.
   """
   path = real(workdir)
   if jax.process_index() or path in _HELD:
-    settle(workdir, config, asked=asked)
+    settle(workdir, config, asked=asked, fingerprint=fingerprint)
     _meet(asked)
     yield
     return
@@ -46,7 +51,7 @@ def claim(
         'another --workdir'
       )
     files.remove_drafts(path)  # of a run that was killed
-    settle(workdir, config, asked=asked)
+    settle(workdir, config, asked=asked, fingerprint=fingerprint)
     _meet(asked)
     _HELD.add(path)
     try:

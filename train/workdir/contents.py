@@ -1,5 +1,6 @@
 """What a run's folder holds: its config, and how far the run has come."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from etils import epath
@@ -8,10 +9,13 @@ from base import files
 
 # What Orbax writes last into a checkpoint.
 COMMITTED = 'commit_success.txt'
-_HISTORY = 'history'  # the key of config.json that is no part of the config
-_REMEDY = (
-  'put a copy back, or remove it: the command of the run writes it again'
-)
+# Keys of config.json that are no part of the config.
+_HISTORY, _FINGERPRINT = 'history', 'fingerprint'
+_REMEDIES = {
+  'config.json': 'put a copy back; the command of the run, given another '
+  '--workdir, writes one there',
+  'watch.json': 'remove it: the command of the watch writes it again',
+}
 
 
 def read_config(workdir: str, *, name: str = 'config.json') -> dict[str, Any]:
@@ -21,8 +25,9 @@ def read_config(workdir: str, *, name: str = 'config.json') -> dict[str, Any]:
     ValueError: the file is damaged.
     FileNotFoundError: there is none.
   """
-  config = files.read_json(files.path(workdir) / name, dict, _REMEDY)
-  return {key: value for key, value in config.items() if key != _HISTORY}
+  config = files.read_json(files.path(workdir) / name, dict, _REMEDIES[name])
+  ours = (_HISTORY, _FINGERPRINT)
+  return {key: value for key, value in config.items() if key not in ours}
 
 
 def read_history(
@@ -34,15 +39,31 @@ def read_history(
     ValueError: the file is damaged.
     FileNotFoundError: there is none.
   """
+  return _read(workdir, name, _HISTORY, [], [dict])
+
+
+def read_fingerprint(workdir: str, *, name: str = 'config.json') -> dict:
+  """{split: {label: fingerprint}} of the data of a run, see `settle`.
+
+  Raises:
+    ValueError: the file is damaged.
+    FileNotFoundError: there is none.
+  """
+  return _read(workdir, name, _FINGERPRINT, {}, dict)
+
+
+def _read(workdir, name, key, default, kind):
   path = files.path(workdir) / name
-  config = files.read_json(path, dict, _REMEDY)
-  found = config.get(_HISTORY, [])
-  return files.expect(found, [dict], f'{path}: {_HISTORY}', _REMEDY)
+  found = files.read_json(path, dict, _REMEDIES[name]).get(key, default)
+  return files.expect(found, kind, f'{path}: {key}', _REMEDIES[name])
 
 
-def with_history(config: dict[str, Any], history: list) -> dict[str, Any]:
+def with_ours(
+  config: Mapping[str, Any], fingerprint: Mapping, history: list
+) -> dict[str, Any]:
   """What config.json is to hold."""
-  return {**config, _HISTORY: history} if history else config
+  ours = {_FINGERPRINT: fingerprint, _HISTORY: history}
+  return {**config, **{key: value for key, value in ours.items() if value}}
 
 
 def has_begun(workdir: str) -> bool:

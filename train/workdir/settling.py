@@ -29,6 +29,7 @@ def settle(
   name: str = 'config.json',
   anew: bool = True,
   asked: Asked = GO_ON,
+  fingerprint: Mapping[str, Mapping[str, str]] | None = None,
 ) -> None:
   """Writes the resolved config into the folder, if it may be of this config.
 
@@ -43,20 +44,32 @@ def settle(
     anew: whether another config may take the folder where nothing was computed
       yet, such as after an option that cannot work.
     asked: of a run that has begun.
+    fingerprint: {split: {label: that of the source}}, as far as the caller
+      knows; the file keeps it.
 
   Raises:
-    ValueError: the folder belongs to a run of another config, or lacks the
-      step that it is to go back to.
+    ValueError: the folder belongs to a run of another config or of other data,
+      or lacks its config or the step that it is to go back to.
   """
   files.make_folder(workdir, '--workdir', stores_too=True)
   path = files.path(workdir) / name
   now = json.loads(json.dumps(config))
-  history = []
+  known, history = dict(fingerprint or {}), []
+  if name == 'config.json' and not files.exists(path):
+    _check_new(workdir)
   if files.exists(path):
-    changed = identity.changes(contents.read_config(workdir, name=name), now)
-    refused = identity.refused(changed, asked.allow, now)
+    before = contents.read_config(workdir, name=name)
+    data = contents.read_fingerprint(workdir, name=name)
+    changed = identity.changes(before, now)
+    changed |= identity.other_data(data, known)
+    known = {**data, **known}
+    refused = identity.refused(
+      changed, asked.allow, {**now, 'fingerprint': known}
+    )
     if not anew or contents.has_begun(workdir):
       _check(workdir, changed, refused)
+      for each in identity.moved(before, now):
+        say(f'{each}: it is not read again, the run has begun')
       history = contents.read_history(workdir, name=name)
       history += _continued(workdir, changed, history, asked.back_to)
     elif changed:
@@ -66,7 +79,20 @@ def settle(
         'it begins anew'
       )
   if jax.process_index() == 0:
-    files.write(path, json.dumps(contents.with_history(now, history), indent=2))
+    files.write(
+      path, json.dumps(contents.with_ours(now, known, history), indent=2)
+    )
+
+
+def _check_new(workdir: str) -> None:
+  """Refuses a folder that has lost its config.json."""
+  steps = contents.steps(workdir)
+  if steps:
+    raise ValueError(
+      f'--workdir={workdir} has checkpoints ({steps}) and no config.json: of '
+      'what run they are cannot be told. Put a copy back; the command of the '
+      'run, given another --workdir, writes one there'
+    )
 
 
 def _check(

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from base.console import progress
 from data import pictures, require, splits, transforms
 from data.formats import tfds
-from data.source import BadRecord, pad_rows
+from data.source import BadRecord, digest, pad_rows
 from data.sources.movi.tracks import Clip, tracks
 
 KEYS = (
@@ -72,6 +72,11 @@ class Movi:
   random: bool
   points: int
   objects: int
+
+  @property
+  def fingerprint(self) -> str:
+    """Of the names of the shards and their numbers of records."""
+    return digest([file.name for file in self.folder.files], self.folder.ends)
 
   @property
   def is_fixed(self) -> bool:

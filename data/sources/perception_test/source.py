@@ -17,7 +17,7 @@ from jaxtyping import Int, UInt8
 
 from base import files
 from data import require, video
-from data.source import BadRecord, pad_rows
+from data.source import BadRecord, digest, pad_rows
 from data.sources.perception_test.labels import READERS, Labels
 
 KEYS = ('video', 'tracks', 'tracks_visible', 'boxes', 'boxes_visible')
@@ -53,6 +53,14 @@ class PerceptionTest:
   def is_fixed(self) -> bool:
     """Whether a record is always the same clip."""
     return not self.random
+
+  @property
+  def fingerprint(self) -> str:
+    """Of the names of the videos and where clips start."""
+    return digest(
+      [video.file.name for video in self.videos],
+      *(video.starts for video in self.videos),
+    )
 
   def __len__(self) -> int:
     """Number of records."""

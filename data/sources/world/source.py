@@ -164,7 +164,7 @@ def make(
     return source
   cache = os.path.expanduser(cache)
   files.make_folder(cache, 'world: cache')
-  folder = os.path.join(cache, source.fingerprint(), split)
+  folder = os.path.join(cache, source.fingerprint, split)
   fill(folder, source, workers=cache_workers)
   return dataclasses.replace(source, folder=folder)
 
@@ -202,9 +202,10 @@ class World:
     """The same clips with other keys."""
     return dataclasses.replace(self, keys=tuple(keys))
 
+  @property
   def fingerprint(self) -> str:
     """Names the clips in a cache: all but which keys are asked for."""
-    options = dataclasses.asdict(self.only(()))
+    options = dataclasses.asdict(dataclasses.replace(self, keys=(), folder=''))
     text = json.dumps([VERSION, options], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

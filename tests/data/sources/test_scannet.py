@@ -1,5 +1,6 @@
 """ScanNet, from files that are written here as ScanNet writes them."""
 
+import shutil
 import struct
 import zlib
 
@@ -196,3 +197,13 @@ def test_bad_options_are_told(folder):
   (folder / 'scannetv2_test.txt').write_text('scene0009_00')
   with pytest.raises(ValueError, match='none of the 1 scenes'):
     make(folder, 'test')
+
+
+def test_the_fingerprint_is_of_the_scans_not_of_where_they_lie(
+  folder, tmp_path_factory
+):
+  moved = tmp_path_factory.mktemp('moved') / 'scans'
+  shutil.copytree(folder, moved)
+  assert make(moved).fingerprint == make(folder).fingerprint
+  (moved / 'scannetv2_train.txt').write_text('scene0000_00\n')
+  assert make(moved).fingerprint != make(folder).fingerprint

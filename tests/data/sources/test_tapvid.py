@@ -1,6 +1,7 @@
 """TAP-Vid: the published pickles, made small."""
 
 import pickle
+import shutil
 
 import cv2
 import numpy as np
@@ -297,3 +298,16 @@ def test_other_pickles_are_told(tmp_path, data, message):
 def test_no_files_are_told(tmp_path):
   with pytest.raises(ValueError, match=r'no folder with \*\.pkl files'):
     make(tmp_path)
+
+
+def test_the_fingerprint_is_of_what_is_asked_not_of_where_it_lies(
+  davis, tmp_path
+):
+  moved = tmp_path / 'moved'
+  moved.mkdir()
+  shutil.copy(davis, moved)
+  same = make(moved / davis.name).fingerprint
+  assert same == make(davis).fingerprint
+  data = {'goat': example(), 'car': example(tracks=7, seed=2)}
+  other = write(moved / 'tapvid_davis.pkl', data)
+  assert make(other).fingerprint != same

@@ -25,6 +25,7 @@ from evals.watch import checkpoints, outcomes
 from models import objective as objective_lib
 from train import loop, retention
 from train import workdir as workdir_lib
+from train.checkpoint import find, saved_at
 
 
 @pytest.fixture(scope='module')
@@ -83,6 +84,7 @@ def quick(monkeypatch):
     for name in set(config['tasks']) & set(fail):
       raise fail[name]
     backbone = {'run': checkpoint, 'step': step, 'random_init': False}
+    backbone['saved'] = saved_at(find(checkpoint, step)[0])
     workdir_lib.settle(workdir, {**config, 'backbone': backbone})
     return write_result(workdir, config['tasks'])
 
