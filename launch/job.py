@@ -40,6 +40,18 @@ class Job:
     return value
 
   @property
+  def recipe(self) -> list[str]:
+    """Its words that choose a recipe and override its values."""
+    found = []
+    for word, behind in zip(self.command, [*self.command[1:], '']):
+      if re.match(r'--(no)?config([.=]|$)', word):
+        found.append(word)
+        # --config.steps 5: no command of ours has words beside flags.
+        if '=' not in word and behind and not behind.startswith('--'):
+          found.append(behind)
+    return found
+
+  @property
   def joins(self) -> bool:
     """Whether its processes are known to join."""
     return self.module in ('train', 'evals')

@@ -67,7 +67,7 @@ def check(
   name = f'{slices}x{topology}' if slices > 1 else topology
   recipe = job.flag('config')
   _check_layout(recipe, name)
-  words = [f'--topology={name}', *_of_recipe(job.command)]
+  words = [f'--topology={name}', *job.recipe]
   if job.module == 'evals':
     words.append(f'--checkpoint={job.flag("checkpoint")}')
   if how == 'shapes':
@@ -107,18 +107,6 @@ def _check_layout(recipe: str, name: str) -> None:
       f'--config={recipe} is laid out for {layout[1]}, but would run on '
       f'{name}: give topology={name} in the recipe, or start on {layout[1]}'
     )
-
-
-def _of_recipe(words: Sequence[str]) -> list[str]:
-  """Those that choose a recipe and override its values."""
-  found = []
-  for word, behind in zip(words, [*words[1:], '']):
-    if re.match(r'--(no)?config([.=]|$)', word):
-      found.append(word)
-      # --config.steps 5: no command of ours has words beside flags.
-      if '=' not in word and behind and not behind.startswith('--'):
-        found.append(behind)
-  return found
 
 
 def _plan(words: Sequence[str]) -> dict[str, Any]:

@@ -59,6 +59,13 @@ _LOGS = flags.DEFINE_string(
 _DRY_RUN = flags.DEFINE_bool(
   'dry_run', False, 'Print the script, and start nothing.'
 )
+_PLAN = flags.DEFINE_enum(
+  'plan',
+  'shapes',
+  ('shapes', 'none'),
+  'shapes: a recipe that cannot work on so many devices is refused here, and '
+  'not when its turn has come. none: start without.',
+)
 _WAIT = flags.DEFINE_bool(
   'wait',
   False,
@@ -119,6 +126,7 @@ def _start(words: Sequence[str], folder: pathlib.Path) -> None:
     job_lib.parse(words, one_disk=True),
     folder,
     dry_run=_DRY_RUN.value,
+    plan=_PLAN.value == 'shapes',
     wait_poll_sec=_POLL.value if _WAIT.value else 0.0,
   )
   sys.exit(code)

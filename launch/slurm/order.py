@@ -36,6 +36,11 @@ class Order:
   save_sec: int
   max_restarts: int
 
+  @property
+  def devices(self) -> int:
+    """All that JAX will see; of a process without GPUs, its CPU."""
+    return self.nodes * (self.gpus_per_node or self.tasks_per_node)
+
   def __post_init__(self):
     """Raises ValueError for what cannot work on any cluster."""
     name(self.name)

@@ -6,6 +6,7 @@ import time
 
 from base import exits, files
 from base.console import say
+from launch import checks
 from launch.job import Job
 from launch.slurm import calls, follow, state
 from launch.slurm.order import Order
@@ -21,6 +22,7 @@ def start(
   folder: pathlib.Path,
   *,
   dry_run: bool,
+  plan: bool,
   wait_poll_sec: float,
 ) -> int:
   """Starts it, or prints what would be; the exit code of the launcher.
@@ -30,6 +32,7 @@ def start(
     job: the command.
     folder: of logs and state, made if need be.
     dry_run: print the script alone.
+    plan: whether to refuse a recipe that cannot work, as far as shapes tell.
     wait_poll_sec: stay until the job has ended, with so many seconds between
       two looks at it, also with one that goes on already; 0: do not stay.
 
@@ -45,6 +48,8 @@ def start(
   from launch.slurm import script
 
   text = script.text(order, job, folder)
+  # Not known of a queue: its processes may wait for days to be told.
+  planned = checks.of_job(job, order.devices) if plan else ''
   if dry_run:
     print(f'# sbatch --parsable < this script, of {len(text)} characters')
     print(text, end='')
@@ -59,6 +64,7 @@ def start(
         f'job {record.job} of this name goes on: `python -m launch.slurm stop` '
         'it first, or choose another --name'
       )
+  say(planned)
   files.make_folder(folder, '--logs')
   number = calls.call('sbatch', '--parsable', text=text).strip()
   number = number.partition(';')[0]  # of a federation, NUMBER;CLUSTER

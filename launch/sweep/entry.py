@@ -7,9 +7,9 @@ import time
 
 from base import command, files
 from launch import policy
+from launch.checks import Cost
 from launch.sweep import state as state_lib
 from launch.sweep.backends import End, Job
-from launch.sweep.checks import Cost
 from launch.sweep.stages import TRAIN, Stage
 from launch.sweep.state import State
 

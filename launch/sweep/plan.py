@@ -7,7 +7,8 @@ from typing import Any
 
 from base import console
 from evals import is_readout
-from launch.sweep import checks, entry, naming, runs, stages
+from launch import checks, overrides
+from launch.sweep import entry, naming, stages
 from launch.sweep import state as state_lib
 from launch.sweep.backends import Backend
 from launch.sweep.entry import Entry
@@ -137,6 +138,6 @@ def _readout(recipe: str) -> Mapping[str, Any]:
 
 def _resolved(what: str, words: Sequence[str]) -> dict[str, Any]:
   try:
-    return runs.resolved(words)
+    return overrides.resolved(words)
   except ValueError as error:
     raise ValueError(f'{what}: {error}') from error

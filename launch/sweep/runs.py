@@ -5,13 +5,9 @@ import importlib.util
 import inspect
 import json
 import pathlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from absl import flags
-from ml_collections import config_flags
-
-from base import command
 from base.names import choose
 
 _PLAIN = (bool, int, float, str)
@@ -167,30 +163,3 @@ def item(made: Any, what: str) -> Item:
         'tuple of them'
       )
   return Item(recipe, overrides, name, launch)
-
-
-def resolved(words: Sequence[str]) -> dict[str, Any]:
-  """The plain values of a recipe with overrides, as its command reads them.
-
-  Args:
-    words: --config=RECIPE, --config.section.option=value, ...
-
-  Raises:
-    ValueError: an option that the recipe does not have; the nearest is named.
-  """
-  path = words[0].removeprefix('--config=').partition(':')[0]
-  if not pathlib.Path(path).is_file():
-    raise ValueError(f'{path} is no file: expected a recipe')
-  argv = ['', *words]
-  values = flags.FlagValues()
-  config_flags.DEFINE_config_file(
-    'config', None, flag_values=values, sys_argv=argv
-  )
-  try:
-    values(argv)
-  except (flags.Error, AttributeError, KeyError) as error:
-    said, _ = command.refusal(error)
-    if not said:
-      raise
-    raise ValueError(said) from error
-  return values.config.to_dict()

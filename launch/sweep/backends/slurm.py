@@ -67,7 +67,9 @@ class Slurm:
   def start(self, stage: Stage, *, name: str, attempt: int) -> Job:
     """See `Backend`."""
     try:
-      commands.call(*self.words(stage, name=name)[1:])
+      # Planned before.
+      words = self.words(stage, name=name)
+      commands.call(*words[1:4], '--plan=none', *words[4:])
     except ValueError:
       # What a killed sweep was about to hand in may have come meanwhile.
       found = self.find(stage, name=name, job={}, attempt=attempt)

@@ -320,13 +320,25 @@ def test_without_a_cluster_it_is_one_line(slurm, tmp_path, monkeypatch):
   assert 'knows of no cluster' in said[0]
 
 
+def test_a_recipe_that_cannot_work_is_not_handed_over(tmp_path):
+  code, said = Job(tmp_path).call(
+    'start',
+    *('--nodes=3', '--dry_run', '--time=20', '--', 'python', '-m', 'train'),
+    *('--config=configs/quickstart.py', '--config.mesh.fsdp=2'),
+    '--workdir=w',
+  )
+  assert code == 1
+  assert 'needs a multiple of 2 devices, got 3' in said[-1]
+
+
 def test_a_dry_run_needs_no_cluster(tmp_path, monkeypatch):
   monkeypatch.setenv('PATH', os.path.dirname(sys.executable))
   job = Job(tmp_path)
   code, said = job.call(
     'start',
     *('--nodes=2', '--tasks_per_node=8', '--gpus_per_node=8', '--dry_run'),
-    *('--time=2-00:00:00', '--partition=gpu', '--sbatch=account=me', '--'),
+    *('--time=2-00:00:00', '--partition=gpu', '--sbatch=account=me'),
+    *('--plan=none', '--'),
     *('python', '-m', 'train', '--config=c', '--workdir=my runs/$HOME'),
   )
   assert code == 0

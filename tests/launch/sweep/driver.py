@@ -14,9 +14,9 @@ import time
 
 from base import exits, files
 from base.exits import ATTEMPT
+from launch.checks import Cost
 from launch.sweep import loop
 from launch.sweep.backends import local, slurm
-from launch.sweep.checks import Cost
 from launch.sweep.entry import Entry
 from launch.sweep.runs import Item
 from launch.sweep.stages import TRAIN, Stage

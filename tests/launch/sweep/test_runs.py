@@ -3,6 +3,7 @@
 import pytest
 
 from configs import sweep_scaling
+from launch import overrides
 from launch.sweep import runs
 
 # ml_collections loads a recipe by it.
@@ -37,7 +38,7 @@ def test_a_sweep_is_a_function_of_a_file(sweep):
   assert rates == [1e-3, 1e-3, 2e-3, 2e-3]
   (item,) = runs.read(f'{path}:mine', 'patches')
   assert item.name == 'mine'
-  assert runs.resolved(item.flags)['model']['patch'] == (2, 8, 8)
+  assert overrides.resolved(item.flags)['model']['patch'] == (2, 8, 8)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_a_file_that_is_not_there_and_an_argument_that_is_not_wanted(sweep):
 )
 def test_a_wrong_override_is_one_line(flags, why):
   with pytest.raises(ValueError, match=why) as raised:
-    runs.resolved(flags)
+    overrides.resolved(flags)
   assert '\n' not in str(raised.value)
 
 
@@ -95,14 +96,14 @@ def test_the_sweeps_that_come_with_it_are_of_recipes_as_they_are(name):
   items = runs.read('configs/sweep_scaling.py', name)
   assert len(items) >= 6
   for item in items:
-    resolved = runs.resolved(item.flags)
+    resolved = overrides.resolved(item.flags)
     batch, accumulate = resolved['data']['batch_size'], resolved['step']
     assert batch % accumulate['accumulate'] == 0
 
 
 def test_sizes_of_the_ladder_see_the_same_clips():
   resolved = [
-    runs.resolved(item.flags)
+    overrides.resolved(item.flags)
     for item in runs.read('configs/sweep_scaling.py', '')
   ]
   clips = {x['steps'] * x['data']['batch_size'] for x in resolved}

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
+from launch.checks import Cost
 from launch.sweep import results, search, state
-from launch.sweep.checks import Cost
 from launch.sweep.entry import Entry
 
 pytest.importorskip('optuna', reason='pip install --group search')

@@ -1,9 +1,10 @@
-"""A sweep's runs can work, and what they cost is known, before any starts."""
+"""Runs can work, and what they cost is known, before any starts."""
 
 import pytest
 
 from configs import sweep_scaling
-from launch.sweep import checks, runs
+from launch import checks, job, overrides
+from launch.sweep import runs
 
 # ml_collections loads a recipe by it.
 pytestmark = pytest.mark.filterwarnings('ignore:the load_module')
@@ -11,14 +12,16 @@ pytestmark = pytest.mark.filterwarnings('ignore:the load_module')
 
 def costs(*flags, readouts=()):
   """Of runs in this process, which has JAX already."""
-  resolved = {f'{n}': runs.resolved(words) for n, words in enumerate(flags)}
-  found = checks._all(resolved, [runs.resolved(x) for x in readouts])
+  resolved = {
+    f'{n}': overrides.resolved(words) for n, words in enumerate(flags)
+  }
+  found = checks._all(resolved, [overrides.resolved(x) for x in readouts], 0)
   return list(found.values())
 
 
 def test_flops_of_a_clip_are_those_that_the_model_counts():
   for item in runs.read('configs/sweep_scaling.py', ''):
-    config = runs.resolved(item.flags)
+    config = overrides.resolved(item.flags)
     (cost,) = costs(item.flags)
     per_clip = cost.flops / config['steps'] / config['data']['batch_size']
     stated = sweep_scaling.FLOPS[config['model']['size']]
@@ -60,6 +63,23 @@ def test_a_readout_that_does_not_fit_is_told():
 
 def test_the_run_that_cannot_work_is_named():
   """In the process of its own."""
-  bad = runs.resolved([QUICK, '--config.model.heads=3'])
+  bad = overrides.resolved([QUICK, '--config.model.heads=3'])
   with pytest.raises(ValueError, match='run mine: heads must divide width'):
     checks.costs({'mine': bad}, [])
+
+
+def test_a_job_is_refused_that_its_devices_cannot_do():
+  def line(*words, devices=8):
+    return checks.of_job(job.parse(words, one_disk=True), devices)
+
+  train = ('python', '-m', 'train', '--workdir=w')
+  assert ' parameters, ' in line(*train, QUICK)
+  with pytest.raises(ValueError, match='devices') as told:
+    line(*train, QUICK, '--config.mesh.fsdp=3')
+  assert '\n' not in str(told.value)
+  evals = ('python', '-m', 'evals', '--workdir=w')
+  depth = '--config=configs/readout.py:task=depth,data=world'
+  assert line(*evals, depth) == ''
+  with pytest.raises(ValueError, match="did you mean 'steps'"):
+    line(*evals, depth, '--config.stepz=3')
+  assert line('sh', '-c', 'true') == ''
