@@ -80,6 +80,6 @@ def test_a_job_is_refused_that_its_devices_cannot_do():
   evals = ('python', '-m', 'evals', '--workdir=w')
   depth = '--config=configs/readout.py:task=depth,data=world'
   assert line(*evals, depth) == ''
-  with pytest.raises(ValueError, match="did you mean 'steps'"):
-    line(*evals, depth, '--config.stepz=3')
+  with pytest.raises(ValueError, match="did you mean 'seed'"):
+    line(*evals, depth, '--config.sead=3')
   assert line('sh', '-c', 'true') == ''
