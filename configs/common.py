@@ -139,7 +139,7 @@ def _cast(key, value, kind):
 def training(
   *,
   lr: float,
-  warmup_steps: int,
+  warmup_fraction: float,
   every: int,
   log_every: int,
   eval_batches: int = 4,
@@ -151,7 +151,7 @@ def training(
 
   Args:
     lr: peak learning rate.
-    warmup_steps: linear warm-up from 0.
+    warmup_fraction: of the steps: linear warm-up from 0.
     every: steps between checkpoints, and between evaluations.
     log_every: steps between logged scalars.
     eval_batches: of the validation loss.
@@ -161,7 +161,10 @@ def training(
       'name': 'adamw',  # MAE, MooG, RVM
       'lr': lr,
       'schedule': 'cosine',  # MAE, MooG, RVM
-      'warmup_steps': warmup_steps,
+      # Of `steps`, as the rest of the schedule is: a tenth of a run has the
+      # same curve.
+      'warmup_fraction': warmup_fraction,
+      'extensions': (),  # what was trained on longer, see docs/training.md
       'final_lr': 0.0,  # MAE; MooG ends at 1e-7
       'b1': 0.9,  # MAE, and MooG, which leaves optax's
       'b2': 0.95,  # MAE, MooG

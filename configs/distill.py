@@ -79,7 +79,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   config = common.training(
     lr=recipe['lr'],
     # Ours.
-    warmup_steps=steps // 15 if laptop else 5_000,
+    warmup_fraction=1 / 15 if laptop else 5_000 / recipe['steps'],
     every=min(600 if laptop else 5_000, steps),
     log_every=100,
   )

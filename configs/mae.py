@@ -131,7 +131,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
       },
       **common.training(
         lr=recipe['lr'],
-        warmup_steps=steps // 50,  # ours
+        warmup_fraction=0.02,  # ours
         every=max(1, min(1000, steps // 4)),  # ours
         log_every=10 if laptop else 50,
       ),

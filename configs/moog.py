@@ -110,16 +110,24 @@ VIDEOS = PUBLISHED | {
 }
 # Of MOVi-E published, of the others ours.
 RECIPES = {
-  'world': {'model': LAPTOP, 'steps': 3_000, 'batch_size': 8, 'lr': 2e-3},
+  'world': {
+    'model': LAPTOP,
+    'steps': 3_000,
+    'warmup_fraction': 1 / 15,
+    'batch_size': 8,
+    'lr': 2e-3,
+  },
   'movi_e': {
     'model': PUBLISHED,
     'steps': 1_000_000,
+    'warmup_fraction': 1_000 / 1_000_000,  # published
     'batch_size': 128,
     'lr': 1e-4,
   },
   'videos': {
     'model': VIDEOS,
     'steps': 500_000,
+    'warmup_fraction': 0.002,
     'batch_size': 128,
     'lr': 1e-4,
   },
@@ -173,7 +181,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   steps = args['steps'] or recipe['steps']
   config = common.training(
     lr=recipe['lr'],
-    warmup_steps=min(1_000, steps // 15),  # 1,000 published
+    warmup_fraction=recipe['warmup_fraction'],
     every=1_000 if laptop else 5_000,  # 5,000 published, of evaluations
     log_every=50 if laptop else 100,
     eval_batches=16 if laptop else 4,  # 128 clips: those of docs/moog.md

@@ -74,7 +74,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
       },
       **common.training(
         lr=2e-3,  # ours
-        warmup_steps=steps // 15,  # ours: 200 of 3,000
+        warmup_fraction=1 / 15,  # ours: 200 of 3,000
         every=600,  # ours: five times in a run
         log_every=100,
         eval_batches=32,  # all of the 256 validation clips

@@ -83,7 +83,7 @@ RECIPES = {
     'steps': 40_000,
     'batch_size': 32,
     'lrs': (1e-4, 3e-4, 1e-3),
-    'warmup_steps': 1_000,
+    'warmup_fraction': 1_000 / 40_000,
     'every': 2_000,  # ours, as the two below
     'log_every': 100,
     'workers': 8,
@@ -125,7 +125,7 @@ RECIPES = {
     # The rate that most tasks chose of 3e-3 and 1e-2 on validation clips of
     # pretrained backbones: measured, docs/quickstart.md.
     'lrs': (3e-3,),
-    'warmup_steps': 25,
+    'warmup_fraction': 25 / 600,
     'every': 300,
     'log_every': 50,
     'workers': 2,
@@ -198,7 +198,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     )
   config = common.training(
     lr=max(lrs),
-    warmup_steps=min(recipe['warmup_steps'], steps // 10),
+    warmup_fraction=recipe['warmup_fraction'],
     every=recipe['every'],
     log_every=recipe['log_every'],
   )

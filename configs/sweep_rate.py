@@ -21,5 +21,5 @@ def search_tiny(trial: Any, arg: str = '') -> dict[str, Any]:
     'model.mlp': 256,
     'model.heads': 2,
     'optim.lr': trial.suggest_float('optim.lr', 3e-4, 3e-2, log=True),
-    'optim.warmup_steps': 10,
+    'optim.warmup_fraction': 1 / 6,
   }

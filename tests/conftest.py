@@ -97,7 +97,7 @@ def tiny_config():
       test_clips=8,
       cache='',
     )
-    config.optim.update(warmup_steps=2, lr=3e-3)
+    config.optim.update(warmup_fraction=1 / 3, lr=3e-3)
     config.mesh.update(replica=2, fsdp=2, tensor=2)
     config.checkpoint.update(every=3)
     config.eval.update(every=3, batches=1, pictures=2)

@@ -28,6 +28,12 @@ _ALLOW = flags.DEFINE_list(
   'NAME,... of config values that may differ from those that the run began '
   'with, as optim.lr; from here on.',
 )
+_LONGER = flags.DEFINE_string(
+  'longer',
+  '',
+  'What the learning rate does of a run that is given more steps, from its '
+  'last checkpoint on: constant, rewarm or same (as from the start).',
+)
 _BACK_TO = flags.DEFINE_integer(
   'back_to', -1, 'Step of a checkpoint to go on from; later ones are removed.'
 )
@@ -58,7 +64,9 @@ def main() -> None:
     profile_steps=trace.window(_PROFILE.value),
     clock=Clock(imports=time.perf_counter() - _STARTED),
     wanted=False,
-    asked=Asked(allow=_ALLOW.value, back_to=_BACK_TO.value),
+    asked=Asked(
+      allow=_ALLOW.value, longer=_LONGER.value, back_to=_BACK_TO.value
+    ),
   )
 
 

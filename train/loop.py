@@ -87,6 +87,7 @@ def run(
 def _run(
   config, objective, workdir, mesh, profile_steps, *, clock, wanted, asked, held
 ):
+  config, asked = workdir_lib.extended(workdir, config, asked)
   steps, seed = config['steps'], config['seed']
 
   # 1. Data: batches as a function of the step. One example tells the shapes.

@@ -1,4 +1,4 @@
-"""Optimizers and schedules by name, from optax; choices by parameter path."""
+"""Optimizers by name, from optax; choices by parameter path."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from base.names import choose
+from train import schedule as schedule_lib
 
 _MOMENT_DTYPES = ('float32', 'bfloat16')
 # Rule -> the decays that it has; the second moment of adafactor has its own.
@@ -18,7 +19,6 @@ _DECAYS = {
   'adafactor': (),
   'sgd': ('b1',),
 }
-_ENDING = ('cosine', 'linear')  # schedules that end at `final_lr`
 
 
 def make(
@@ -27,8 +27,9 @@ def make(
   lr: float,
   name: str,
   schedule: str,
-  warmup_steps: int,
+  warmup_fraction: float,
   final_lr: float,
+  extensions: Sequence[Sequence[Any]],
   b1: float,
   b2: float,
   weight_decay: float,
@@ -46,13 +47,13 @@ def make(
   other default of them.
 
   Args:
-    steps: of the whole run: where the schedule ends.
+    steps: of the whole run.
     lr: peak learning rate.
     name: 'adamw', 'lion', 'adafactor' or 'sgd' (with momentum `b1`).
-    schedule: after warm-up: 'cosine' or 'linear' to `final_lr` at `steps`,
-      'rsqrt' (inverse square root), or 'constant'.
-    warmup_steps: linear from 0 to `lr`.
-    final_lr: where cosine and linear end; 0 for the others.
+    schedule: see `train.schedule.make`, also for the three below.
+    warmup_fraction: of the steps.
+    final_lr: where the schedule ends.
+    extensions: of a run that was trained longer.
     b1: decay of the first moment.
     b2: decay of the second moment; see `unused`.
     weight_decay: decoupled, times the learning rate.
@@ -68,11 +69,6 @@ def make(
     ValueError: an unknown name, schedule or dtype, a number out of range, or
       one for what the rule or schedule does not have.
   """
-  if not 0 <= warmup_steps < steps:
-    raise ValueError(
-      f'optim.warmup_steps={warmup_steps} must be at least 0 and below '
-      f'steps={steps}'
-    )
   rules = {
     'adamw': lambda: optax.scale_by_adam(b1=b1, b2=b2, mu_dtype=moment_dtype),
     'lion': lambda: optax.scale_by_lion(b1=b1, b2=b2, mu_dtype=moment_dtype),
@@ -91,8 +87,13 @@ def make(
       f'optim.moment_dtype={moment_dtype!r}: adafactor keeps no first moment; '
       "leave 'float32', or choose another optim.name"
     )
-  rate = make_schedule(
-    schedule, lr=lr, steps=steps, warmup_steps=warmup_steps, final_lr=final_lr
+  rate = schedule_lib.make(
+    steps=steps,
+    lr=lr,
+    schedule=schedule,
+    warmup_fraction=warmup_fraction,
+    final_lr=final_lr,
+    extensions=extensions,
   )
   # In this order: what is clipped is the gradient; what decays is decoupled,
   # beside the rule's update (AdamW, arXiv 1711.05101), and both are scaled by
@@ -179,36 +180,6 @@ def _scale_by_path(
   return optax.stateless(
     lambda updates, _: jax.tree_util.tree_map_with_path(scale, updates)
   )
-
-
-def make_schedule(
-  schedule: str, *, lr: float, steps: int, warmup_steps: int, final_lr: float
-) -> Callable[[Any], Any]:
-  """Linear warm-up to `lr`, then `schedule`; step -> learning rate."""
-  # Without warm-up the inverse square root begins at step 1.
-  rest, knee = steps - warmup_steps, max(warmup_steps, 1)
-  after = {
-    # optax wants the end as a share of the peak.
-    'cosine': lambda: optax.cosine_decay_schedule(lr, rest, final_lr / lr),
-    'linear': lambda: optax.linear_schedule(lr, final_lr, rest),
-    'rsqrt': lambda: (
-      lambda count: lr * jnp.sqrt(knee / jnp.maximum(count + warmup_steps, 1))
-    ),
-    'constant': lambda: optax.constant_schedule(lr),
-  }
-  choose('optim.schedule', schedule, after)
-  if final_lr and schedule not in _ENDING:
-    raise ValueError(
-      f'optim.final_lr={final_lr:g}: {schedule!r} does not end anywhere; set '
-      f'it to 0, or choose optim.schedule from {", ".join(_ENDING)}'
-    )
-  # Also of NaN, which is not above anything.
-  if not lr > 0:
-    raise ValueError(f'optim.lr={lr} must be above 0')
-  if not warmup_steps:
-    return after[schedule]()
-  warmup = optax.linear_schedule(0.0, lr, warmup_steps)
-  return optax.join_schedules([warmup, after[schedule]()], [warmup_steps])
 
 
 def path_name(path) -> str:

@@ -28,7 +28,7 @@ OVERRIDES = {
   'data.sources.world.validation_clips': 16,
   'data.sources.world.test_clips': 8,
   'data.sources.world.cache': '',
-  'optim.warmup_steps': 2,
+  'optim.warmup_fraction': 0.1,
   'eval.every': 100_000,
   'log.every': 1,
   'log.tensorboard': False,

@@ -34,7 +34,7 @@ def test_movi_is_the_published_recipe():
   assert config.data.batch_size == 128
   assert (config.model.height, config.model.width) == (128, 128)
   assert config.model.frames == 8
-  wanted = {'lr': 1e-4, 'warmup_steps': 1_000, 'final_lr': 1e-7, 'b2': 0.95}
+  wanted = {'lr': 1e-4, 'warmup_fraction': 1e-3, 'final_lr': 1e-7, 'b2': 0.95}
   wanted |= {'weight_decay': 1e-4, 'decay': ('.*',), 'clip_norm': 1.0}
   assert wanted.items() <= config.optim.to_dict().items()
 

@@ -30,7 +30,8 @@ def test_paper_protocol():
   assert config.steps * config.data.batch_size == 1_280_000
   assert config.lrs == (1e-4, 3e-4, 1e-3)
   assert config.optim.final_lr == 1e-7
-  assert (config.optim.warmup_steps, config.optim.clip_norm) == (1000, 0)
+  assert config.optim.warmup_fraction * config.steps == 1000
+  assert config.optim.clip_norm == 0
   depth = config.tasks.depth
   assert (depth.width, depth.heads, depth.loss) == (1024, 16, 'l2')
   assert config.data.sources.scannet.name == 'scannet'

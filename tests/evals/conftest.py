@@ -20,7 +20,7 @@ LOG = {
   **{'every': 1, 'tensorboard': False},
   **{'wandb': 'disabled', 'wandb_project': 'scale4d', 'wandb_group': ''},
 }
-_COMMON = common.training(lr=0.0, warmup_steps=0, every=1, log_every=1)
+_COMMON = common.training(lr=0.0, warmup_fraction=0.0, every=1, log_every=1)
 OPTIM, STEP, SKIPS = (_COMMON[key] for key in ('optim', 'step', 'skips'))
 OPTIM |= {'clip_norm': 0.0}
 del OPTIM['lr']

@@ -35,7 +35,7 @@ def job(run, out, cache):
   return [
     *(sys.executable, '-m', 'evals', f'--config=configs/readout.py:{recipe}'),
     *(f'--checkpoint={run}', f'--workdir={out}'),
-    *('--config.data.batch_size=8', '--config.optim.warmup_steps=1'),
+    *('--config.data.batch_size=8', '--config.optim.warmup_fraction=0.25'),
     *('--config.log.tensorboard=False', '--config.checkpoint.every=3'),
     '--config.eval.every=0',
   ]

@@ -38,7 +38,7 @@ def test_two_processes_test_the_clips_of_one(tiny_config, tmp_path):
       *(sys.executable, '-c', PROGRAM, f'--checkpoint={run}'),
       *(f'--config=configs/readout.py:data=world,{recipe}', '--random_init'),
       *(f'--workdir={tmp_path / out}', '--config.data.batch_size=8'),
-      *('--config.mesh.fsdp=8', '--config.optim.warmup_steps=1'),
+      *('--config.mesh.fsdp=8', '--config.optim.warmup_fraction=0.25'),
       *('--config.data.workers=0', '--config.log.tensorboard=False'),
       *('--config.tasks.depth.width=16', '--config.tasks.classify.width=16'),
       *('--config.eval.every=0', '--compilation_cache='),

@@ -219,13 +219,30 @@ def test_nothing_compiles_after_the_first_evaluation(
 def test_nothing_bad_is_saved(tiny_config, tmp_path):
   """The loss of this step is finite, what it makes of the parameters is not."""
   changes = {'optim.lr': 3e38, 'optim.weight_decay': 100.0}
-  changes |= {'optim.warmup_steps': 0, 'checkpoint.every': 1}
+  changes |= {'optim.warmup_fraction': 0.0, 'checkpoint.every': 1}
   config = tiny_config(**changes)
   with pytest.raises(
     FloatingPointError, match=r'step 1: \d+ numbers .*params/'
   ):
     run(config, tmp_path)
   assert not list((tmp_path / 'checkpoints').iterdir())
+
+
+def test_a_complete_run_is_trained_on_longer(tiny_config, tmp_path, capsys):
+  run(tiny_config(steps=4), tmp_path)
+  asked = workdir.Asked(longer='rewarm')
+  state = run(tiny_config(steps=10), tmp_path, asked=asked)
+  assert int(state.step) == 10
+  lines = (tmp_path / 'metrics.jsonl').read_text().splitlines()
+  lines = [x for x in map(json.loads, lines) if 'optim/lr' in x]
+  rate = {x['step']: x['optim/lr'] for x in lines}
+  assert sorted(rate) == list(range(1, 11))
+  # A third of the six steps from 4 on is warm-up: from 0, where it was.
+  assert [rate[step] for step in (5, 6, 7)] == pytest.approx([0, 1.5e-3, 3e-3])
+  assert 0 < rate[10] < rate[7]
+  # The same command, without a word on the rate, knows what was done.
+  run(tiny_config(steps=10), tmp_path)
+  assert 'is complete: 10 of 10 steps' in capsys.readouterr().out
 
 
 def test_a_run_that_diverged_goes_on_as_its_message_says(

@@ -19,7 +19,14 @@ def test_help_imports_nothing_heavy():
   )
   assert python('-c', code).stdout.strip() == 'set()'
   shown = python('-m', 'train', '--help')
-  flags = ('config', 'profile_steps', 'allow', 'back_to', 'compilation_cache')
+  flags = (
+    'config',
+    'profile_steps',
+    'allow',
+    'longer',
+    'back_to',
+    'compilation_cache',
+  )
   for flag in flags:
     assert f'--{flag}' in shown.stdout
 

@@ -15,7 +15,7 @@ PARAMS = {
 
 def make(**options):
   """The optimizer of the recipes, with other options."""
-  given = training(lr=0.1, warmup_steps=0, every=1, log_every=1)['optim']
+  given = training(lr=0.1, warmup_fraction=0.0, every=1, log_every=1)['optim']
   changes = {'clip_norm': 0.0, 'final_lr': 0.0}
   return optim.make(**{'steps': 10} | given | changes | options)
 
@@ -97,7 +97,7 @@ def test_clipping_bounds_the_global_norm():
 def test_schedules_warm_up_and_end_where_they_say(schedule, last):
   final = 0.1 if schedule in ('cosine', 'linear') else 0.0
   _, rate = make(
-    steps=100, lr=1.0, schedule=schedule, warmup_steps=20, final_lr=final
+    steps=100, lr=1.0, schedule=schedule, warmup_fraction=0.2, final_lr=final
   )
   assert rate(0) == 0
   assert rate(10) == pytest.approx(0.5)
@@ -110,8 +110,8 @@ def test_wrong_options_are_errors():
     update(name='adam')
   with pytest.raises(ValueError, match=r"optim\.schedule 'cos': .*'cosine'"):
     update(schedule='cos')
-  with pytest.raises(ValueError, match='below steps=10'):
-    update(warmup_steps=10)
+  with pytest.raises(ValueError, match=r'fraction=1\.0 must be at least 0 and'):
+    update(warmup_fraction=1.0)
   with pytest.raises(ValueError, match=r"moment_dtype='float16' must be one"):
     update(moment_dtype='float16')
   for schedule in ('constant', 'rsqrt'):
@@ -143,7 +143,7 @@ def test_multipliers_by_path_and_along_the_first_axis():
 
 
 def test_decays_that_a_rule_does_not_have_are_told():
-  given = training(lr=0.1, warmup_steps=0, every=1, log_every=1)['optim']
+  given = training(lr=0.1, warmup_fraction=0.0, every=1, log_every=1)['optim']
 
   def said(name):
     return optim.unused(**given | {'name': name})

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from base import files
+from configs.common import training
 from train import retention, workdir
 from train.checkpoint import proof
 
@@ -226,6 +227,45 @@ def test_checkpoints_without_a_config_are_of_no_run(tmp_path):
   (tmp_path / 'config.json').unlink()
   with pytest.raises(ValueError, match=r'\(\[10\]\) and no config\.json'):
     workdir.settle(str(tmp_path), BEGAN)
+
+
+def steps(count, **optim):
+  options = training(lr=2.0, warmup_fraction=0.2, every=1, log_every=1)
+  return {'steps': count, 'optim': options['optim'] | optim}
+
+
+def test_a_run_is_given_more_steps_with_a_word_on_its_rate(tmp_path):
+  folder = str(tmp_path)
+
+  def start(count, **asked):
+    asked = workdir.Asked(**asked)
+    config, asked = workdir.extended(folder, steps(count), asked)
+    workdir.settle(folder, config, asked=asked)
+    return [tuple(each) for each in config['optim']['extensions']]
+
+  assert start(100) == []
+  for step in (60, 100):
+    saved(tmp_path, step)
+  assert start(100) == []
+  with pytest.raises(ValueError, match=r'from step 100 on: constant .* rewarm'):
+    start(200, allow=['steps'])
+  with pytest.raises(ValueError, match='--longer=same: with steps=200 from'):
+    start(200, longer='same')
+  with pytest.raises(ValueError, match=r"unknown --longer 'rewarn'.*'rewarm'"):
+    start(200, longer='rewarn')
+  first = (100, 100, 'rewarm')
+  assert start(200, longer='rewarm') == [first]
+  # The same command, and the one without the word, go on.
+  assert start(200, longer='rewarm') == start(200) == [first]
+  with pytest.raises(ValueError, match='steps: 200 there, 100 now'):
+    start(100)
+  second = (60, 200, 'constant')
+  assert start(300, longer='constant', back_to=60) == [first, second]
+  assert start(300, longer='constant', back_to=60) == [first, second]
+  entries = workdir.read_history(folder)
+  assert [each['step'] for each in entries] == [100, 60]
+  assert entries[0]['changed']['steps'] == [100, 200]
+  assert entries[0]['changed']['optim.extensions'] == [[], [list(first)]]
 
 
 HOLDER = """

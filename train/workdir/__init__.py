@@ -11,6 +11,7 @@ from train.workdir.contents import (
 )
 from train.workdir.environment import environment, record_start, versions
 from train.workdir.identity import NEUTRAL, flatten
+from train.workdir.longer import extended
 from train.workdir.settling import GO_ON, Asked, settle
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
   'check_claim',
   'claim',
   'environment',
+  'extended',
   'flatten',
   'has_begun',
   'is_whole',

@@ -16,6 +16,7 @@ class Asked(NamedTuple):
   """What a start asks of a run that has begun, beyond going on."""
 
   allow: Sequence[str] = ()  # values, or sections, that may differ from before
+  longer: str = ''  # what the rate does of a run that is given more steps
   back_to: int = -1  # step of a checkpoint, behind which all is lost; -1: none
 
 

@@ -468,7 +468,7 @@ def test_killed_with_the_run_it_watches(tiny_config, tmp_path):
   watch = [
     *(sys.executable, '-m', 'evals.watch', f'--run={run}', '--poll=0.2'),
     '--config=configs/readout.py:task=depth+classify,steps=4',
-    *('--config.data.batch_size=8', '--config.optim.warmup_steps=1'),
+    *('--config.data.batch_size=8', '--config.optim.warmup_fraction=0.25'),
     '--config.log.tensorboard=False',
     *(f'--config.tasks.{task}.width=16' for task in ('depth', 'classify')),
   ]

@@ -38,9 +38,9 @@ RATES = [{'optim.lr': 1e-3}, {'optim.lr': 2e-3}]
   ('overrides', 'words', 'why'),
   [
     (
-      [*RATES, {'optim.lr': 1.0, 'optim.warmup_step': 1}],
+      [*RATES, {'optim.lr': 1.0, 'optim.warmup_fractio': 1}],
       [],
-      "run lr-1: the recipe has no.* 'warmup_steps'",
+      "run lr-1: the recipe has no.* 'warmup_fraction'",
     ),
     ([*RATES, {'model.heads': 3}], [], 'run heads-3: heads must divide width'),
     ([*RATES, RATES[0]], [], 'the same run twice'),

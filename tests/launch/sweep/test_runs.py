@@ -77,8 +77,8 @@ def test_a_file_that_is_not_there_and_an_argument_that_is_not_wanted(sweep):
   ('flags', 'why'),
   [
     (
-      [f'--config={QUICK}', '--config.optim.warmup_step=1'],
-      "mean 'warmup_steps'",
+      [f'--config={QUICK}', '--config.optim.warmup_fractio=1'],
+      "mean 'warmup_fraction'",
     ),
     ([f'--config={QUICK}', '--config.optim.lr=fast'], 'fast'),
     (['--config=configs/quickstart.py:stepz=3'], "did you mean 'steps'"),
