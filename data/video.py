@@ -157,7 +157,9 @@ def render(
         cv2.flip(target, 1, dst=target)
     # Last, of the pixels of the result alone.
     cv2.cvtColor(planar, cv2.COLOR_YUV2RGB_I420, dst=picture)
-  return video[:, :height, :width]
+  # Of an odd width, the column that is too many is the first once mirrored.
+  first = wide - width if flip else 0
+  return video[:, :height, first : first + width]
 
 
 def _whence(record: Record) -> str:

@@ -44,8 +44,9 @@ def make(
   workers=0,
   max_bad=1.0,
   stalled_sec=60.0,
+  batch=BATCH,
 ):
-  rows = mixture.rows(mixture.counts([3.0, 1.0][: len(sizes)], BATCH))
+  rows = mixture.rows(mixture.counts([3.0, 1.0][: len(sizes)], batch))
   sources = [
     Toy(size, bad=bad, offset=1000 * i) for i, size in enumerate(sizes)
   ]
@@ -234,6 +235,43 @@ def test_an_epoch_holds_each_record_once_in_a_new_order():
   first, second = np.concatenate(labels[:2]), np.concatenate(labels[2:])
   assert sorted(first) == sorted(second) == list(range(24))
   assert first.tolist() != second.tolist()
+
+
+def test_an_epoch_of_many_records_holds_each_once_in_a_new_order():
+  """Beyond what is listed, where orders are made by arithmetic."""
+  size = 5000
+  assert size > examples._LISTED
+  # No multiple of the batch, so that epochs end inside one.
+  locate = make(sizes=(size,)).examples.locate
+  found = np.array([locate(example) for example in range(2 * size)])
+  first, second = found[:size, 1], found[size:, 1]
+  assert sorted(first) == sorted(second) == list(range(size))
+  for order, other in ((first, second), (first, np.arange(size))):
+    assert (order != other).mean() > 0.99
+
+
+@pytest.mark.parametrize('shuffle', [True, False])
+@pytest.mark.parametrize('batch', [4, 7, 12])
+def test_each_source_of_a_mixture_has_epochs_of_its_own(batch, shuffle):
+  """Whatever the size of a batch, and however long the others are."""
+  sizes = (50, 7)
+  pipe = make(sizes=sizes, shuffle=shuffle, batch=batch)
+  found = [pipe.examples.locate(example) for example in range(batch * 60)]
+  for which, size in enumerate(sizes):
+    drawn = [record for source, record in found if source == which]
+    epochs = [drawn[i : i + size] for i in range(0, len(drawn) - size, size)]
+    assert len(epochs) > 1
+    assert all(sorted(epoch) == list(range(size)) for epoch in epochs)
+
+
+def test_sources_of_one_length_are_in_orders_of_their_own():
+  locate = make(sizes=(20, 20)).examples.locate
+  found = [locate(example) for example in range(20 * BATCH)]
+  first, second = (
+    [record for source, record in found if source == which][:20]
+    for which in (0, 1)
+  )
+  assert first != second
 
 
 def test_unshuffled_goes_in_order_and_wraps_around():

@@ -19,21 +19,31 @@ def test_random_window_draws_every_stride_and_reaches_both_ends():
   assert max(window[-1] for window in windows) == 19
 
 
+def test_short_videos_get_the_largest_stride_that_fits():
+  draw = rng()
+  windows = [transforms.random_window(draw, 9, 4, (1, 4)) for _ in range(200)]
+  assert {int(step) for each in windows for step in np.diff(each)} == {1, 2}
+  assert max(window[-1] for window in windows) == 8
+  middle = transforms.middle_window(9, 4, (2, 5))
+  assert middle.tolist() == [1, 3, 5, 7]
+
+
 @pytest.mark.parametrize(
-  ('total', 'expected'),
+  ('total', 'stride', 'expected'),
   [
-    (10, [0, 3, 6, 9]),  # the stride is lowered from 4 to what fits
-    (5, [0, 2, 4, 4]),  # 2 is the least: the last frame is repeated
-    (1, [0, 0, 0, 0]),
+    (10, (4, 4), [0, 4, 8, 9]),
+    (5, (2, 4), [0, 2, 4, 4]),
+    (1, (2, 4), [0, 0, 0, 0]),
   ],
 )
-def test_short_videos_get_smaller_strides_then_repeats(total, expected):
-  window = transforms.random_window(rng(), total, 4, (2, 4))
-  if total == 10:
-    window = transforms.random_window(rng(), total, 4, (4, 4))
-    assert window.tolist() == [0, 4, 8, 9]
-    window = transforms.middle_window(total, 4, (3, 4))
-  assert window.tolist() == expected
+def test_where_no_stride_fits_the_last_frame_is_repeated(
+  total, stride, expected
+):
+  for window in (
+    transforms.random_window(rng(), total, 4, stride),
+    transforms.middle_window(total, 4, (stride[0], stride[0])),
+  ):
+    assert window.tolist() == expected
 
 
 def test_middle_window_is_in_the_middle():
@@ -49,6 +59,36 @@ def test_random_box_keeps_its_promises():
     assert 0 <= box.left <= 60 - box.width
     assert 0.25 < box.height * box.width / 2400 < 0.85
     assert 0.45 < box.width / box.height < 2.2
+
+
+def test_random_boxes_are_drawn_as_their_paper_has_it():
+  """Areas uniform, aspects log-uniform, corners anywhere."""
+  draw = rng()
+  boxes = np.array(
+    [
+      transforms.random_box(draw, 400, 400, (0.1, 0.2), (0.5, 2.0))
+      for _ in range(1000)
+    ]
+  )
+  top, left, height, width = boxes.T
+  # Five deviations of such a mean.
+  np.testing.assert_allclose((height * width / 400**2).mean(), 0.15, atol=0.005)
+  assert abs(np.log2(width / height).mean()) < 5 / np.sqrt(3 * 1000)
+  assert np.log2(width / height).std() == pytest.approx(3**-0.5, rel=0.1)
+  for place in (top / (400 - height), left / (400 - width)):
+    assert place.min() < 0.02
+    assert place.max() > 0.98
+
+
+def test_random_boxes_that_do_not_fit_are_drawn_again():
+  """Of a picture four times as wide as high, four of five are too high."""
+  draw = rng()
+  boxes = [
+    transforms.random_box(draw, 100, 400, (0.25, 0.5), (0.5, 2.0))
+    for _ in range(200)
+  ]
+  whole = [box for box in boxes if box.height == 100 and box.width == 200]
+  assert len(whole) < 40
 
 
 def test_random_box_falls_back_to_the_nearest_centred_shape():
@@ -72,6 +112,8 @@ def test_flip_has_its_probability():
   draw = rng()
   assert not any(transforms.random_flip(draw, 0.0) for _ in range(50))
   assert all(transforms.random_flip(draw, 1.0) for _ in range(50))
+  drawn = [transforms.random_flip(draw, 0.3) for _ in range(1000)]
+  assert np.mean(drawn) == pytest.approx(0.3, abs=5 * (0.21 / 1000) ** 0.5)
 
 
 def test_a_window_is_random_with_a_generator_only():

@@ -5,6 +5,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.video.reformatter import Colorspace
 
 from data import video
 from data.source import BadRecord
@@ -69,10 +70,11 @@ def test_render_agrees_with_converting_first(every_frame):
     assert np.abs(picture - other).mean() < 5  # chroma, interpolated
 
 
-def test_render_flips(every_frame):
+@pytest.mark.parametrize('size', [(25, 40), (25, 41), (11, 15)])
+def test_render_flips(every_frame, size):
   box = Box(0, 0, 48, 64)
-  plain = video.render(every_frame[:2], box, 20, 30)
-  flipped = video.render(every_frame[:2], box, 20, 30, flip=True)
+  plain = video.render(every_frame[:2], box, *size)
+  flipped = video.render(every_frame[:2], box, *size, flip=True)
   difference = flipped[:, :, ::-1].astype(int) - plain
   assert np.abs(difference).max() <= 2  # chroma is interpolated
 
@@ -110,6 +112,28 @@ def test_load_keeps_colours(tmp_path, film, codec, pixels, suffix):
   assert loaded.shape == clip.shape
   assert np.abs(loaded.astype(int) - clip).max() <= 6
   np.testing.assert_array_equal(video.load(path.read_bytes()), loaded)
+
+
+@pytest.mark.parametrize(
+  ('height', 'meant', 'other'),
+  [(718, 'ITU601', 'ITU709'), (720, 'ITU709', 'ITU601')],
+)
+def test_untagged_films_have_the_colours_of_their_size(height, meant, other):
+  """As players show them: no file says so."""
+
+  def frame(space):
+    made = av.VideoFrame(16, height, 'yuv420p')
+    for plane, level in zip(made.planes, (120, 90, 180)):
+      plane.update(bytes([level]) * plane.buffer_size)
+    made.colorspace = space
+    return made
+
+  shown, same, wrong = (
+    video.upright(frame(space), height, 16).astype(int)
+    for space in (2, Colorspace[meant], Colorspace[other])
+  )
+  np.testing.assert_array_equal(shown, same)
+  assert np.abs(shown - wrong).max() > 8
 
 
 @pytest.mark.parametrize('rotation', [90, -90, 180])

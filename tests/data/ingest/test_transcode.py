@@ -1,6 +1,7 @@
 """Any video in, the recipe's records out; nothing but good videos."""
 
 import io
+import math
 from fractions import Fraction
 
 import av
@@ -132,13 +133,24 @@ def test_variable_rate_becomes_constant(tmp_path, film):
   )
 
 
-def test_long_pauses_are_cut_out():
-  def frame(seconds):
-    made = av.VideoFrame(16, 16, 'yuv420p')
-    made.pts, made.time_base = seconds, Fraction(1)
-    return made
+def blank(pts, time_base):
+  """A frame that is shown at that time."""
+  made = av.VideoFrame(16, 16, 'yuv420p')
+  made.pts, made.time_base = pts, time_base
+  return made
 
-  given = [frame(s) for s in (5, 6, 3600, 3601, 10)]
+
+@pytest.mark.parametrize('rounded', [math.floor, round, math.ceil])
+@pytest.mark.parametrize('rate', [Fraction(30), Fraction(30000, 1001)])
+def test_times_in_milliseconds_lose_and_double_no_frame(rate, rounded):
+  """As Matroska has them: of 30 frames a second, 0, 33, 67, 100."""
+  times = [rounded(1000 * i / rate) for i in range(300)]
+  given = [blank(each, Fraction(1, 1000)) for each in times]
+  assert list(transcode.constant_rate(iter(given), rate, rate)) == given
+
+
+def test_long_pauses_are_cut_out():
+  given = [blank(s, Fraction(1)) for s in (5, 6, 3600, 3601, 10)]
   one = Fraction(1)
   assert list(transcode.constant_rate(iter(given), one, one)) == given
 
