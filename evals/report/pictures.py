@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import cv2
-import matplotlib
 import numpy as np
 from etils import epath
 
 from base import files
+from data import overlay
 from data.contact_sheet import GAP
 
 # Of each picture that objectives and tasks draw: what its panels show, from
@@ -106,8 +106,9 @@ def note(name: str) -> str:
 
 def depth_legend(out: str) -> str:
   """The colours of depth, as a picture and a line of HTML."""
-  ramp = matplotlib.colormaps['magma'](np.linspace(1, 0, 256))[None, :, 2::-1]
-  bar = np.repeat(np.round(255 * ramp), 16, axis=0).astype(np.uint8)
+  metres = np.linspace(0, 1, 256, dtype=np.float32)[None, None, :, None]
+  ramp = overlay.depth(metres + 1, near=1.0, far=2.0)[0, :, :, ::-1]
+  bar = np.repeat(ramp, 16, axis=0)
   with files.replacing(os.path.join(out, 'depth-colours.png')) as draft:
     _check(cv2.imwrite(str(draft), bar), draft)
   return (

@@ -6,7 +6,7 @@ It answers with one line of JSON behind a mark; `log` with the log.
 import argparse
 import json
 
-from launch.tpu.host import log, packages, places, unit
+from launch.tpu.host import job, log, packages, places
 
 MARK = '@scale4d '
 VERBS = ('prepare', 'install', 'start', 'run', 'state', 'stop', 'log')
@@ -26,23 +26,23 @@ def main():
   if args.verb == 'install':
     packages.install()
   elif args.verb == 'run':
-    unit.run(args.attempt, hosts)
+    job.run(args.attempt, hosts)
   elif args.verb == 'log':
     log.show(args.attempt, args.offset, args.follow)
   else:
     if args.verb == 'prepare':
       packages.prepare()
     elif args.verb == 'start':
-      unit.start(args.attempt, hosts)
+      job.start(args.attempt, hosts)
     elif args.verb == 'stop':
-      unit.stop(args.attempt, args.kill)
+      job.stop(args.attempt, args.kill)
     print(f'{MARK}{json.dumps(answer(args.attempt))}', flush=True)
 
 
 def answer(attempt):
   """How this host stands."""
-  state = unit.state(attempt)
-  code, time = unit.end(attempt) if state in ('ended', 'killed') else (0, 0.0)
+  state = job.state(attempt)
+  code, time = job.end(attempt) if state in ('ended', 'killed') else (0, 0.0)
   logs = (places.attempt(attempt) / 'log', places.HOME / 'install.log')
   return {
     'address': places.address(),
@@ -51,7 +51,7 @@ def answer(attempt):
     'unit': state,
     'exit': code,
     'time': time,
-    'joins': unit.joins(attempt),
+    'joins': job.joins(attempt),
     'last': next(filter(None, map(places.last_line, logs)), ''),
   }
 

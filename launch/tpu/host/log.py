@@ -4,7 +4,7 @@ import os
 import sys
 import time
 
-from launch.tpu.host import places, unit
+from launch.tpu.host import job, places
 
 _TICK = 0.5
 
@@ -36,7 +36,7 @@ def show(number, offset, follow):
     rest, place = b'', file.tell()
     while True:
       # Before the last lines are read.
-      is_over = unit.state(number) != 'running'
+      is_over = job.state(number) != 'running'
       *lines, rest = (rest + file.read()).split(b'\n')
       if is_over and rest:
         lines, rest = [*lines, rest], b''

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 
-from launch.tpu.host import places, processes
+from launch.tpu.host import places, processes, systemd
 
 _OLDEST = (3, 11)
 _NEWEST = ('python3.13', 'python3.12', 'python3.11')
@@ -18,7 +18,7 @@ def prepare():
   """Begins to install, if it is not done and nobody is at it."""
   if state() not in ('yes', 'now'):
     log = places.HOME / 'install.log'
-    processes.detach(['install'], log, _pid(), '')
+    systemd.detach(['install'], log, _pid(), '')
 
 
 def state():

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 
-from launch.tpu.host import packages, places, processes
+from launch.tpu.host import packages, places, processes, systemd
 
 _KILLED = 137
 _START = 1 << 18  # bytes of a log, in which processes join
@@ -36,7 +36,7 @@ def start(number, hosts):
     return
   words = ['run', f'--attempt={number}', f'--hosts={",".join(hosts)}']
   name = f'scale4d-{places.HOME.name}-{number}'
-  processes.detach(words, folder / 'log', folder / 'pid', name)
+  systemd.detach(words, folder / 'log', folder / 'pid', name)
 
 
 def run(number, hosts):
