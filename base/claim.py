@@ -186,7 +186,7 @@ def _read(path: str) -> dict[str, Any] | None:
     kinds |= {'generation': int, 'renewed': int, 'time': float}
     if all(isinstance(found[key], kind) for key, kind in kinds.items()):
       return found
-  except (ValueError, KeyError, TypeError):
+  except (ValueError, KeyError, TypeError, RecursionError):
     pass
   raise ValueError(
     f'{path} is damaged: remove it, once you know that nothing runs there'

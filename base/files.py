@@ -29,6 +29,10 @@ _FULL_SAID = (
 _DRAFT = '.draft-'  # in the names of files that are being written
 
 
+class Count(int):
+  """As a kind of `read_json`: a whole number, 0 or more."""
+
+
 def path(name: epath.PathLike) -> epath.Path:
   """Where a file or folder is, wherever the program goes on to work.
 
@@ -101,8 +105,8 @@ def read_json(path: epath.PathLike, kind: Any, remedy: str) -> Any:
 
   Args:
     path: of the file.
-    kind: which it must be: a type (int will do for float); [kind], a list of
-      such; {key: kind}, a dict that has at least these keys.
+    kind: which it must be: a type (int will do for float), or Count; [kind],
+      a list of such; {key: kind}, a dict that has at least these keys.
     remedy: what a person can do where it is damaged, as 'copy it again'.
 
   Raises:
@@ -124,11 +128,22 @@ def read_json_lines(path: epath.PathLike, kind: Any, remedy: str) -> list[Any]:
   ]
 
 
+def parse_json(text: str | bytes) -> Any:
+  """What a text from outside holds.
+
+  Raises:
+    ValueError: it is not JSON, nor UTF-8, or nested without end.
+  """
+  try:
+    return json.loads(text)
+  except RecursionError as error:
+    raise ValueError('brackets in brackets without end') from error
+
+
 def _parsed(text: bytes, where: str, kind: Any, remedy: str) -> Any:
   try:
-    found = json.loads(text)
-  # Also of bytes that are no UTF-8, and of brackets without end.
-  except (ValueError, RecursionError) as error:
+    found = parse_json(text)
+  except ValueError as error:
     what = f'not JSON ({error})' if text else 'empty'
     raise ValueError(f'{where} is {what}: it is damaged; {remedy}') from error
   return expect(found, kind, where, remedy)
@@ -149,6 +164,11 @@ def expect(value: Any, kind: Any, where: str, remedy: str) -> Any:
 def _misfit(value: Any, kind: Any, where: str) -> str:
   """Why a value is not of a kind of `read_json`; '' if it is."""
   outer = kind if isinstance(kind, type) else type(kind)
+  if outer is Count:
+    misfit = _misfit(value, int, where)
+    if not misfit and value < 0:
+      misfit = f'{where} is {value}, expected 0 or more'
+    return misfit
   good = isinstance(value, (int, float) if outer is float else outer)
   # In Python true is a number.
   if not good or (isinstance(value, bool) and outer is not bool):

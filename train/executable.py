@@ -164,9 +164,10 @@ def _load(lowered, mesh, path, this) -> jax.stages.Compiled | None:
     return None
   head, _, payload = files.read_bytes(path).partition(b'\n')
   try:
-    head = json.loads(head)
+    kind = {'of': dict, 'sha256': str}
+    head = files.expect(files.parse_json(head), kind, str(path), '')
     of, digest = head['of'], head['sha256']
-  except (ValueError, KeyError, TypeError):  # not JSON, or other JSON
+  except ValueError:  # not JSON, or other JSON
     of, digest = {}, None
   # Before it is given to the backend, which runs what it is given.
   if hashlib.sha256(payload).hexdigest() != digest:

@@ -12,8 +12,7 @@
 
 import dataclasses
 import functools
-import zipfile
-import zlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 from array_record.python import array_record_module
 
-from base import files
+from base import files, npz
 from data.source import BadRecord
 
 MANIFEST, INDEX, QUARANTINE = 'manifest.json', 'index.npz', 'quarantine.jsonl'
@@ -30,34 +29,23 @@ WRITER_OPTIONS = 'group_size:1,uncompressed'
 # What the manifest holds of what is read here and in `data.inspect`.
 _DESCRIBED = {
   'fingerprint': str,
-  'videos': int,
-  'refused': int,
-  'begun_late': int,
-  'records': int,
-  'frames': int,
+  'videos': files.Count,
+  'refused': files.Count,
+  'begun_late': files.Count,
+  'records': files.Count,
+  'frames': files.Count,
   'seconds': float,
   'lost': float,
-  'bytes': int,
+  'bytes': files.Count,
   'recipe': dict,
-  'shards': [{'file': str, 'bytes': int}],
+  'shards': [{'file': str, 'bytes': files.Count}],
 }
 _COLUMNS = ('shard', 'position', 'frames', 'video')  # of the index
 _REMEDY = (
   'copy the folder again, or run the command of data.ingest that made it, '
   'which writes it anew'
 )
-
-# All that NumPy raises of an .npz that is gone, empty, cut off or garbled.
-_DAMAGE = (
-  OSError,
-  EOFError,
-  LookupError,
-  TypeError,
-  ValueError,
-  NotImplementedError,
-  zipfile.BadZipFile,
-  zlib.error,
-)
+_SHARD = r'shard-\d{5,}\.array_record'  # see `shard_name`
 _OPEN_READERS = 128  # per process; a corpus may have more shards than that
 
 
@@ -84,7 +72,7 @@ class Shards:
     try:
       reader = _reader(self.path / shard_name(shard), self.fingerprint)
       return reader.read([position])[0]
-    except (RuntimeError, IndexError, OSError) as error:
+    except (RuntimeError, IndexError, OverflowError, OSError) as error:
       raise BadRecord(
         f'record {position} of {self.path / shard_name(shard)}: {error}'
       ) from error
@@ -157,6 +145,12 @@ def open_shards(path: Path, fingerprint: str | None = None) -> Shards:
       'with the same recipe, or change the config.'
     )
   for shard in described['shards']:
+    # Its name is ours: another could be that of any file of the machine.
+    if not re.fullmatch(_SHARD, shard['file']):
+      raise ValueError(
+        f'{path / MANIFEST} names a shard {shard["file"]!r}, expected '
+        f'{shard_name(0)!r} or such: it is damaged; {_REMEDY}'
+      )
     file = path / shard['file']
     size = file.stat().st_size if file.exists() else None
     if size != shard['bytes']:
@@ -181,16 +175,19 @@ def _reader(path: Path, _: str) -> array_record_module.ArrayRecordReader:
 def _index(path: Path, _: str) -> Mapping[str, np.ndarray]:
   file, records = path / INDEX, manifest(path)['records']
   try:
-    with file.open('rb') as opened, np.load(opened) as stored:
-      columns = {name: stored[name] for name in _COLUMNS}
-    lengths = {len(column) for column in columns.values()}
-  except _DAMAGE as error:
-    raise ValueError(
-      f'{file} is damaged or gone ({error!r}); {_REMEDY}'
-    ) from error
-  if lengths != {records}:
-    raise ValueError(
-      f'{file} has {sorted(lengths)} rows, expected {records}: it is damaged; '
-      f'{_REMEDY}'
-    )
+    with file.open('rb') as opened:
+      columns = npz.read(opened, str(file), _REMEDY, _COLUMNS)
+  except OSError as error:
+    raise ValueError(f'{file} is gone ({error}); {_REMEDY}') from error
+  for name, column in columns.items():
+    if column.shape != (records,) or column.dtype.kind not in 'iu':
+      raise ValueError(
+        f'{file} has {name} {column.dtype} {list(column.shape)}, expected '
+        f'{records} whole numbers: it is damaged; {_REMEDY}'
+      )
+    if column.min(initial=0) < 0:
+      raise ValueError(
+        f'{file} has {name} {column.min()}, expected 0 or more: it is damaged; '
+        f'{_REMEDY}'
+      )
   return columns

@@ -1,6 +1,5 @@
 """Which points and boxes are followed through a video."""
 
-import json
 from collections.abc import Collection
 from typing import Any
 
@@ -36,7 +35,7 @@ def read(path: str, tasks: Collection[str]) -> dict[str, np.ndarray]:
     raise ValueError(f'--queries={path} does not exist')
   sizes = {'points': 2, 'boxes': 4}
   try:
-    found = json.loads(files.read_bytes(path))
+    found = files.parse_json(files.read_bytes(path))
   except ValueError as error:
     raise ValueError(f'--queries={path} is not JSON: {error}') from error
   if not isinstance(found, dict) or not found or found.keys() - sizes.keys():

@@ -7,17 +7,14 @@ its pairs; the report names it. Without the run's own config.json there is none.
 import collections
 import dataclasses
 import io
-import json
 import os
 import re
-import zipfile
-import zlib
 from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 
-from base import files
+from base import files, npz
 from evals import is_readout
 from evals import job as job_lib
 from evals import result as result_lib
@@ -230,12 +227,10 @@ def _clips(path: str, tasks: Collection[str]) -> dict[str, np.ndarray]:
     ValueError: the file is damaged.
   """
   try:
-    # NumPy leaves a damaged file open that it opens itself.
-    with io.BytesIO(files.read_bytes(path)) as raw, np.load(raw) as file:
-      clips = {name: file[name] for name in file.files}
-  # What NumPy and zipfile raise for a file that is cut, empty or garbled.
-  except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as e:
+    raw = io.BytesIO(files.read_bytes(path))
+  except OSError as e:
     raise ValueError(f'{path} cannot be read ({e}): {_NO_PAIRS}') from e
+  clips = npz.read(raw, path, _NO_PAIRS)
   lacking = [task for task in tasks if f'{task}/count' not in clips]
   if lacking:
     raise ValueError(f'{path} lacks clips of {", ".join(lacking)}: {_NO_PAIRS}')
@@ -269,7 +264,7 @@ def _lines(path: str, damaged: list[str]) -> list[dict[str, Any]]:
 
 def _line(text: str) -> dict[str, Any] | None:
   try:
-    line = json.loads(text)
+    line = files.parse_json(text)
   except ValueError:
     return None
   is_whole = (

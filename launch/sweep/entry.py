@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json
 import time
 
 from base import command, files
@@ -188,7 +187,7 @@ def logged(stage: Stage) -> dict[str, float]:
   found: dict[str, float] = {}
   for line in lines:
     with contextlib.suppress(ValueError):
-      values = json.loads(line)
+      values = files.parse_json(line)
       found |= values if isinstance(values, dict) else {}
   return found
 

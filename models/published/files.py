@@ -6,24 +6,24 @@ a file may be larger than the host's memory. Both formats keep arrays as they
 are in memory; a compressed npz is read whole, an array at a time.
 """
 
-import contextlib
-import errno
+import itertools
 import json
 import math
 import os
 import struct
 import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from base.files import is_local, make_parents, replacing
+from base import npz
+from base.files import is_local, make_parents, parse_json, replacing
 from models.published.tables import Shape
 
 # safetensors' name of what the published files consist of.
 _F32 = 'F32'
+_HEADER = 100_000_000  # bytes at most, as safetensors' own reader has it
 _REMEDY = 'download it again, or export it again'
 
 
@@ -76,7 +76,7 @@ def check_sums(path: str) -> None:
   """
   if not zipfile.is_zipfile(path):
     return
-  with _readable(path), zipfile.ZipFile(path) as archive:
+  with npz.readable(path, _REMEDY), zipfile.ZipFile(path) as archive:
     damaged = archive.testzip()
   if damaged:
     raise ValueError(
@@ -118,35 +118,17 @@ def write(path: str, arrays: Mapping[str, np.ndarray]) -> None:
 
 def _npz(path: str) -> dict[str, Entry]:
   found = {}
-  with _readable(path), zipfile.ZipFile(path) as archive:
-    for info in archive.infolist():
-      name = info.filename.removesuffix('.npy')
-      if name == info.filename:
-        raise ValueError(f'{path} holds {name!r}, which is not an array')
-      with archive.open(info) as member:
-        shape, fortran, dtype = _header(path, name, member)
-        before = member.tell()
-      _check_dtype(path, name, dtype)
-      # A map would run into the next array, and say nothing.
-      if info.file_size - before != 4 * math.prod(shape):
-        raise _damaged(path, name)
-      if info.compress_type == zipfile.ZIP_STORED:
-        offset = _data_of(path, info) + before
-        read = _mapped(path, offset, shape, 'F' if fortran else 'C')
-      else:
-        read = _unpacked(path, info)
-      found[name] = Entry(shape, read)
+  for name, member in npz.members(path, path, _REMEDY).items():
+    if member.dtype != np.dtype('<f4'):
+      _refuse(path, name, member.dtype.name)
+    if member.info.compress_type == zipfile.ZIP_STORED:
+      offset = _data_of(path, member.info) + member.start
+      order = 'F' if member.is_fortran else 'C'
+      read = _mapped(path, offset, member.shape, order)
+    else:
+      read = _unpacked(path, member)
+    found[name] = Entry(member.shape, read)
   return found
-
-
-def _header(path: str, name: str, member) -> tuple[Shape, bool, np.dtype]:
-  try:
-    version = np.lib.format.read_magic(member)
-    if version == (1, 0):
-      return np.lib.format.read_array_header_1_0(member)
-    return np.lib.format.read_array_header_2_0(member)
-  except ValueError as error:
-    raise ValueError(f'{path}: {name} is not an array: {error}') from error
 
 
 def _data_of(path: str, info: zipfile.ZipInfo) -> int:
@@ -165,14 +147,10 @@ def _mapped(path: str, offset: int, shape: Shape, order: str):
   return read
 
 
-def _unpacked(path: str, info: zipfile.ZipInfo):
+def _unpacked(path: str, member: npz.Member):
   def read() -> np.ndarray:
-    with (
-      _readable(path),
-      zipfile.ZipFile(path) as archive,
-      archive.open(info) as member,
-    ):
-      return np.lib.format.read_array(member, allow_pickle=False)
+    with npz.readable(path, _REMEDY), zipfile.ZipFile(path) as archive:
+      return npz.unpacked(archive, member)
 
   return read
 
@@ -181,8 +159,13 @@ def _safetensors(path: str) -> dict[str, Entry]:
   with open(path, 'rb') as file:
     (length,) = struct.unpack('<Q', file.read(8))
     size = os.path.getsize(path) - 8 - length
+    if length > _HEADER:
+      raise ValueError(
+        f'{path} is damaged: its header would have {length} bytes, expected '
+        f'{_HEADER} at most; {_REMEDY}'
+      )
     try:
-      header = json.loads(file.read(length)) if size >= 0 else None
+      header = parse_json(file.read(length)) if size >= 0 else None
     except ValueError:
       header = None
   if header is None:
@@ -190,7 +173,7 @@ def _safetensors(path: str) -> dict[str, Entry]:
       f'{path} is truncated or damaged: its header is not whole; {_REMEDY}'
     )
   header.pop('__metadata__', None)
-  found = {}
+  found, places = {}, []
   for name, about in header.items():
     match about:
       case {
@@ -205,9 +188,14 @@ def _safetensors(path: str) -> dict[str, Entry]:
       _refuse(path, name, dtype)
     if not 0 <= start <= stop <= size or stop - start != 4 * math.prod(shape):
       raise _damaged(path, name)
+    places.append((start, stop, name))
     found[name] = Entry(
       tuple(shape), _mapped(path, 8 + length + start, tuple(shape), 'C')
     )
+  # The format has arrays one after the other: two in one place are a forgery.
+  for (_, end, _), (start, _, name) in itertools.pairwise(sorted(places)):
+    if start < end:
+      raise _damaged(path, name)
   return found
 
 
@@ -215,47 +203,11 @@ def _damaged(path: str, name: str) -> ValueError:
   return ValueError(f'{path} is truncated or damaged at {name}: {_REMEDY}')
 
 
-def _check_dtype(path: str, name: str, dtype: np.dtype) -> None:
-  if dtype.hasobject:
-    raise ValueError(
-      f'{path}: {name} holds pickled objects, which could run any program when '
-      'read: refused. Published files are plain float32 arrays'
-    )
-  if dtype != np.dtype('<f4'):
-    _refuse(path, name, dtype.name)
-
-
 def _refuse(path: str, name: str, dtype: str) -> None:
   raise ValueError(
     f'{path}: {name} is {dtype}, expected float32: save it with '
     'array.astype(numpy.float32)'
   )
-
-
-# What zipfile raises for bytes that are not an archive's; the last three where
-# they read as an encryption or a compression that it does not know.
-_DAMAGE = (
-  *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, KeyError),
-  *(UnicodeDecodeError, NotImplementedError, RuntimeError),
-)
-
-
-@contextlib.contextmanager
-def _readable(path: str) -> Iterator[None]:
-  """What the readers raise for a file that is not whole, as ValueError."""
-  try:
-    yield
-  except OSError as error:
-    if error.errno != errno.EINVAL:  # as for a place before the file's start
-      raise
-    damage = error
-  except _DAMAGE as error:
-    damage = error
-  else:
-    return
-  raise ValueError(
-    f'{path} is truncated or damaged ({damage}): {_REMEDY}'
-  ) from damage
 
 
 def _write_npz(path: str, arrays: Mapping[str, np.ndarray]) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from base import files
 
-KIND = {'count': int, 'parts': [{'name': str, 'share': float}]}
+KIND = {'count': files.Count, 'parts': [{'name': str, 'share': float}]}
 
 
 def test_what_is_as_expected_is_given(tmp_path):
@@ -38,6 +38,7 @@ def test_what_is_as_expected_is_given(tmp_path):
     ('{"count": 2}', r'a\.json lacks parts'),
     ('{"count": "2", "parts": []}', r'count holds a str, expected a int'),
     ('{"count": true, "parts": []}', r'count holds a bool, expected a int'),
+    ('{"count": -1, "parts": []}', r'count is -1, expected 0 or more'),
     ('{"count": 2, "parts": {}}', r'parts holds a dict, expected a list'),
     ('{"count": 2, "parts": [null]}', r'parts: 0 holds a NoneType'),
     (
@@ -51,6 +52,11 @@ def test_damage_is_told_with_its_place_and_the_remedy(text, said, tmp_path):
   files.write(file, text)
   with pytest.raises(ValueError, match=rf'{said}.*; copy it again'):
     files.read_json(file, KIND, 'copy it again')
+
+
+def test_a_text_of_brackets_without_end_is_no_json():
+  with pytest.raises(ValueError, match='brackets without end'):
+    files.parse_json('{"a":' * 10**5)
 
 
 def test_lines_are_read_up_to_one_that_was_not_finished(tmp_path):

@@ -31,7 +31,11 @@ GOOD = b'{"step": 1, "train/loss": 3.0}\n'
 
 @pytest.mark.parametrize(
   'bad',
-  [b'\n', b'{"step": 2, "tr\n', b'[2]\n', b'{"loss": 2}\n', b'\xff\x00\n'],
+  [
+    *(b'\n', b'{"step": 2, "tr\n', b'[2]\n', b'{"loss": 2}\n', b'\xff\x00\n'),
+    *(b'[' * 10**5 + b'\n', b'{"step": 1e999}\n'),
+  ],
+  ids=lambda x: x[:20].decode(errors='replace'),
 )
 def test_a_damaged_line_is_left_out_and_that_is_said(tmp_path, capsys, bad):
   text = GOOD + bad + b'{"step": 3}\n'

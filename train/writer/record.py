@@ -43,6 +43,8 @@ def drop_after(path: str, step: int) -> None:
 def _step_of(line: str) -> int | None:
   """Of a line of metrics.jsonl; None if it is no whole one."""
   try:
-    return int(json.loads(line)['step']) if line.endswith('\n') else None
-  except (ValueError, KeyError, TypeError):
+    step = files.parse_json(line)['step'] if line.endswith('\n') else None
+    return None if step is None else int(step)
+  # The last: JSON has 1e999, which is infinite.
+  except (ValueError, KeyError, TypeError, OverflowError):
     return None

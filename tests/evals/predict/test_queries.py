@@ -24,6 +24,7 @@ def test_queries_come_from_a_file(tmp_path):
     ('{"point": [[0, 1]]}', r"got \['point'\]"),
     ('{}', r'got \[\]'),
     ('{"points": ', 'is not JSON'),
+    ('{"points": ' + '[' * 10**5, 'is not JSON'),
     ('{"points": []}', 'points must be a list of one'),
     ('{"points": [[0, 1], [0.5]]}', r'points\[1\]=\[0.5\] must be \[x, y\]'),
     ('{"points": [[0, 1, 2], [0, 1]]}', r'must be \[x, y, frame\]'),

@@ -272,7 +272,11 @@ def test_what_is_not_shown_is_named(make, tmp_path):
     ('readouts/all/clips.npz', None, 'pair'),
     ('readouts/5/errors.json', b'{"tasks": []}', ''),
     ('readouts/all/pictures/depth.png', b'\x89PNG\r\n', 'picture'),
-    ('metrics.jsonl', b'{"step": 5, "train/loss": 1.0}\n\xff\x00\n[1]\n', ''),
+    (
+      'metrics.jsonl',
+      b'{"step": 5, "train/loss": 1.0}\n\xff\x00\n[1]\n%b\n' % (b'[' * 10**5),
+      '',
+    ),
   ],
 )
 def test_one_damaged_file_takes_nothing_else_with_it(

@@ -69,6 +69,37 @@ def test_a_header_that_makes_no_sense_is_damage(tmp_path, about):
     files.opened(str(path))
 
 
+def test_arrays_in_one_place_are_damage(tmp_path):
+  path = tmp_path / 'x.safetensors'
+  about = {'dtype': 'F32', 'shape': [2]}
+  places = {'a': [0, 8], 'b': [8, 16]}
+  safetensors(
+    path, {k: {**about, 'data_offsets': v} for k, v in places.items()}
+  )
+  assert list(files.opened(str(path))) == ['a', 'b']
+  places['b'] = [4, 12]
+  safetensors(
+    path, {k: {**about, 'data_offsets': v} for k, v in places.items()}
+  )
+  with pytest.raises(ValueError, match='damaged at b: download it again'):
+    files.opened(str(path))
+
+
+@pytest.mark.parametrize('length', [60, 10**8 + 1, 2**63])
+def test_a_header_that_is_longer_than_the_file_is_not_read(tmp_path, length):
+  path = tmp_path / 'x.safetensors'
+  path.write_bytes(struct.pack('<Q', length) + b'{"a": {}}')
+  with pytest.raises(ValueError, match=r'damaged: its header .*; download it'):
+    files.opened(str(path))
+
+
+def test_a_header_of_brackets_without_end_is_damage(tmp_path):
+  path = tmp_path / 'x.safetensors'
+  path.write_bytes(struct.pack('<Q', 6 * 10**5) + b'{"a": ' * 10**5)
+  with pytest.raises(ValueError, match='its header is not whole; download it'):
+    files.opened(str(path))
+
+
 def test_files_without_arrays_say_so(tmp_path):
   path = tmp_path / 'x.safetensors'
   safetensors(path, {'__metadata__': {'of': 'nothing'}})
