@@ -128,8 +128,8 @@ def _run(
   processes.meet('restore')
   with watchdog.at('the start from a state'), clock('state'):
     if start:
-      state = checkpoints.restore(program.state, start)
       say(f'{workdir} goes on at step {start} of {steps}')
+      state = checkpoints.restore(program.state, start)
     else:
       places = program.places
       # Run once: compiled quickly rather than well.

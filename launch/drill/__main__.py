@@ -1,8 +1,8 @@
 """Plays a drill: `python -m launch.drill local`.
 
 It breaks what may break in real programs on this machine, prints each thing
-that it does, and ends with exit code 1 where a launcher, or a checkpoint, does
-not keep its promise.
+that it does, and ends with exit code 1 where a launcher, a checkpoint or a stop
+does not keep its promise.
 """
 
 import importlib
@@ -15,7 +15,7 @@ from absl import flags
 from base import command, names
 
 # A module here each, with `drill(folder)`.
-DRILLS = ('damage', 'local', 'pod', 'slurm', 'sweep')
+DRILLS = ('damage', 'local', 'pod', 'slurm', 'stops', 'sweep')
 _FOLDER = flags.DEFINE_string(
   'folder', '', 'Of what the drill writes, kept for a look; a new one in /tmp.'
 )

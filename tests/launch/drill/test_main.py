@@ -34,6 +34,13 @@ def test_the_drill_of_damage(tmp_path):
 
 
 @pytest.mark.drill
+def test_the_drill_of_stops(tmp_path):
+  run = drill('stops', f'--folder={tmp_path}')
+  assert run.returncode == 0, run.stdout + run.stderr
+  assert run.stdout.endswith('-- all checks are right\n')
+
+
+@pytest.mark.drill
 def test_the_drill_of_a_sweep(tmp_path):
   run = drill('sweep', f'--folder={tmp_path}')
   assert run.returncode == 0, run.stdout + run.stderr
