@@ -18,7 +18,7 @@ from typing import Any
 
 from etils import epath
 
-from base import console, stores
+from base import console, stops, stores
 
 RENEW = 30.0  # seconds between two signs of life
 LAPSE = 120.0  # without a sign, after which an owner is dead
@@ -55,7 +55,8 @@ def held(
   claim.start()
   _MINE[path] = claim
   try:
-    yield ''
+    with stops.giving_back(claim.release):
+      yield ''
   finally:
     del _MINE[path]
     claim.release()

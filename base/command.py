@@ -104,10 +104,6 @@ def run(
     app.run(checked, flags_parser=_parsed)
   except SystemExit as end:
     _leave(end.code)
-  # While flags were parsed, which reads the recipe.
-  except stops.Stopped as end:
-    print(end, flush=True)
-    _leave(end.code)
   # The outermost frame of a process: its code must tell a fault from wrong
   # input, for which Python has one code.
   except Exception:

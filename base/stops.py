@@ -2,8 +2,9 @@
 
 Python calls handlers of signals between two lines of its main thread, which may
 be minutes away (in a compiler) or never come (in a read of a disk that is
-gone). So a thread hears them too: it wakes who waits, and ends a process that
-does not come to its next line.
+gone); and an exception raised there may be one too many for a library (JAX's,
+while it is imported or collects garbage, aborts, or drops it). So a thread
+hears them: it wakes who waits, or ends the process.
 """
 
 import contextlib
@@ -17,11 +18,11 @@ from typing import NoReturn
 from base import exits
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_PATIENCE = 5.0  # seconds from a stop to the main thread's next line
+_PATIENCE = 5.0  # seconds in which what others wait for is given back
 
 
 class Stopped(KeyboardInterrupt):
-  """Told to stop where there is nothing to save.
+  """Told to stop, and nothing is left to save.
 
   Attributes:
     code: that the process is to end with.
@@ -89,6 +90,16 @@ def check() -> None:
     raise Stopped(_ear.first)
 
 
+@contextlib.contextmanager
+def giving_back(function: Callable[[], None]) -> Iterator[None]:
+  """Inside, a stop that ends the process calls this before, in a thread."""
+  _to_give_back.append(function)
+  try:
+    yield
+  finally:
+    _to_give_back.remove(function)
+
+
 def hear_again() -> None:
   """After a library has put its own handlers of signals in place."""
   if _ear:
@@ -109,7 +120,6 @@ class _Ear:
   def __init__(self):
     self.first = 0  # signal that came
     self.save: Callable[[str], None] | None = None
-    self._timer: threading.Timer | None = None
     # What is ignored stays so: nohup, and scripts for what they start behind
     # them, want it.
     self._before = {
@@ -137,14 +147,9 @@ class _Ear:
     os.close(self._in)  # which ends the thread
     self._thread.join()
     os.close(self._out)
-    if self._timer:
-      self._timer.cancel()
 
   def _on_signal(self, number, frame) -> None:
-    """In the main thread."""
-    del frame
-    if not self.save:
-      raise Stopped(number)
+    """In the main thread, which goes on."""
 
   def _listen(self) -> None:
     while numbers := os.read(self._out, 64):
@@ -162,16 +167,19 @@ class _Ear:
     self.first = number
     if self.save:
       self.save(number.name)
-      return
-    self._timer = threading.Timer(_PATIENCE, _give_up, [Stopped(number)])
-    self._timer.daemon = True
-    self._timer.start()
+    else:
+      _leave(Stopped(number))
 
 
-def _give_up(stopped: Stopped) -> None:
-  """The main thread has not come."""
+def _leave(stopped: Stopped) -> NoReturn:
+  late = threading.Timer(_PATIENCE, end, [stopped.code])
+  late.daemon = True
+  late.start()
   os.write(1, f'{stopped}\n'.encode())
+  for give_back in list(_to_give_back):
+    give_back()
   end(stopped.code)
 
 
 _ear: _Ear | None = None
+_to_give_back: list[Callable[[], None]] = []

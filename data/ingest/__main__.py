@@ -24,7 +24,7 @@ from pathlib import Path
 
 from absl import flags
 
-from base import command, exits
+from base import command, exits, stops
 from data.ingest.recipe import Recipe
 
 _VIDEOS = flags.DEFINE_string(
@@ -70,7 +70,8 @@ def main() -> None:
   if not _OUT.value:
     raise ValueError('--out is empty: name the folder to write')
   out = Path(_OUT.value)
-  try:
+  # What is finished is on disk at any time.
+  with stops.taken(_stop):
     manifest = folder.ingest(
       _VIDEOS.value,
       out,
@@ -89,11 +90,14 @@ def main() -> None:
       beam_runner=_BEAM_RUNNER.value,
       beam_options=_BEAM_OPTIONS.value,
     )
-  except KeyboardInterrupt:
-    raise exits.Again('ingest: stopped; the same command goes on') from None
   print(folder.report(out, manifest))
   if not manifest['records']:
     raise SystemExit('ingest: no video was accepted: nothing to train on')
+
+
+def _stop(name: str) -> None:
+  print(f'ingest: stopped by {name}; the same command goes on', flush=True)
+  stops.end(exits.AGAIN)
 
 
 if __name__ == '__main__':

@@ -67,7 +67,6 @@ def test_where_there_is_nothing_to_save_it_is_the_end(
   process = start(f"""
 from absl import flags
 from base import command, stops
-stops._PATIENCE = 0.2
 def main():
 {BLOCKED.replace(chr(10), chr(10) + '  ')}
   print('up', flush=True)
@@ -78,6 +77,23 @@ command.run(main, goes_on=True)
   assert process.wait(60) == code
   said = f'stopped by {by}: the same command starts again\n'
   assert process.stdout.read() == said
+
+
+@pytest.mark.parametrize('back', ['os.write(1, b"back")', 'block()'])
+def test_what_others_wait_for_is_given_back_before_the_end(start, back):
+  process = start(f"""
+import os
+from base import stops
+stops._PATIENCE = 0.2
+stops.hear()
+{BLOCKED}
+with stops.giving_back(lambda: {back}):
+  print('up', flush=True)
+  block()
+""")
+  process.send_signal(signal.SIGTERM)
+  assert process.wait(60) == exits.AGAIN
+  assert process.stdout.read().endswith('back') == ('back' in back)
 
 
 def test_who_saves_is_told_though_the_main_thread_is_blocked(start):
