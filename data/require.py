@@ -1,10 +1,13 @@
 """What options must be: each function refuses all else, with the remedy.
 
 `who` is the name of what has the options, as 'movi'; options are given by name.
+The last two are of the files that come with the data.
 """
 
 import numbers
+import os
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 from base.names import choose
 
@@ -88,3 +91,42 @@ def stride(who: str, given: Sequence[int]) -> None:
   """
   ordered(who, stride=given)
   at_least(1, who, stride=given[0])
+
+
+def below(who: str, folder: Path, name: str, file: Path) -> Path:
+  """A file of a folder that a list names.
+
+  Links in the folder may lead anywhere: who made the folder made them.
+
+  Args:
+    who: see the module.
+    folder: that a user named.
+    name: in the list: relative to the folder, or absolute and in it.
+    file: the list.
+
+  Raises:
+    ValueError: it is outside, or would be for some links.
+  """
+  top = os.path.abspath(folder)
+  inside = os.path.join(top, name)
+  if '..' in Path(name).parts or not Path(inside).is_relative_to(top):
+    raise ValueError(
+      f'{who}: {file} names {name!r}, which is outside {folder}: expected a '
+      'file in it; mend the list, or name a folder that holds it'
+    )
+  return folder / name
+
+
+def text(who: str, file: Path) -> str:
+  """All of a small file.
+
+  Raises:
+    ValueError: it is not text.
+  """
+  try:
+    return file.read_text()
+  except UnicodeDecodeError as error:
+    raise ValueError(
+      f'{who}: {file} is not text ({error}): it is damaged, or another file; '
+      'copy it again'
+    ) from error

@@ -5,11 +5,12 @@ A list is read by what is in it:
 * the csv of Kinetics (Kay et al., arXiv 1705.06950), whose first line is
   `label,youtube_id,time_start,time_end,split`; a video is
   YOUTUBEID_START_END.mp4, with six digits each, anywhere below VIDEOS;
-* lines of `path number`, as VideoMAE and V-JEPA have them; a path is absolute
-  or below VIDEOS.
+* lines of `path number`, as VideoMAE and V-JEPA have them; a path is relative
+  to VIDEOS, or absolute and below it (with videos='/' it may be anywhere).
 """
 
 import csv
+import io
 import os
 import re
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ from data import classified, require, splits
 
 KEYS = classified.KEYS
 _COLUMNS = {'label', 'youtube_id', 'time_start', 'time_end'}
+_LINE = 1000  # characters of the first line that are looked at
+_DIGITS = 6  # of the number of a class, at most
 
 
 def make(
@@ -127,18 +130,31 @@ def _is_csv(file: Path) -> bool:
       f'kinetics: {file} is missing: put the list there, or name another with '
       'train=, validation= or test='
     )
-  with file.open() as opened:
-    return set(opened.readline().strip().split(',')) >= _COLUMNS
+  with file.open(errors='replace') as opened:
+    return set(opened.readline(_LINE).strip().split(',')) >= _COLUMNS
 
 
 def _entries(file: Path) -> list[dict[str, str]]:
-  with file.open(newline='') as opened:
-    return list(csv.DictReader(opened))
+  reader = csv.DictReader(io.StringIO(require.text('kinetics', file)))
+  try:
+    entries = list(reader)
+  except csv.Error as error:
+    raise ValueError(
+      f'kinetics: {file} is not a csv ({error}): it is damaged, or another '
+      'file; copy it again'
+    ) from error
+  for entry in entries:
+    if None in (entry[column] for column in _COLUMNS):
+      raise ValueError(
+        f'kinetics: an entry of {file} is {[*entry.values()]}, expected '
+        f'{", ".join(reader.fieldnames)}: copy it again'
+      )
+  return entries
 
 
 def _names(file: Path | None, train: Path) -> list[str]:
   if file:
-    return file.read_text().splitlines()
+    return require.text('kinetics', file).splitlines()
   if not _is_csv(train):
     raise ValueError(
       f'kinetics: {train} does not name classes: name a file that does with '
@@ -164,20 +180,27 @@ def _csv_rows(
         f'kinetics: class {entry["label"]!r} in {file} is not one of the '
         f'{len(classes)} for training: give all of them with names='
       )
-    start, end = float(entry['time_start']), float(entry['time_end'])
-    name = f'{entry["youtube_id"]}_{int(start):06}_{int(end):06}.mp4'
+    try:
+      start, end = (int(float(entry[f'time_{x}'])) for x in ('start', 'end'))
+    except (ValueError, OverflowError) as error:
+      raise ValueError(
+        f'kinetics: video {entry["youtube_id"]!r} in {file} has times that are '
+        f'no seconds ({error}): copy it again'
+      ) from error
+    name = f'{entry["youtube_id"]}_{start:06}_{end:06}.mp4'
     rows.append((found.get(name), number[entry['label']]))
   return rows
 
 
 def _list_rows(file: Path, folder: Path) -> list[tuple[Path | None, int]]:
   rows = []
-  for number, line in enumerate(file.read_text().splitlines(), 1):
+  for number, line in enumerate(require.text('kinetics', file).splitlines(), 1):
     place, _, label = line.strip().rpartition(' ')
-    if not place or not label.isdecimal():
+    if not place or not label.isdecimal() or len(label) > _DIGITS:
       raise ValueError(
         f'kinetics: line {number} of {file} is {line!r}, expected `path '
-        'number`, or a csv of Kinetics with its first line'
+        f'number` (of {_DIGITS} digits at most), or a csv of Kinetics with its '
+        'first line'
       )
-    rows.append((folder / place, int(label)))
+    rows.append((require.below('kinetics', folder, place, file), int(label)))
   return rows

@@ -225,8 +225,9 @@ def _present(
       if file.suffix.lower() in _SUFFIXES
     }
   rows, missing = [], 0
+  lines = require.text('re10k', text).splitlines()
   # The first line is the address of the video.
-  for number, line in enumerate(text.read_text().splitlines()[1:], 2):
+  for number, line in enumerate(lines[1:], 2):
     timestamp, *numbers = line.split()
     if len(numbers) != 18:
       raise ValueError(

@@ -164,7 +164,10 @@ def make(
       f'scannet: {file} is missing: copy the lists of scenes (Tasks/Benchmark '
       f'in the code of ScanNet), or name one with {split}=FILE.'
     )
-  found = [_find(Path(path), scene) for scene in file.read_text().split()]
+  scenes = require.text('scannet', file).split()
+  for scene in scenes:
+    require.below('scannet', Path(path), scene, file)
+  found = [_find(Path(path), scene) for scene in scenes]
   scans = tuple(scan for scan in found if scan)
   if not scans:
     raise ValueError(

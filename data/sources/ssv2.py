@@ -112,12 +112,19 @@ def _classes(file: Path) -> dict[str, int]:
   """The number of each class."""
   found = _load(file, dict)
   try:
-    return {name: int(number) for name, number in found.items()}
-  except (ValueError, TypeError) as error:
+    classes = {name: int(number) for name, number in found.items()}
+  except (ValueError, TypeError, OverflowError) as error:
     raise ValueError(
       f'ssv2: {file} has classes without a number ({error}): it is damaged, or '
       'another file; copy it again'
     ) from error
+  if not all(0 <= number < len(classes) for number in classes.values()):
+    raise ValueError(
+      f'ssv2: {file} has the numbers {min(classes.values())} to '
+      f'{max(classes.values())} for {len(classes)} classes, expected those '
+      'from 0: it is damaged, or another file; copy it again'
+    )
+  return classes
 
 
 def _load(file: Path, kind: Any):
@@ -139,6 +146,8 @@ def _label(entry: dict, classes: dict[str, int], file: Path) -> int:
       f'ssv2: entry {entry["id"]} of {file} has no template: this list has '
       'no classes, as the published test.json. Name one that has.'
     )
+  where = f'ssv2: entry {entry["id"]} of {file}'
+  files.expect(entry, {'template': str}, where, 'copy it again')
   name = entry['template'].replace('[', '').replace(']', '')
   if name not in classes:
     raise ValueError(

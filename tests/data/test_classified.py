@@ -200,12 +200,40 @@ def test_kinetics_names_files_by_times_and_classes_in_order(sport):
 
 def test_lists_of_paths_may_have_spaces_and_be_absolute(sport, film, tmp_path):
   film.write(tmp_path / 'my video.mp4', film.greys(9))
-  other = sport / 'videos' / 'juggling' / 'xyz_000120_000130.mp4'
+  other = tmp_path / 'other.mp4'
+  other.symlink_to(sport / 'videos' / 'juggling' / 'xyz_000120_000130.mp4')
   lines = f'my video.mp4 7\n{other} 5\nnone.mp4 1\n'
   (tmp_path / 'val.csv').write_text(lines)
   made = kinetics.make('test', path=str(tmp_path), keys=('label',), **SIZE)
   assert [int(made.read(i, RNG)['label']) for i in range(len(made))] == [7, 5]
   assert list(made.excluded.values()) == [1]
+
+
+@pytest.mark.parametrize(
+  ('lines', 'said'),
+  [
+    ('../a.mp4 1\n', r"val\.csv names '\.\./a\.mp4', which is outside"),
+    ('b/../a.mp4 1\n', r"val\.csv names 'b/\.\./a\.mp4', which is outside"),
+    ('/a.mp4 1\n', r"val\.csv names '/a\.mp4', which is outside .*; mend"),
+    (f'a.mp4 {"9" * 5000}\n', 'line 1 of .*of 6 digits at most'),
+    (b'\xff\xfe 1\n', r'val\.csv is not text .*; copy it again'),
+    ('{head}run,a\n', r'an entry of .*val\.csv is .*, expected label'),
+    ('{head}run,a,1,1e999,val\n', "video 'a' in .*times that are no seconds"),
+    ('{head}run,a,x,9,val\n', "video 'a' in .*times that are no seconds"),
+    ('{head}run,%s,1,2,val\n' % ('x' * 2**18), r'val\.csv is not a csv'),
+  ],
+  ids=range(9),
+)
+def test_a_hostile_list_is_one_error(tmp_path, lines, said):
+  head = 'label,youtube_id,time_start,time_end\n'
+  data = lines if isinstance(lines, bytes) else lines.encode()
+  data = data.replace(b'{head}', head.encode())
+  (tmp_path / 'val.csv').write_bytes(data)
+  (tmp_path / 'names.txt').write_text('run\n')
+  with pytest.raises(ValueError, match=f'^kinetics: .*{said}'):
+    kinetics.make(
+      'test', path=str(tmp_path), names='names.txt', keys=('label',), **SIZE
+    )
 
 
 def test_validation_is_held_out_of_training(film, tmp_path):
@@ -296,6 +324,13 @@ def test_bad_options_and_lists_are_told(something, sport, tmp_path):
   )
   with pytest.raises(ValueError, match="'Some thing', class of video 1"):
     make_ssv2(tmp_path)
+  for text, message in (
+    ('{"Other thing": -1}', 'numbers -1 to -1 for 1 classes'),
+    ('{"Other thing": 1e999}', 'classes without a number'),
+  ):
+    (tmp_path / 'labels.json').write_text(text)
+    with pytest.raises(ValueError, match=message):
+      make_ssv2(tmp_path)
   (tmp_path / 'names.txt').write_text('abseiling\n')
   (tmp_path / 'val.csv').write_text('a.mp4 one\n')
   for options, message in (

@@ -1,5 +1,7 @@
 """What options must be, and how a bad one is told."""
 
+from pathlib import Path
+
 import pytest
 
 from data import require
@@ -64,3 +66,18 @@ def test_a_bad_option_is_told_and_a_good_one_is_not(good, bad, said):
   good()
   with pytest.raises(ValueError, match=said):
     bad()
+
+
+def test_a_list_reaches_files_below_its_folder_alone(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / 'elsewhere').mkdir()
+  (tmp_path / 'videos').mkdir()
+  # A link is of who made the folder, not of the list.
+  (tmp_path / 'videos' / 'link').symlink_to(tmp_path / 'elsewhere')
+  videos, file = Path('videos'), Path('list.csv')
+  for name in ('a.mp4', 'link/a..b.mp4', str(tmp_path / 'videos/a.mp4')):
+    assert require.below('x', videos, name, file) == videos / name
+  assert require.below('x', Path('/'), '/a.mp4', file) == Path('/a.mp4')
+  for name in ('../a', 'link/../a', str(tmp_path / 'videos2/a'), '/a'):
+    with pytest.raises(ValueError, match='outside videos: expected a file in'):
+      require.below('x', videos, name, file)

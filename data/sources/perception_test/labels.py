@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+_FRAMES = 10**6  # more than any video has
+
 
 @dataclasses.dataclass(frozen=True)
 class Labels:
@@ -82,6 +84,14 @@ def _labels(tracks, values, seen, width: int) -> Labels:
   """One `Labels` of all tracks."""
   lengths = [len(track['frame_ids']) for track in tracks]
   frame = [np.array(track['frame_ids'], np.int32) for track in tracks]
+  for each, length, value, shown in zip(frame, lengths, values, seen):
+    if each.size and not 0 <= each.min() <= each.max() < _FRAMES:
+      raise ValueError(f'frame_ids {each.min()} to {each.max()}')
+    if value.shape != (length, width) or shown.shape != (length,):
+      raise ValueError(
+        f'{length} frame_ids, and values of shape {value.shape}, shown '
+        f'{shown.shape}'
+      )
   return Labels(
     rows=len(tracks),
     row=np.repeat(np.arange(len(tracks), dtype=np.int32), lengths),

@@ -23,6 +23,8 @@ from data.sources.perception_test.labels import READERS, Labels
 KEYS = ('video', 'tracks', 'tracks_visible', 'boxes', 'boxes_visible')
 # Our names of the splits, and those of the data set.
 SPLITS = {'train': 'train', 'validation': 'valid', 'test': 'test'}
+# Frames times rows of a video, at most: far more than published ones have.
+_CELLS = 2**26
 _ROW = {'tracks': 'track', 'boxes': 'box'}
 
 
@@ -154,8 +156,9 @@ def make(
     try:
       if entry['metadata']['split'] != SPLITS[split]:
         continue
-      made = _video(Path(path) / videos, entry, wanted, frames, stride)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+      described = file, Path(path) / videos, entry
+      made = _video(*described, wanted, frames, stride)
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
       raise ValueError(
         f'perception_test: {name} in {file} is not as published: {error!r}'
       ) from error
@@ -199,16 +202,27 @@ def _load(file: Path) -> dict[str, Any]:
 
 
 def _video(
-  folder: Path, entry: dict, wanted: Sequence[str], frames: int, stride: int
+  annotations: Path,
+  folder: Path,
+  entry: dict,
+  wanted: Sequence[str],
+  frames: int,
+  stride: int,
 ) -> Video:
   """What is asked for of one entry of the annotations."""
   metadata = entry['metadata']
   total = int(metadata['num_frames'])
   labels = {name: READERS[name](entry) for name in wanted}
+  rows = max((each.rows for each in labels.values()), default=0)
+  if total * max(1, rows) > _CELLS:
+    raise ValueError(
+      f'{total} frames with {rows} rows are more than a video has'
+    )
   allowed = np.arange(total) + stride * (frames - 1) < total
   for each in labels.values():
     allowed &= each.starts(total, frames, stride)
-  file = folder / f'{metadata["video_id"]}.mp4'
+  name = f'{metadata["video_id"]}.mp4'
+  file = require.below('perception_test', folder, name, annotations)
   return Video(file, np.flatnonzero(allowed).astype(np.int32), labels)
 
 

@@ -306,3 +306,26 @@ def test_points_in_the_order_of_the_readme_are_told(folder, tmp_path):
   del lacking['point_tracking']
   with pytest.raises(ValueError, match=r"video_1 .*'point_tracking'"):
     make(write(tmp_path / 'b', [lacking]))
+
+
+def hostile(name='video_1', total=TOTAL, **track):
+  made = entry(name, points=[point(1, range(5)) | track])
+  made['metadata']['num_frames'] = total
+  return made
+
+
+@pytest.mark.parametrize(
+  ('bad', 'said'),
+  [
+    (hostile('../video_1'), r"names '\.\./video_1\.mp4', which is outside"),
+    (hostile('/video_1'), r"names '/video_1\.mp4', which is outside"),
+    (hostile(total=10**11), 'are more than a video has'),
+    (hostile(total=float('inf')), 'infinity'),
+    (hostile(frame_ids=[-1, 1, 2, 3, 4]), 'frame_ids -1 to 4'),
+    (hostile(frame_ids=[0, 1, 2, 3, 2**31 - 1]), 'frame_ids 0 to 2147483647'),
+    (hostile(frame_ids=[0, 1, 2, 3, 2**40]), 'out of bounds'),
+  ],
+)
+def test_hostile_annotations_are_one_error(tmp_path, bad, said):
+  with pytest.raises(ValueError, match=f'is not as published: .*{said}'):
+    make(write(tmp_path / 'a', [bad]))

@@ -197,6 +197,10 @@ def test_bad_options_are_told(folder):
   (folder / 'scannetv2_test.txt').write_text('scene0009_00')
   with pytest.raises(ValueError, match='none of the 1 scenes'):
     make(folder, 'test')
+  for scene in ('../scene0000_00', str(folder.parent / 'scene0000_00')):
+    (folder / 'scannetv2_test.txt').write_text(scene)
+    with pytest.raises(ValueError, match=rf"names '{scene}', which is outside"):
+      make(folder, 'test')
 
 
 def test_the_fingerprint_is_of_the_scans_not_of_where_they_lie(
