@@ -254,11 +254,13 @@ def _set_rates(config: Config) -> None:
     )
   multipliers = []
   if len(lrs) > 1:
-    if finetune or config['optim']['clip_norm']:
+    norm = config['optim']['clip_norm'] or config['step']['outlier']
+    if finetune or norm:
       raise ValueError(
         f'config.lrs={lrs} are trained side by side, which the heads must not '
-        'notice: with config.finetune or config.optim.clip_norm they share a '
-        'backbone or a norm. Give one learning rate per job'
+        'notice: with config.finetune, config.optim.clip_norm or '
+        'config.step.outlier they share a backbone or a norm. Give one '
+        'learning rate per job'
       )
     factors = [lr / max(lrs) for lr in lrs]
     multipliers.append(['heads/.*', factors])

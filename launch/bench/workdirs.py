@@ -117,6 +117,7 @@ class _Run:
     self._writer.flush()
     began = time.perf_counter()
     with self._clock('save'):
+      self._writer.before_save()
       self._checkpoints.save(state, number)
     self._clock.save(self._folder, by=self._writer.soon)
     self._writer.bring()

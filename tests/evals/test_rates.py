@@ -70,7 +70,9 @@ def test_a_sharded_job_equals_one_that_is_not(train, single):
     assert score == pytest.approx(expected, rel=1e-4)
 
 
-def test_rates_that_cannot_be_trained_together(train):
+def test_rates_that_cannot_be_trained_together(train, recipe):
+  with pytest.raises(ValueError, match=r'step\.outlier they share'):
+    train(lrs=(1e-2, 1e-3), step=recipe['step'] | {'outlier': 4.0})
   with pytest.raises(ValueError, match='share a backbone or a norm'):
     train(lrs=(1e-2, 1e-3), finetune=0.1)
   with pytest.raises(ValueError, match='above 0, each once'):
