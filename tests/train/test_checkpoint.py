@@ -73,6 +73,28 @@ def test_a_full_disk_is_seen_before_the_first_step(tmp_path, monkeypatch):
     checkpoints.check_space(state())
 
 
+@pytest.mark.parametrize(
+  ('keep', 'there', 'copies'), [(3, 0, 2), (1, 0, 2), (1, 1, 1)]
+)
+def test_space_is_asked_for_what_comes_on_top(
+  tmp_path, monkeypatch, keep, there, copies
+):
+  """The next one and the one after it; once all are there, one more."""
+  usage = collections.namedtuple('usage', 'total used free')
+  size = sum(leaf.nbytes for leaf in jax.tree.leaves(state()))
+  options = {'every': 1, 'keep': keep, 'keep_every': None}
+  with checkpoint.Checkpoints(str(tmp_path), **options) as checkpoints:
+    for step in range(1, there + 1):
+      checkpoints.save(state(), step)
+  with checkpoint.Checkpoints(str(tmp_path), **options) as checkpoints:
+    free = copies * size
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: usage(9, 9, free))
+    checkpoints.check_space(state())
+    free -= 1
+    with pytest.raises(ValueError, match='free some space'):
+      checkpoints.check_space(state())
+
+
 def test_a_disk_that_fills_up_loses_no_checkpoint(tmp_path, monkeypatch):
   usage = collections.namedtuple('usage', 'total used free')
   with checkpoint.Checkpoints(str(tmp_path), **EVERY) as checkpoints:

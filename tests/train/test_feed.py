@@ -42,6 +42,35 @@ def test_no_batch_is_read_past_the_end():
   assert data.read == [3, 4, 5]
 
 
+def test_workers_and_its_own_thread_end_with_it():
+  """A loop that fails between two batches leaves none behind."""
+  mesh = mesh_lib.make(fsdp=4, devices=jax.devices()[:4])
+  closed = []
+
+  class Closing(Counting):
+    def batches(self, start, *, parts, on_bad):
+      made = super().batches(start, parts=parts, on_bad=on_bad)
+
+      class Batches:
+        __next__ = made.__next__
+
+        def close(self):
+          closed.append(True)
+
+      return Batches()
+
+  def fail():
+    with Feed(Closing(), mesh, start=0, end=9, on_bad=print) as feed:
+      feed.next()
+      raise RuntimeError('a step')
+
+  before = {*threading.enumerate()}
+  with pytest.raises(RuntimeError, match='a step'):
+    fail()
+  assert closed == [True]
+  assert {*threading.enumerate()} <= before
+
+
 class Stuck(Counting):
   """Its second batch does not come."""
 

@@ -1,5 +1,7 @@
 """Meshes lie on the networks that there are."""
 
+from unittest import mock
+
 import jax
 import numpy as np
 import pytest
@@ -32,6 +34,13 @@ def test_parts_of_a_clip_are_no_data_shards():
     mesh_lib.check_batch(mesh, batch_size=3, accumulate=1)
 
 
+def test_each_data_shard_cuts_its_own_rows_into_micro_batches():
+  mesh = mesh_lib.make_abstract(16, replica=2, fsdp=2, tensor=4)
+  mesh_lib.check_batch(mesh, batch_size=16, accumulate=4)
+  with pytest.raises(ValueError, match=r'4 data shards x step.accumulate=4'):
+    mesh_lib.check_batch(mesh, batch_size=8, accumulate=4)
+
+
 @pytest.fixture
 def devices(tpu_compiler, monkeypatch):
   """A function: devices of a slice that is not here."""
@@ -62,6 +71,28 @@ def test_replicas_lie_across_slices(devices):
     assert {device.slice_index for device in replica.flat} == {number}
   with pytest.raises(ValueError, match='multiple of the 2 slices'):
     mesh_lib.make(replica=1, fsdp=-1, devices=slices)
+
+
+@pytest.mark.parametrize('replica', [2, 4])
+def test_replicas_are_whole_slices_or_lie_within_one(replica):
+  """So that between slices, where the network is slow, only gradients go."""
+  slices = [
+    mock.NonCallableMock(
+      spec=jax.Device,
+      **{'id': i, 'platform': 'cpu', 'device_kind': 'cpu', 'process_index': 0},
+      # Not in the order in which the run lists them.
+      slice_index=i % 2,
+    )
+    for i in range(8)
+  ]
+  made = mesh_lib._arranged((replica, 4 // replica, 1, 2), slices)
+  assert made.shape == (replica, 4 // replica, 1, 2)
+  assert {device.id for device in made.flat} == set(range(8))
+  for number, part in enumerate(made):
+    where = {device.slice_index for device in part.flat}
+    assert where == {number * 2 // replica}
+  with pytest.raises(ValueError, match='multiple of the 2 slices'):
+    mesh_lib._arranged((1, 8, 1, 1), slices)
 
 
 def test_devices_of_this_machine_are_in_order():

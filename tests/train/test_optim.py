@@ -39,6 +39,54 @@ def test_a_regex_that_matches_nothing_is_an_error():
     update(weight_decay=0.5, decay=(r'mpl/kernel',))
 
 
+def test_a_regex_matches_whole_paths():
+  params = {'head': 1, 'head_norm': 1, 'my': {'head': 1}, 'norm': 1}
+  assert optim.matches(['head', 'no.*'], params) == {
+    **{'head': True, 'head_norm': False, 'my': {'head': False}, 'norm': True}
+  }
+  for part in ('hea', 'y/head', 'orm'):
+    with pytest.raises(ValueError, match='matches no parameter'):
+      optim.matches([part], params)
+
+
+def test_an_update_is_clipped_then_ruled_then_decayed_then_scaled():
+  """Two updates of AdamW (arXiv 1711.05101), written out."""
+  tx, rate = make(
+    **{'weight_decay': 0.5, 'decay': ['w'], 'clip_norm': 1.0, 'b1': 0.9},
+    **{'b2': 0.95, 'multipliers': [['w', [0.5, 2.0]]]},
+  )
+  params = {'w': jnp.array([3.0, -1.0])}
+  state = tx.init(params)
+  m, v = np.zeros(2), np.zeros(2)
+  for step, given in enumerate(([30.0, 40.0], [0.3, -0.4])):
+    norm = np.linalg.norm(given)
+    updates, state = tx.update(
+      {'w': jnp.array(given)}, state, params, step=step, norm=jnp.array(norm)
+    )
+    clipped = np.array(given) / max(1.0, norm)
+    m = 0.9 * m + 0.1 * clipped
+    v = 0.95 * v + 0.05 * clipped**2
+    rule = m / (1 - 0.9 ** (step + 1))
+    rule /= np.sqrt(v / (1 - 0.95 ** (step + 1))) + 1e-8
+    expected = -rate(step) * (rule + 0.5 * params['w']) * np.array([0.5, 2.0])
+    np.testing.assert_allclose(updates['w'], expected, rtol=1e-5)
+    params = optax.apply_updates(params, updates)
+
+
+def test_lion_looks_by_b1_and_remembers_by_b2():
+  """Of arXiv 2302.06675: the sign of what the first moment nearly is."""
+  tx, _ = make(
+    **{'name': 'lion', 'b1': 0.9, 'b2': 0.95, 'weight_decay': 0.0, 'lr': 0.1}
+  )
+  params = {'w': jnp.zeros(2)}
+  state = tx.init(params)
+  for gradient in ([1.0, 1.0], [-0.6, -0.4]):
+    updates, state = tx.update(
+      {'w': jnp.array(gradient)}, state, params, step=0
+    )
+  np.testing.assert_allclose(updates['w'], [0.1, -0.1], rtol=1e-6)
+
+
 @pytest.mark.parametrize('name', ['adamw', 'lion', 'adafactor', 'sgd'])
 def test_every_optimizer_descends(name):
   tx, _ = make(name=name, steps=60, lr=0.05, weight_decay=0.0)

@@ -224,6 +224,58 @@ def test_draws_change_with_the_step_and_not_otherwise(tiny_config):
   assert first['train/loss'] != second['train/loss']
 
 
+class Drawn:
+  """An objective whose loss and pictures are a draw of the key it is given."""
+
+  def init(self, rng, batch):
+    return {'head': {'bias': jax.random.normal(rng, [2])}}
+
+  def loss(self, params, batch, rng, *, ema=None, train=True):
+    del ema, train, batch
+    return jax.random.uniform(rng) + 0 * jnp.sum(params['head']['bias']), {}
+
+  def pictures(self, params, batch, rng):
+    return {'drawn': jax.random.uniform(rng, batch['row'].shape)}
+
+  features = flops = loss  # not asked for here
+
+
+def test_every_draw_is_of_the_seed_and_of_its_step_or_batch(tiny_config):
+  """What a seed does not reach is the same in all runs of a sweep over it."""
+  trained, evaluated, drawn = {}, {}, set()
+  row = {'x': np.zeros([4, 4], np.float32)}
+  mesh = mesh_lib.make(devices=jax.devices()[:1])
+  for seed in (0, 1):
+    config = tiny_config(
+      **{'seed': seed, 'optim.weight_decay': 0.0, 'data.batch_size': 4}
+    )
+    program = program_lib.make(config, Drawn(), row, mesh)
+    state = program.fresh(jax.random.key(0))
+    for number in (0, 1):
+      judged = program.eval_step(state.params, row, np.uint32(number))
+      evaluated[seed, number] = float(judged['loss'])
+      state, logged = program.step(state, row)
+      trained[seed, number] = float(logged['train/loss'])
+    draw = step_lib.make_pictures(Drawn(), seed=seed, clips=2)
+    drawn.add(tuple(draw(state.params, row)['drawn'].tolist()))
+  for found in (trained, evaluated):
+    assert len({*found.values()}) == 4
+  assert len(drawn) == 2
+
+
+@pytest.mark.parametrize('count', [1, 2, 4])
+def test_micro_batches_are_of_the_rows_that_each_device_has(count):
+  """None is sent, and each device has as many of each micro-batch."""
+  devices = 2
+  rows = np.arange(8)
+  found = step_lib.micro_batches({'row': rows}, count)['row']
+  assert sorted(found.flat) == rows.tolist()
+  there = rows.reshape(devices, -1)
+  for batch in found:
+    for own, part in zip(there, batch.reshape(devices, -1), strict=True):
+      assert {*part} <= {*own}
+
+
 def test_groups_of_gradient_norms_make_up_the_global_one(expected):
   logged = expected[1]
   groups = [v for k, v in logged.items() if k.startswith('optim/grad_norm/')]
