@@ -17,6 +17,7 @@ from jax.sharding import AbstractDevice, AbstractMesh, AxisType
 
 from train import mesh as mesh_lib
 from train.program import Program
+from train.step import split
 
 GIB = 2**30
 # Clips of the traced batch: no other dimension is a multiple of this prime.
@@ -56,14 +57,15 @@ def of_program(
   accumulate = config['step']['accumulate']
   mesh, video = program.mesh, program.batch['video']
   rows = video.shape[0] / mesh_lib.num_data_shards(mesh) / accumulate
-  parameters = on_chip(program.state.params)
+  # What is frozen gets no gradient.
+  trained, _ = split(program.state.params, program.is_frozen)
   saved = saved_per_clip(program) if saved is None else saved
   return Memory(
-    parameters=parameters,
+    parameters=on_chip(program.state.params),
     optimizer=on_chip(program.state.opt_state),
     average=on_chip(program.state.ema),
     # Of a micro-batch, and their sum.
-    gradients=parameters * (1 if accumulate == 1 else 2),
+    gradients=on_chip(trained) * (1 if accumulate == 1 else 2),
     batch=on_chip(program.batch),
     activations=rows * saved / mesh.shape['tensor'] / mesh.shape['sequence'],
   )

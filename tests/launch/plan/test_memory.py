@@ -28,11 +28,25 @@ def test_the_state_as_it_is_sharded(tiny_config):
   assert split > whole > 0
   assert found.parameters == 4 * (split / 4 + whole)
   assert found.gradients == found.parameters
-  # Two moments, and the count of updates of Adam and of the schedule.
-  assert found.optimizer == 2 * found.parameters + 2 * 4
+  # Two moments, and the count of updates of Adam.
+  assert found.optimizer == 2 * found.parameters + 4
   assert found.average == 0
   assert found.batch == 4 * 16 * 24 * 3  # one clip of eight
   assert found.total == sum(dataclasses.asdict(found).values())
+
+
+def test_what_is_frozen_has_no_gradients_and_no_moments(tiny_config):
+  config = tiny_config(**{'step.freeze': ('encoder/.*', 'processor/.*')})
+  config['mesh'] = {'replica': 1, 'fsdp': 1, 'tensor': 1}
+  config['step']['accumulate'] = 2
+  program = planned(config, chips=1)
+  found = memory.of_program(program, config, saved=0.0)
+  params = program.state.params
+  trained = memory.size({'latents': params['latents'], 'head': params['head']})
+  assert found.parameters == memory.size(params) > trained
+  # Of a micro-batch, and their sum.
+  assert found.gradients == 2 * trained
+  assert found.optimizer == 2 * trained + 4
 
 
 def test_a_first_moment_in_bfloat16_takes_half(tiny_config):
@@ -40,7 +54,7 @@ def test_a_first_moment_in_bfloat16_takes_half(tiny_config):
   config['mesh'] = {'replica': 2, 'fsdp': 4, 'tensor': 1}
   config['optim']['moment_dtype'] = 'bfloat16'
   found = memory.of_program(planned(config), config)
-  assert found.optimizer == 1.5 * found.parameters + 2 * 4
+  assert found.optimizer == 1.5 * found.parameters + 4
 
 
 def saved(tiny_config, remat, *where, **changes):
