@@ -13,7 +13,7 @@ from pathlib import Path
 import msgpack
 import pytest
 
-from base import files
+from base import exits, files
 from data.formats import record, shards
 from data.ingest import beam, pool, steps
 from data.ingest import folder as ingest
@@ -185,13 +185,19 @@ def test_beam_does_not_transcode_again_what_is_in_its_shard(
   assert beam._part(str(whole), RECIPE, file) == (0, 0)
 
 
-def test_killed_processes_end_the_same(footage, whole, tmp_path):
-  parts, number = tmp_path, 0
+@pytest.mark.parametrize(
+  ('number', 'code'),
+  [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, exits.AGAIN)],
+)
+def test_killed_and_stopped_processes_end_the_same(
+  footage, whole, tmp_path, number, code
+):
+  parts, tried = tmp_path, 0
   while not (parts.name == steps.PARTS and parts.exists()):
     # On a busy machine it may be done before this process looks again.
-    number += 1
-    assert number < 20
-    out = tmp_path / f'{number}'
+    tried += 1
+    assert tried < 20
+    out = tmp_path / f'{tried}'
     parts = out / steps.PARTS
     command = [
       *(sys.executable, '-m', 'data.ingest', f'--videos={footage}/**'),
@@ -204,7 +210,8 @@ def test_killed_processes_end_the_same(footage, whole, tmp_path):
       ):
         time.sleep(0.01)
       if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(process.pid, number)
+  assert process.returncode == code
   done = subprocess.run(command, check=True, capture_output=True, text=True)
   assert '3 videos in 4 records' in done.stdout
   assert '3 files were refused' in done.stdout
