@@ -34,6 +34,7 @@ from data.transforms import Box
 cv2.setNumThreads(1)
 
 _UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
+_PIXELS = 2**26  # of a frame, at most: twice those of 8K
 # Demuxers that make a video of a text, a picture, or files named inside.
 _NOT_VIDEO = frozenset({'tty', 'image2', 'hls', 'dash', 'concat', 'sdp'})
 
@@ -59,6 +60,9 @@ def decode(record: Record, frames: Int[np.ndarray, 't']) -> list[av.VideoFrame]:
   # Threads cost a short clip more than they give, measured: they are started
   # for each.
   codec.thread_type = 'NONE'
+  # Coded in blocks of 16. What else the parameter sets say is not decoded.
+  blocks = -(-record.height // 16) * -(-record.width // 16)
+  codec.options = {'max_pixels': str(2 * 256 * blocks)}
   decoded = {}
   try:
     for row in record.packets[needed(record.packets, wanted)]:
@@ -74,7 +78,13 @@ def decode(record: Record, frames: Int[np.ndarray, 't']) -> list[av.VideoFrame]:
   missing = set(wanted.tolist()) - decoded.keys()
   if missing:
     raise BadRecord(f'{_whence(record)}: frames {sorted(missing)} are missing')
-  return [decoded[number] for number in wanted.tolist()]
+  found = [decoded[number] for number in wanted.tolist()]
+  expected = record.height, record.width, 'yuv420p'
+  for frame in found:
+    shown = frame.height, frame.width, frame.format.name
+    if shown != expected:
+      raise BadRecord(f'{_whence(record)}: {shown}, expected {expected}')
+  return found
 
 
 @functools.cache
@@ -210,7 +220,9 @@ def opened(source: Path | bytes) -> Iterator[av.VideoStream]:
       raise BadRecord(f'no decoder for its codec {stream.codec_context.name}')
     stream.thread_type = 'NONE'
     # By default FFmpeg conceals damage with invented pictures.
-    stream.codec_context.options = {'err_detect': 'explode'}
+    # A file of some bytes may say that its pictures fill the memory.
+    options = {'err_detect': 'explode', 'max_pixels': str(_PIXELS)}
+    stream.codec_context.options = options
     yield stream
 
 

@@ -15,14 +15,22 @@ import dataclasses
 import struct
 import zlib
 from fractions import Fraction
+from typing import Any
 
 import msgpack
 import numpy as np
 
+from base import files
 from data.source import BadRecord
 
 MAGIC = b'4DV1'
 _PREFIX = struct.Struct('<4sII')
+_PIXELS = 2**25  # of a frame, at most: those of 8K
+_HEADER = {
+  **{'source': str, 'name': str, 'start': files.Count, 'fps': [int]},
+  **{'height': files.Count, 'width': files.Count},
+  **{'extradata': bytes, 'packets': bytes},
+}
 
 # A row per coded frame, in decoding order.
 PACKET = np.dtype(
@@ -90,7 +98,28 @@ def parse(data: bytes) -> Record:
   # Decoders take flipped bits for pictures, and say nothing.
   if zlib.crc32(body) != checksum:
     raise BadRecord(f'checksum of a record of {len(data)} bytes differs')
-  header = msgpack.unpackb(body[:length])
-  header['fps'] = Fraction(*header['fps'])
-  header['packets'] = np.frombuffer(header['packets'], PACKET)
-  return Record(**header, payload=body[length:])
+  # The checksum tells damage, not whether it was written by `pack`.
+  try:
+    return _record(msgpack.unpackb(body[:length]), body[length:])
+  except (ValueError, TypeError, msgpack.UnpackException) as error:
+    raise BadRecord(f'a record whose header is wrong: {error}') from error
+
+
+def _record(header: Any, payload: memoryview) -> Record:
+  files.expect(header, _HEADER, 'it', 'ingest again')
+  fps, pixels = header['fps'], header['height'] * header['width']
+  if len(fps) != 2 or min(fps) < 1 or not 0 < pixels <= _PIXELS:
+    raise ValueError(
+      f'{header["height"]} x {header["width"]} pixels at {fps} frames a second'
+    )
+  packets = np.frombuffer(header['packets'], PACKET)
+  ends = packets['offset'].astype(np.int64) + packets['size']
+  if (
+    not len(packets)
+    or ends.max() > len(payload)
+    or not packets['key'][0]
+    or (np.sort(packets['frame']) != np.arange(len(packets))).any()
+  ):
+    raise ValueError(f'{len(packets)} packets that are not those of its mp4')
+  known = {**header, 'fps': Fraction(*fps), 'packets': packets}
+  return Record(**known, payload=payload)

@@ -26,6 +26,7 @@ _HEADER = struct.Struct('<16f16f16f16fiiIIIIfQ')
 _FRAME = struct.Struct('<16fQQQQ')
 _COLOUR_CODED = (1, 2)  # PNG, JPEG
 _DEPTH_RAW, _DEPTH_ZLIB = 0, 1
+_DEPTH_PIXELS = 2**24  # at most; ScanNet's pictures have 640 x 480
 
 
 class Frame(NamedTuple):
@@ -57,12 +58,14 @@ class Sens:
       file.seek(self.offsets[number])
       *pose, _, _, colour_bytes, depth_bytes = _unpack(file, _FRAME)
       colour, depth = file.read(colour_bytes), file.read(depth_bytes)
+    height, width = self.depth_size
     if self.depth_packed == _DEPTH_ZLIB:
       try:
-        depth = zlib.decompress(depth)
+        # No more than it may be: of a byte it could make a thousand.
+        unpacker = zlib.decompressobj()
+        depth = unpacker.decompress(depth, 2 * height * width + 1)
       except zlib.error as error:
         raise BadRecord(f'{self.path}: depth of a frame: {error}') from error
-    height, width = self.depth_size
     if len(depth) != 2 * height * width:
       raise BadRecord(
         f'{self.path}: depth of a frame has {len(depth)} bytes, not those of '
@@ -123,7 +126,8 @@ def _sens(path: Path) -> Sens:
     version, length = _unpack(file, _NAME)
     if version != 4:
       raise BadRecord(f'{path}: version {version} of .sens; 4 is known')
-    file.seek(length, 1)
+    # A name has some letters; as far as a file goes, the header is missing.
+    file.seek(min(length, path.stat().st_size), 1)
     header = _unpack(file, _HEADER)
     colour_coded, depth_packed = header[64:66]
     width, height, units, frames = header[68:]
@@ -135,16 +139,18 @@ def _sens(path: Path) -> Sens:
         f'{path}: colour of kind {colour_coded} and depth of kind '
         f'{depth_packed}; known are {_COLOUR_CODED}, {_DEPTH_RAW, _DEPTH_ZLIB}'
       )
-    offsets = []
+    if width * height > _DEPTH_PIXELS:
+      raise BadRecord(f'{path}: depth of {height} x {width} pixels')
+    size, offsets = path.stat().st_size, []
     for _ in range(frames):
       offset = file.tell()
       *pose, _, _, colour_bytes, depth_bytes = _unpack(file, _FRAME)
+      if file.tell() + colour_bytes + depth_bytes > size:
+        raise BadRecord(f'{path}: ends within a frame')
       # Poses alone are read: a scan of thousands of frames is indexed at once.
       file.seek(colour_bytes + depth_bytes, 1)
       if np.isfinite(pose).all():
         offsets.append(offset)
-    if file.tell() > path.stat().st_size:
-      raise BadRecord(f'{path}: ends within its last frame')
   return Sens(
     path=path,
     intrinsics=_raster(np.reshape(header[:16], (4, 4))),

@@ -89,6 +89,9 @@ def open_folder(path: str, split: str) -> Folder:
     splits = {
       each['name']: [*map(int, each['shardLengths'])] for each in listed
     }
+    least = min(min(lengths, default=0) for lengths in splits.values())
+    if least < 0:
+      raise ValueError(f'{least} records')
   except ValueError as error:
     raise ValueError(
       f'{info} has lengths of shards that are no numbers ({error}): it is '
@@ -205,6 +208,11 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
   """An integer in groups of seven bits, and where it ends."""
   value, shift = 0, 0
   while message[at] & 0x80:
+    if shift == 63:
+      raise ValueError(f'a number of more than 64 bits at byte {at}')
     value |= (message[at] & 0x7F) << shift
     at, shift = at + 1, shift + 7
-  return value | message[at] << shift, at + 1
+  value |= message[at] << shift
+  if value >> 64:
+    raise ValueError(f'a number of more than 64 bits at byte {at}')
+  return value, at + 1

@@ -9,6 +9,7 @@ neither workers nor interruptions nor files added later change a shard.
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,13 +37,14 @@ FORMAT = 1
 SHARD_BYTES = 2**30  # of video files; those of 1080p make about 300 MB
 # Of JSON: what the first and other lines of the plan hold,
 _HEAD = {'format': int, 'recipe': dict}
-_PLANNED = {'shard': int, 'root': str, 'files': [str]}
+_PLANNED = {'shard': base_files.Count, 'root': str, 'files': [str]}
 # a shard's summary, in it a video that was refused or kept, and if there is a
 # record what its file is like.
-_MADE = {'shard': int, 'records': int, 'videos': [{'name': str}]}
+_COUNT = base_files.Count
+_MADE = {'shard': _COUNT, 'records': _COUNT, 'videos': [{'name': str}]}
 _REFUSED = {'refused': str}
-_KEPT = {'source': str, 'frames': [int], 'seconds': float, 'lost': float}
-_FILE = {'bytes': int, 'sha256': str}
+_KEPT = {'source': str, 'frames': [_COUNT], 'seconds': float, 'lost': float}
+_FILE = {'bytes': _COUNT, 'sha256': str}
 
 
 def plan(
@@ -213,6 +215,11 @@ def read_summary(out: Path, shard: int) -> dict[str, Any]:
   for row in made['videos']:
     kind = _REFUSED if 'refused' in row else _KEPT
     base_files.expect(row, kind, f'{file}: {row["name"]}', remedy)
+    if kind is _KEPT and not re.fullmatch(r'[0-9a-f]{64}', row['source']):
+      raise ValueError(
+        f'{file}: {row["name"]} has the source {row["source"]!r}, expected a '
+        f'sha256: it is damaged; {remedy}'
+      )
   return base_files.expect(
     made, _FILE if made['records'] else {}, str(file), remedy
   )

@@ -8,6 +8,7 @@ number, which is written last.
 import dataclasses
 import functools
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,12 @@ from data import source as source_lib
 KEYS = ('features',)  # and those of the source that it is made with
 DTYPE = np.dtype(ml_dtypes.bfloat16)
 _OPTIONS = 'group_size:1,uncompressed'
-_ABOUT = {'shape': [int], 'count': int, 'bytes': int}  # what the JSON holds
+_COUNT = files.Count
+_ABOUT = {
+  'shape': [_COUNT],
+  'count': _COUNT,
+  'bytes': _COUNT,
+}  # what the JSON holds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,6 +127,13 @@ def described(path: Path, split: str) -> dict[str, Any] | None:
   if size != found['bytes']:
     raise ValueError(
       f'{file} has {size} bytes, expected {found["bytes"]}: it is damaged; '
+      f'{remedy}'
+    )
+  numbers = found['count'] * math.prod(found['shape'])
+  if numbers * DTYPE.itemsize > size:
+    raise ValueError(
+      f'{about} says that there are {found["count"]} times {found["shape"]} '
+      f'numbers, more than the {size} bytes of {file} hold: it is damaged; '
       f'{remedy}'
     )
   return found

@@ -245,14 +245,17 @@ def _check(name: str, example: Any):
   points, occluded = example['points'], example['occluded']
   n, t = np.shape(occluded) if np.ndim(occluded) == 2 else (-1, -1)
   frames = example['video']
-  good = len(frames) == t > 0 and np.shape(points) == (n, t, 2)
+  total = len(frames) if isinstance(frames, list | np.ndarray) else -1
+  good = total == t > 0 and np.shape(points) == (n, t, 2)
   good &= getattr(occluded, 'dtype', None) == np.bool_
-  if good and not isinstance(frames[0], bytes):
+  good &= getattr(getattr(points, 'dtype', None), 'kind', '') == 'f'
+  # Each of them: of a number, bytes() would make as many zeros.
+  if good and not all(isinstance(frame, bytes) for frame in frames):
     good &= getattr(frames, 'dtype', None) == np.uint8
     good &= np.ndim(frames) == 4 and np.shape(frames)[-1:] == (3,)
   if not good:
     raise ValueError(
-      f'tapvid: {name} has {len(frames)} frames, points {np.shape(points)} and '
+      f'tapvid: {name} has {total} frames, points {np.shape(points)} and '
       f'occluded {np.shape(occluded)}: expected uint8 or JPEG frames [t], '
       'points [n t 2] and occluded [n t] of bool.'
     )

@@ -68,6 +68,15 @@ def test_what_a_folder_lacks_is_told(tmp_path):
   write(tmp_path, 'tfrecord', [1, 1])
   with pytest.raises(ValueError, match=r"no split 'test': it has \['train'\]"):
     tfds.open_folder(str(tmp_path), 'test')
+  info = tmp_path / 'dataset_info.json'
+  bad = {'splits': [{'name': 'train', 'shardLengths': ['3', '-1']}]}
+  whole = info.read_text()
+  info.write_text(json.dumps(bad))
+  with pytest.raises(
+    ValueError, match=r'no numbers \(-1 records\): .*; copy it'
+  ):
+    tfds.open_folder(str(tmp_path), 'train')
+  info.write_text(whole)
   (tmp_path / 'd-train.tfrecord-00001-of-00002').unlink()
   with pytest.raises(ValueError, match=r'2 shards, found 1 files .*tfrecord'):
     tfds.open_folder(str(tmp_path), 'train')
@@ -99,6 +108,15 @@ def test_features_are_bytes_integers_and_floats():
   assert tfds.features(EXAMPLE, ['n']).keys() == {'n'}
 
 
+def test_an_integer_of_more_than_64_bits_is_a_bad_record():
+  large = EXAMPLE.replace(
+    b'\xfe' + b'\xff' * 8 + b'\x01', b'\xff' * 9 + b'\x7f'
+  )
+  assert large != EXAMPLE
+  with pytest.raises(BadRecord, match='more than 64 bits'):
+    tfds.features(large, ['n'])
+
+
 def test_numbers_may_come_one_by_one():
   """As a writer of another age has them: not packed."""
   floats = bytes.fromhex('0a13 0a11 0a0166 120c 120a 0d0000003f 0d00000040')
@@ -115,6 +133,7 @@ def test_what_is_no_example_is_a_bad_record():
   for cut in range(1, len(EXAMPLE)):
     with pytest.raises(BadRecord):
       tfds.features(EXAMPLE[:-cut], ['a', 'n', 'f'])
-  for noise in (b'not an example', b'\xff' * 30, b'\x0a\x02\x0a\x00'):
+  long = b'\xff' * 10**6 + b'\x01'  # a number of seven million bits
+  for noise in (b'not an example', b'\xff' * 30, b'\x0a\x02\x0a\x00', long):
     with pytest.raises(BadRecord):
       tfds.features(noise, ['a'])

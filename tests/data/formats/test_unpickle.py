@@ -85,3 +85,29 @@ def test_damage_is_told(tmp_path):
     file.write_bytes(data)
     with pytest.raises(ValueError, match='not a pickle, or a damaged one'):
       unpickle.load(file)
+
+
+def test_an_array_without_its_numbers_is_refused(tmp_path):
+  """A pickle of some bytes would take as much memory as it likes."""
+  file = tmp_path / 'a.pkl'
+  reconstruct, (kind, _, code), _ = np.zeros(2).__reduce__()
+  scalar = np.float64(1).__reduce__()[0]
+  for bad in (
+    Run(reconstruct, kind, (2**20,), code),
+    Run(np.ndarray, (2**20,)),
+    Run(scalar, np.dtype('V1048576')),
+    Run(scalar, np.dtype('V1048576'), b'x'),
+    Run(scalar, np.dtype(object), b'x'),
+  ):
+    file.write_bytes(pickle.dumps(bad))
+    with pytest.raises(ValueError, match='not a pickle, or a damaged one'):
+      unpickle.load(file)
+
+
+def test_a_place_that_no_pickle_gets_to_is_not_made(tmp_path):
+  """Python would make room for all places before it."""
+  file = tmp_path / 'a.pkl'
+  for put in (b'r' + (2**20).to_bytes(4, 'little'), b'p1048576\n'):
+    file.write_bytes(b'\x80\x02]' + put + b'.')
+    with pytest.raises(ValueError, match='something at place 1048576'):
+      unpickle.load(file)

@@ -83,6 +83,13 @@ def test_what_a_killed_process_left_is_written_anew(tmp_path):
     ('train.json', b'[]', 'holds a list'),
     ('train.json', b'{"shape": [2, 3, 4]}', 'lacks count, bytes'),
     ('train.json', b'{"shape": 2, "count": 5, "bytes": 9}', 'shape holds a in'),
+    (
+      'train.json',
+      b'{"shape": [-2, 3], "count": 5, "bytes": 9}',
+      'shape: 0 is -2, expected 0 or more',
+    ),
+    ('train.json', {'shape': [2**40]}, 'more than the .* bytes of'),
+    ('train.json', {'count': 2**40}, 'more than the .* bytes of'),
     ('train.array_record', b'', 'has 0 bytes'),
     ('train.array_record', b'cut', 'has 3 bytes'),
     ('train.array_record', None, 'has None bytes'),
@@ -94,6 +101,9 @@ def test_damage_is_told_to_who_reads_and_mended_by_who_writes(
   _write(tmp_path)
   if damage is None:
     (tmp_path / name).unlink()
+  elif isinstance(damage, dict):
+    about = json.loads((tmp_path / name).read_text())
+    (tmp_path / name).write_text(json.dumps(about | damage))
   else:
     (tmp_path / name).write_bytes(damage)
   with pytest.raises(ValueError, match=rf'{name}.* {said}.*run the readout'):

@@ -165,6 +165,25 @@ def test_a_truncated_scan_is_a_bad_record(folder, cut):
     make(folder).read(0, np.random.default_rng(0))
 
 
+def test_a_scan_that_promises_more_than_it_holds_is_a_bad_record(folder):
+  data = scan(folder).read_bytes()
+  name = 12 + len(b'StructureSensor')
+  sizes, frame = name + 4 * 64 + 8 + 8, name + 4 * 64 + 8 + 16 + 12
+  packed = zlib.compress(bytes(2**24))
+  data = data[: frame - 8] + struct.pack('<Q', 1) + data[frame:]
+  for at, forged, said in (
+    (4, struct.pack('<Q', 2**64 - 1), 'ends at byte .*, in a header'),
+    (sizes, struct.pack('<II', 2**31, 2**31), r'depth of \d+ x \d+ pixels'),
+    (frame + 80, struct.pack('<Q', 2**63), 'ends within a frame'),
+    (frame + 80, struct.pack('<QQ', 0, len(packed)) + packed, 'has 1921 bytes'),
+  ):
+    whole = data[:at] + forged + data[at + len(forged) :]
+    scan(folder).write_bytes(whole)
+    scannet.scannet.load.cache_clear()
+    with pytest.raises(BadRecord, match=said):
+      scannet.scannet.load(scan(folder)).frame(0)
+
+
 def test_other_damage_is_a_bad_record(folder):
   rng = np.random.default_rng(0)
   data = scan(folder).read_bytes()

@@ -288,6 +288,9 @@ def test_bad_options_are_told(davis, options, message):
     ([{**example(), 'video': video(8)}], '8 frames'),
     ([{**example(), 'video': video(0)}], '0 frames'),
     ([{**example(), 'video': video() / 255}], 'uint8'),
+    ([{**example(), 'video': 3}], '-1 frames'),
+    ([{**example(), 'video': [b'x', *[2**40] * 8]}], 'expected uint8 or JPEG'),
+    ([{**example(), 'points': np.full((3, 9, 2), 'x')}], r'points \(3, 9, 2\)'),
   ],
 )
 def test_other_pickles_are_told(tmp_path, data, message):
