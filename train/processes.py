@@ -146,6 +146,7 @@ def _after_backend() -> None:
 _HOSTS = 'scale4d/hosts/'
 _MEETINGS = 'scale4d/meetings/'
 _WORDS = 'scale4d/words/'
+_PLACES = 'scale4d/places/'
 _meet_sec = 0
 _met: dict[str, int] = {}
 
@@ -221,6 +222,29 @@ def agree(what: str, mine: str, decide: Callable[[list[str]], str]) -> str:
   decision = decide([mine, *others])
   client.key_value_set(f'{place}/0', decision)
   return decision
+
+
+def stuck_at(place: str) -> list[str]:
+  """Tells the others where this process is for long; gives where they are.
+
+  Args:
+    place: for people; '': it has come on.
+
+  Returns:
+    A line for each other process that has told so.
+  """
+  client, mine = global_state.client, f'{_PLACES}{jax.process_index()}'
+  if jax.process_count() == 1 or client is None:  # alone, or parted
+    return []
+  try:
+    if not place:
+      client.key_value_delete(mine)
+      return []
+    client.key_value_set(mine, place, allow_overwrite=True)
+    told = client.key_value_dir_get(_PLACES)
+  except jax.errors.JaxRuntimeError as error:
+    return [f'the service of process 0 does not answer: {error}']
+  return [line for key, line in told if key != mine]
 
 
 def watch_for_notices() -> None:

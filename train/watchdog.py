@@ -11,7 +11,9 @@ import jax
 
 from base import exits, stops
 from base.console import duration
+from train import processes
 
+_MOST = 8  # other processes of which a line tells
 _TICKS = 20  # looks at the clock within the limit, and until the first line
 
 
@@ -86,15 +88,20 @@ class Watchdog:
   def _watch(self) -> None:
     # Ticks are counted, not seconds: while the process is held (Ctrl-Z) it
     # cannot come on.
+    told = None
     while not self._over.wait(self._tick):
       at = self._at
+      if told not in (None, at):
+        told = None
+        processes.stuck_at('')
       if at is None:
         continue
       at.waited += self._tick
       if self._tell and at.waited >= at.tell_next:
         at.tell_next *= 2
         limit = f'; the limit is {duration(self._limit)}' if self._limit else ''
-        print(f'{at}{limit}', flush=True)
+        told, others = at, processes.stuck_at(str(at))
+        print('; '.join([f'{at}{limit}', *others[:_MOST]]), flush=True)
       if self._limit and at.waited >= self._limit:
         self._end(at)
 

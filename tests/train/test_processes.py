@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -166,12 +167,17 @@ try:
 except ValueError as error:
   print(error, flush=True)
 processes.meet('restore')
+from train.watchdog import Watchdog
+watchdog = Watchdog(tell_sec=0.2, limit_sec=0.0)
+watchdog.__enter__()
 if jax.process_index() == 0:
+  watchdog.now('step 7')
   try:
     processes.meet('first step')
   except TimeoutError as error:
     print(error, flush=True)
   os._exit(70)
+watchdog.now('the data of step 8', lambda: 'record 7')
 time.sleep(600)
 """
 
@@ -208,6 +214,9 @@ def test_who_does_not_come_is_named():
   assert f'before the first step for {late}\n' in said
   assert f'{late} did not come to the first step within 3s' in said
   assert 'before the restore' not in said
+  # Who is stuck learns where the others are.
+  there = f'{late} is at the data of step 8 since [0-2]s: it waits for record 7'
+  assert re.search(f'process 0 .*is at step 7 since [0-3]s; {there}', said)
 
 
 @pytest.mark.slow
