@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped, UInt8
 
 from data import transforms
+from data.formats import picture
 from data.source import BadRecord
 
 cv2.setNumThreads(1)  # parallelism is over clips, in the pipeline's workers
@@ -55,7 +56,7 @@ def decode(data: bytes, *, reduce: int = 1) -> UInt8[np.ndarray, 'h w 3']:
       as much less time.
 
   Raises:
-    BadRecord: not a picture.
+    BadRecord: not a picture, or one that is too large.
   """
   how = {
     1: cv2.IMREAD_COLOR,
@@ -63,12 +64,7 @@ def decode(data: bytes, *, reduce: int = 1) -> UInt8[np.ndarray, 'h w 3']:
     4: cv2.IMREAD_REDUCED_COLOR_4,
     8: cv2.IMREAD_REDUCED_COLOR_8,
   }[reduce]
-  coded = np.frombuffer(data, np.uint8)
-  found = None
-  if len(coded):
-    found = cv2.imdecode(coded, how | cv2.IMREAD_IGNORE_ORIENTATION)
-  if found is None:
-    raise BadRecord(f'{len(data)} bytes are not a picture, or a damaged one')
+  found = picture.decode(data, how | cv2.IMREAD_IGNORE_ORIENTATION)
   return np.ascontiguousarray(found[..., ::-1])
 
 

@@ -10,6 +10,7 @@ bytes of colour and of depth, u64; the coded colour; the packed depth, u16.
 
 import dataclasses
 import functools
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -19,6 +20,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int
 
+from data.formats import picture
 from data.source import BadRecord
 
 _NAME = struct.Struct('<IQ')
@@ -95,8 +97,8 @@ class Exported:
     """Frame `number` of those with a pose."""
     name = self.numbers[number]
     file = self.path / 'depth' / f'{name}.png'
-    depth = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
-    if depth is None or depth.dtype != np.uint16 or depth.ndim != 2:
+    depth = picture.decode(file.read_bytes(), cv2.IMREAD_UNCHANGED)
+    if depth.dtype != np.uint16 or depth.ndim != 2:
       raise BadRecord(f'{file} is not a picture of 16-bit depth')
     return Frame(
       (self.path / 'color' / f'{name}.jpg').read_bytes(),
@@ -139,8 +141,10 @@ def _sens(path: Path) -> Sens:
         f'{path}: colour of kind {colour_coded} and depth of kind '
         f'{depth_packed}; known are {_COLOUR_CODED}, {_DEPTH_RAW, _DEPTH_ZLIB}'
       )
-    if width * height > _DEPTH_PIXELS:
-      raise BadRecord(f'{path}: depth of {height} x {width} pixels')
+    if width * height > _DEPTH_PIXELS or not 0 < units < np.inf:
+      raise BadRecord(
+        f'{path}: depth of {height} x {width} pixels, {units} units in a metre'
+      )
     size, offsets = path.stat().st_size, []
     for _ in range(frames):
       offset = file.tell()
@@ -162,7 +166,11 @@ def _sens(path: Path) -> Sens:
 
 
 def _exported(path: Path) -> Exported:
-  numbers = sorted(int(file.stem) for file in path.glob('color/*.jpg'))
+  names = [file.stem for file in path.glob('color/*.jpg')]
+  other = sorted(name for name in names if not re.fullmatch(r'\d{1,9}', name))
+  if other:
+    raise BadRecord(f'{path}: color/{other[0]}.jpg, expected NUMBER.jpg')
+  numbers = sorted(map(int, names))
   posed = [
     number
     for number in numbers

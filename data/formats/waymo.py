@@ -34,6 +34,7 @@ _SIDES = tuple(
   f'[CameraBoxComponent].box.{side}'
   for side in ('center.x', 'center.y', 'size.x', 'size.y')
 )
+_CELLS = 2**24  # objects times frames, at most
 # What reading anything but a segment raises.
 _DAMAGE = (
   OSError,
@@ -89,6 +90,8 @@ def load(path: Path) -> Segment:
   frame = {times[row]: number for number, row in enumerate(rows.tolist())}
   names = dict.fromkeys(name for _, name, _ in labels)
   place = {name: number for number, name in enumerate(names)}
+  if len(names) * len(rows) > _CELLS:
+    raise BadRecord(f'{path}: {len(names)} objects in {len(rows)} frames')
   boxes = np.zeros((len(names), len(rows), 4), np.float32)
   present = np.zeros(boxes.shape[:2], bool)
   for time, name, (x, y, along_x, along_y) in labels:

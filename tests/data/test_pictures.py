@@ -1,10 +1,13 @@
 """Pictures of labelled data: decoding, cutting, resizing."""
 
+import struct
+
 import cv2
 import numpy as np
 import pytest
 
 from data import pictures
+from data.formats import picture
 from data.source import BadRecord
 
 
@@ -34,6 +37,25 @@ def test_pictures_are_rgb_and_can_be_reduced():
 def test_what_is_no_picture_is_a_bad_record(data):
   with pytest.raises(BadRecord, match=f'{len(data)} bytes are not a picture'):
     pictures.decode(data)
+
+
+def test_a_size_is_known_before_decoding():
+  for ending in ('.png', '.jpg'):
+    for flags in ([], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]):
+      coded = cv2.imencode(ending, ramp(30, 41), flags)[1].tobytes()
+      assert picture.size(coded) == (30, 41)
+  for cut in range(len(coded)):
+    assert picture.size(coded[:cut]) in ((0, 0), (30, 41))
+
+
+@pytest.mark.parametrize('ending', ['.png', '.jpg'])
+def test_a_picture_that_says_it_is_gigabytes_is_a_bad_record(ending):
+  coded = bytearray(cv2.imencode(ending, ramp(30, 41))[1].tobytes())
+  layout, old = ('>II', (41, 30)) if ending == '.png' else ('>HH', (30, 41))
+  at = coded.index(struct.pack(layout, *old))
+  struct.pack_into(layout, coded, at, 2**15, 2**14)
+  with pytest.raises(BadRecord, match=r'pixels in \d+ bytes, at most 67108864'):
+    pictures.decode(bytes(coded))
 
 
 def test_reduction_never_goes_below_what_is_asked_for():

@@ -222,3 +222,12 @@ def test_a_good_start_loses_nothing(tmp_path, film):
   )
   with video.opened(path) as stream:
     assert len(list(video.each_frame(stream, on_lost=pytest.fail))) == 20
+
+
+def test_a_video_of_huge_pictures_is_a_bad_record(film, tmp_path, monkeypatch):
+  file = film.write(tmp_path / 'a.mp4', film.greys(4))
+  with video.opened(file) as stream:
+    assert len(list(video.each_frame(stream))) == 4
+  monkeypatch.setattr(video, '_PIXELS', 100)
+  with video.opened(file) as stream, pytest.raises(BadRecord):
+    list(video.each_frame(stream))

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 
 from base.console import progress
 from data import pictures, require, splits, transforms
-from data.formats import tfds
+from data.formats import picture, tfds
 from data.source import BadRecord, digest, pad_rows
 from data.sources.movi.tracks import Clip, tracks
 
@@ -54,6 +54,7 @@ _PICTURES = {
 }
 _BOXES = {'boxes', 'boxes_visible'}
 _MOST = 23  # objects of a clip of MOVi, A to F
+_CELLS = 2**20  # objects times frames of a record, at most
 # Blender's camera looks along -z with y up; OpenCV's along z with y down.
 _BLENDER = np.diag([1.0, -1.0, -1.0])
 
@@ -98,12 +99,13 @@ class Movi:
     needed = [n for n, keys in _PICTURES.items() if keys & {*self.keys}]
     found = tfds.features(self.folder.read(index), [*_NUMBERS, *needed])
     total = len(found['camera/positions']) // 3
-    window = transforms.window(
-      rng if self.random else None, total, self.frames, self.stride
-    )
     try:
+      window = transforms.window(
+        rng if self.random else None, total, self.frames, self.stride
+      )
       clip = self._labels(found, window, rng)
-    except (ValueError, IndexError) as error:  # lists of other lengths
+    # Lists of other lengths, or of other things than numbers.
+    except (ValueError, IndexError, TypeError, AttributeError) as error:
       raise BadRecord(f'record {index}: not a clip of MOVi: {error}') from error
     return {key: clip[key] for key in self.keys}
 
@@ -245,11 +247,11 @@ def _decode(coded: list[bytes], frames: Int[np.ndarray, 't']) -> np.ndarray:
   """PNGs of 8 or 16 bits as [t h w c]."""
   decoded = []
   for number in frames:
-    data = np.frombuffer(coded[number], np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
-    if picture is None:
-      raise BadRecord(f'frame {number}: not a picture, or a damaged one')
-    decoded.append(np.atleast_3d(picture)[..., ::-1])
+    try:
+      found = picture.decode(coded[number], cv2.IMREAD_UNCHANGED)
+    except BadRecord as error:
+      raise BadRecord(f'frame {number}: {error}') from error
+    decoded.append(np.atleast_3d(found)[..., ::-1])
   return np.ascontiguousarray(np.stack(decoded))
 
 
@@ -323,9 +325,11 @@ def _boxes(
 ) -> tuple[Float[np.ndarray, 'o t 4'], Bool[np.ndarray, 'o t']]:
   """Boxes of the frames that each object is seen in; the others are 0."""
   lengths = found[_LENGTHS]
-  which = np.repeat(np.arange(len(lengths)), lengths)
   frame = found['instances/bbox_frames/ragged_flat_values']
   total = len(found['camera/positions']) // 3
+  if len(lengths) * total > _CELLS or lengths.max(initial=0) > len(frame):
+    raise ValueError(f'{len(lengths)} objects in {total} frames')
+  which = np.repeat(np.arange(len(lengths)), lengths)
   boxes = np.zeros((len(lengths), total, 4), np.float32)
   visible = np.zeros((len(lengths), total), bool)
   values = found['instances/bboxes/ragged_flat_values']

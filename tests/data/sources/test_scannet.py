@@ -174,6 +174,7 @@ def test_a_scan_that_promises_more_than_it_holds_is_a_bad_record(folder):
   for at, forged, said in (
     (4, struct.pack('<Q', 2**64 - 1), 'ends at byte .*, in a header'),
     (sizes, struct.pack('<II', 2**31, 2**31), r'depth of \d+ x \d+ pixels'),
+    (sizes + 8, struct.pack('<f', 0), '0.0 units in a metre'),
     (frame + 80, struct.pack('<Q', 2**63), 'ends within a frame'),
     (frame + 80, struct.pack('<QQ', 0, len(packed)) + packed, 'has 1921 bytes'),
   ):
@@ -192,6 +193,11 @@ def test_other_damage_is_a_bad_record(folder):
   np.savetxt(
     folder / 'scene0001_00' / 'intrinsic' / 'intrinsic_color.txt', 8 * CAMERA
   )
+  odd = folder / 'scene0001_00' / 'color' / 'x.jpg'
+  odd.touch()
+  with pytest.raises(BadRecord, match=r'color/x\.jpg, expected NUMBER\.jpg'):
+    make(folder, frames=10).read(1, rng)
+  odd.unlink()
   with pytest.raises(BadRecord, match='version 3'):
     make(folder).read(0, rng)
   with pytest.raises(BadRecord, match='16-bit depth'):

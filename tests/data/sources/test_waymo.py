@@ -242,6 +242,18 @@ def test_damage_is_told(tmp_path):
     made.read(0, RNG)
 
 
+def test_more_objects_in_frames_than_there_can_be_are_told(
+  tmp_path, monkeypatch
+):
+  """Labels of some bytes each would make a table of all with all."""
+  write_records(tmp_path / 'training', OBJECTS)
+  monkeypatch.setattr(waymo.waymo, '_CELLS', 1)
+  with pytest.raises(
+    BadRecord, match=r'segment-1.*: \d+ objects in \d+ frames'
+  ):
+    make(tmp_path)
+
+
 def test_release_2_says_what_it_needs(tmp_path, monkeypatch):
   write_tables(tmp_path / 'training', OBJECTS)
   monkeypatch.setitem(sys.modules, 'pyarrow', None)

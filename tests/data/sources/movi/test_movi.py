@@ -323,6 +323,8 @@ def test_other_data_is_told(folder, scene, tmp_path):
     {'camera/positions': CAMERA[:, :2]},
     {'camera/quaternions': np.zeros((FRAMES, 4))},
     {'instances/bbox_frames/ragged_flat_values': np.array([99])},
+    {'instances/bbox_frames/ragged_row_lengths_0': np.array([2**40])},
+    {'camera/positions': [b'x'] * 72},
   ],
   ids=lambda change: next(iter(change)),
 )
