@@ -27,11 +27,15 @@ def test_sections_are_keyword_arguments(name):
 
 def test_paper_protocol():
   config = recipe.get_config('data=scannet')
-  assert config.steps * config.data.batch_size == 1_280_000
+  assert (config.steps, config.data.batch_size) == (40_000, 32)
   assert config.lrs == (1e-4, 3e-4, 1e-3)
   assert config.optim.final_lr == 1e-7
   assert config.optim.warmup_fraction * config.steps == 1000
   assert config.optim.clip_norm == 0
+  # Of all parameters, biases too.
+  assert (config.optim.weight_decay, config.optim.decay) == (1e-4, ('.*',))
+  assert (config.optim.name, config.optim.schedule) == ('adamw', 'cosine')
+  assert (config.optim.b1, config.optim.b2) == (0.9, 0.999)
   depth = config.tasks.depth
   assert (depth.width, depth.heads, depth.loss) == (1024, 16, 'l2')
   assert config.data.sources.scannet.name == 'scannet'

@@ -1,5 +1,7 @@
 """Objectives of the recipes, with some of their options changed."""
 
+from jax.sharding import AbstractDevice, AbstractMesh, AxisType
+
 from configs import mae as mae_recipe
 from configs import moog as moog_recipe
 from models import mae as mae_lib
@@ -18,6 +20,14 @@ VIT = {
     *('dtype', 'remat', 'scan', 'attention', 'positions'),
   )
 }
+
+# A step that is compiled for another machine is traced under such a mesh.
+MESH_OF_TPUS = AbstractMesh(
+  *((1,), ('fsdp',), (AxisType.Auto,)),
+  abstract_device=AbstractDevice(
+    device_kind='TPU', num_cores=1, platform='tpu'
+  ),
+)
 
 
 def mae(**changes):

@@ -143,7 +143,9 @@ def test_platform_is_the_meshs():
   assert sharding.platform() == 'cpu'
   mesh = jax.make_mesh((8,), ('fsdp',), (AxisType.Auto,))
   with jax.set_mesh(mesh):
-    assert jax.jit(lambda x: x if sharding.platform() == 'cpu' else -x)(1) == 1
+    assert sharding.platform() == 'cpu'
+  with jax.sharding.use_abstract_mesh(recipes.MESH_OF_TPUS):
+    assert sharding.platform() == 'tpu'
 
 
 def test_gather_is_the_identity_where_nothing_is_split():

@@ -98,6 +98,25 @@ def test_every_optimizer_descends(name):
   assert jnp.sum(params**2) < 7
 
 
+@pytest.mark.parametrize(
+  ('name', 'times'), [('adamw', 1), ('lion', 1), ('adafactor', 1), ('sgd', 100)]
+)
+def test_which_updates_grow_with_the_gradient(name, times):
+  tx, _ = make(name=name, weight_decay=0.0)
+  small, large = (
+    tx.update(
+      jax.tree.map(lambda p, by=by: by * p, PARAMS),
+      *(tx.init(PARAMS), PARAMS),
+      step=0,
+    )[0]
+    for by in (1.0, 100.0)
+  )
+  jax.tree.map(
+    lambda x, y: np.testing.assert_allclose(times * x, y, rtol=1e-4),
+    *(small, large),
+  )
+
+
 @pytest.mark.parametrize('name', ['adamw', 'lion', 'sgd'])
 def test_the_first_moment_in_bfloat16(name):
   grads = jax.tree.map(lambda p: 0.3 * p + 0.01, PARAMS)
@@ -170,7 +189,7 @@ def test_wrong_options_are_errors():
 
 
 def test_multipliers_by_path_and_along_the_first_axis():
-  params = {'a': jnp.ones((3, 2)), 'b': jnp.ones(2), 'c': jnp.ones(2)}
+  params = {'a': jnp.ones((3, 2)), 'b': jnp.ones(2), 'ab': jnp.ones(2)}
   tx, _ = make(
     steps=10,
     lr=0.1,
@@ -182,7 +201,7 @@ def test_multipliers_by_path_and_along_the_first_axis():
   updates, _ = tx.update(params, tx.init(params), params, step=0)
   np.testing.assert_allclose(updates['a'][:, 0], [-0.1, -0.05, 0.0])
   np.testing.assert_allclose(updates['b'], -0.01)
-  np.testing.assert_allclose(updates['c'], -0.2)
+  np.testing.assert_allclose(updates['ab'], -0.2)
   wrong, _ = make(
     steps=10, lr=0.1, weight_decay=0.0, multipliers=[['a', [1.0, 2.0]]]
   )

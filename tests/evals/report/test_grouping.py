@@ -33,6 +33,54 @@ def test_runs_that_differ_in_seeds_and_caches_are_one_model(make):
   assert other.score('abs_rel')['std'] == 0
 
 
+def edit(path, section, key, value):
+  """Puts another value into a section of a config; '' is the config itself."""
+  found = json.loads(path.read_text())
+  config = found.get('config', found)
+  (config[section] if section else config)[key] = value
+  path.write_text(json.dumps(found))
+
+
+@pytest.mark.parametrize(
+  ('section', 'key', 'value'),
+  [
+    ('data', 'batch_size', 16),
+    ('data', 'max_bad', 0.5),
+    ('model', 'mask_ratio', 0.9),
+    ('', 'steps', 40),
+  ],
+)
+def test_runs_that_differ_in_more_than_a_seed_are_two_models(
+  make, section, key, value
+):
+  runs = [make.run(f'run-{seed}', seed=seed) for seed in range(2)]
+  for run in runs:
+    make.job(run, 'all')
+  assert len(_models(*runs)) == 1
+  edit(runs[1] / 'config.json', section, key, value)
+  assert len(_models(*runs)) == 2
+
+
+@pytest.mark.parametrize(
+  ('section', 'key', 'value', 'rows'),
+  [
+    ('data', 'batch_size', 16, 2),
+    ('', 'lrs', [0.1], 2),
+    ('', 'steps', 40, 2),
+    # How they are read, and who reads them.
+    ('data', 'workers', 7, 1),
+    ('', 'mesh', {'fsdp': 8}, 1),
+  ],
+)
+def test_readouts_that_differ_in_more_than_a_seed_are_two_rows(
+  make, section, key, value, rows
+):
+  run = make.run('run')
+  jobs = [make.job(run, f'{x}', seed=x, tasks=('depth',)) for x in range(2)]
+  edit(jobs[1] / 'result.json', section, key, value)
+  assert len(grouping.rows(_models(run))) == rows
+
+
 def test_smaller_models_come_first_and_unread_ones_last(make):
   runs = [make.run('large', dim=16), make.run('small'), make.run('bare')]
   # This version may know nothing of a run's objective.
