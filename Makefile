@@ -1,6 +1,8 @@
 # Two commands on a fresh machine: `make quickstart` and `make test`.
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# Exact versions, by which `make` installs the same on every day.
+LOCK ?= requirements.lock
 SEED ?= 0
 RUN ?= runs/quickstart
 REPORT ?= report
@@ -13,7 +15,7 @@ READOUTS := --config=configs/readout.py:task=all,data=world,seed=$(SEED),lr=$(LR
 TRACKS := --config=configs/readout.py:task=points+boxes,data=world,seed=$(SEED),steps=1200,cache=runs/features
 MOOG = runs/moog-$(LAYOUT)-$(SEED)
 
-.PHONY: quickstart seeds moog pods test test-slow drills lint xpk
+.PHONY: quickstart seeds moog pods test test-slow test-newest drills lint lock xpk
 
 # Pretrain, read depth, pose, points, boxes and class from the frozen features
 # and from a backbone that was never trained, compare. Each line goes on where
@@ -51,6 +53,17 @@ test: lint
 test-slow: $(VENV)/.installed-oracle
 	$(PY) -m pytest -m slow
 
+# The tests on the newest versions of all packages, which a user may have.
+test-newest:
+	$(MAKE) test VENV=.venv-newest LOCK=/dev/null
+
+# Takes the versions of that environment, once its tests pass.
+lock:
+	$(MAKE) .venv-newest/.installed-dev VENV=.venv-newest LOCK=/dev/null
+	grep '^#' requirements.lock > .venv-newest/lock
+	.venv-newest/bin/pip freeze >> .venv-newest/lock
+	mv .venv-newest/lock requirements.lock
+
 # Whole drills: runs that are killed, stopped and started again by each launcher.
 drills: $(VENV)/.installed-dev
 	$(PY) -m pytest -m drill
@@ -62,14 +75,14 @@ lint: $(VENV)/.installed-dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 
-$(VENV)/.installed: requirements.txt
+$(VENV)/.installed: requirements.txt $(LOCK)
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --upgrade 'pip>=25.1'
-	$(PY) -m pip install --quiet --requirement requirements.txt
+	$(PY) -m pip install --quiet --requirement requirements.txt --constraint $(LOCK)
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed pyproject.toml
-	$(PY) -m pip install --quiet --group dev
+	$(PY) -m pip install --quiet --group dev --constraint $(LOCK)
 	touch $@
 
 # Without what they depend on, see pyproject.toml.
