@@ -175,6 +175,8 @@ def _misfit(value: Any, kind: Any, where: str) -> str:
     return (
       f'{where} holds a {type(value).__name__}, expected a {outer.__name__}'
     )
+  if isinstance(value, int) and not -(2**63) <= value < 2**63:
+    return f'{where} holds a number of more than 64 bits'
   if isinstance(kind, list):
     parts = [(each, kind[0], str(n)) for n, each in enumerate(value)]
   elif isinstance(kind, dict):

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from base.names import choose
 
+_LONGEST = 255  # bytes of a file's name
+
 
 def one_of(who: str, known: Collection[str], **given: str) -> None:
   """Words out of several.
@@ -109,7 +111,13 @@ def below(who: str, folder: Path, name: str, file: Path) -> Path:
   """
   top = os.path.abspath(folder)
   inside = os.path.join(top, name)
-  if '..' in Path(name).parts or not Path(inside).is_relative_to(top):
+  parts = Path(name).parts
+  if max(len(os.fsencode(part)) for part in (*parts, '')) > _LONGEST:
+    raise ValueError(
+      f'{who}: {file} names {name[:99]!r}..., longer than a name of a file can '
+      'be: it is damaged, or another file; copy it again'
+    )
+  if '..' in parts or not Path(inside).is_relative_to(top):
     raise ValueError(
       f'{who}: {file} names {name!r}, which is outside {folder}: expected a '
       'file in it; mend the list, or name a folder that holds it'

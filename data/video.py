@@ -199,7 +199,12 @@ def opened(source: Path | bytes) -> Iterator[av.VideoStream]:
     raise BadRecord('empty file')
   try:
     # A playlist in disguise must not make us fetch what it names.
-    container = av.open(file, container_options={'protocol_whitelist': 'file'})
+    # Titles are often in another encoding than they say: none is shown.
+    container = av.open(
+      file,
+      container_options={'protocol_whitelist': 'file'},
+      metadata_errors='replace',
+    )
   except av.FFmpegError as error:
     raise BadRecord(f'not a video: {error.strerror}') from error
   with container:
@@ -216,8 +221,9 @@ def opened(source: Path | bytes) -> Iterator[av.VideoStream]:
       raise BadRecord('no video stream')
     stream = streams[0]
     # FFmpeg opens what it cannot decode, and says so at the first frame only.
-    if not stream.codec_context.pix_fmt:
-      raise BadRecord(f'no decoder for its codec {stream.codec_context.name}')
+    codec = stream.codec_context
+    if codec is None or not codec.pix_fmt:
+      raise BadRecord(f'no decoder for its codec {codec and codec.name}')
     stream.thread_type = 'NONE'
     # By default FFmpeg conceals damage with invented pictures.
     # A file of some bytes may say that its pictures fill the memory.

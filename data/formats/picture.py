@@ -11,6 +11,7 @@ import numpy as np
 from data.source import BadRecord
 
 _PNG, _JPEG = b'\x89PNG\r\n\x1a\n', b'\xff\xd8'
+_HEAD = 33  # bytes of a PNG up to the end of its first chunk
 _PIXELS = 2**26  # at most, 8192 x 8192
 # Start of frame, in each of the ways that JPEG codes; the other numbers of
 # these sixteen are of tables.
@@ -42,8 +43,14 @@ def decode(data: bytes, how: int) -> np.ndarray:
 
 
 def size(data: bytes) -> tuple[int, int]:
-  """Height and width that a PNG or JPEG says it has; 0, 0: neither."""
-  if data.startswith(_PNG) and len(data) >= 24:
+  """Height and width that a PNG or JPEG says it has; 0, 0: it is damaged."""
+  if data.startswith(_PNG):
+    # Of a chunk that would end behind the file OpenCV takes the memory first.
+    at = len(_PNG)
+    while at + 12 <= len(data) and data[at + 4 : at + 8] != b'IEND':
+      at += 12 + int.from_bytes(data[at : at + 4])
+    if at + 12 > len(data) or at < _HEAD:
+      return 0, 0
     width, height = struct.unpack_from('>II', data, 16)
     return height, width
   at = 2 if data.startswith(_JPEG) else len(data)

@@ -22,6 +22,7 @@ _DAMAGE = (
   EOFError,
   LookupError,
   MemoryError,
+  SystemError,  # NumPy, of an array's state that is none
   TypeError,
   ValueError,
 )

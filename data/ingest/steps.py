@@ -220,6 +220,16 @@ def read_summary(out: Path, shard: int) -> dict[str, Any]:
         f'{file}: {row["name"]} has the source {row["source"]!r}, expected a '
         f'sha256: it is damaged; {remedy}'
       )
+    if kind is _KEPT and max(row['frames'], default=0) >= 2**31:
+      raise ValueError(
+        f'{file}: {row["name"]} has {row["frames"]} frames: it is damaged; '
+        f'{remedy}'
+      )
+  if made['shard'] != shard:
+    raise ValueError(
+      f'{file} is of shard {made["shard"]}: it is damaged, or another file; '
+      f'{remedy}'
+    )
   return base_files.expect(
     made, _FILE if made['records'] else {}, str(file), remedy
   )

@@ -270,7 +270,13 @@ def _line(text: str) -> dict[str, Any] | None:
   is_whole = (
     isinstance(line, dict)
     and 'step' in line
-    and all(isinstance(value, (int, float)) for value in line.values())
+    and isinstance(line['step'], int)
+    and all(
+      isinstance(value, float)
+      # Of more than 64 bits it is none that a curve can be drawn through.
+      or (isinstance(value, int) and abs(value) < 2**63)
+      for value in line.values()
+    )
   )
   return line if is_whole else None
 

@@ -38,6 +38,14 @@ def test_what_is_as_expected_is_given(tmp_path):
     ('{"count": 2}', r'a\.json lacks parts'),
     ('{"count": "2", "parts": []}', r'count holds a str, expected a int'),
     ('{"count": true, "parts": []}', r'count holds a bool, expected a int'),
+    (
+      '{"count": 1%s, "parts": []}' % ('0' * 400),
+      'count holds a number of more',
+    ),
+    (
+      '{"count": 2, "parts": [{"name": "x", "share": 1%s}]}' % ('0' * 400),
+      'share holds a number of more than 64 bits',
+    ),
     ('{"count": -1, "parts": []}', r'count is -1, expected 0 or more'),
     ('{"count": 2, "parts": {}}', r'parts holds a dict, expected a list'),
     ('{"count": 2, "parts": [null]}', r'parts: 0 holds a NoneType'),

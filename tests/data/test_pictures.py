@@ -58,6 +58,16 @@ def test_a_picture_that_says_it_is_gigabytes_is_a_bad_record(ending):
     pictures.decode(bytes(coded))
 
 
+def test_a_png_whose_chunk_goes_beyond_its_end_is_a_bad_record():
+  coded = cv2.imencode('.png', ramp(30, 41))[1].tobytes()
+  assert picture.size(coded + b'behind') == (30, 41)
+  at = coded.index(b'IDAT') - 4
+  bad = coded[:at] + struct.pack('>I', 2**31 - 1) + coded[at + 4 :]
+  for data in (bad, coded[:-9], coded[:20]):
+    with pytest.raises(BadRecord, match='not a picture, or a damaged one'):
+      pictures.decode(data)
+
+
 def test_reduction_never_goes_below_what_is_asked_for():
   assert pictures.reduction((1280, 1920), (224, 336)) == 4
   assert pictures.reduction((968, 1296), (224, 224)) == 4

@@ -81,3 +81,5 @@ def test_a_list_reaches_files_below_its_folder_alone(tmp_path, monkeypatch):
   for name in ('../a', 'link/../a', str(tmp_path / 'videos2/a'), '/a'):
     with pytest.raises(ValueError, match='outside videos: expected a file in'):
       require.below('x', videos, name, file)
+  with pytest.raises(ValueError, match='longer than a name of a file can be'):
+    require.below('x', videos, f'a/{"b" * 256}', file)

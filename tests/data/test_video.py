@@ -231,3 +231,12 @@ def test_a_video_of_huge_pictures_is_a_bad_record(film, tmp_path, monkeypatch):
   monkeypatch.setattr(video, '_PIXELS', 100)
   with video.opened(file) as stream, pytest.raises(BadRecord):
     list(video.each_frame(stream))
+
+
+def test_titles_that_are_no_utf_8_do_not_matter(film, tmp_path):
+  file = film.write(tmp_path / 'a.mp4', film.greys(4))
+  whole = file.read_bytes()
+  assert b'VideoHandler' in whole
+  file.write_bytes(whole.replace(b'VideoHandler', b'Vid\xe9oHandler'))
+  with video.opened(file) as stream:
+    assert len(list(video.each_frame(stream))) == 4

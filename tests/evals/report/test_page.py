@@ -274,7 +274,8 @@ def test_what_is_not_shown_is_named(make, tmp_path):
     ('readouts/all/pictures/depth.png', b'\x89PNG\r\n', 'picture'),
     (
       'metrics.jsonl',
-      b'{"step": 5, "train/loss": 1.0}\n\xff\x00\n[1]\n%b\n' % (b'[' * 10**5),
+      b'{"step": 5, "train/loss": 1.0}\n\xff\x00\n[1]\n%b\n%b\n'
+      % (b'[' * 10**5, b'{"step": 1e999, "train/loss": 1.0}'),
       '',
     ),
   ],
