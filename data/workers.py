@@ -116,6 +116,8 @@ class Workers:
       if self._is_closed:
         raise Closed
       self._crews[-1].leave(kill=True)
+      # Those that are gone let go of the memory that they lent.
+      self._crews = [crew for crew in self._crews if crew.is_there()]
       self._crews.append(self._start(self._next))
     self._replaced += 1
     others = f', with the other {self._count - 1}' if self._count > 1 else ''
@@ -237,6 +239,10 @@ class _Crew:
       is_ours = child.name.startswith('grain-process-prefetch')
       if is_ours and child.pid not in others:
         child.kill()
+
+  def is_there(self) -> bool:
+    """Whether its processes may be."""
+    return self._thread.is_alive()
 
   def end(self) -> None:
     """Returns when the processes are gone, or cannot be made to go."""
