@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import pathlib
 import signal
 import uuid
 
@@ -30,12 +31,17 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
   signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-# Tests share compiled programs, with each other and with the last run. Each
-# worker has its own: JAX writes entries in place, and another could read half.
-_worker = os.environ.get('PYTEST_XDIST_WORKER', 'alone')
-jax.config.update(
-  'jax_compilation_cache_dir', os.path.abspath(f'.cache/xla/{_worker}')
-)
+# Wherever pytest is started: commands that tests start find rooms and recipes.
+_ROOT = pathlib.Path(__file__).parents[1]
+os.chdir(_ROOT)
+# What they keep for the next run is kept beside the code, not in the home of
+# who runs the tests, nor read from there. Each worker of xdist has its own: JAX
+# writes entries in place, and another could read half.
+_cache = _ROOT / '.cache' / os.environ.get('PYTEST_XDIST_WORKER', 'alone')
+_cache.joinpath('home').mkdir(parents=True, exist_ok=True)
+os.environ['HOME'] = str(_cache / 'home')
+# Tests share compiled programs, with each other and with the last run.
+jax.config.update('jax_compilation_cache_dir', str(_cache / 'xla'))
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
 
 

@@ -108,13 +108,32 @@ def test_a_leaf_without_a_row_is_named():
     sharding.logical_axes({'decoder': {'gate': np.zeros(3)}})
 
 
-def test_a_row_of_another_rank_is_named():
-  with pytest.raises(ValueError, match='head/bias has 2 axes'):
-    sharding.logical_axes({'head': {'bias': np.zeros((3, 3))}})
+def test_a_name_that_only_ends_like_a_row_has_none():
+  for name in ('overhead/bias', 'head/bias_of'):
+    with pytest.raises(ValueError, match=r'exactly one row.*, 0 match'):
+      sharding.row_of(name)
+
+
+def test_a_leaf_with_two_rows_is_named(monkeypatch):
+  rows = (*sharding.TABLE, ('d/bias', (None,)), ('.*/d/bias', ('mlp',)))
+  monkeypatch.setattr(sharding, 'TABLE', rows)
+  assert sharding.row_of('d/bias') == len(rows) - 2
+  with pytest.raises(ValueError, match=r"2 match: \['d/bias', '\.\*/d/bias'\]"):
+    sharding.row_of('layers/d/bias')
+
+
+@pytest.mark.parametrize(('shape', 'axes'), [((), 0), ((3, 3), 2)])
+def test_a_row_of_another_rank_is_named(shape, axes):
+  with pytest.raises(ValueError, match=f'head/bias has {axes} axes'):
+    sharding.logical_axes({'head': {'bias': np.zeros(shape)}})
 
 
 def test_constrain_is_the_identity_outside_rules():
+  """Before them and behind them, also where they end by an error."""
   x = jnp.ones((4, 2))
+  assert sharding.constrain(x, 'batch', None) is x
+  with pytest.raises(KeyError), sharding.rules({'batch': 'fsdp'}):
+    raise KeyError
   assert sharding.constrain(x, 'batch', None) is x
 
 
