@@ -117,8 +117,8 @@ class Workers:
         raise Closed
       self._crews[-1].leave(kill=True)
       # Those that are gone let go of the memory that they lent.
-      self._crews = [crew for crew in self._crews if crew.is_there()]
-      self._crews.append(self._start(self._next))
+      there = [crew for crew in self._crews if crew.is_there()]
+      self._crews = [*there, self._start(self._next)]
     self._replaced += 1
     others = f', with the other {self._count - 1}' if self._count > 1 else ''
     print(
