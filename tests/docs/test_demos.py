@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import types
 
 import av
 import numpy as np
@@ -12,8 +13,9 @@ import pytest
 from configs import mae, readout
 from docs.demos import depth, tracks
 from evals import convert
-from evals.predict import checks
+from evals.predict import checks, views
 from evals.predict import run as predict_run
+from models import published
 from tests.models.published import layouts
 
 FOLDER = pathlib.Path(depth.__file__).parent
@@ -98,9 +100,38 @@ def test_without_weights_they_say_how_to_get_some(tmp_path, monkeypatch):
       demo.weights_here()
 
 
-def test_tracks_of_published_files(weights, film, tmp_path):
+def test_tracks_of_published_files(weights, film, tmp_path, monkeypatch):
+  """Points and boxes of each window, from the state that the last one left."""
+  shown, continued = [], []
+  make, load = views.make, published.load
+
+  def watched(task, *options):
+    view = make(task, *options)
+
+    def draw(said, picture, count):
+      drawn = view.draw(said, picture, count)
+      shown.append((task, bool((drawn.picture != picture).any())))
+      return drawn
+
+    return types.SimpleNamespace(asked=view.asked, draw=draw)
+
+  def loaded(path):
+    model = load(path)
+    if not path.endswith(tracks.BACKBONE):
+      return model
+
+    def seen(clip, state):
+      continued.append(state is not None)
+      return model(clip, state=state)
+
+    return seen
+
+  monkeypatch.setattr(views, 'make', watched)
+  monkeypatch.setattr(published, 'load', loaded)
   out = tmp_path / 'out.mp4'
   tracks.draw(str(weights), film, str(out), size=(16, 24))
+  assert shown == [('points', True), ('boxes', True)] * 2
+  assert continued == [False, True]
   drawn = frames_of(out)
   assert len(drawn) == 8
   # Points and boxes have colours; the film has none.
