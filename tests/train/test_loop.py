@@ -50,9 +50,16 @@ def stopped_after(step):
 
 def test_a_run_leaves_what_a_stranger_needs(tiny_config, tmp_path, capsys):
   log = {'tensorboard': True, 'wandb': 'offline', 'wandb_group': 'a-sweep'}
-  config = tiny_config(**{f'log.{key}': value for key, value in log.items()})
+  log = {f'log.{key}': value for key, value in log.items()}
+  config = tiny_config(**log | {'seed': 3})
   state = run(config, tmp_path)
   assert int(state.step) == 6
+  # It began with the parameters of its seed, and six steps go not far.
+  objective = objective_lib.make(**config['model'])
+  clips = {'video': np.zeros([1, 4, 16, 24, 3], np.uint8)}
+  begun = jax.jit(lambda key: objective.init(key, clips))(jax.random.key(3))
+  moved = state.params['head']['kernel'] - begun['head']['kernel']
+  assert np.abs(moved).max() < 0.05 < np.abs(begun['head']['kernel']).max()
   assert json.loads((tmp_path / 'config.json').read_text())['steps'] == 6
   lines = [
     json.loads(x) for x in (tmp_path / 'metrics.jsonl').read_text().splitlines()
