@@ -64,8 +64,10 @@ lock:
 	.venv-newest/bin/pip freeze >> .venv-newest/lock
 	mv .venv-newest/lock requirements.lock
 
-# Whole drills: runs that are killed, stopped and started again by each launcher.
+# Whole drills: runs that are killed, stopped, damaged and started again, by hand
+# and by each launcher; writes what was found into docs/reliability.md.
 drills: $(VENV)/.installed-dev
+	$(PY) -m launch.drill all --report=docs/reliability.md
 	$(PY) -m pytest -m drill
 
 # What tests of launch.gke compare a manifest with; without it they skip.

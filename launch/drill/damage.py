@@ -31,8 +31,8 @@ _WHOLE = (
 _SECONDS = 600.0  # of a busy machine
 
 
-def drill(folder: pathlib.Path, *, flips: int) -> None:
-  """Plays it.
+def drill(folder: pathlib.Path, *, flips: int) -> list[dict[str, str]]:
+  """Plays it; what was tried.
 
   Args:
     folder: to write to.
@@ -55,6 +55,7 @@ def drill(folder: pathlib.Path, *, flips: int) -> None:
   console.say(console.table([row for row, _ in rows]))
   wrong = [line for _, lines in rows for line in lines]
   play.check('every one ended right', not wrong, wrong[:5])
+  return [row for row, _ in rows]
 
 
 def _each_damage(folder, whole):

@@ -5,6 +5,13 @@ from collections.abc import Callable
 
 from base import console
 
+_right = 0
+
+
+def right() -> int:
+  """How many checks of this process were."""
+  return _right
+
 
 def tell(what: str) -> None:
   """Says what is done next."""
@@ -22,8 +29,10 @@ def check(what: str, good: bool, found: object = '') -> None:
   Raises:
     ValueError: it is not.
   """
+  global _right
   if not good:
     raise ValueError(f'not as promised: {what}; found {found!r}')
+  _right += 1
   console.say(f'   right: {what}')
 
 

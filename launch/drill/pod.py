@@ -28,15 +28,17 @@ _LONG = 1800.0  # seconds, of a busy machine
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
+def missing() -> str:
+  """Why it cannot be played here; '' if it can."""
+  return cloud_lib.missing() or emulator.missing()
+
+
 def drill(folder: pathlib.Path) -> None:
   """Plays it.
 
   Raises:
-    ValueError: something is not as promised, or a tool is not here.
+    ValueError: something is not as promised.
   """
-  why = cloud_lib.missing() or emulator.missing()
-  if why:
-    raise ValueError(f'this drill cannot be played here: {why}')
   with _store(folder) as (store, variables), Cloud(folder / 'cloud') as cloud:
     whole, cut = f'{store}/whole', f'{store}/cut'
     play.tell(f'{_STEPS} steps in four processes, undisturbed')

@@ -22,6 +22,11 @@ _LIMIT_MIN, _SAVE_SEC = 3, 60
 _TRAINING_SEC = 60 * _LIMIT_MIN
 
 
+def missing() -> str:
+  """Why it cannot be played here; '' if it can."""
+  return slurm_of_one.missing()
+
+
 def drill(folder: pathlib.Path) -> None:
   """Plays it.
 

@@ -39,8 +39,8 @@ INTERRUPTS = (
 )
 
 
-def drill(folder: pathlib.Path) -> None:
-  """Plays it.
+def drill(folder: pathlib.Path) -> list[dict[str, str]]:
+  """Plays it; what was tried.
 
   Raises:
     ValueError: something is not as promised.
@@ -76,6 +76,7 @@ def drill(folder: pathlib.Path) -> None:
   console.say(console.table(rows))
   wrong = [row for row in rows if row['ended right'] != 'yes']
   play.check(f'{len(rows)} tried, each ended right', not wrong, wrong)
+  return rows
 
 
 def _row(what: str, wrong: str, began: float) -> dict[str, str]:

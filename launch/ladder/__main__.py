@@ -20,6 +20,7 @@ from absl import flags
 
 from base import command, console, files
 from base.names import choose
+from launch import marked
 from launch.ladder import rows as rows_lib
 from launch.ladder import table
 from launch.ladder.rows import SIZES, Row, compile_row, ladder
@@ -121,7 +122,7 @@ def main() -> None:
 
   def write():
     text = docs.read_text()
-    files.write(docs, table.put(text, table.text(folder, text)))
+    files.write(docs, marked.put(text, table.text(folder, text), table.BEGIN))
 
   write()
   run(rows, folder, apart, after=write)

@@ -6,7 +6,6 @@ from typing import Any
 from launch.ladder import rows
 
 BEGIN = '<!-- `make pods` writes from here -->'
-END = '<!-- to here -->'
 _AXES = ('replica', 'fsdp', 'tensor')
 HEAD = (
   '| size | topology | replica x fsdp x tensor | batch | GiB per chip '
@@ -74,19 +73,3 @@ def _line(folder, row, before):
 
 def _joined(cells):
   return '| ' + ' | '.join(cells) + ' |'
-
-
-def put(text: str, table: str) -> str:
-  """The text with another table between the markers.
-
-  Raises:
-    ValueError: the markers are not in it, once and in order.
-  """
-  before, begin, rest = text.partition(BEGIN)
-  _, end, behind = rest.partition(END)
-  if not (begin and end):
-    raise ValueError(
-      f'--docs: expected the lines {BEGIN!r} and {END!r} around the table; '
-      'write them where it should be'
-    )
-  return f'{before}{BEGIN}\n{table}\n{END}{behind}'

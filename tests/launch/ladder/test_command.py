@@ -11,6 +11,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from base import console
+from launch import marked
 from launch.ladder import __main__ as pods
 from launch.ladder import rows, table
 from launch.ladder.rows import Row
@@ -259,19 +260,19 @@ def test_a_wrong_size_is_told_before_libtpu_is_missed(parsed, monkeypatch):
 
 
 def test_only_what_is_between_the_markers_is_replaced():
-  text = f'a\n{table.BEGIN}\nold\n{table.END}\nb\n'
-  assert table.put(text, 'new') == text.replace('old', 'new')
+  text = f'a\n{table.BEGIN}\nold\n<!-- to here -->\nb\n'
+  assert marked.put(text, 'new', table.BEGIN) == text.replace('old', 'new')
   with pytest.raises(ValueError, match='expected the lines'):
-    table.put('a\n', 'new')
+    marked.put('a\n', 'new', table.BEGIN)
   docs = pathlib.Path(rows.ROOT / 'docs' / 'pods.md').read_text()
-  assert table.put(docs, 'new') != docs
+  assert marked.put(docs, 'new', table.BEGIN) != docs
 
 
 def test_the_doc_is_left_alone_without_the_compiler(
   parsed, tmp_path, monkeypatch
 ):
   docs = tmp_path / 'pods.md'
-  docs.write_text(f'{table.BEGIN}\nold\n{table.END}\n')
+  docs.write_text(f'{table.BEGIN}\nold\n<!-- to here -->\n')
   monkeypatch.setattr(compiler, 'is_installed', lambda: False)
   given = {'docs': str(docs), 'folder': str(tmp_path / 'runs')}
   with (
