@@ -84,7 +84,8 @@ def test_all_that_a_run_leaves_on_a_disk_is_there(tiny_config, bucket, capsys):
   run(config, bucket)
   assert 'the compiled step is loaded' in capsys.readouterr().out
   there = files.names(bucket)
-  assert len([x for x in there if x.startswith('events.out.tfevents')]) == 2
+  # Of each start, one that says so and one of its values.
+  assert len([x for x in there if x.startswith('events.out.tfevents')]) == 4
   assert len(files.names(f'{bucket}/wandb')) >= 2
   assert files.exists(f'{bucket}/wandb_id.txt')
   pictures = files.read_bytes(f'{bucket}/pictures/6/reconstruction.png')
