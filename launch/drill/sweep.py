@@ -116,7 +116,8 @@ class _Sweep:
 def _claimed(runs: pathlib.Path) -> list[str]:
   """Folders at which processes are."""
   found = []
-  for path in runs.rglob('claim'):
+  # Not all below: checkpoints come and go while one looks.
+  for path in (*runs.glob('*/claim'), *runs.glob('*/readouts/*/claim')):
     with files.lock(path) as held_by:
       found += [str(path)] * bool(held_by)
   return found
