@@ -18,6 +18,7 @@ HOST = """
 import json, os, sys
 found = {'address': os.environ['SSH_CONNECTION'].split()[2]}
 found |= {'prepared': 'yes', 'unit': 'none', 'exit': 0, 'time': 0.0}
+found |= {'joins': 'no'}
 found |= {'last': ' '.join(sys.argv[1:])}
 print('@scale4d ' + json.dumps(found))
 """
