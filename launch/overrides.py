@@ -10,16 +10,28 @@ from ml_collections import config_flags
 from base import command
 
 
+def recipe(words: Sequence[str]) -> str:
+  """What --config is; '' if it is not there."""
+  found = ''
+  for word, behind in zip(words, [*words[1:], '']):
+    if word.startswith('--config='):
+      found = word.removeprefix('--config=')
+    elif word == '--config':
+      found = behind
+  return found
+
+
 def resolved(words: Sequence[str]) -> dict[str, Any]:
   """The plain values of a recipe with overrides, as its command reads them.
 
   Args:
-    words: --config=RECIPE, --config.section.option=value, ...
+    words: --config=RECIPE, --config.section.option=value, ...; a value may be a
+      word of its own.
 
   Raises:
     ValueError: an option that the recipe does not have; the nearest is named.
   """
-  path = words[0].removeprefix('--config=').partition(':')[0]
+  path = recipe(words).partition(':')[0]
   if not pathlib.Path(path).is_file():
     raise ValueError(f'{path} is no file: expected a recipe')
   argv = ['', *words]

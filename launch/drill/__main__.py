@@ -10,6 +10,7 @@ import pathlib
 import tempfile
 import time
 from collections.abc import Sequence
+from subprocess import SubprocessError
 
 from absl import flags
 
@@ -41,9 +42,11 @@ def main(words: Sequence[str]) -> None:
   above = pathlib.Path(folder).absolute()
   if above.exists() and any(above.iterdir()):
     raise ValueError(f'--folder={folder} is not empty: choose a new one')
+  text = pathlib.Path(_REPORT.value).read_text() if _REPORT.value else ''
+  if text:
+    marked.put(text, '', report.BEGIN)  # before minutes are spent
   results = [_play(name, above / name) for name in chosen]
-  if _REPORT.value:
-    text = pathlib.Path(_REPORT.value).read_text()
+  if text:
     text = marked.put(text, report.text(results), report.BEGIN)
     files.write(_REPORT.value, text)
   console.say('\n'.join(f'{result}' for result in results))
@@ -68,8 +71,9 @@ def _play(name: str, folder: pathlib.Path):
   began, before, rows, wrong = time.monotonic(), play.right(), [], ''
   try:
     rows = module.drill(folder, **options) or []
-  except ValueError as error:
-    wrong = str(error)
+  except (ValueError, OSError, RuntimeError, SubprocessError) as error:
+    # Of one that could not go on; the others are played.
+    wrong = f'{error}'
     console.say(f'   WRONG: {wrong}')
   took = time.monotonic() - began
   right = play.right() - before

@@ -54,7 +54,8 @@ def text(results: Sequence[Result]) -> str:
     }
     for each in results
   ]
-  parts = [_table(lines)]
+  names = ' '.join(each.name for each in results)
+  parts = [f'Of `python -m launch.drill {names}`:', _table(lines)]
   parts += [
     f'## {each.name}\n\n{_table(each.rows)}' for each in results if each.rows
   ]

@@ -49,7 +49,10 @@ def start(
 
   text = script.text(order, job, folder)
   # Not known of a queue: its processes may wait for days to be told.
-  planned = checks.of_job(job, order.devices) if plan else ''
+  try:
+    planned = checks.of_job(job, order.devices) if plan else ''
+  except ValueError as error:
+    raise ValueError(f'{error} (--plan=none starts it as it is)') from error
   if dry_run:
     print(f'# sbatch --parsable < this script, of {len(text)} characters')
     print(text, end='')

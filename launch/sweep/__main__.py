@@ -175,6 +175,7 @@ def _first(workdir: str):
       'expected no --sweep and no --retry beside --search: a trial that failed '
       'is told to Optuna, and more --trials are new ones'
     )
+  search.check_score(_SCORE.value, has_readouts=bool(_READOUTS.value))
   journal = search.journal_of(workdir, _STUDY.value)
   if files.exists(journal):
     return _search(journal).items()
@@ -189,13 +190,14 @@ def _rounds(make, backend, workdir: str, claim: str):
   from launch.sweep import plan, search
 
   found = _search(search.journal_of(workdir, _STUDY.value))
+  entries = []
   while found.ask(_AT_ONCE.value):
     entries = make(found.items())
     plan.check(entries, backend)
     _follow(entries, backend, claim)
     found.tell(entries)
     console.say(found.best())
-  return make(found.items())
+  return entries or make(found.items())
 
 
 def _backend(workdir: str):

@@ -11,6 +11,7 @@ from base import console, files
 from launch.sweep.entry import Entry, logged
 from launch.sweep.stages import TRAIN
 
+LOSSES = ('train/loss', 'eval/loss')
 _REMEDY = (
   "remove it: the job's command tests again, from the job's last checkpoint"
 )
@@ -43,8 +44,7 @@ def scores(entry: Entry) -> dict[str, float]:
     ValueError: a damaged result.
   """
   values = logged(entry.stages[0])
-  losses = ('train/loss', 'eval/loss')
-  found = {name: values[name] for name in losses if name in values}
+  found = {name: values[name] for name in LOSSES if name in values}
   for stage in entry.stages:
     if stage.name == TRAIN or stage.name not in entry.state.done:
       continue

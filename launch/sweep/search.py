@@ -20,6 +20,7 @@ from launch.sweep.entry import Entry
 from launch.sweep.runs import Item
 
 _ITEM = 'run'  # attribute of a trial
+_ABOUT = 'search'  # attribute of the study
 
 
 class Search:
@@ -49,7 +50,8 @@ class Search:
       maximize: whether more of it is better.
 
     Raises:
-      ValueError: Optuna is not here, or the file has no such function.
+      ValueError: Optuna is not here, the file has no such function, or the
+        journal is of another search.
     """
     if importlib.util.find_spec('optuna') is None:
       raise ValueError(
@@ -67,10 +69,18 @@ class Search:
       storage = optuna.storages.JournalStorage(file)
     self._study = optuna.create_study(
       storage=storage,
-      study_name=f'{name}: {score}',
+      study_name='search',
       direction='maximize' if maximize else 'minimize',
       load_if_exists=True,
     )
+    about = {'search': name, 'score': score, 'maximize': maximize}
+    before = self._study.user_attrs.get(_ABOUT, about)
+    if before != about:
+      raise ValueError(
+        f'the journal {journal} is of {before}, not of {about}: choose another '
+        '--workdir, or --study'
+      )
+    self._study.set_user_attr(_ABOUT, about)
     before = len(self._study.trials)
     # It draws anew in each process: of one seed the same would come again.
     self._study.sampler = optuna.samplers.TPESampler(seed=before)
@@ -148,6 +158,23 @@ class Search:
         item = _item(trial)
         found.setdefault(item.identity, item)
     return found
+
+
+def check_score(score: str, *, has_readouts: bool) -> None:
+  """Whether runs can have it, as far as is known before one has ended.
+
+  Args:
+    score: a column of the table.
+    has_readouts: whether some follow each run.
+
+  Raises:
+    ValueError: they cannot.
+  """
+  if score not in results.LOSSES and not (has_readouts and ' ' in score):
+    raise ValueError(
+      f'--score={score}: expected one of {", ".join(results.LOSSES)}, or with '
+      "--readouts= 'TASK METRIC', as the table has it ('depth abs_rel')"
+    )
 
 
 def journal_of(workdir: str, study: str) -> str:

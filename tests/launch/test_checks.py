@@ -77,6 +77,9 @@ def test_a_job_is_refused_that_its_devices_cannot_do():
   with pytest.raises(ValueError, match='devices') as told:
     line(*train, QUICK, '--config.mesh.fsdp=3')
   assert '\n' not in str(told.value)
+  # As a person may type it.
+  words = ('--config', 'configs/quickstart.py:steps=3', '--config.seed=1')
+  assert ' in 3 steps' in line(*train, *words)
   evals = ('python', '-m', 'evals', '--workdir=w')
   depth = '--config=configs/readout.py:task=depth,data=world'
   assert line(*evals, depth) == ''

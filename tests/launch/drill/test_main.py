@@ -42,6 +42,7 @@ def test_what_was_found_is_written_where_it_belongs():
     text = file.read()
   written = marked.put(text, report.text(results), report.BEGIN)
   for line in (
+    'Of `python -m launch.drill damage local slurm`:',
     '| `python -m launch.drill damage` | 3 | right | 1m01s |',
     '| `python -m launch.drill local` | 1 | **wrong**: found 75 | 2s |',
     '| `python -m launch.drill slurm` | 0 | not played: no srun | 0s |',

@@ -125,6 +125,14 @@ def test_what_cannot_be_searched_is_named(make, tmp_path, monkeypatch):
   with pytest.raises(ValueError, match='give a file of a disk by --study='):
     search.journal_of('gs://b/rate', '')
   assert search.journal_of('gs://b/rate', 'a.log') == 'a.log'
+  with pytest.raises(ValueError, match='expected one of train/loss, eval/loss'):
+    search.check_score('eval/los', has_readouts=True)
+  with pytest.raises(ValueError, match='or with --readouts='):
+    search.check_score('depth abs_rel', has_readouts=False)
+  search.check_score('depth abs_rel', has_readouts=True)
+  make(journal=tmp_path / 'other.log').ask(1)
+  with pytest.raises(ValueError, match=r"other\.log is of .*'maximize': False"):
+    make(journal=tmp_path / 'other.log', maximize=True)
   monkeypatch.setattr(results, 'scores', lambda entry: {'train/loss': 2.0})
   found = make(arg=':steps=3')
   found.ask(1)
