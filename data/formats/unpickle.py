@@ -43,9 +43,11 @@ def _reconstruct(kind: object, shape: object, code: object) -> np.ndarray:
   return np.ndarray((0,), np.int8)
 
 
-def _scalar(kind: np.dtype, data: bytes) -> np.generic:
+def _scalar(kind: np.dtype, data: bytes | str) -> np.generic:
   if kind.hasobject:
     raise ValueError(f'a scalar of {kind}')
+  if isinstance(data, str):  # bytes of Python 2
+    data = data.encode('latin1')
   (found,) = np.frombuffer(data, kind)
   return found
 
@@ -56,6 +58,10 @@ def _from_buffer(
   return np.frombuffer(data, kind).reshape(shape, order=order)
 
 
+def _empty() -> bytes:
+  return b''
+
+
 # What numpy's arrays, scalars and types are pickled as. numpy.core is the name
 # of numpy._core before numpy 2.
 _ALLOWED: dict[tuple[str, str], Callable | object] = {
@@ -64,11 +70,26 @@ _ALLOWED: dict[tuple[str, str], Callable | object] = {
   ('numpy._core.multiarray', '_reconstruct'): _reconstruct,
   ('numpy._core.multiarray', 'scalar'): _scalar,
   ('numpy._core.numeric', '_frombuffer'): _from_buffer,
+  # Protocol 2 has no bytes: they are text and how to encode it, or none.
+  ('__builtin__', 'bytes'): _empty,
 }
 
 
 class _Unpickler(pickle.Unpickler):
+  def __init__(self, opened: BufferedReader):
+    # Of Python 2, bytes are text in this code, which numpy takes for bytes.
+    super().__init__(opened, encoding='latin1')
+    self._encoded: dict[str, bytes] = {}
+
+  def _encode(self, text: str, how: str) -> bytes:
+    if how != 'latin1' or not isinstance(text, str):
+      raise ValueError(f'{type(text).__name__} encoded as {how!r}')
+    # Once: a text that is named many times would fill the memory.
+    return self._encoded.setdefault(text, text.encode(how))
+
   def find_class(self, module: str, name: str) -> Any:
+    if (module, name) == ('_codecs', 'encode'):
+      return self._encode
     if module.startswith('numpy.core.'):
       module = 'numpy._core.' + module.removeprefix('numpy.core.')
     if (module, name) not in _ALLOWED:

@@ -1,5 +1,6 @@
 """Pickles: arrays are read, code is not run."""
 
+import codecs
 import os
 import pickle
 
@@ -14,11 +15,11 @@ ARRAYS = {
   'occluded': np.array([[True, False]]),
   'jpegs': np.array([b'\xff\xd8abc', b'\xff\xd8d']),
   'scalar': np.float64(0.5),
-  'rest': [1, 2.5, 'name', None, (b'bytes', True)],
+  'rest': [1, 2.5, 'name', None, (b'bytes\xff', b'', True)],
 }
 
 
-@pytest.mark.parametrize('protocol', [3, 4, 5])
+@pytest.mark.parametrize('protocol', [0, 1, 2, 3, 4, 5])
 def test_arrays_come_back(tmp_path, protocol):
   file = tmp_path / 'a.pkl'
   file.write_bytes(pickle.dumps(ARRAYS, protocol))
@@ -36,6 +37,22 @@ def test_the_name_that_numpy_had_is_known(tmp_path):
   assert b'numpy._core.multiarray' in new
   file.write_bytes(new.replace(b'numpy._core.', b'numpy.core.'))
   np.testing.assert_array_equal(unpickle.load(file), ARRAYS['video'])
+
+
+def test_an_array_that_python_2_wrote(tmp_path):
+  """Its bytes are its text: here uint8 [0 1 255], and a float64 of 0.5."""
+  file = tmp_path / 'a.pkl'
+  file.write_bytes(
+    b'\x80\x02(cnumpy.core.multiarray\n_reconstruct\nq\x01cnumpy\nndarray\n'
+    b'q\x02K\x00\x85U\x01b\x87Rq\x03(K\x01K\x03\x85cnumpy\ndtype\nq\x04U\x02u1'
+    b'K\x00K\x01\x87Rq\x05(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00'
+    b'tb\x89U\x03\x00\x01\xfftbcnumpy.core.multiarray\nscalar\nh\x04U\x02f8K\x00'
+    b'K\x01\x87R(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tbU\x08'
+    b'\x00\x00\x00\x00\x00\x00\xe0?\x86Rt.'
+  )
+  array, scalar = unpickle.load(file)
+  np.testing.assert_array_equal(array, np.uint8([0, 1, 255]), strict=True)
+  assert scalar == np.float64(0.5)
 
 
 class Run:
@@ -98,8 +115,12 @@ def test_an_array_without_its_numbers_is_refused(tmp_path):
     Run(scalar, np.dtype('V1048576')),
     Run(scalar, np.dtype('V1048576'), b'x'),
     Run(scalar, np.dtype(object), b'x'),
+    # Text is encoded as bytes of protocol 2 are, and no other way.
+    Run(codecs.encode, 'x' * 9, 'utf-16'),
+    Run(codecs.encode, b'x', 'latin1'),
+    Run(bytes, 2**20),
   ):
-    file.write_bytes(pickle.dumps(bad))
+    file.write_bytes(pickle.dumps(bad, 2))
     with pytest.raises(ValueError, match='not a pickle, or a damaged one'):
       unpickle.load(file)
 
