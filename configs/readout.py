@@ -58,6 +58,7 @@ TASKS = {
     'certain_within': 6.0,  # pixels: the group's public loss
     'query_frames': False,  # published: the head is told no time
     'mode': 'first',
+    'unseen': 'no_value',  # as TAP-Vid's code
     'readout': 'attention',
   },
   'boxes': {

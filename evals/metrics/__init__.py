@@ -5,8 +5,8 @@ clip, on device; the other turns sums, added over any set of clips, into
 scores. So clips may come in any batches and from any host, a padded row is
 dropped before it is added, and an interval is a resampling of the sums.
 
-Every metric has a sum `count`, of what its first score is a mean over; a clip
-with a count of 0 has no label that counts and adds nothing.
+Every metric has a sum `count`, of labels alone: a clip with a count of 0 has
+no label that counts and adds nothing.
 """
 
 from evals.metrics.boxes import box_scores, box_sums

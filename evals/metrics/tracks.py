@@ -9,6 +9,12 @@ from evals.metrics.sums import Scores, Sums, means
 THRESHOLDS = (1, 2, 4, 8, 16)  # pixels of a picture of SIZE x SIZE
 SIZE = 256
 MODES = ('first', 'strided')
+UNSEEN = ('no_value', 'zero')
+# What the scores with this first word are means over.
+_OVER = {
+  **{'average': 'with_jaccard', 'jaccard': 'with_jaccard'},
+  **{'position': 'with_position', 'occlusion': 'count'},
+}
 
 
 def track_sums(
@@ -20,12 +26,14 @@ def track_sums(
   valid: Bool[Array, 'b q'],
   query_frame: Int[Array, 'b q'],
   mode: str = 'first',
+  unseen: str = 'no_value',
 ) -> Sums:
-  """The scores of each clip, and whether it has any.
+  """The scores of each clip, and which of them it has.
 
   Scores are ratios within a clip and then means over clips, so a clip with
-  few points weighs as much as one with many. A clip in which no point is
-  visible after its query has no ratio: its count and scores are 0.
+  few points weighs as much as one with many. In a clip in which no point is
+  visible after its query, occlusion accuracy counts like any other; Jaccard is
+  0 if a point is called visible; the place has no value.
 
   Official numbers of Perception Test come from code whose 'first' is in fact
   'strided'.
@@ -39,25 +47,31 @@ def track_sums(
     valid: which queries count; the others are padding.
     query_frame: where each point was given.
     mode: 'first' judges the frames after the query, 'strided' all but it.
+    unseen: a ratio of nothing to nothing: 'no_value' leaves it out of the mean
+      over clips, as TAP-Vid's code has it; with 'zero' it is 0, as in kauldron,
+      which adds a little to each denominator.
 
   Returns:
-    Each [b], see `track_scores`; and count.
+    Each [b], see `track_scores`; count: 1 if a frame is judged, which is what
+    occlusion accuracy is a mean over; with_jaccard and with_position: the same
+    of the other scores.
 
   Raises:
-    ValueError: an unknown mode.
+    ValueError: an unknown mode, or another word for `unseen`.
   """
   if mode not in MODES:
     raise ValueError(f'mode={mode!r}: expected one of {", ".join(MODES)}')
+  if unseen not in UNSEEN:
+    raise ValueError(f'unseen={unseen!r}: expected one of {", ".join(UNSEEN)}')
   frame, query = jnp.arange(true.shape[2]), query_frame[..., None]
   judged = frame > query if mode == 'first' else frame != query
   judged &= valid[..., None]
   seen = judged & true_visible
-  labels = _count(seen)
-  counted = labels > 0
+  labels, frames = _count(seen), _count(judged)
 
   def ratio(part, whole):
     # Within a clip, as published: sums over clips would let long ones win.
-    return jnp.where(counted, part / jnp.maximum(whole, 1), 0)
+    return jnp.where(whole > 0, part / jnp.maximum(whole, 1), 0)
 
   square = jnp.sum(jnp.square(SIZE * (predicted - true)), axis=-1)
   jaccard, position = {}, {}
@@ -70,18 +84,24 @@ def track_sums(
     jaccard[f'jaccard_{pixels}'] = ratio(right, labels + wrong)
     position[f'position_{pixels}'] = ratio(_count(hit), labels)
   agreed = _count(judged & (predicted_visible == true_visible))
+  counted = frames > 0
+  with_position = counted if unseen == 'zero' else labels > 0
+  # Where nothing is visible, whatever is called so is wrong at any distance.
+  called = _count(judged & predicted_visible) > 0
   return {
     'count': counted.astype(jnp.float32),
+    'with_jaccard': (with_position | called).astype(jnp.float32),
+    'with_position': with_position.astype(jnp.float32),
     'average_jaccard': sum(jaccard.values()) / len(THRESHOLDS),
     'position_accuracy': sum(position.values()) / len(THRESHOLDS),
-    'occlusion_accuracy': ratio(agreed, _count(judged)),
+    'occlusion_accuracy': ratio(agreed, frames),
     **jaccard,
     **position,
   }
 
 
 def track_scores(sums: Sums) -> Scores:
-  """Means over clips of their scores.
+  """Means of each score over the clips that have it.
 
   Returns:
     average_jaccard: mean of jaccard_1 to jaccard_16: points within so many
@@ -91,7 +111,12 @@ def track_scores(sums: Sums) -> Scores:
       points that are within so many pixels, whatever they are called.
     occlusion_accuracy: share of points rightly called visible or not.
   """
-  return means(sums)
+  scores = {}
+  for name, x in sums.items():
+    first = name.partition('_')[0]
+    if first in _OVER:
+      scores |= means({'count': sums[_OVER[first]], name: x})
+  return scores
 
 
 def _count(mask: Bool[Array, 'b q t']) -> Float[Array, 'b']:

@@ -23,7 +23,7 @@ from jaxtyping import Array, Bool, Float, Int
 from base.names import choose
 from data import overlay
 from evals import metrics
-from evals.metrics.tracks import MODES
+from evals.metrics.tracks import MODES, UNSEEN
 from models.moog.readout import ConditionalAutoregressiveReadout, RecurrentHead
 from models.objective import Batch
 from models.readout import AttentionReadout, Head
@@ -55,6 +55,7 @@ def make(
   certain_within: float,
   query_frames: bool,
   mode: str,
+  unseen: str,
   readout: str,
   width: int,
   heads: int,
@@ -74,6 +75,8 @@ def make(
     mode: of `metrics.track_sums`: which frames are judged. Of queries in frame
       0 both modes are one. Official numbers of Perception Test are made by code
       whose 'first' is in fact 'strided'.
+    unseen: of the same: what a clip without a visible point after its query
+      adds to the scores that need one.
     readout: the head: 'attention' is that of 4DS and of the published MooG
       weights; 'recurrent' MooG's conditional autoregressive one (512 wide).
     width: of the head.
@@ -89,9 +92,12 @@ def make(
       f'task.certain_within={certain_within} must be above 0, in pixels'
     )
   choose('task.mode', mode, MODES)
+  choose('task.unseen', unseen, UNSEEN)
   choose('task.readout', readout, READOUTS)
   options = dict(head, width=width, heads=heads)
-  return Points(residual, certain_within, query_frames, mode, readout, options)
+  return Points(
+    residual, certain_within, query_frames, mode, unseen, readout, options
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +108,7 @@ class Points:
   certain_within: float
   query_frames: bool
   mode: str
+  unseen: str
   readout: str
   options: Mapping[str, Any]  # of the head
   name = 'points'
@@ -225,6 +232,7 @@ class Points:
       valid=self.asked(batch),
       query_frame=self.frames(batch),
       mode=self.mode,
+      unseen=self.unseen,
     )
 
   def scores(self, sums: metrics.Sums) -> metrics.Scores:

@@ -76,6 +76,8 @@ def test_tracks(oracle, mode, seed):
   seen, claimed = rng.random((2, b, q, t)) < [[[[0.7]]], [[[0.8]]]]
   valid = rng.random((b, q)) < 0.8
   valid[:, 0], seen[:, 0] = True, True
+  # One clip without a visible point, of which kauldron's ratios are 0.
+  seen[1], claimed[1] = False, seed % 2
   frame = rng.integers(0, t - 1, (b, q))
   predicted = jnp.asarray(true + noise, jnp.float32)
   true = jnp.asarray(true, jnp.float32)
@@ -85,6 +87,7 @@ def test_tracks(oracle, mode, seed):
     valid=valid,
     query_frame=frame,
     mode=mode,
+    unseen='zero',
   )
   ours = metrics.track_scores({k: np.sum(v) for k, v in sums.items()})
 

@@ -56,11 +56,11 @@ def test_padded_queries_change_nothing_whatever_they_hold():
   assert _scores(clips) == want
 
 
-def test_clips_weigh_the_same_and_one_without_a_ratio_is_left_out():
+def test_clips_weigh_the_same_and_padding_alone_is_left_out():
   one = _golden()
   few = {key: value[:, :2] for key, value in one.items()}
   few['valid'] = few['valid'].at[0, 1].set(False)
-  none = dict(one, true_visible=jnp.zeros_like(one['true_visible']))
+  none = dict(one, valid=jnp.zeros_like(one['valid']))
   pad = {
     key: jnp.concatenate([value, jnp.zeros_like(one[key][:, 2:])], axis=1)
     for key, value in few.items()
@@ -74,6 +74,33 @@ def test_clips_weigh_the_same_and_one_without_a_ratio_is_left_out():
   for name, value in metrics.track_scores(total).items():
     mean = (_scores(one)[name] + _scores(few)[name]) / 2
     assert value == pytest.approx(mean, rel=1e-6)
+
+
+@pytest.mark.parametrize('called', [True, False])
+def test_a_clip_without_a_visible_point_has_what_official_code_gives_it(called):
+  """Occlusion counts, Jaccard if a point is called visible, place does not."""
+  one = _golden()
+  # Asked for in frame 1; of the 10 frames after it 2 are called visible.
+  hidden = dict(one, true_visible=jnp.zeros_like(one['true_visible']))
+  hidden['query_frame'] = jnp.ones_like(one['query_frame'])
+  calls = jnp.zeros_like(one['true_visible'])
+  calls = calls.at[..., :2].set(True)  # these are not judged
+  hidden['predicted_visible'] = calls.at[..., -2:].set(called)
+  both = {key: jnp.concatenate([one[key], hidden[key]]) for key in one}
+  alone, mean = _scores(one), _scores(both)
+  share = 0.5 if called else 1.0
+  for name in ('average_jaccard', 'jaccard_1', 'jaccard_16'):
+    assert mean[name] == pytest.approx(share * alone[name], rel=1e-6), name
+  for name in ('position_accuracy', 'position_4'):
+    assert mean[name] == pytest.approx(alone[name], rel=1e-6), name
+  agreed = 0.8 if called else 1.0
+  assert mean['occlusion_accuracy'] == pytest.approx(
+    (alone['occlusion_accuracy'] + agreed) / 2, rel=1e-6
+  )
+  # kauldron's denominators are never 0.
+  zero = _scores(both, unseen='zero')
+  for name in ('average_jaccard', 'position_accuracy'):
+    assert zero[name] == pytest.approx(0.5 * alone[name], rel=1e-6), name
 
 
 def test_the_query_frame_and_a_distance_of_the_threshold_do_not_count():
@@ -93,3 +120,5 @@ def test_the_query_frame_and_a_distance_of_the_threshold_do_not_count():
   assert strided['jaccard_4'] == pytest.approx(1 / 3)
   with pytest.raises(ValueError, match="mode='last': expected one of first"):
     _scores(clips, mode='last')
+  with pytest.raises(ValueError, match="unseen='none': expected one of no_val"):
+    _scores(clips, unseen='none')

@@ -162,7 +162,8 @@ def _sums(name, error, clips):
     return {'count': once, 'moving': once} | wrong | angles | shares
   if name == 'points':
     found = ('average_jaccard', 'position_accuracy', 'occlusion_accuracy')
-    return {'count': once} | dict.fromkeys(found, right)
+    over = ('count', 'with_jaccard', 'with_position')
+    return dict.fromkeys(over, once) | dict.fromkeys(found, right)
   if name == 'boxes':
     found = {'iou': right, 'videos': once, 'video_iou': right}
     return {'count': once} | found
@@ -175,7 +176,8 @@ def _found(name, sums, lrs):
 
   def scores(factor):
     # Only the denominator differs between heads.
-    scaled = {**sums, 'count': sums['count'] * factor}
+    over = sums.keys() & {'count', 'with_jaccard', 'with_position'}
+    scaled = sums | {key: sums[key] * factor for key in over}
     found = made.scores(metrics.total(scaled))
     return {key: float(x) for key, x in found.items()}
 
