@@ -21,7 +21,7 @@ from evals import result as result_lib
 from evals.job import Job
 from evals.resolve import resolve
 from models.objective import Params
-from train import loop, optim, processes, retention
+from train import executable, loop, optim, retention
 from train import mesh as mesh_lib
 from train import step as step_lib
 from train import workdir as workdir_lib
@@ -156,7 +156,7 @@ def backbone_params(
   params = jax.jit(
     init,
     out_shardings=places,
-    compiler_options=processes.options_of_programs_run_once(),
+    compiler_options=executable.options_of_programs_run_once(),
   )(key)
   if job.train['init_from']['path']:
     params = start_from(params, places, **job.train['init_from'])

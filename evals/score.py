@@ -13,7 +13,7 @@ from evals import labels, metrics
 from evals.metrics import Sums
 from evals.readout import Readout
 from models.objective import Params
-from train import processes
+from train import executable
 from train.feed import Feed
 
 
@@ -63,7 +63,7 @@ def run(
     batch = {key: value[:pictures] for key, value in batch.items()}
     return objective.predict(params, batch), batch
 
-  options = processes.options_of_programs_run_once()
+  options = executable.options_of_programs_run_once()
   measure = jax.jit(measure, out_shardings=whole)
   count, size = len(data), data.batch_size
   sums, kept, reports = [], ({}, {}), []
@@ -125,7 +125,7 @@ def facts_of(
     return objective.facts(batch), labels.counts(objective, batch)
 
   # For what runs a few times: compiled quickly rather than well.
-  options = processes.options_of_programs_run_once()
+  options = executable.options_of_programs_run_once()
   measure = jax.jit(measure, out_shardings=whole, compiler_options=options)
   total, counted, reports = None, [], []
   batches = max(1, min(clips, len(data)) // data.batch_size)

@@ -209,3 +209,13 @@ def _instructions() -> str:
   except FileNotFoundError:
     lines = set()
   return ''.join(sorted(lines)) or platform.node()
+
+
+def options_of_programs_run_once() -> dict[str, int]:
+  """Compiler options for initialisation and the like.
+
+  On a CPU, LLVM would spend 10 s on the random numbers of a small model that
+  take 0.1 s to draw.
+  """
+  on_cpu = jax.default_backend() == 'cpu'
+  return {'xla_backend_optimization_level': 0} if on_cpu else {}

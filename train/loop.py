@@ -18,7 +18,7 @@ from base.console import say
 from base.exits import Again
 from data import pipeline
 from models.objective import Objective
-from train import alike, executable, optim, processes
+from train import executable, optim, processes
 from train import mesh as mesh_lib
 from train import program as program_lib
 from train import step as step_lib
@@ -28,6 +28,7 @@ from train.evaluate import Evaluation
 from train.feed import Feed
 from train.guard import Guard
 from train.init_from import start_from
+from train.processes import alike
 from train.progress import Clock, Progress
 from train.step import State
 from train.stop import StopRequest
@@ -134,7 +135,7 @@ def _run(
       places = program.places
       # Run once: compiled quickly rather than well.
       once = functools.partial(
-        jax.jit, compiler_options=processes.options_of_programs_run_once()
+        jax.jit, compiler_options=executable.options_of_programs_run_once()
       )
       make_params = once(program.init, out_shardings=places.params)
       params = make_params(jax.random.key(seed))

@@ -61,10 +61,12 @@ def test_the_heap_is_set_up_before_the_backend_starts_its_threads(
   order = []
   for name in ('keep', 'give_back'):
     monkeypatch.setattr(
-      processes.malloc, name, lambda name=name: order.append(name)
+      processes.joining.malloc, name, lambda name=name: order.append(name)
     )
   monkeypatch.setattr(
-    processes.jax, 'default_backend', lambda: order.append('backend') or backend
+    processes.joining.jax,
+    'default_backend',
+    lambda: order.append('backend') or backend,
   )
   processes.join('', start_sec=100, silent_sec=100, meet_sec=100)
   after = [] if backend == 'cpu' else ['give_back']

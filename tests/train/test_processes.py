@@ -13,8 +13,8 @@ import pytest
 
 from base import exits
 from configs import quickstart
-from train import processes
 from train import workdir as workdir_lib
+from train.processes import cluster
 
 STEPS = 40
 JOIN = """
@@ -121,7 +121,7 @@ def test_a_task_of_slurm_has_the_gpus_that_are_its_own(
   monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
   for name, value in environment.items():
     monkeypatch.setenv(name, value)
-  found = processes._gpus_of_task()
+  found = cluster.gpus_of_task()
   assert found == (None if taken is None else list(range(taken)))
 
 
@@ -130,7 +130,8 @@ def test_who_waits_says_for_what(monkeypatch, capfd):
   line = """
 import threading, time
 from train import processes
-processes._BETWEEN_LINES = 0.2
+from train.processes import meetings
+meetings._BETWEEN_LINES = 0.2
 processes.join('', start_sec=5, silent_sec=5, meet_sec=5)
 """
   environment = {
@@ -154,12 +155,13 @@ processes.join('', start_sec=5, silent_sec=5, meet_sec=5)
 
 MEET = """
 from train import processes
-processes._BETWEEN_LINES = 0.5
+from train.processes import meetings
+meetings._BETWEEN_LINES = 0.5
 processes.join('', start_sec=100, silent_sec=100, meet_sec=3)
 import jax, os, time
 word = str(jax.process_index())
 print(processes.agree('share', word, ' before '.join), flush=True)
-from train import alike
+from train.processes import alike
 same = {'steps': 7, 'data': {'keys': ('video',)}}
 alike.check(same)
 try:
