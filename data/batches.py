@@ -16,6 +16,10 @@ from data.examples import Examples, Part, RowRange, TooManyBadRecords
 class Batches:
   """For each step, one dict of arrays per part, rows first.
 
+  Attributes:
+    keys: what the batch that was given last holds: of each part the sum of its
+      rows' keys, see `data.examples`, as who read them found it.
+
   `close` ends the workers, and a thread that waits for a batch of theirs.
   """
 
@@ -41,6 +45,7 @@ class Batches:
       max_bad: of records.
       on_bad: is told of each record that was replaced by another.
     """
+    self.keys: list[int] = []
     self._parts, self._on_bad = parts, on_bad
     self._max_bad, self._seen, self._refused = max_bad, 0, 0
     work = functools.partial(_Work, examples, start, parts)
@@ -64,10 +69,11 @@ class Batches:
       TooManyBadRecords: more than `max_bad` allows.
       Stalled, Closed: see `data.workers`.
     """
-    batch = []
+    batch, keys = [], []
     for low, high in self._parts:
-      arrays, bad = next(self._elements)
+      arrays, (bad, key) = next(self._elements)
       batch.append(arrays)
+      keys.append(key)
       self._seen += high - low
       self._refused += len(bad)
       for report in bad:
@@ -88,6 +94,7 @@ class Batches:
         'command with --config.data.max_bad=... goes on from the last '
         'checkpoint.'
       )
+    self.keys = keys
     return batch
 
   def at(self) -> str:
@@ -119,16 +126,17 @@ class _Work:
   def __len__(self) -> int:
     return 2**62  # endless
 
-  def __getitem__(self, index: int) -> tuple[Part, list[dict]]:
+  def __getitem__(self, index: int) -> workers_lib.Element:
     step, part = divmod(self._first + index, len(self._parts))
     where = self._start + step, self._parts[part]
     if not self._lends:
-      return self._examples.part(*where, note=self._note)
+      arrays, *more = self._examples.part(*where, note=self._note)
+      return arrays, more
     lender = _lender()
-    arrays, bad = self._examples.part(
+    arrays, *more = self._examples.part(
       *where, empty=lender.empty, note=self._note
     )
-    return {key: lender.lend(value) for key, value in arrays.items()}, bad
+    return {key: lender.lend(value) for key, value in arrays.items()}, more
 
 
 class _Here:
@@ -141,7 +149,7 @@ class _Here:
   def _note(self, example: int) -> None:
     self._example = example
 
-  def __next__(self) -> tuple[Part, list[dict]]:
+  def __next__(self) -> workers_lib.Element:
     self._next += 1
     return self._work[self._next - 1]
 

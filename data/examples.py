@@ -1,6 +1,8 @@
 """Example i of a run, as a function of i: a record, and what is drawn of it."""
 
 import functools
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +17,7 @@ RowRange = tuple[int, int]
 # Up to so many records an order is listed: `index_shuffle` looks for one among
 # 65,536 positions, which takes it 2 ms where there are ten records.
 _LISTED = 4096
+WORD = 2**64  # by which sums of keys are taken
 _SUBSTITUTES = 3  # records tried in place of a bad one before giving up
 # The same where any number may be bad: a test list may be half of them.
 _ALL_SUBSTITUTES = 64
@@ -61,6 +64,18 @@ class Examples:
       position = _shuffled((self.seed, which, epoch), size, position)
     return which, position
 
+  def key(self, example: int) -> int:
+    """64 bits that tell what example number `example` is from anything else.
+
+    Of its record, and of the generator that its clip is drawn from; of the
+    record that is due, which a restart can know without reading, also where
+    another one stands in for it.
+    """
+    which, record = self.locate(example)
+    text = json.dumps([self.labels[which], record, self.seed, example])
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return int.from_bytes(digest)
+
   def read(self, example: int) -> tuple[Mapping[str, np.ndarray], list[dict]]:
     """The example's arrays, and a report of each record that was refused.
 
@@ -99,17 +114,20 @@ class Examples:
     *,
     empty: Callable[[tuple[int, ...], np.dtype], np.ndarray] = np.empty,
     note: Callable[[int], Any] = lambda example: None,
-  ) -> tuple[Part, list[dict]]:
+  ) -> tuple[Part, list[dict], int]:
     """Rows `rows` of the global batch of `step`, stacked in `empty` arrays.
 
-    `note` is called with the number of each example before it is read.
+    `note` is called with the number of each example before it is read. Behind
+    them are a report of each record that was refused, and the sum of the rows'
+    keys modulo 2**64, which parts of a batch can be added up by.
     """
     low, high = rows
-    arrays, bad = {}, []
+    arrays, bad, keys = {}, [], 0
     for row in range(low, high):
       note(step * self.batch_size + row)
       clip, refused = self.read(step * self.batch_size + row)
       bad += refused
+      keys += self.key(step * self.batch_size + row)
       for key in self.keys:
         value = np.asarray(clip[key])
         if row == low:
@@ -121,7 +139,7 @@ class Examples:
             'source the same frames, height and width'
           )
         arrays[key][row - low] = value
-    return arrays, bad
+    return arrays, bad, keys % WORD
 
 
 def _shuffled(key: tuple[int, ...], size: int, position: int) -> int:

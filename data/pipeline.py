@@ -16,7 +16,7 @@ from typing import Any
 from data import mixture
 from data import source as source_lib
 from data.batches import Batches
-from data.examples import Examples, Part, RowRange
+from data.examples import WORD, Examples, Part, RowRange
 
 _SHORT = 512  # records that are read sooner than workers have started
 
@@ -147,7 +147,7 @@ class Pipeline:
 
   def example(self) -> Part:
     """Example 0: what shapes and dtypes a row has."""
-    arrays, _ = self.examples.part(0, (0, 1))
+    arrays, *_ = self.examples.part(0, (0, 1))
     return {key: value[0] for key, value in arrays.items()}
 
   def records(self, step: int) -> dict[str, list[int]]:
@@ -160,6 +160,16 @@ class Pipeline:
       which, record = self.examples.locate(step * self.batch_size + row)
       found[self.examples.labels[which]].append(record)
     return found
+
+  def keys(self, step: int) -> int:
+    """What the batch of a step holds, in a word; nothing is read.
+
+    The sum of its rows' keys modulo 2**64, see `data.examples`: of any parts
+    of a batch that are read the sums add up to it.
+    """
+    first = step * self.batch_size
+    rows = range(first, first + self.batch_size)
+    return sum(map(self.examples.key, rows)) % WORD
 
   def batches(
     self,

@@ -52,7 +52,7 @@ def check(
   measure = jax.jit(functools.partial(counts, objective))
   lacking = set(objective.tasks)
   for clip in range(clips):
-    batch, _ = read.examples.part(clip, (0, 1))
+    batch, *_ = read.examples.part(clip, (0, 1))
     found = jax.device_get(measure(batch))
     lacking -= {name for name, values in found.items() if values.any()}
     if not lacking:

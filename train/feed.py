@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from base import command
+from data.examples import WORD
 from data.pipeline import Pipeline
 from train import mesh as mesh_lib
 
@@ -22,6 +23,11 @@ class Feed:
 
   A thread takes the next batch from the pipeline and starts its transfer
   while the device computes. A context manager: leaving it ends the workers.
+
+  Attributes:
+    keys: of the batch that was given last, this process's share of what it
+      holds: over processes the shares add up, modulo 2**64, to
+      `data.pipeline.Pipeline.keys` of its number, if it is the right one.
   """
 
   def __init__(
@@ -45,6 +51,8 @@ class Feed:
     self._mesh = mesh
     self._batch_size = pipeline.batch_size
     self._parts = local_parts(mesh, pipeline.batch_size)
+    self._owned = _owned(mesh, pipeline.batch_size, self._parts)
+    self.keys = 0
     self._batches = pipeline.batches(start, parts=self._parts, on_bad=on_bad)
     self._wanted: queue.SimpleQueue[futures.Future | None] = queue.SimpleQueue()
     self._gave_up: futures.Future = futures.Future()
@@ -74,9 +82,12 @@ class Feed:
         wanted.set_exception(error)
 
   def _load(self):
-    return to_device(
-      self._mesh, self._batch_size, self._parts, next(self._batches)
+    parts = next(self._batches)
+    keys = sum(
+      key for key, owned in zip(self._batches.keys, self._owned) if owned
     )
+    batch = to_device(self._mesh, self._batch_size, self._parts, parts)
+    return batch, keys % WORD
 
   def next(
     self, stop: futures.Future | None = None
@@ -94,7 +105,7 @@ class Feed:
     if self._gave_up.done():
       self._gave_up.result()
     # Before the next one is begun, so that they do not pile up on the device.
-    batch = self._ahead.result()
+    batch, self.keys = self._ahead.result()
     self._ahead = self._begin()
     return batch
 
@@ -125,6 +136,22 @@ def local_parts(mesh: Mesh, batch_size: int) -> list[tuple[int, int]]:
   indices = rows.addressable_devices_indices_map((batch_size,)).values()
   # A set: devices of one `tensor` group need the same rows, read once.
   return sorted({index.indices(batch_size)[:2] for (index,) in indices})
+
+
+def _owned(
+  mesh: Mesh, batch_size: int, parts: Sequence[tuple[int, int]]
+) -> list[bool]:
+  """Which of this process's parts no process before it reads as well.
+
+  Devices of one `tensor` group, which need the same rows, may be of several.
+  """
+  first: dict[tuple[int, int], int] = {}
+  everywhere = mesh_lib.batch_sharding(mesh).devices_indices_map((batch_size,))
+  for device, (index,) in everywhere.items():
+    rows = index.indices(batch_size)[:2]
+    before = first.get(rows, device.process_index)
+    first[rows] = min(before, device.process_index)
+  return [first[rows] == jax.process_index() for rows in parts]
 
 
 def to_device(

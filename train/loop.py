@@ -177,6 +177,7 @@ def _run(
       batch_size=train_data.batch_size,
       flops=sum(program.flops().values()),
       schedule=program.schedule,
+      keys=train_data.keys,
     )
     trace = Steps(f'{workdir}/profile', profile_steps, wait=progress.read)
     stopping = False
@@ -214,7 +215,7 @@ def _run(
           break
         watchdog.now(f'step {step}')
         state, logged = train_step(state, batch)
-        progress.add(step, logged)
+        progress.add(step, logged, feed.keys)
 
         if step == start + 1:
           with clock('first_step'):

@@ -21,6 +21,7 @@ from evals import result as result_lib
 from evals.metrics import Sums
 from evals.watch import outcomes
 from train import workdir
+from train.writer import SAMPLES
 
 # What is read of a pretraining run's config.json, see `files.read_json`.
 _KIND = {
@@ -267,6 +268,8 @@ def _line(text: str) -> dict[str, Any] | None:
     line = files.parse_json(text)
   except ValueError:
     return None
+  if isinstance(line, dict):
+    line.pop(SAMPLES, None)  # no curve
   is_whole = (
     isinstance(line, dict)
     and 'step' in line

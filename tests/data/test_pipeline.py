@@ -103,6 +103,34 @@ def test_batches_do_not_depend_on_hosts(expected, hosts, parts):
   assert digest(together) == expected
 
 
+@pytest.mark.parametrize('workers', [0, 2])
+def test_keys_of_parts_add_up_to_those_of_the_batch(workers):
+  """By whoever reads them, from any step on; without reading as well."""
+  known = [make().keys(step) for step in range(6)]
+  assert len(set(known)) == 6
+  found = [0, 0, 0]
+  for parts in split(2, 3):
+    batches = make(workers=workers).batches(start=3, parts=parts)
+    for place in range(3):
+      next(batches)
+      found[place] = (found[place] + sum(batches.keys)) % 2**64
+    batches.close()
+  assert found == known[3:]
+
+
+def test_keys_tell_records_draws_and_sources_apart():
+  def keys(**options):
+    return make(**{'sizes': (50, 50), **options}).keys(0)
+
+  assert keys() == keys()
+  changed = [keys(seed=1), keys(shuffle=False), keys(sizes=(40, 50))]
+  assert len({keys(), *changed}) == 4
+  # Of the second epoch the records are those of the first, the clips others.
+  pipe = make(sizes=(BATCH,), shuffle=False)
+  assert pipe.records(0) == pipe.records(1)
+  assert pipe.keys(0) != pipe.keys(1)
+
+
 @pytest.mark.parametrize('workers', [1, 2])
 def test_batches_do_not_depend_on_workers(expected, workers):
   ranges = split(1, 3)[0]

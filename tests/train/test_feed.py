@@ -13,23 +13,41 @@ from train import mesh as mesh_lib
 from train.feed import Feed
 
 
+class Numbered:
+  """Batches of numbers, of which each part's keys are the batch's number."""
+
+  def __init__(self, start, parts, read):
+    self.next, self.parts, self.read = start, parts, read
+
+  def __next__(self):
+    number = self.next
+    self.next += 1
+    self.read.append(number)
+    self.keys = [number] * len(self.parts)
+    return [
+      {'number': np.full([last - first, 1], number)}
+      for first, last in self.parts
+    ]
+
+  def at(self):
+    return 'record 7'
+
+  def close(self):
+    pass
+
+
 class Counting(Pipeline):
   """Numbered batches, counting those that were asked for."""
 
   batch_size = 8
+  made = Numbered
 
   def __init__(self):
     self.read = []
 
   def batches(self, start, *, parts, on_bad):
     del on_bad
-    number = start
-    while True:
-      self.read.append(number)
-      yield [
-        {'number': np.full([last - first, 1], number)} for first, last in parts
-      ]
-      number += 1
+    return self.made(start, parts, self.read)
 
 
 def test_no_batch_is_read_past_the_end():
@@ -42,25 +60,34 @@ def test_no_batch_is_read_past_the_end():
   assert data.read == [3, 4, 5]
 
 
+def test_rows_that_several_devices_need_are_told_of_once(monkeypatch):
+  """Also where these are of several processes."""
+  mesh = mesh_lib.make(fsdp=4, tensor=2)
+  with Feed(Counting(), mesh, start=3, end=6, on_bad=print) as feed:
+    assert feed.next() is not None
+    assert feed.keys == 4 * 3
+    feed.next()
+    assert feed.keys == 4 * 4
+  monkeypatch.setattr(jax, 'process_index', lambda: 1)
+  with Feed(Counting(), mesh, start=3, end=6, on_bad=print) as feed:
+    feed.next()
+    assert feed.keys == 0
+
+
 def test_workers_and_its_own_thread_end_with_it():
   """A loop that fails between two batches leaves none behind."""
   mesh = mesh_lib.make(fsdp=4, devices=jax.devices()[:4])
   closed = []
 
-  class Closing(Counting):
-    def batches(self, start, *, parts, on_bad):
-      made = super().batches(start, parts=parts, on_bad=on_bad)
+  class Closing(Numbered):
+    def close(self):
+      closed.append(True)
 
-      class Batches:
-        __next__ = made.__next__
-
-        def close(self):
-          closed.append(True)
-
-      return Batches()
+  data = Counting()
+  data.made = Closing
 
   def fail():
-    with Feed(Closing(), mesh, start=0, end=9, on_bad=print) as feed:
+    with Feed(data, mesh, start=0, end=9, on_bad=print) as feed:
       feed.next()
       raise RuntimeError('a step')
 
@@ -79,23 +106,16 @@ class Stuck(Counting):
     self.stuck, self.over = threading.Event(), threading.Event()
 
   def batches(self, start, *, parts, on_bad):
-    made = super().batches(start, parts=parts, on_bad=on_bad)
     outer = self
 
-    class Batches:
+    class Stopping(Numbered):
       def __next__(self):
         if outer.read:
           outer.stuck.set()
           outer.over.wait()
-        return next(made)
+        return super().__next__()
 
-      def at(self):
-        return 'record 7'
-
-      def close(self):
-        pass
-
-    return Batches()
+    return Stopping(start, parts, self.read)
 
 
 def test_who_waits_for_a_batch_can_be_woken(monkeypatch, capsys):

@@ -1,6 +1,7 @@
 """A run as its user sees it: files, curves, stopping and going on."""
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from base import command, exits
-from data import examples
+from data import examples, pipeline
 from models import objective as objective_lib
 from train import checkpoint, feed, loop, stop, workdir
 
@@ -31,6 +32,14 @@ def curve(workdir):
   losses = [(x['step'], x['train/loss']) for x in lines if 'train/loss' in x]
   assert len(dict(losses)) == len(losses)
   return dict(losses)
+
+
+def samples(workdir):
+  """{step: hash of what the run was trained on} of metrics.jsonl."""
+  lines = [
+    json.loads(x) for x in (workdir / 'metrics.jsonl').read_text().splitlines()
+  ]
+  return {x['step']: x['data/samples'] for x in lines if 'data/samples' in x}
 
 
 def assert_same(a, b):
@@ -99,6 +108,8 @@ def test_a_resumed_run_is_the_uninterrupted_one(tiny_config, tmp_path, capsys):
   assert 'goes on at step 4' in capsys.readouterr().out
   assert_same(resumed, whole)
   assert curve(tmp_path / 'cut') == curve(tmp_path / 'whole')
+  assert samples(tmp_path / 'cut') == samples(tmp_path / 'whole')
+  assert len(set(samples(tmp_path / 'whole').values())) == 6
 
 
 def test_steps_after_the_checkpoint_of_a_killed_run_are_run_again(
@@ -139,11 +150,33 @@ def test_a_complete_run_is_not_read_where_nobody_wants_its_state(
 
 
 def test_a_run_goes_on_on_another_mesh(tiny_config, tmp_path):
+  """With the same examples, of which it tells at whatever steps it logs."""
   with stopped_after(3):
-    run(tiny_config(), tmp_path)
+    run(tiny_config(**{'log.every': 2}), tmp_path)
   moved = {'mesh.replica': 1, 'mesh.fsdp': 8, 'mesh.tensor': 1}
-  state = run(tiny_config(**moved), tmp_path)
+  config = tiny_config(**moved | {'log.every': 5})
+  state = run(config, tmp_path)
   assert int(state.step) == 6
+  data = pipeline.make(split='train', **config['data'])
+  text, known = '', {}
+  for step in range(1, 7):
+    word = text.encode() + data.keys(step - 1).to_bytes(8, 'big')
+    known[step] = text = hashlib.blake2b(word, digest_size=8).hexdigest()
+  assert samples(tmp_path) == {step: known[step] for step in (2, 5, 6)}
+
+
+def test_other_examples_are_another_hash(tiny_config, tmp_path, monkeypatch):
+  """It is of what was trained on, not of what should have been."""
+  run(tiny_config(steps=2), tmp_path / 'right')
+  batches = pipeline.Pipeline.batches
+  monkeypatch.setattr(
+    pipeline.Pipeline,
+    'batches',
+    lambda self, start, **options: batches(self, start + 1, **options),
+  )
+  run(tiny_config(steps=2), tmp_path / 'wrong')
+  right, wrong = samples(tmp_path / 'right'), samples(tmp_path / 'wrong')
+  assert not set(right.values()) & set(wrong.values())
 
 
 def test_signals_save_and_stop(tiny_config, tmp_path, monkeypatch, capsys):

@@ -267,6 +267,11 @@ def command(tiny_config, workdir, **changes):
   ]
 
 
+def samples(workdir):
+  lines = map(json.loads, (workdir / 'metrics.jsonl').read_text().splitlines())
+  return {x['step']: x['data/samples'] for x in lines if 'train/loss' in x}
+
+
 def losses(workdir):
   lines = (workdir / 'metrics.jsonl').read_text().splitlines()
   lines = [json.loads(line) for line in lines]
@@ -325,6 +330,7 @@ def test_two_processes_are_one_run(tiny_config, tmp_path):
   in_two_processes(line)
   one, two = losses(tmp_path / 'one'), losses(workdir)
   assert two == pytest.approx(one, abs=1e-5)
+  assert samples(workdir) == samples(tmp_path / 'one')
   # Both go on with the step that the first has saved, and from the checkpoint
   # that is whole, though only one of them has looked at the lost file.
   (lost, *_) = (workdir / 'checkpoints/6').rglob('ocdbt.process_1/d/*')

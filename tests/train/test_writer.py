@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from train import writer as writer_lib
+from train.progress import samples
 
 OPTIONS = {
   **{'config': {}, 'attempt': 1, 'every': 1, 'tensorboard': False},
@@ -51,6 +52,46 @@ def test_a_line_that_a_kill_cut_is_written_again_without_a_word(
 ):
   assert lines_after(tmp_path, GOOD + b'{"step": 2, "tr', 1) == [1, 2]
   assert 'damaged' not in capsys.readouterr().out
+
+
+def hashes_after(tmp_path, start, keys, **options):
+  """(what is said to be known of samples, a line of step start + 1)."""
+  path = tmp_path / 'metrics.jsonl'
+  with writer_lib.Writer(str(tmp_path), start=start, **OPTIONS) as writer:
+    found = samples.Samples(writer.left, start, keys, **options)
+    found.add(start + 1, start)
+    writer.scalars(start + 1, {'train/loss': 0.5}, found.line(start + 1))
+  *_, line = path.read_text().splitlines()
+  return json.loads(line)['data/samples']
+
+
+def test_a_hash_of_samples_goes_on_behind_the_last_line(tmp_path, capsys):
+  """Whatever is lost of the lines before, and as long as that is cheap."""
+  path = tmp_path / 'metrics.jsonl'
+  asked = []
+
+  def keys(number):
+    asked.append(number)
+    return number
+
+  whole = hashes_after(tmp_path, 5, keys, batch_size=1)
+  assert asked == [0, 1, 2, 3, 4]
+  path.unlink()
+  third = hashes_after(tmp_path, 2, keys, batch_size=1)
+  asked.clear()
+  for lines in (
+    [{'step': 3, 'data/samples': third}, {'step': 4, 'eval/loss': 1.0}],
+    [{'step': 3, 'data/samples': third}, {'step': 4, 'data/samples': 7}],
+  ):
+    path.write_text(''.join(json.dumps(line) + '\n' for line in lines))
+    assert hashes_after(tmp_path, 5, keys, batch_size=1) == whole
+  assert asked == [3, 4] * 2
+  assert 'begins there' not in capsys.readouterr().out
+  path.unlink()
+  asked.clear()
+  hashes_after(tmp_path, 5, keys, batch_size=2**20)
+  assert not asked
+  assert 'no data/samples of step 5' in capsys.readouterr().out
 
 
 def test_a_full_disk_is_told_with_the_folder(tmp_path, monkeypatch):

@@ -2,11 +2,12 @@
 
 from train.processes.cluster import detected
 from train.processes.joining import join, notice, part, up, watch_for_notices
-from train.processes.meetings import agree, meet, stuck_at
+from train.processes.meetings import agree, gather, meet, stuck_at
 
 __all__ = [
   'agree',
   'detected',
+  'gather',
   'join',
   'meet',
   'notice',

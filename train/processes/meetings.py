@@ -73,6 +73,32 @@ def meet(what: str) -> None:
       ) from error
 
 
+def gather(what: str, mine: str) -> list[str]:
+  """A word of each process, in order, on the first one; on others nothing.
+
+  Also by a thread, of all processes at once. The first alone waits.
+
+  Args:
+    what: the words are about, such as 'samples'; for people.
+    mine: this process's word.
+
+  Raises:
+    TimeoutError: a word has not come within `meet_sec`.
+  """
+  if jax.process_count() == 1:
+    return [mine]
+  _met[what] = _met.get(what, 0) + 1
+  client, place = global_state.client, f'{_WORDS}{what} {_met[what]}'
+  if jax.process_index():
+    client.key_value_set(f'{place}/{jax.process_index()}', mine)
+    return []
+  words = [mine]
+  for process in range(1, jax.process_count()):
+    words.append(_word(what, process))
+    client.key_value_delete(f'{place}/{process}')  # they may be long
+  return words
+
+
 def agree(what: str, mine: str, decide: Callable[[list[str]], str]) -> str:
   """What the first process decides from a word of each; the same on all.
 
@@ -86,30 +112,27 @@ def agree(what: str, mine: str, decide: Callable[[list[str]], str]) -> str:
   Raises:
     TimeoutError: a word, or the decision, has not come within `meet_sec`.
   """
-  if jax.process_count() == 1:
-    return decide([mine])
-  _met[what] = _met.get(what, 0) + 1
-  client, place = global_state.client, f'{_WORDS}{what} {_met[what]}'
-
-  def word(of: str) -> str:
-    try:
-      return client.blocking_key_value_get(f'{place}/{of}', _meet_sec * 1000)
-    except jax.errors.JaxRuntimeError as error:
-      raise TimeoutError(
-        f'no word of process {of} on the {what} within {duration(_meet_sec)} '
-        '(config.processes.meet_sec): look at the logs there'
-      ) from error
-
+  words = gather(what, mine)
   if jax.process_index():
-    client.key_value_set(f'{place}/{jax.process_index()}', mine)
-    return word('0')
-  others = []
-  for process in range(1, jax.process_count()):
-    others.append(word(str(process)))
-    client.key_value_delete(f'{place}/{process}')  # they may be long
-  decision = decide([mine, *others])
-  client.key_value_set(f'{place}/0', decision)
+    return _word(what, 0)
+  decision = decide(words)
+  if jax.process_count() > 1:
+    place = f'{_WORDS}{what} {_met[what]}'
+    global_state.client.key_value_set(f'{place}/0', decision)
   return decision
+
+
+def _word(what: str, process: int) -> str:
+  """What another process says; waits for it."""
+  place = f'{_WORDS}{what} {_met[what]}/{process}'
+  try:
+    return global_state.client.blocking_key_value_get(place, _meet_sec * 1000)
+  except jax.errors.JaxRuntimeError as error:
+    raise TimeoutError(
+      f'no word of process {process} on the {what} within '
+      f'{duration(_meet_sec)} (config.processes.meet_sec): look at the logs '
+      'there'
+    ) from error
 
 
 def stuck_at(place: str) -> list[str]:

@@ -11,6 +11,7 @@ from base.console import duration, say
 from train import chips
 from train.guard import Guard
 from train.progress.clock import Clock
+from train.progress.samples import Samples
 from train.writer import Writer
 
 
@@ -32,8 +33,10 @@ class Progress:
     batch_size: int,
     flops: float,
     schedule: Callable[[int], Any],
+    keys: Callable[[int], int],
   ):
     self._writer = writer
+    self._samples = Samples(writer.left, start, keys, batch_size=batch_size)
     self._clock = clock
     self._guard = guard
     self._steps = steps
@@ -44,8 +47,15 @@ class Progress:
     self._last = (start, time.perf_counter(), dict(clock.seconds))
     self._peak = chips.peak_flops(jax.devices()[0])
 
-  def add(self, step: int, logged: Mapping[str, jax.Array]) -> None:
-    """Takes the device scalars of `step`; reports earlier ones when due."""
+  def add(self, step: int, logged: Mapping[str, jax.Array], keys: int) -> None:
+    """Takes a step; reports earlier ones when due.
+
+    Args:
+      step: its number.
+      logged: its scalars, on the device.
+      keys: this process's share of what its batch holds.
+    """
+    self._samples.add(step, keys)
     self._unread.append((step, logged))
     if len(self._unread) > 1:
       jax.block_until_ready(self._unread[-2][1])
@@ -70,7 +80,7 @@ class Progress:
     values['optim/lr'] = float(self._schedule(step - 1))
     # Of an update that was left out, some may be none that JSON has.
     finite = {name: x for name, x in values.items() if np.isfinite(x)}
-    self._writer.scalars(step, finite)
+    self._writer.scalars(step, finite, self._samples.line(step))
     rate = values['speed/clips_per_sec']
     left = (self._steps - step) * values['time/step_sec']
     mfu = values.get('speed/mfu')

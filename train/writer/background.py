@@ -11,7 +11,7 @@ written on this machine, and brought there by that thread.
 import functools
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -29,6 +29,9 @@ class Writer:
   """Scalars and pictures of one run, on the first process only.
 
   `metrics.jsonl` is the record of truth: one JSON object per written step.
+
+  Attributes:
+    left: what it had, in the first process.
   """
 
   def __init__(
@@ -74,10 +77,11 @@ class Writer:
     self._pending, self._boards = [], []
     self._adding = threading.Lock()
     self._mirror = mirror.Mirror(workdir)
+    self.left = record.Left()
     if not self._is_first:
       return
     path = self._mirror.fetch('metrics.jsonl')
-    record.drop_after(path, start)
+    self.left = record.drop_after(path, start)
     record.drop_after(self._mirror.fetch('skipped.jsonl'), start)
     self._jsonl = open(path, 'a')  # noqa: SIM115
     if tensorboard:
@@ -147,14 +151,31 @@ class Writer:
       # It may be reached again later; at the end it must be.
       say(f'logs are not brought to {self._workdir} yet: {error}')
 
-  def scalars(self, step: int, values: Mapping[str, float]) -> None:
-    """Writes one line of scalars."""
+  def scalars(
+    self,
+    step: int,
+    values: Mapping[str, float],
+    samples: Callable[[], str] | None = None,
+  ) -> None:
+    """Writes one line of scalars.
+
+    Args:
+      step: of them.
+      values: by name.
+      samples: gives SAMPLES of the line. Called in the thread, in every
+        process, since the first may have to wait there for what others say.
+    """
     if self._is_first:
       values = {'run/attempt': self._attempt, **values}
-      self._submit(self._write_scalars, step, values)
+      self._submit(self._write_scalars, step, values, samples)
+    elif samples:
+      self._submit(samples)
 
-  def _write_scalars(self, step, values):
-    self._jsonl.write(json.dumps({'step': step, **values}) + '\n')
+  def _write_scalars(self, step, values, samples):
+    line = {'step': step, **values}
+    if samples:
+      line[record.SAMPLES] = samples()
+    self._jsonl.write(json.dumps(line) + '\n')
     self._jsonl.flush()
     for board in self._boards:
       board.scalars(step, values)
