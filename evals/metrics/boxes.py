@@ -23,16 +23,21 @@ def box_sums(
 
   Returns:
     count, iou; and videos (1 if the clip has a box that counts), video_iou
-    (the clip's mean), each [b].
+    (the clip's mean), track_iou (its mean of its objects' means), each [b].
   """
   judged = valid & (jnp.arange(true.shape[2]) != query_frame)
-  count = jnp.sum(judged, axis=(1, 2), dtype=jnp.float32)
-  overlap = jnp.sum(iou(predicted, true), axis=(1, 2), where=judged)
+  frames = jnp.sum(judged, axis=2, dtype=jnp.float32)
+  # Padding may hold anything, NaN too.
+  each = jnp.where(judged, iou(predicted, true), 0)
+  tracks = jnp.sum(each, axis=2) / jnp.maximum(frames, 1)
+  objects = jnp.sum(frames > 0, axis=1)
+  count, overlap = jnp.sum(frames, axis=1), jnp.sum(each, axis=(1, 2))
   return {
     'count': count,
     'iou': overlap,
     'videos': (count > 0).astype(jnp.float32),
     'video_iou': overlap / jnp.maximum(count, 1),
+    'track_iou': jnp.sum(tracks, axis=1) / jnp.maximum(objects, 1),
   }
 
 
@@ -42,9 +47,14 @@ def box_scores(sums: Sums) -> Scores:
   Returns:
     iou: all boxes of all frames weigh the same, as in the published protocol.
     video_iou: all clips weigh the same.
+    track_iou: so do all objects of a clip, as in the official code of
+      Perception Test (which rounds boxes to pixels first).
   """
   boxes = {'count': sums['count'], 'iou': sums['iou']}
-  clips = {'count': sums['videos'], 'video_iou': sums['video_iou']}
+  clips = {
+    'count': sums['videos'],
+    **{name: sums[name] for name in ('video_iou', 'track_iou')},
+  }
   return means(boxes) | means(clips)
 
 

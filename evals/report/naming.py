@@ -54,6 +54,7 @@ _METRICS = {
   'position_#': Metric('Position within # px of 256', '', 'higher'),
   'iou': Metric('Mean IoU', '', 'higher'),
   'video_iou': Metric('Mean IoU, clips weigh the same', '', 'higher'),
+  'track_iou': Metric('Mean IoU, by object, then by clip', '', 'higher'),
   'top1': Metric('Top-1 accuracy', '', 'higher'),
   'top5': Metric('Top-5 accuracy', '', 'higher'),
 }

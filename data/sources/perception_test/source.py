@@ -11,14 +11,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Int
 
 from base import files
-from data import require, video
+from base.console import say
+from data import require
 from data.source import BadRecord, digest, pad_rows
-from data.sources.perception_test.labels import READERS, Labels
+from data.sources.perception_test.frames import Told, decode
+from data.sources.perception_test.labels import READERS, Labels, read
 
 KEYS = ('video', 'tracks', 'tracks_visible', 'boxes', 'boxes_visible')
 # Our names of the splits, and those of the data set.
@@ -33,6 +34,7 @@ class Video:
   """One video with the labels that are asked for."""
 
   file: Path
+  told: Told
   starts: Int[np.ndarray, 's']  # frames where a clip may start
   labels: Mapping[str, Labels]  # tracks, boxes
 
@@ -83,7 +85,8 @@ class PerceptionTest:
       clip[name], clip[f'{name}_visible'] = padded
     if 'video' in self.keys:
       try:
-        clip['video'] = _decode(found.file, frames, self.height, self.width)
+        size = self.height, self.width
+        clip['video'] = decode(found.file, found.told, frames, *size)
       except (BadRecord, OSError) as error:
         raise BadRecord(f'{found.file}: {error}') from error
     return {key: clip[key] for key in self.keys}
@@ -115,7 +118,7 @@ def make(
   object that is masked (hidden in a game of cups).
 
   Listed videos are left out if they are not on disk, lack the labels, or have
-  no such clip: `excluded` counts them.
+  no such clip, and tracks that are not as published: `excluded` counts them.
 
   Args:
     split: 'train', 'validation' or 'test'.
@@ -151,17 +154,20 @@ def make(
   wanted = [name for name in READERS if {name, f'{name}_visible'} & {*keys}]
   file = Path(path) / annotations.format(split=SPLITS[split])
   rows = {'tracks': points, 'boxes': objects}
-  found, excluded = [], Counter()
+  found, excluded, odd = [], Counter(), ''
   for name, entry in _load(file).items():
     try:
       if entry['metadata']['split'] != SPLITS[split]:
         continue
       described = file, Path(path) / videos, entry
-      made = _video(*described, wanted, frames, stride)
+      made, faults = _video(*described, wanted, frames, stride)
     except (LookupError, TypeError, ValueError, OverflowError) as error:
       raise ValueError(
         f'perception_test: {name} in {file} is not as published: {error!r}'
       ) from error
+    for what, fault in faults:
+      odd = odd or f'{name} in {file} is not as published: {fault}'
+      excluded[f'{_ROW[what]} not as published'] += 1
     reason = _reason(made, wanted)
     if reason:
       excluded[reason] += 1
@@ -172,6 +178,12 @@ def make(
       beyond = int(each.seen_in(starts).max()) - rows[what]
       if beyond > 0:
         excluded[f'{_ROW[what]} beyond the first {rows[what]}'] += beyond
+  if odd and found:
+    say(f'perception_test: left out: a track of {odd}')
+  elif odd:
+    raise ValueError(
+      f'perception_test: {odd}; no video is left: {dict(excluded)}'
+    )
   if not found:
     raise ValueError(
       f'perception_test: no video of {split!r} in {file} is left with '
@@ -208,11 +220,16 @@ def _video(
   wanted: Sequence[str],
   frames: int,
   stride: int,
-) -> Video:
-  """What is asked for of one entry of the annotations."""
+) -> tuple[Video, list[tuple[str, str]]]:
+  """What is asked for of one entry of the annotations, and its odd tracks."""
   metadata = entry['metadata']
-  total = int(metadata['num_frames'])
-  labels = {name: READERS[name](entry) for name in wanted}
+  total, rate = int(metadata['num_frames']), float(metadata['frame_rate'])
+  if not 0 < rate < np.inf:
+    raise ValueError(f'frame_rate is {rate}')
+  labels, faults = {}, []
+  for name in wanted:
+    labels[name], why = read(name, entry)
+    faults += [(name, each) for each in why]
   rows = max((each.rows for each in labels.values()), default=0)
   if total * max(1, rows) > _CELLS:
     raise ValueError(
@@ -223,7 +240,8 @@ def _video(
     allowed &= each.starts(total, frames, stride)
   name = f'{metadata["video_id"]}.mp4'
   file = require.below('perception_test', folder, name, annotations)
-  return Video(file, np.flatnonzero(allowed).astype(np.int32), labels)
+  starts = np.flatnonzero(allowed).astype(np.int32)
+  return Video(file, Told(total, rate), starts, labels), faults
 
 
 def _reason(found: Video, wanted: Sequence[str]) -> str:
@@ -234,39 +252,3 @@ def _reason(found: Video, wanted: Sequence[str]) -> str:
     if not found.labels[name].rows:
       return f'video without {name}'
   return '' if len(found.starts) else 'video without such a clip'
-
-
-def _decode(
-  file: Path, numbers: Int[np.ndarray, 't'], height: int, width: int
-) -> UInt8[np.ndarray, 't {height} {width} 3']:
-  """These frames, decoded from the keyframe before them.
-
-  The times of all packets, which need no decoding, tell which frame is which.
-  """
-  with video.opened(file) as stream:
-    try:
-      times = sorted(
-        packet.pts
-        for packet in stream.container.demux(stream)
-        if packet.pts is not None and not packet.is_discard
-      )
-      if len(times) <= numbers[-1]:
-        raise BadRecord(
-          f'{len(times)} frames, frame {numbers[-1]} is annotated'
-        )
-      wanted = [times[number] for number in numbers]
-      # To the keyframe before: frames up to the first wanted one are decoded
-      # and dropped.
-      stream.container.seek(wanted[0], stream=stream)
-    except av.FFmpegError as error:
-      raise BadRecord(f'damaged: {error.strerror}') from error
-    shown = {}
-    # What is missing is found below.
-    for frame in video.each_frame(stream, on_lost=lambda seconds: None):
-      if frame.pts in wanted:
-        shown[frame.pts] = video.upright(frame, height, width)
-      if frame.pts >= wanted[-1]:
-        break
-  if len(shown) < len(numbers):
-    raise BadRecord(f'frames are missing among {numbers.tolist()}')
-  return np.stack([shown[time] for time in wanted])

@@ -269,7 +269,9 @@ def test_a_damaged_or_shorter_video_is_a_bad_record(folder, film, tmp_path):
   with pytest.raises(BadRecord, match=r'video_2\.mp4: not a video'):
     made.read(1, rng())
   longer = make(folder, videos=str(videos), stride=3)
-  with pytest.raises(BadRecord, match='12 frames, frame 14 is annotated'):
+  with pytest.raises(
+    BadRecord, match=r'12 frames, frame 14 is annotated: that is at 0\.47 s'
+  ):
     longer.read(0, rng())
   (videos / 'video_2.mp4').unlink()
   with pytest.raises(BadRecord, match='No such file'):
@@ -304,8 +306,51 @@ def test_points_in_the_order_of_the_readme_are_told(folder, tmp_path):
     make(bad, videos=str(folder / 'videos'))
   lacking = entry('video_1')
   del lacking['point_tracking']
-  with pytest.raises(ValueError, match=r"video_1 .*'point_tracking'"):
-    make(write(tmp_path / 'b', [lacking]))
+  with pytest.raises(ValueError, match=r"is left.*'video without tracks': 1"):
+    make(write(tmp_path / 'b', [lacking]), videos=str(folder / 'videos'))
+
+
+def test_one_odd_track_is_left_out_and_counted(folder, tmp_path, capsys):
+  odd = [{**box(9, [0, 30]), 'bounding_boxes': [[0, 0, 1, 1]]}, None]
+  odd.append({'id': 8, 'frame_ids': [0, 30]})
+  entries = [entry('video_1', objects=[odd[0], box(1, [0, 30]), *odd[1:]])]
+  videos = str(folder / 'videos')
+  made = make(
+    write(tmp_path / 'a', entries), keys=BOXES, stride=15, videos=videos
+  )
+  assert made.excluded == {'box not as published': 3}
+  assert '2 frame_ids, and values of shape (1, 4)' in capsys.readouterr().out
+  clip = made.read(0, rng())
+  assert clip['boxes_visible'].any(1).tolist() == [True, False]
+
+
+def test_entries_of_the_test_split_need_not_tell_of_cups(folder, tmp_path):
+  lacking = entry('video_1', objects=[box(1, [0, 15, 30, 45], masked=[15])])
+  del lacking['metadata']['is_cup_game']
+  made = make(
+    write(tmp_path / 'a', [lacking]),
+    keys=BOXES,
+    stride=15,
+    videos=str(folder / 'videos'),
+  )
+  assert made.read(0, rng())['boxes_visible'][0].all()
+
+
+def test_labels_of_another_number_of_frames_go_by_time(
+  folder, film, tmp_path, capsys
+):
+  """The file has 46 frames at 30 a second; 38 at 25 are told of it."""
+  told = entry('video_1', points=[point(1, range(38))])
+  told['metadata'] |= {'num_frames': 38, 'frame_rate': 25.0}
+  made = make(
+    write(tmp_path / 'a', [told]), stride=10, videos=str(folder / 'videos')
+  )
+  clip = made.read(0, rng())
+  # 0, 10, 20 and 30 of 25 in a second.
+  assert numbers(film, clip) == [0, 12, 24, 36]
+  assert round(1000 * float(clip['tracks'][0, 3, 1] - 0.5)) == 30
+  made.read(0, rng())
+  assert capsys.readouterr().out.count('video_1.mp4 has 46 frames') == 1
 
 
 def hostile(name='video_1', total=TOTAL, **track):

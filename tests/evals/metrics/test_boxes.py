@@ -53,3 +53,30 @@ def test_the_mean_is_of_valid_boxes_without_the_query_frame():
   )
   assert scores['iou'] == pytest.approx((3 / 2 + 4 / 4) / 7)
   assert scores['video_iou'] == pytest.approx((1 / 2 + 1 / 4) / 2)
+
+
+def test_objects_of_a_clip_and_clips_weigh_the_same():
+  """The official mean of Perception Test, worked out by its definition."""
+  rng = np.random.default_rng(0)
+  true = np.sort(rng.uniform(0, 1, (3, 4, 6, 2, 2)), axis=-2)
+  predicted = np.sort(true + rng.normal(0, 0.2, true.shape), axis=-2)
+  true, predicted = (
+    x.reshape(3, 4, 6, 4).astype(np.float32) for x in (true, predicted)
+  )
+  valid = rng.random((3, 4, 6)) < 0.5
+  valid[0, 1] = np.arange(6) == 0  # an object of the query frame alone
+  valid[2] = False  # a clip without any
+  overlap = np.asarray(boxes.iou(jnp.asarray(predicted), jnp.asarray(true)))
+  clips = []
+  for clip in range(3):
+    objects = [
+      overlap[clip, o, 1:][valid[clip, o, 1:]].mean()
+      for o in range(4)
+      if valid[clip, o, 1:].any()
+    ]
+    clips += [np.mean(objects)] if objects else []
+  assert len(clips) == 2
+  sums = metrics.box_sums(*map(jnp.asarray, (predicted, true, valid)))
+  scores = metrics.box_scores(metrics.total(jax.device_get(sums)))
+  assert scores['track_iou'] == pytest.approx(np.mean(clips), rel=1e-5)
+  assert scores['track_iou'] != pytest.approx(scores['video_iou'], rel=1e-3)

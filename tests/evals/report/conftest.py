@@ -165,8 +165,8 @@ def _sums(name, error, clips):
     over = ('count', 'with_jaccard', 'with_position')
     return dict.fromkeys(over, once) | dict.fromkeys(found, right)
   if name == 'boxes':
-    found = {'iou': right, 'videos': once, 'video_iou': right}
-    return {'count': once} | found
+    shares = dict.fromkeys(('iou', 'video_iou', 'track_iou'), right)
+    return {'count': once, 'videos': once} | shares
   top1 = (rng.random(clips) > error).astype(np.float32)
   return {'count': once, 'top1': top1, 'top5': once}
 
