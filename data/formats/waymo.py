@@ -111,7 +111,7 @@ def _is_table(path: Path) -> bool:
 def _records(path: Path) -> tuple[dict[int, int], list[Label]]:
   """Release 1: time of each record that has a front picture, and labels."""
   times, labels = {}, []
-  for row, message in enumerate(_messages(path)):
+  for row, message in enumerate(tfrecord.views(path)):
     time, front = 0, False
     for number, value in tfds.fields(message):
       if number == _TIMESTAMP:
@@ -122,14 +122,6 @@ def _records(path: Path) -> tuple[dict[int, int], list[Label]]:
       times[row] = time
       labels += [(time, *label) for label in _labels(message)]
   return times, labels
-
-
-def _messages(path: Path) -> Iterator[memoryview]:
-  """Each Frame of the file, which is mapped: what is skipped is not read."""
-  spans = tfrecord.records(path)
-  mapped = memoryview(np.memmap(path, np.uint8, 'r'))
-  for start, size in spans:
-    yield mapped[start : start + size]
 
 
 def _is_front(message: memoryview) -> bool:
@@ -152,7 +144,7 @@ def _labels(frame: memoryview) -> Iterator[tuple[str, tuple]]:
 
 
 def _record_pictures(path: Path, rows: Sequence[int]) -> list[bytes]:
-  messages = list(_messages(path))
+  messages = list(tfrecord.views(path))
   found = []
   for row in rows:
     for number, value in tfds.fields(messages[row]):

@@ -1,18 +1,19 @@
 """MOVi-E: rendered clips of falling scanned objects, with all labels.
 
 Kubric's MOVi data sets (Greff et al., CVPR 2022) as TensorFlow Datasets hold
-them: `gs://kubric-public/tfds` (TFRecord) or its copy in ArrayRecord. A clip
-is 24 frames, 12 in a second, of a camera that moves on a line.
+them: `gs://kubric-public/tfds` (TFRecord) or its copy in ArrayRecord, which is
+slower to read, since a record of 22 MB is unpacked as a whole. A clip is 24
+frames, 12 in a second, of a camera that moves on a line.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from base.console import progress
+from base.console import say
 from data import pictures, require, splits, transforms
 from data.formats import picture, tfds
 from data.source import BadRecord, digest, pad_rows
@@ -64,7 +65,6 @@ class Movi:
   """A `data.source.Source`. See `make`."""
 
   folder: tfds.Folder
-  excluded: Mapping[str, int]  # left out, by reason
   keys: tuple[str, ...]
   frames: int
   height: int
@@ -166,9 +166,9 @@ def make(
   Depth is z, made of the stored distance from the camera; video is averaged
   where it shrinks, depth and segmentation are the nearest pixel. Boxes are of
   all objects, in the order of the segmentation; a record with more than
-  `objects` keeps the first, and `excluded` counts the others: for that all
-  records are read when this is called, if there may be such. Tracks start in
-  frame 0, as `movi/tracks.py` says; where frame 0 has fewer pixels to follow
+  `objects` keeps the first. How many are left out so is not counted, which
+  would take reading all records; that there may be some is said. Tracks start
+  in frame 0, as `movi/tracks.py` says; where frame 0 has fewer pixels to follow
   than `points`, the last rows are padding. Training draws window and points;
   the other splits have the middle window, and points drawn by the record's
   index.
@@ -213,9 +213,13 @@ def make(
       f'movi: frames={frames} at stride={tuple(stride)} do not fit in the '
       f'{total} frames of a record: ask for fewer.'
     )
+  if _BOXES & {*keys} and objects < _MOST:
+    say(
+      f'movi: objects={objects}: a record may have up to {_MOST}; those beyond '
+      'are left out, and not counted'
+    )
   return Movi(
     folder=folder,
-    excluded=_excluded(folder, objects) if _BOXES & {*keys} else {},
     keys=tuple(keys),
     frames=frames,
     height=height,
@@ -225,22 +229,6 @@ def make(
     points=points,
     objects=objects,
   )
-
-
-def _excluded(folder: tfds.Folder, objects: int) -> dict[str, int]:
-  """How many objects have no row, in all records."""
-  if objects >= _MOST:
-    return {}
-  beyond = 0
-  with progress('movi: counting objects', len(folder), 'record') as bar:
-    for index in range(len(folder)):
-      bar.update(1)
-      try:
-        found = tfds.features(folder.read(index), [_LENGTHS])
-      except BadRecord:
-        continue  # whoever reads it is told
-      beyond += max(0, len(found[_LENGTHS]) - objects)
-  return {f'object beyond the first {objects}': beyond} if beyond else {}
 
 
 def _decode(coded: list[bytes], frames: Int[np.ndarray, 't']) -> np.ndarray:

@@ -1,14 +1,17 @@
 """Folders of TensorFlow Datasets: shards, records and their features."""
 
+import gzip
 import json
 import pickle
 import struct
+from pathlib import Path
 
+import google_crc32c
 import numpy as np
 import pytest
 from array_record.python import array_record_module
 
-from data.formats import tfds
+from data.formats import gzipped, tfds, tfrecord
 from data.source import BadRecord
 
 # {'a': bytes 'x' and 'yz', 'n': integers 5, 300, -2, 'f': floats 0.5 and 2}
@@ -20,15 +23,27 @@ EXAMPLE = bytes.fromhex(
 )
 
 
-def write(folder, kind, shards, split='train'):
+def write(folder, kind, shards, split='train', name='', packed=False):
   """Records b'0', b'1', ... in shards of these lengths."""
   folder.mkdir(parents=True, exist_ok=True)
-  lengths = [str(length) for length in shards]
-  info = {'splits': [{'name': split, 'shardLengths': lengths}]}
-  (folder / 'dataset_info.json').write_text(json.dumps(info))
+  about = {'name': split, 'shardLengths': [str(length) for length in shards]}
+  if name:
+    about['filepathTemplate'] = name
+  describe(folder, [about])
   number = 0
   for shard, length in enumerate(shards):
-    file = folder / f'd-{split}.{kind}-{shard:05d}-of-{len(shards):05d}'
+    place = f'{shard:05d}-of-{len(shards):05d}'
+    file = folder / (name or '{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}')
+    file = Path(
+      str(file)
+      .replace('{DATASET}', 'd')
+      .replace('{SPLIT}', split)
+      .replace('{FILEFORMAT}', kind)
+      .replace('{SHARD_X_OF_Y}', place)
+      .replace('{SHARD_INDEX}', place[:5])
+      .partition('%')[0]
+    )
+    file.parent.mkdir(exist_ok=True)
     records = [str(number + i).encode() for i in range(length)]
     number += length
     if kind == 'array_record':
@@ -37,13 +52,19 @@ def write(folder, kind, shards, split='train'):
         writer.write(record)
       writer.close()
     else:
-      file.write_bytes(
-        b''.join(
-          struct.pack('<QI', len(record), 1) + record + struct.pack('<I', 2)
-          for record in records
-        )
-      )
+      data = b''.join(map(framed, records))
+      file.write_bytes(gzip.compress(data) if packed else data)
   return folder
+
+
+def framed(record):
+  """As TFRecord has it, with checksums that nobody compares."""
+  return struct.pack('<QI', len(record), 1) + record + struct.pack('<I', 2)
+
+
+def describe(folder, splits, **more):
+  info = {'name': 'd', 'splits': splits, **more}
+  (folder / 'dataset_info.json').write_text(json.dumps(info))
 
 
 @pytest.mark.parametrize('kind', ['array_record', 'tfrecord'])
@@ -55,18 +76,128 @@ def test_reads_any_record_of_any_shard(tmp_path, kind):
   assert [folder.read(i) for i in order] == [str(i).encode() for i in order]
 
 
-def test_array_records_are_taken_where_there_are_both(tmp_path):
-  write(tmp_path, 'tfrecord', [2])
-  write(tmp_path, 'array_record', [2])
-  (file,) = tfds.open_folder(str(tmp_path), 'train').files
-  assert 'array_record' in file.name
+def test_tfrecord_is_taken_where_both_are_whole(tmp_path):
+  """Of a compressed ArrayRecord a whole record is unpacked for any part."""
+  write(tmp_path, 'array_record', [2, 1])
+  write(tmp_path, 'tfrecord', [2, 1])
+  assert tfds.open_folder(str(tmp_path), 'train').format == 'tfrecord'
+  (tmp_path / 'd-train.tfrecord-00001-of-00002').write_bytes(b'')
+  folder = tfds.open_folder(str(tmp_path), 'train')
+  assert folder.format == 'array_record'
+  assert folder.read(2) == b'2'
+
+
+def test_a_stray_file_does_not_hide_a_whole_split(tmp_path):
+  write(tmp_path, 'tfrecord', [2, 1])
+  for file in ('d-train.array_record-00000-of-00002', 'd-train.tfrecord-1'):
+    (tmp_path / file).write_bytes(b'')
+  assert tfds.open_folder(str(tmp_path), 'train').read(2) == b'2'
+
+
+@pytest.mark.parametrize(
+  'name',
+  [
+    '{SPLIT}/data.{FILEFORMAT}-{SHARD_INDEX}',
+    '{DATASET}-{SPLIT}-combined.{FILEFORMAT}-{SHARD_X_OF_Y}',
+    '{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}%json',
+  ],
+)
+def test_files_are_named_by_the_template(tmp_path, name):
+  write(tmp_path, 'tfrecord', [1, 2], name=name)
+  folder = tfds.open_folder(str(tmp_path), 'train')
+  assert [folder.read(i) for i in range(3)] == [b'0', b'1', b'2']
+
+
+def test_a_template_stays_in_the_folder(tmp_path):
+  write(tmp_path / 'a', 'tfrecord', [1])
+  about = {'name': 'train', 'shardLengths': ['1']}
+  about['filepathTemplate'] = (
+    '../a/{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_INDEX}'
+  )
+  describe(tmp_path / 'a', [about])
+  with pytest.raises(ValueError, match=r'names .*, which is outside'):
+    tfds.open_folder(str(tmp_path / 'a'), 'train')
+
+
+def test_a_split_that_was_not_written_refuses_itself_alone(tmp_path):
+  write(tmp_path, 'tfrecord', [1])
+  whole = {'name': 'train', 'shardLengths': ['1']}
+  describe(tmp_path, [whole, {'name': 'test', 'numBytes': '0'}])
+  assert tfds.open_folder(str(tmp_path), 'train').read(0) == b'0'
+  with pytest.raises(ValueError, match=r"'test' with records: it has \['test'"):
+    tfds.open_folder(str(tmp_path), 'test')
+
+
+@pytest.mark.parametrize('kind', ['parquet', 'riegeli'])
+def test_other_formats_are_named(tmp_path, kind):
+  whole = {'name': 'train', 'shardLengths': ['1']}
+  describe(tmp_path, [whole], fileFormat=kind)
+  (tmp_path / f'd-train.{kind}-00000-of-00001').write_bytes(b'x')
+  with pytest.raises(
+    ValueError, match=f'is stored as {kind}, and tfrecord and'
+  ):
+    tfds.open_folder(str(tmp_path), 'train')
+
+
+def test_any_record_of_a_gzipped_file(tmp_path, monkeypatch):
+  monkeypatch.setattr(gzipped, '_CHUNK', 100)
+  monkeypatch.setattr(gzipped, '_APART', 10_000)
+  write(tmp_path, 'tfrecord', [3, 40], packed=True)
+  folder = tfds.open_folder(str(tmp_path), 'train')
+  # Records that do not pack, of more than a chunk, in two streams.
+  rng = np.random.default_rng(0)
+  records = [rng.bytes(int(n)) for n in rng.integers(0, 3000, 40)]
+  parts = [b''.join(map(framed, part)) for part in (records[:9], records[9:])]
+  folder.files[1].write_bytes(b''.join(map(gzip.compress, parts)))
+  order = rng.permutation(40).tolist() + list(range(40))
+  assert [folder.read(3 + i) for i in order] == [records[i] for i in order]
+  assert folder.read(1) == b'1'
+
+
+@pytest.mark.parametrize('cut', [1, 9, 200, 2000])
+def test_a_truncated_or_damaged_gzip_is_a_bad_record(tmp_path, cut):
+  folder = tfds.open_folder(
+    str(write(tmp_path, 'tfrecord', [2], packed=True)), 'train'
+  )
+  data = framed(np.random.default_rng(0).bytes(1500)) * 2
+  whole = gzip.compress(data)
+  folder.files[0].write_bytes(whole[:-cut])
+  with pytest.raises(BadRecord, match='truncated'):
+    folder.read(0)
+
+
+def test_a_record_cut_before_it_was_gzipped_is_a_bad_record(tmp_path):
+  folder = tfds.open_folder(
+    str(write(tmp_path, 'tfrecord', [2], packed=True)), 'train'
+  )
+  data = framed(b'abc') + framed(b'defg')[:-5]
+  folder.files[0].write_bytes(gzip.compress(data))
+  with pytest.raises(BadRecord, match='a record at byte 19 goes on'):
+    folder.read(0)
+  other = bytearray(gzip.compress(framed(b'abc' * 99)))
+  other[20:24] = b'\xff' * 4
+  (tmp_path / 'other').write_bytes(other)
+  with pytest.raises(RuntimeError, match='damaged gzip'):
+    tfrecord.read(tmp_path / 'other', 0)
+
+
+def test_a_record_whose_length_looks_like_gzip(tmp_path):
+  """Of 559,903 bytes: its length begins as gzip does."""
+  folder = tfds.open_folder(str(write(tmp_path, 'tfrecord', [1])), 'train')
+  record, length = b'x' * 559_903, struct.pack('<Q', 559_903)
+  check = google_crc32c.value(length)
+  masked = ((check >> 15 | check << 17) + 0xA282EAD8) & 0xFFFFFFFF
+  data = length + struct.pack('<I', masked) + record + b'sums'
+  assert gzipped.is_gzip(data)
+  folder.files[0].write_bytes(data)
+  assert folder.read(0) == record
 
 
 def test_what_a_folder_lacks_is_told(tmp_path):
   with pytest.raises(ValueError, match=r'no dataset_info\.json: give'):
     tfds.open_folder(str(tmp_path), 'train')
   write(tmp_path, 'tfrecord', [1, 1])
-  with pytest.raises(ValueError, match=r"no split 'test': it has \['train'\]"):
+  with pytest.raises(ValueError, match=r"no split 'test' with .* \['train'\]"):
     tfds.open_folder(str(tmp_path), 'test')
   info = tmp_path / 'dataset_info.json'
   bad = {'splits': [{'name': 'train', 'shardLengths': ['3', '-1']}]}
@@ -78,7 +209,9 @@ def test_what_a_folder_lacks_is_told(tmp_path):
     tfds.open_folder(str(tmp_path), 'train')
   info.write_text(whole)
   (tmp_path / 'd-train.tfrecord-00001-of-00002').unlink()
-  with pytest.raises(ValueError, match=r'2 shards, found 1 files .*tfrecord'):
+  with pytest.raises(
+    ValueError, match=r'2 shards, found 1 files as .*tfrecord'
+  ):
     tfds.open_folder(str(tmp_path), 'train')
 
 

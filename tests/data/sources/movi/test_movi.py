@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from data import source
+from data.formats import tfds
 from data.source import BadRecord
 from data.sources.movi import source as movi
 from data.sources.movi import tracks
@@ -141,12 +142,20 @@ def test_boxes_are_where_the_object_is_seen(clip):
   assert (xmax - xmin) * WIDTH == pytest.approx(np.ptp(columns) + 1)
 
 
-def test_objects_without_a_row_are_counted(folder, tmp_path, scene):
+def test_objects_without_a_row_are_told_of_without_reading_all_records(
+  folder, tmp_path, scene, monkeypatch, capsys
+):
+  read, seen = tfds.Folder.read, []
+  monkeypatch.setattr(
+    tfds.Folder, 'read', lambda self, i: seen.append(i) or read(self, i)
+  )
   made = make(folder, objects=1)
-  assert made.excluded == {'object beyond the first 1': 2}  # one in each record
+  assert 'may have up to 23; those beyond' in capsys.readouterr().out
+  assert seen == [0]
   assert made.read(0, rng())['boxes'].shape[0] == 1
-  assert make(folder, objects=2).excluded == {}
-  assert make(folder, objects=1, keys=('video',)).excluded == {}
+  make(folder, objects=23)
+  make(folder, objects=1, keys=('video',))
+  assert not capsys.readouterr().out
 
   crowd = {**scene, movi._LENGTHS: np.array([*scene[movi._LENGTHS]] + [0] * 24)}
   crowded = write(tmp_path / 'a', [example(crowd)])

@@ -1,0 +1,6 @@
+"""Data sets as TensorFlow Datasets writes them: folders, and their records."""
+
+from data.formats.tfds.example import Feature, features, fields
+from data.formats.tfds.folder import Folder, open_folder
+
+__all__ = ['Feature', 'Folder', 'features', 'fields', 'open_folder']
