@@ -126,13 +126,13 @@ def below(who: str, folder: Path, name: str, file: Path) -> Path:
 
 
 def text(who: str, file: Path) -> str:
-  """All of a small file.
+  """All of a small file, without the mark of byte order that some begin with.
 
   Raises:
     ValueError: it is not text.
   """
   try:
-    return file.read_text()
+    return file.read_text(encoding='utf-8-sig')
   except UnicodeDecodeError as error:
     raise ValueError(
       f'{who}: {file} is not text ({error}): it is damaged, or another file; '

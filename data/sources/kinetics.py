@@ -7,6 +7,8 @@ A list is read by what is in it:
   YOUTUBEID_START_END.mp4, with six digits each, anywhere below VIDEOS;
 * lines of `path number`, as VideoMAE and V-JEPA have them; a path is relative
   to VIDEOS, or absolute and below it (with videos='/' it may be anywhere).
+
+Both may have tabs for what is between, and blank lines.
 """
 
 import csv
@@ -21,7 +23,10 @@ from data import classified, require, splits
 KEYS = classified.KEYS
 _COLUMNS = {'label', 'youtube_id', 'time_start', 'time_end'}
 _LINE = 1000  # characters of the first line that are looked at
-_DIGITS = 6  # of the number of a class, at most
+# A path, and the number of a class, which spreadsheets write as 3.0.
+_ROW = re.compile(r'(.*\S)\s+(\d{1,6})(?:\.0*)?')
+# A folder of frames, and how many they are.
+_FRAMES = re.compile(r'(.*\S)\s+\d+')
 
 
 def make(
@@ -130,14 +135,25 @@ def _is_csv(file: Path) -> bool:
       f'kinetics: {file} is missing: put the list there, or name another with '
       'train=, validation= or test='
     )
-  with file.open(errors='replace') as opened:
-    return set(opened.readline(_LINE).strip().split(',')) >= _COLUMNS
+  return set(_header(file)) >= _COLUMNS
+
+
+def _header(file: Path) -> list[str]:
+  with file.open(encoding='utf-8-sig', errors='replace') as opened:
+    line = opened.readline(_LINE).strip()
+  return line.split(_between(line))
+
+
+def _between(line: str) -> str:
+  return '\t' if '\t' in line else ','
 
 
 def _entries(file: Path) -> list[dict[str, str]]:
-  reader = csv.DictReader(io.StringIO(require.text('kinetics', file)))
+  text = require.text('kinetics', file)
+  between = _between(text.partition('\n')[0])
+  reader = csv.DictReader(io.StringIO(text), delimiter=between)
   try:
-    entries = list(reader)
+    entries = [row for row in reader if any(map(_is_told, row.values()))]
   except csv.Error as error:
     raise ValueError(
       f'kinetics: {file} is not a csv ({error}): it is damaged, or another '
@@ -152,9 +168,14 @@ def _entries(file: Path) -> list[dict[str, str]]:
   return entries
 
 
+def _is_told(value: str | list[str] | None) -> bool:
+  """Whether a cell holds anything; what is beyond the columns is a list."""
+  return bool(value and ''.join(value).strip())
+
+
 def _names(file: Path | None, train: Path) -> list[str]:
   if file:
-    return require.text('kinetics', file).splitlines()
+    return require.text('kinetics', file).rstrip().splitlines()
   if not _is_csv(train):
     raise ValueError(
       f'kinetics: {train} does not name classes: name a file that does with '
@@ -195,12 +216,26 @@ def _csv_rows(
 def _list_rows(file: Path, folder: Path) -> list[tuple[Path | None, int]]:
   rows = []
   for number, line in enumerate(require.text('kinetics', file).splitlines(), 1):
-    place, _, label = line.strip().rpartition(' ')
-    if not place or not label.isdecimal() or len(label) > _DIGITS:
+    found = _ROW.fullmatch(line.strip())
+    if found:
+      place, label = found.groups()
+      one = require.below('kinetics', folder, place, file)
+      _refuse_frames(one, place, f'line {number} of {file}')
+      rows.append((one, int(label)))
+    elif line.strip():
       raise ValueError(
         f'kinetics: line {number} of {file} is {line!r}, expected `path '
-        f'number` (of {_DIGITS} digits at most), or a csv of Kinetics with its '
-        'first line'
+        'number` (of 6 digits at most), or a csv of Kinetics with its first '
+        'line'
       )
-    rows.append((require.below('kinetics', folder, place, file), int(label)))
   return rows
+
+
+def _refuse_frames(file: Path, place: str, line: str):
+  """Rows of three columns, which VideoMAE has for folders of frames."""
+  found = _FRAMES.fullmatch(place)
+  if found and not file.is_file() and not Path(found[1]).suffix:
+    raise ValueError(
+      f'kinetics: {line} lists a folder of frames, how many, and a class: '
+      'frames in folders are not read; list videos, as `path number`'
+    )

@@ -225,15 +225,16 @@ def _present(
       if file.suffix.lower() in _SUFFIXES
     }
   rows, missing = [], 0
-  lines = require.text('re10k', text).splitlines()
+  lines = require.text('re10k', text).rstrip().splitlines()
   # The first line is the address of the video.
   for number, line in enumerate(lines[1:], 2):
-    timestamp, *numbers = line.split()
-    if len(numbers) != 18:
+    words = line.split()
+    if len(words) != 19:
       raise ValueError(
-        f're10k: line {number} of {text} has {1 + len(numbers)} numbers, '
-        'expected 19: a timestamp, 6 of the camera and 12 of its pose.'
+        f're10k: line {number} of {text} has {len(words)} numbers, expected '
+        '19: a timestamp, 6 of the camera and 12 of its pose: copy it again'
       )
+    timestamp, *numbers = words
     if timestamp in files:
       rows.append((files[timestamp], numbers))
     else:

@@ -2,7 +2,8 @@
 
 PATH holds the lists as published: labels.json has the number of each class;
 train.json and validation.json have an entry per video, whose template is the
-name of its class with placeholders in [brackets]. Videos are VIDEOS/ID.webm
+name of its class with placeholders in [brackets]. In an older release each
+name is something-something-v2-NAME. Videos are VIDEOS/ID.webm
 (Goyal et al., arXiv 1706.04261).
 """
 
@@ -70,13 +71,14 @@ def make(
   listed = splits.listed_in(
     split, train=train, validation=validation, test=test
   )
-  classes = _classes(Path(path) / 'labels.json')
+  file = _listed(Path(path), listed)
+  classes = _classes(_listed(Path(path), 'labels.json'))
   names = sorted(classes, key=classes.get)
   folder = Path(path) / videos
   on_disk = {file.stem for file in folder.glob('*.webm')}
   rows, missing = [], 0
-  for entry in _load(Path(path) / listed, [dict]):
-    label = _label(entry, classes, Path(path) / listed)
+  for entry in _load(file, [dict]):
+    label = _label(entry, classes, file)
     if str(entry['id']) in on_disk:
       rows.append((folder / f'{entry["id"]}.webm', label))
     else:
@@ -106,6 +108,12 @@ def make(
     aspect=aspect,
     flip=0.0,
   )
+
+
+def _listed(folder: Path, name: str) -> Path:
+  """The list of this name, in either release."""
+  file, older = folder / name, folder / f'something-something-v2-{name}'
+  return older if older.is_file() and not file.is_file() else file
 
 
 def _classes(file: Path) -> dict[str, int]:
@@ -152,6 +160,6 @@ def _label(entry: dict, classes: dict[str, int], file: Path) -> int:
   if name not in classes:
     raise ValueError(
       f'ssv2: {name!r}, class of video {entry["id"]} in {file}, is not one of '
-      f'the {len(classes)} in labels.json'
+      f'the {len(classes)} of the labels'
     )
   return classes[name]

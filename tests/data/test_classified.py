@@ -210,8 +210,60 @@ def test_lists_of_paths_may_have_spaces_and_be_absolute(sport, film, tmp_path):
 
 
 @pytest.mark.parametrize(
+  'lines',
+  [
+    'a.mp4 3\nb c.mp4 4\n\n',
+    'a.mp4\t3\nb c.mp4\t4\n  \n',
+    '\ufeffa.mp4 3\r\nb c.mp4   4\r\n',
+    'a.mp4 3.0\nb c.mp4 4.\n',
+  ],
+)
+def test_lists_as_editors_and_spreadsheets_leave_them(tmp_path, lines):
+  for name in ('a.mp4', 'b c.mp4'):
+    (tmp_path / name).touch()
+  (tmp_path / 'val.csv').write_bytes(lines.encode())
+  made = kinetics.make('test', path=str(tmp_path), keys=('label',), **SIZE)
+  assert [file.name for file in made.files] == ['a.mp4', 'b c.mp4']
+  assert made.labels.tolist() == [3, 4]
+
+
+@pytest.mark.parametrize('between', [',', '\t'])
+def test_a_csv_with_a_byte_order_mark_tabs_and_blank_lines(tmp_path, between):
+  rows = [
+    ('label', 'youtube_id', 'time_start', 'time_end', 'split'),
+    ('run', 'abc', '1', '11.0', 'val'),
+    ('walk', 'abc', '30.0', '40', 'val'),
+    ('', '', '', '', ''),
+  ]
+  text = '\ufeff' + '\r\n'.join(map(between.join, rows)) + '\r\n \r\n\r\n'
+  (tmp_path / 'val.csv').write_bytes(text.encode())
+  (tmp_path / 'names.txt').write_text('\ufeffrun\nwalk\n\n')
+  for name in ('abc_000001_000011.mp4', 'abc_000030_000040.mp4'):
+    (tmp_path / name).touch()
+  made = kinetics.make(
+    'test', path=str(tmp_path), names='names.txt', keys=('label',), **SIZE
+  )
+  assert made.labels.tolist() == [0, 1]
+  assert made.names == ('run', 'walk')
+
+
+def test_the_names_of_the_older_release_of_ssv2(something, tmp_path):
+  for name in ('labels', 'train', 'validation'):
+    file = tmp_path / f'something-something-v2-{name}.json'
+    # Some editors begin it with a mark.
+    file.write_bytes(
+      b'\xef\xbb\xbf' + (something / f'{name}.json').read_bytes()
+    )
+  videos = str(something / '20bn-something-something-v2')
+  made = make_ssv2(tmp_path, 'train', videos=videos)
+  assert made.labels.tolist() == make_ssv2(something, 'train').labels.tolist()
+  assert len(make_ssv2(tmp_path, 'validation', videos=videos)) == 1
+
+
+@pytest.mark.parametrize(
   ('lines', 'said'),
   [
+    ('b/frames 120 7\n', 'line 1 of .*a folder of frames, how many, and a cl'),
     ('../a.mp4 1\n', r"val\.csv names '\.\./a\.mp4', which is outside"),
     ('b/../a.mp4 1\n', r"val\.csv names 'b/\.\./a\.mp4', which is outside"),
     ('/a.mp4 1\n', r"val\.csv names '/a\.mp4', which is outside .*; mend"),
@@ -222,7 +274,7 @@ def test_lists_of_paths_may_have_spaces_and_be_absolute(sport, film, tmp_path):
     ('{head}run,a,x,9,val\n', "video 'a' in .*times that are no seconds"),
     ('{head}run,%s,1,2,val\n' % ('x' * 2**18), r'val\.csv is not a csv'),
   ],
-  ids=range(9),
+  ids=range(10),
 )
 def test_a_hostile_list_is_one_error(tmp_path, lines, said):
   head = 'label,youtube_id,time_start,time_end\n'

@@ -158,6 +158,17 @@ def test_damage_is_told(folder, tmp_path):
     make(tmp_path, 'test')
 
 
+def test_blank_lines_at_the_end_are_none_and_others_are_named(tmp_path):
+  write(tmp_path, 'test', '44ee')
+  text = tmp_path / 'test' / '44ee.txt'
+  whole = text.read_text()
+  text.write_text(whole + '\n  \n')
+  assert make(tmp_path, 'test', frames=ROWS).read(0, RNG)['pose'].shape[0] == 14
+  text.write_text(whole.replace('\n33333 ', '\n\n33333 '))
+  with pytest.raises(ValueError, match=r'line 3 of .*44ee\.txt has 0 numbers'):
+    make(tmp_path, 'test')
+
+
 def test_bad_options_are_told(folder):
   for options, message in (
     ({'split': 'val'}, "split of .* 'val': expected one of train, val"),
