@@ -142,6 +142,7 @@ def training(
   warmup_fraction: float,
   every: int,
   log_every: int,
+  health_every: int,
   eval_batches: int = 4,
 ) -> dict:
   """The sections that recipes have in common, which change what is published.
@@ -154,6 +155,7 @@ def training(
     warmup_fraction: of the steps: linear warm-up from 0.
     every: steps between checkpoints, and between evaluations.
     log_every: steps between logged scalars.
+    health_every: steps between looks at features and layers; 0: none.
     eval_batches: of the validation loss.
   """
   return {
@@ -220,6 +222,10 @@ def training(
       'pictures': 4,  # ours: clips that are drawn
       'workers': 0,  # a few batches are read in this process
     },
+    # All ours. Ranks of clips are below the number of clips; what each costs is
+    # in docs/training.md. A spike is as large as where `step.outlier` would
+    # leave an update out.
+    'health': {'every': health_every, 'clips': 8, 'spike': 4.0},
     'log': {
       'every': log_every,
       'tensorboard': True,

@@ -134,6 +134,9 @@ def get_config(arg: str | None = None) -> ConfigDict:
         warmup_fraction=0.02,  # ours
         every=max(1, min(1000, steps // 4)),  # ours
         log_every=10 if laptop else 50,
+        # Ours. Features are of all patches, of which a step sees 5%: a look at
+        # a clip costs four steps of it.
+        health_every=500,
       ),
     },
     f'mae.{size}',

@@ -202,6 +202,8 @@ def get_config(arg: str | None = None) -> ConfigDict:
     warmup_fraction=recipe['warmup_fraction'],
     every=recipe['every'],
     log_every=recipe['log_every'],
+    # Features are those of the backbone, watched where it was trained.
+    health_every=0,
   )
   del config['optim']['lr']  # it follows from `lrs`
   config['optim'] |= {

@@ -27,6 +27,7 @@ from train.checkpoint import Checkpoints
 from train.evaluate import Evaluation
 from train.feed import Feed
 from train.guard import Guard
+from train.health import Health
 from train.init_from import start_from
 from train.processes import alike
 from train.progress import Clock, Progress
@@ -51,9 +52,9 @@ def run(
 
   Args:
     config: plain values: `seed`, `steps`, and the sections `mesh`, `data`,
-      `optim`, `step`, `init_from`, `compile`, `checkpoint`, `log`, `eval` and
-      `watchdog`, each the keyword arguments of what it is passed to;
-      `init_parts` has sections like `init_from` by name.
+      `optim`, `step`, `skips`, `init_from`, `compile`, `checkpoint`, `log`,
+      `eval`, `health` and `watchdog`, each the keyword arguments of what it is
+      passed to; `init_parts` has sections like `init_from` by name.
     objective: what is trained.
     workdir: the run's folder.
     profile_steps: first and last step of a trace in WORKDIR/profile.
@@ -100,6 +101,7 @@ def _run(
   with clock('model'):
     program = program_lib.make(config, objective, example, mesh)
     evaluation = Evaluation(config['data'], program, seed, **config['eval'])
+    health = Health(program, seed, **config['health'])
     say(optim.unused(**config['optim']))
     watchdog = Watchdog(**config['watchdog'])
 
@@ -168,10 +170,12 @@ def _run(
       *(writer.skipped, train_data.records, config['step']['skip']),
       **config['skips'],
     )
+    health.begin(state.norms)
     progress = Progress(
       writer,
       clock,
       guard,
+      health,
       start=start,
       steps=steps,
       batch_size=train_data.batch_size,
@@ -214,6 +218,9 @@ def _run(
             save(step, True)
           break
         watchdog.now(f'step {step}')
+        if health.due(step):
+          with clock('health'):
+            health.look(state, batch, step)
         state, logged = train_step(state, batch)
         progress.add(step, logged, feed.keys)
 

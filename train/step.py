@@ -112,23 +112,13 @@ def make_train_step(
       'norms), or 0 for none'
     )
 
-  def gradients(trained, frozen, average, batch, rng):
-    def loss(trained):
-      whole = None if average is None else join(average, frozen)
-      # Frozen leaves come in beside the gradient, so that none is made of them.
-      return objective.loss(join(trained, frozen), batch, rng, ema=whole)
-
-    (value, metrics), grads = jax.value_and_grad(loss, has_aux=True)(trained)
-    return grads, {'loss': value, 'of': metrics}
-
   def train_step(state: State, batch: Batch) -> tuple[State, Metrics]:
-    # Of the step alone: a run that goes on draws what it would have drawn.
-    rng = jax.random.fold_in(jax.random.key(seed), state.step)
+    rng = rng_of(state, seed)
     trained, frozen = split(state.params, is_frozen)
     batch = with_rows(batch)
 
     def one(batch):
-      return gradients(trained, frozen, state.ema, batch, rng)
+      return gradients(objective, is_frozen, state, batch, rng)
 
     grads, metrics = (
       one(batch)
@@ -141,8 +131,7 @@ def make_train_step(
     if skip:
       keep &= jnp.all(state.step + 1 != jnp.asarray(skip))
     if outlier:
-      # Of fewer norms the median is nan, and nothing is above it.
-      keep &= ~(norm > outlier * jnp.median(state.norms))
+      keep &= ~(times_usual(norm, state.norms) > outlier)
 
     def update(trained, opt_state, average):
       updates, opt_state = tx.update(
@@ -167,13 +156,62 @@ def make_train_step(
       opt_state=opt_state,
       ema=average,
       skipped=skipped,
-      norms=jnp.where(
-        jnp.isfinite(norm), jnp.append(state.norms[1:], norm), state.norms
-      ),
+      norms=with_norm(state.norms, norm),
     )
     return new, {**logged, IS_SKIPPED: ~keep}
 
   return train_step
+
+
+def rng_of(state: State, seed: int) -> jax.Array:
+  """The key of the update after `state`."""
+  # Of the step alone: a run that goes on draws what it would have drawn.
+  return jax.random.fold_in(jax.random.key(seed), state.step)
+
+
+def gradients(
+  objective: Objective, is_frozen: Any, state: State, batch: Batch, rng: Any
+) -> tuple[Params, Metrics]:
+  """Of the trained parameters, as the update after `state` sees them.
+
+  Args:
+    objective: whose loss it is.
+    is_frozen: as for `split`.
+    state: before the update.
+    batch: or some rows of it, see `with_rows`.
+    rng: see `rng_of`.
+
+  Returns:
+    The gradients, None for what is frozen, and the loss with its metrics.
+  """
+  trained, frozen = split(state.params, is_frozen)
+
+  def loss(trained):
+    whole = None if state.ema is None else join(state.ema, frozen)
+    # Frozen leaves come in beside the gradient, so that none is made of them.
+    return objective.loss(join(trained, frozen), batch, rng, ema=whole)
+
+  (value, metrics), grads = jax.value_and_grad(loss, has_aux=True)(trained)
+  return grads, {'loss': value, 'of': metrics}
+
+
+def times_usual(norm: Any, norms: Any) -> Any:
+  """How many times the median of the last gradients' norms a norm is.
+
+  Not a number until as many are known, and so above nothing.
+
+  Args:
+    norm: of a gradient.
+    norms: `State.norms` before it; on the device, or NumPy's on the host.
+  """
+  median = np.median if isinstance(norms, np.ndarray) else jnp.median
+  return norm / median(norms)
+
+
+def with_norm(norms: Any, norm: Any) -> Any:
+  """The last norms with another one, if that is finite; as `times_usual`."""
+  xp = np if isinstance(norms, np.ndarray) else jnp
+  return xp.where(xp.isfinite(norm), xp.append(norms[1:], norm), norms)
 
 
 def make_eval_step(

@@ -9,6 +9,7 @@ from base import files
 from base.console import say
 from evals.report import (
   grouping,
+  health,
   naming,
   pairing,
   reading,
@@ -60,6 +61,7 @@ def _written(runs: Sequence[reading.Run], out: str) -> tuple[str, str]:
     + sections.tasks(latest, pairs, out)
     + sections.steps(models, rows, out)
     + sections.pretraining(runs, out)
+    + health.section(runs, out)
     + _go_on(runs, rows, out)
   )
   with open(os.path.join(os.path.dirname(__file__), 'page.css')) as file:

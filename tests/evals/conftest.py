@@ -20,8 +20,12 @@ LOG = {
   **{'every': 1, 'tensorboard': False},
   **{'wandb': 'disabled', 'wandb_project': 'scale4d', 'wandb_group': ''},
 }
-_COMMON = common.training(lr=0.0, warmup_fraction=0.0, every=1, log_every=1)
-OPTIM, STEP, SKIPS = (_COMMON[key] for key in ('optim', 'step', 'skips'))
+_COMMON = common.training(
+  lr=0.0, warmup_fraction=0.0, every=1, log_every=1, health_every=0
+)
+OPTIM, STEP, SKIPS, HEALTH = (
+  _COMMON[key] for key in ('optim', 'step', 'skips', 'health')
+)
 OPTIM |= {'clip_norm': 0.0}
 del OPTIM['lr']
 
@@ -118,6 +122,7 @@ def pretraining():
     'optim': OPTIM | {'lr': 1e-3},
     'step': STEP,
     'skips': SKIPS,
+    'health': HEALTH,
     'mesh': {'replica': 8, 'fsdp': 1, 'tensor': 1},
     'init_from': {'path': '', 'at': '', 'step': -1, 'ema': False},
     'init_parts': {},
@@ -169,6 +174,7 @@ def recipe(pretraining):
     'optim': OPTIM | {'weight_decay': 0.1, 'decay': ('.*',)},
     'step': STEP | {'freeze': ('backbone/.*',)},
     'skips': SKIPS,
+    'health': HEALTH,
     'mesh': pretraining['mesh'],
     'init_from': pretraining['init_from'],
     'init_parts': {},

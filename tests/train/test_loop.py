@@ -101,15 +101,23 @@ def test_a_run_leaves_what_a_stranger_needs(tiny_config, tmp_path, capsys):
 
 def test_a_resumed_run_is_the_uninterrupted_one(tiny_config, tmp_path, capsys):
   config = tiny_config(**{'step.ema': 0.9, 'step.accumulate': 2})
+  # What is watched is neither seen in the bits nor part of what a run is.
+  config['health'] |= {'every': 2}
   whole = run(config, tmp_path / 'whole')
   with stopped_after(4):
     run(config, tmp_path / 'cut')
+  config['health'] |= {'every': 0}
   resumed = run(config, tmp_path / 'cut')
   assert 'goes on at step 4' in capsys.readouterr().out
   assert_same(resumed, whole)
   assert curve(tmp_path / 'cut') == curve(tmp_path / 'whole')
   assert samples(tmp_path / 'cut') == samples(tmp_path / 'whole')
   assert len(set(samples(tmp_path / 'whole').values())) == 6
+  for name, steps in (('whole', [2, 4, 6]), ('cut', [2, 4])):
+    lines = (tmp_path / name / 'metrics.jsonl').read_text().splitlines()
+    lines = [x for x in map(json.loads, lines) if 'health/feature_rank' in x]
+    assert [x['step'] for x in lines] == steps
+    assert all('health/grad_norm/processor/layers/2' in x for x in lines)
 
 
 def test_steps_after_the_checkpoint_of_a_killed_run_are_run_again(

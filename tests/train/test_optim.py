@@ -15,7 +15,9 @@ PARAMS = {
 
 def make(**options):
   """The optimizer of the recipes, with other options."""
-  given = training(lr=0.1, warmup_fraction=0.0, every=1, log_every=1)['optim']
+  given = training(
+    lr=0.1, warmup_fraction=0.0, every=1, log_every=1, health_every=0
+  )['optim']
   changes = {'clip_norm': 0.0, 'final_lr': 0.0}
   return optim.make(**{'steps': 10} | given | changes | options)
 
@@ -210,7 +212,9 @@ def test_multipliers_by_path_and_along_the_first_axis():
 
 
 def test_decays_that_a_rule_does_not_have_are_told():
-  given = training(lr=0.1, warmup_fraction=0.0, every=1, log_every=1)['optim']
+  given = training(
+    lr=0.1, warmup_fraction=0.0, every=1, log_every=1, health_every=0
+  )['optim']
 
   def said(name):
     return optim.unused(**given | {'name': name})

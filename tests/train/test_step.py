@@ -365,7 +365,9 @@ def line(*, batches, accumulate=1, ema=0.9, skip=(), outlier=0.0):
   params, is_frozen = {'w': jnp.ones([])}, {'w': False}
   tx, _ = optim.make(
     steps=1000,
-    **training(lr=0.1, warmup_fraction=0.0, every=1, log_every=1)['optim']
+    **training(
+      lr=0.1, warmup_fraction=0.0, every=1, log_every=1, health_every=0
+    )['optim']
     | {'weight_decay': 0.0},
   )
   step = jax.jit(

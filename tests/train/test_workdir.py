@@ -230,7 +230,9 @@ def test_checkpoints_without_a_config_are_of_no_run(tmp_path):
 
 
 def steps(count, **optim):
-  options = training(lr=2.0, warmup_fraction=0.2, every=1, log_every=1)
+  options = training(
+    lr=2.0, warmup_fraction=0.2, every=1, log_every=1, health_every=0
+  )
   return {'steps': count, 'optim': options['optim'] | optim}
 
 

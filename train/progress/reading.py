@@ -10,6 +10,7 @@ import numpy as np
 from base.console import duration, say
 from train import chips
 from train.guard import Guard
+from train.health import Health
 from train.progress.clock import Clock
 from train.progress.samples import Samples
 from train.writer import Writer
@@ -27,6 +28,7 @@ class Progress:
     writer: Writer,
     clock: Clock,
     guard: Guard,
+    health: Health,
     *,
     start: int,
     steps: int,
@@ -39,6 +41,7 @@ class Progress:
     self._samples = Samples(writer.left, start, keys, batch_size=batch_size)
     self._clock = clock
     self._guard = guard
+    self._health = health
     self._steps = steps
     self._batch_size = batch_size
     self._flops = flops
@@ -72,11 +75,13 @@ class Progress:
     for step, logged in unread:
       values = {k: float(v) for k, v in jax.device_get(logged).items()}
       values = self._guard.seen(step, values)
+      self._health.seen(values['optim/grad_norm'])
+      self._health.read(step, self._writer.scalars)
       if step % self._writer.every == 0 or step == self._steps:
         self._report(step, values)
 
   def _report(self, step, values):
-    values |= self._speed(step)
+    values |= self._speed(step) | self._health.spikes()
     values['optim/lr'] = float(self._schedule(step - 1))
     # Of an update that was left out, some may be none that JSON has.
     finite = {name: x for name, x in values.items() if np.isfinite(x)}
@@ -104,7 +109,8 @@ class Progress:
       return clock.get(bucket, 0.0) - spent.get(bucket, 0.0)
 
     count = max(step - before, 1)
-    pauses = took('evaluate') + took('save')
+    # Of health what holds the host up: its compilation.
+    pauses = took('evaluate') + took('save') + took('health')
     seconds = max(now - then - pauses, 1e-9)
     rate = count * self._batch_size / seconds
     values = {

@@ -9,8 +9,8 @@ from base.names import nearest
 # Config keys that may change between the starts of one run: they decide where,
 # how it is watched and what it survives, not what it computes.
 NEUTRAL = (
-  *('checkpoint', 'compile', 'eval', 'log', 'mesh', 'processes', 'watchdog'),
-  *('data.workers', 'data.stalled_sec', 'data.max_bad', 'skips'),
+  *('checkpoint', 'compile', 'eval', 'health', 'log', 'mesh', 'processes'),
+  *('data.workers', 'data.stalled_sec', 'data.max_bad', 'skips', 'watchdog'),
   # The checkpoint that a backbone is of is known by when it was saved.
   *('backbone.run', 'feature_cache'),
 )
