@@ -68,7 +68,9 @@ def get_config(arg: str | None = None) -> ConfigDict:
         'sources': {'world': {**world(args['seed']), 'weight': 1.0}},
         'keys': ('video',),
         'shuffle': True,
-        'workers': 2,
+        # Clips lie in a mapped file: to copy them costs less than to start
+        # workers, and these would take turns with the step on two cores.
+        'workers': 0,
         'stalled_sec': common.STALLED_SEC,
         'max_bad': 0.0,  # what we render is never damaged
       },

@@ -233,7 +233,8 @@ def get_config(arg: str | None = None) -> ConfigDict:
         'sources': source(args, 'data', recipe['sources']),
         'keys': ('video',),
         'shuffle': True,
-        'workers': recipe['workers'],
+        # As in configs/quickstart.py.
+        'workers': 0 if args['data'] == 'world' else recipe['workers'],
         'stalled_sec': common.STALLED_SEC,
         'max_bad': 0.0,  # ours: a benchmark is read whole
       },

@@ -45,7 +45,8 @@ class Progress:
     self._steps = steps
     self._batch_size = batch_size
     self._flops = flops
-    self._schedule = schedule
+    # As it is, each of its operations would be compiled by itself: a second.
+    self._schedule = jax.jit(schedule)
     self._unread: list[tuple[int, Mapping[str, jax.Array]]] = []
     self._last = (start, time.perf_counter(), dict(clock.seconds))
     self._peak = chips.peak_flops(jax.devices()[0])
