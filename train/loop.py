@@ -30,7 +30,7 @@ from train.guard import Guard
 from train.health import Health
 from train.init_from import start_from
 from train.processes import alike
-from train.progress import Clock, Progress
+from train.progress import Clock, Goodput, Progress
 from train.step import State
 from train.stop import StopRequest
 from train.trace import Steps
@@ -74,12 +74,14 @@ def run(
     FloatingPointError: too many updates were left out, since loss or gradients
       were not finite; or a state is not.
   """
-  alike.check(config)
-  mesh = mesh_lib.make(**config['mesh'])
+  clock = clock or Clock()
+  with clock('join'):
+    alike.check(config)
+    mesh = mesh_lib.make(**config['mesh'])
   with mesh_lib.use(mesh), contextlib.ExitStack() as held:
     return _run(
       *(config, objective, workdir, mesh, profile_steps),
-      clock=clock or Clock(),
+      clock=clock,
       wanted=wanted,
       asked=asked,
       held=held,
@@ -123,13 +125,18 @@ def _run(
   if start >= steps:
     say(f'{workdir} is complete: {start} of {steps} steps')
     return checkpoints.restore(program.state, start) if wanted else None
+  goodput = held.enter_context(Goodput(workdir, clock))
   checkpoints.check_space(program.state)
 
   # 4. State: this run's last checkpoint; or new, perhaps with another run's
   # parameters. Processes meet where some may be late by minutes: operations on
   # devices would wait without a word, and not for ever.
-  processes.meet('restore')
-  with watchdog.at('the start from a state'), clock('state'):
+  with clock('join'):
+    processes.meet('restore')
+  with (
+    watchdog.at('the start from a state'),
+    clock('restore' if start else 'state'),
+  ):
     if start:
       say(f'{workdir} goes on at step {start} of {steps}')
       state = checkpoints.restore(program.state, start)
@@ -183,17 +190,19 @@ def _run(
       schedule=program.schedule,
       keys=train_data.keys,
     )
+    goodput.goes_on(start, writer.left.step, lambda: progress.done)
     trace = Steps(f'{workdir}/profile', profile_steps, wait=progress.read)
     stopping = False
 
     def save(step: int, last: bool) -> None:
-      progress.read()
+      with clock('step'):
+        progress.read()
       watchdog.now(f'the save of step {step}')
       with clock('save'):
         if guard.passes(state, step) or last:
           writer.before_save()
           checkpoints.save(state, step)
-      clock.save(workdir, by=writer.soon)
+      writer.soon(goodput.write)
       writer.bring()
 
     @contextlib.contextmanager
@@ -221,19 +230,20 @@ def _run(
         if health.due(step):
           with clock('health'):
             health.look(state, batch, step)
-        state, logged = train_step(state, batch)
-        progress.add(step, logged, feed.keys)
-
-        if step == start + 1:
-          with clock('first_step'):
+        with clock('first_step' if step == start + 1 else 'step'):
+          state, logged = train_step(state, batch)
+          progress.add(step, logged, feed.keys)
+          if step == start + 1:
             progress.read()
+        if step == start + 1:
           say(f'start-up {clock.total():.1f} s:', str(clock))
 
         # 7. Evaluate, then save. Nothing is saved that is not known to be
         # finite.
         stopping = stop.requested(step)
         if evaluation.due(step, steps):
-          progress.read()
+          with clock('step'):
+            progress.read()
           with keeping(step), clock('evaluate'):
             params = step_lib.averaged(state, program.is_frozen)
             evaluation.run(params, step, writer, watchdog)
@@ -243,7 +253,10 @@ def _run(
         if stopping:
           break
       watchdog.now('the end of its last save')
+      with clock('save'):
+        checkpoints.wait()
   watchdog.now('')
+  goodput.end()
   if stopping and step < steps:
     processes.part()
     raise Again(

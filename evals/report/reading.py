@@ -20,7 +20,7 @@ from evals import job as job_lib
 from evals import result as result_lib
 from evals.metrics import Sums
 from evals.watch import outcomes
-from train import workdir
+from train import progress, workdir
 from train.writer import SAMPLES
 
 # What is read of a pretraining run's config.json, see `files.read_json`.
@@ -43,6 +43,7 @@ class Run:
   config: dict[str, Any]
   metrics: list[dict[str, Any]]  # lines of metrics.jsonl
   pictures: dict[str, str]  # name -> PNG of the last step that has any
+  bill: progress.Bill | None  # where its time went
   jobs: list['Job']  # finished
   unfinished: list[str]  # folders of jobs without a result yet
   failed: dict[str, str]  # folder and task of `evals.watch` -> why
@@ -141,6 +142,7 @@ def run(path: str, name: str = '') -> Run:
     config=config,
     metrics=_lines(os.path.join(path, 'metrics.jsonl'), damaged),
     pictures=_last_pictures(os.path.join(path, 'pictures')),
+    bill=_bill(path, damaged),
     jobs=[job for job in jobs if job],
     unfinished=folders['config.json'],
     failed={
@@ -245,6 +247,16 @@ def _failures(folder: str, damaged: list[str]) -> dict[str, str]:
     damaged.append(str(error))
     return {}
   return {f'{folder}, {task}': why for task, why in failed.items()}
+
+
+def _bill(path: str, damaged: list[str]) -> progress.Bill | None:
+  try:
+    return progress.read(path)
+  except FileNotFoundError:
+    return None
+  except ValueError as error:
+    damaged.append(str(error))
+    return None
 
 
 def _lines(path: str, damaged: list[str]) -> list[dict[str, Any]]:

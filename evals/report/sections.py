@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Sequence
 
 from evals.report import (
+  bill,
   curves,
   grouping,
   naming,
@@ -173,8 +174,10 @@ def steps(models: Sequence[Model], rows: Sequence[Row], out: str) -> str:
 
 
 def pretraining(runs: Iterable[reading.Run], out: str) -> str:
-  """What each run was trained to do, and its loss."""
-  return ''.join(_pretraining(run, out) for run in runs)
+  """What each run was trained to do, its loss, and where its time went."""
+  return ''.join(
+    _pretraining(run, out) + bill.section(run, out) for run in runs
+  )
 
 
 def _pretraining(run: reading.Run, out: str) -> str:

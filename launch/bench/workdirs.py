@@ -89,8 +89,8 @@ class _Run:
     from train import checkpoint, progress, writer
     from train import workdir as workdir_lib
 
-    self._folder = folder
     self._clock = progress.Clock()
+    self._goodput = progress.Goodput(folder, self._clock)
     self._held = contextlib.ExitStack()
     self._held.enter_context(workdir_lib.claim(folder, config))
     log = config['log'] | {'wandb': 'disabled'}
@@ -119,7 +119,7 @@ class _Run:
     with self._clock('save'):
       self._writer.before_save()
       self._checkpoints.save(state, number)
-    self._clock.save(self._folder, by=self._writer.soon)
+    self._writer.soon(self._goodput.write)
     self._writer.bring()
     save = time.perf_counter() - began
     self._writer.flush()

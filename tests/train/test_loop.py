@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -16,7 +17,7 @@ import pytest
 from base import command, exits
 from data import examples, pipeline
 from models import objective as objective_lib
-from train import checkpoint, feed, loop, stop, workdir
+from train import checkpoint, feed, loop, progress, stop, workdir
 
 
 def run(config, workdir, **options):
@@ -86,7 +87,7 @@ def test_a_run_leaves_what_a_stranger_needs(tiny_config, tmp_path, capsys):
   (logged,) = tmp_path.glob('wandb/offline-run-*/*.wandb')
   assert b'a-sweep' in logged.read_bytes()
   assert (tmp_path / 'pictures/6/reconstruction.png').stat().st_size > 500
-  assert json.loads((tmp_path / 'goodput.json').read_text())['compile'] > 0
+  assert progress.read(tmp_path).seconds['compile'] > 0
   (start,) = (tmp_path / 'environment.jsonl').read_text().splitlines()
   start = json.loads(start)
   assert start['command'] == sys.orig_argv
@@ -96,6 +97,7 @@ def test_a_run_leaves_what_a_stranger_needs(tiny_config, tmp_path, capsys):
   out = capsys.readouterr().out
   assert out.index('compiling the step') < out.index('step 1/6')
   assert 'step 6/6' in out
+  assert re.search(r'goodput \d+\.\d% of .*: 1 start, 6 steps, 0 of', out)
   assert 'ETA' in out
 
 
@@ -136,6 +138,9 @@ def test_steps_after_the_checkpoint_of_a_killed_run_are_run_again(
   lines = (tmp_path / 'metrics.jsonl').read_text().splitlines()
   attempts = [(x['step'], x['run/attempt']) for x in map(json.loads, lines)]
   assert dict(attempts) == {1: 1, 2: 1, 3: 1, 4: 2, 5: 2, 6: 2}
+  bill = progress.read(tmp_path)
+  assert (bill.starts, bill.step, bill.redone) == (2, 6, 2)
+  assert bill.buckets()['WASTED_PROGRESS_FROM_DISRUPTION'] > 0
 
 
 def test_a_complete_run_says_so_and_changes_nothing(

@@ -21,6 +21,9 @@ class Progress:
 
   The host may be one step ahead of the device, never more; scalars of step k
   are read when step k + 1 is under way.
+
+  Attributes:
+    done: the last step that the device has finished, as far as is known.
   """
 
   def __init__(
@@ -37,6 +40,7 @@ class Progress:
     schedule: Callable[[int], Any],
     keys: Callable[[int], int],
   ):
+    self.done = start
     self._writer = writer
     self._samples = Samples(writer.left, start, keys, batch_size=batch_size)
     self._clock = clock
@@ -63,6 +67,7 @@ class Progress:
     self._unread.append((step, logged))
     if len(self._unread) > 1:
       jax.block_until_ready(self._unread[-2][1])
+      self.done = step - 1
     if (step - 1) % self._writer.every == 0:
       self._read(self._unread[:-1])
       self._unread = self._unread[-1:]
@@ -70,6 +75,8 @@ class Progress:
   def read(self) -> None:
     """Reads and checks all that was added; waits for the device."""
     self._read(self._unread)
+    if self._unread:
+      self.done = self._unread[-1][0]
     self._unread = []
 
   def _read(self, unread):

@@ -1,5 +1,6 @@
 """Runs and readout jobs as they lie on disk, of a hundred bytes each."""
 
+import dataclasses
 import json
 
 import cv2
@@ -10,6 +11,7 @@ from evals import metrics, task
 from evals.report import pictures
 from tests.evals import recipes as readouts
 from tests.models import recipes
+from train import progress
 
 CLIPS = 40
 MODEL = {
@@ -62,6 +64,12 @@ class Maker:
     # A run that is being written to can have half a line at the end.
     text = '\n'.join(map(json.dumps, lines)) + '\n{"step": 2'
     (path / 'metrics.jsonl').write_text(text)
+    bill = progress.Bill(
+      **{'began': 0.0, 'seen': 100.0, 'starts': 3, 'step': 20, 'redone': 7},
+      seconds={'step': 60.0, 'redone': 21.0, 'imports': 12.0, 'other': 7.0},
+      last={'steps': 5, 'seconds': 15.0},
+    )
+    (path / 'goodput.json').write_text(json.dumps(dataclasses.asdict(bill)))
     for step in (9, 10):
       self.picture(path / 'pictures' / str(step) / 'reconstruction.png', 3)
     return path

@@ -272,6 +272,7 @@ def test_what_is_not_shown_is_named(make, tmp_path):
     ('readouts/all/clips.npz', None, 'pair'),
     ('readouts/5/errors.json', b'{"tasks": []}', ''),
     ('readouts/all/pictures/depth.png', b'\x89PNG\r\n', 'picture'),
+    ('goodput.json', b'{"began": 1', ''),
     (
       'metrics.jsonl',
       b'{"step": 5, "train/loss": 1.0}\n\xff\x00\n[1]\n%b\n%b\n'
@@ -374,6 +375,17 @@ def test_a_run_without_readouts_or_pictures_has_a_page_too(tmp_path):
   page.write([str(run)], str(tmp_path / 'out'))
   text = (tmp_path / 'out' / 'index.html').read_text()
   assert 'None is finished yet' in text
+
+
+def test_it_says_where_the_time_of_a_run_went(make, tmp_path):
+  page.write([str(make.run('run'))], str(tmp_path / 'out'))
+  text = (tmp_path / 'out/index.html').read_text()
+  assert 'goodput 60.0% of 1m40s: 3 starts, 20 steps, 7 of them trained' in text
+  assert '<td>WASTED_PROGRESS_FROM_DISRUPTION</td><td>21.0</td>' in text
+  lines = _csv(tmp_path / 'out/run-goodput.csv')
+  found = {line['bucket']: float(line['seconds']) for line in lines}
+  assert found['TPU_INITIALIZATION'] == 12.0
+  assert sum(found.values()) == 100.0
 
 
 def test_runs_of_the_same_name_are_told_apart_by_their_parents(make, tmp_path):
