@@ -8,7 +8,7 @@ import av
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from data import require, splits, transforms, video
+from data import film, require, splits, transforms
 from data.pictures import resize, spread_part
 from data.source import BadRecord, digest
 
@@ -163,15 +163,20 @@ def make(
 
 
 def count(file: Path) -> int:
-  """Frames of a video file, by its packets: nothing is decoded.
+  """Frames of a video file that are shown, by its packets: nothing is decoded.
+
+  Packets before the start of an edit list are decoded, and not shown.
 
   Raises:
     BadRecord: not a video, or without a frame.
   """
-  with video.opened(file) as stream:
+  with film.opened(file) as stream:
     try:
-      packets = stream.container.demux(stream)
-      total = sum(1 for packet in packets if packet.size)
+      total = sum(
+        1
+        for packet in stream.container.demux(stream)
+        if packet.size and not packet.is_discard
+      )
     except av.FFmpegError as error:
       raise BadRecord(f'damaged or truncated: {error.strerror}') from error
   if not total:
@@ -191,15 +196,15 @@ def pictures(
     BadRecord: damaged, or not a video.
   """
   wanted, end, shown = set(numbers.tolist()), numbers.max(), {}
-  with video.opened(file) as stream:
-    for number, frame in enumerate(video.each_frame(stream)):
+  with film.opened(file) as stream:
+    for number, frame in enumerate(film.whole(stream)):
       last = frame
       if number in wanted:
         shown[number] = frame
       if number == end:
         break
-    size = video.upright_size(stream, last)
+    size = film.upright_size(stream, last)
   rendered = {
-    number: video.upright(shown.get(number, last), *size) for number in wanted
+    number: film.upright(shown.get(number, last), *size) for number in wanted
   }
   return np.stack([rendered[number] for number in numbers.tolist()])

@@ -1,4 +1,4 @@
-"""The only decoder: clips of ingested records, and any file frame by frame.
+"""The decoder of ingested records: clips of them (other files: `data/film`).
 
 A clip is read as `render(decode(record, frames), box, ...)`. What makes that
 cheap, beside the format (`data/ingest/transcode.py`):
@@ -13,16 +13,11 @@ cheap, beside the format (`data/ingest/transcode.py`):
 import contextlib
 import ctypes
 import functools
-import io
-from collections.abc import Callable, Iterator, Sequence
-from fractions import Fraction
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import av
 import cv2
 import numpy as np
-from av.video.reformatter import Colorspace
 from jaxtyping import Int, UInt8
 
 from data.formats.record import Record
@@ -32,11 +27,6 @@ from data.transforms import Box
 # Parallel are the pipeline's workers: threads of OpenCV would wait for each
 # other's cores.
 cv2.setNumThreads(1)
-
-_UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
-_PIXELS = 2**26  # of a frame, at most: twice those of 8K
-# Demuxers that make a video of a text, a picture, or files named inside.
-_NOT_VIDEO = frozenset({'tty', 'image2', 'hls', 'dash', 'concat', 'sdp'})
 
 
 def decode(record: Record, frames: Int[np.ndarray, 't']) -> list[av.VideoFrame]:
@@ -179,203 +169,3 @@ def _whence(record: Record) -> str:
 def _pixels(plane) -> UInt8[np.ndarray, 'h w']:
   """The plane with the padding of its rows."""
   return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
-
-
-@contextlib.contextmanager
-def opened(source: Path | bytes) -> Iterator[av.VideoStream]:
-  """The first video stream of a file, for `each_frame`; closed on leaving.
-
-  Args:
-    source: path of a file of any container that FFmpeg knows, or its bytes.
-
-  Raises:
-    BadRecord: not a video; the reason is in the message.
-  """
-  if isinstance(source, bytes):
-    size, file = len(source), io.BytesIO(source)
-  else:
-    size, file = source.stat().st_size, str(source)
-  if not size:
-    raise BadRecord('empty file')
-  try:
-    # A playlist in disguise must not make us fetch what it names.
-    # Titles are often in another encoding than they say: none is shown.
-    container = av.open(
-      file,
-      container_options={'protocol_whitelist': 'file'},
-      metadata_errors='replace',
-    )
-  except av.FFmpegError as error:
-    raise BadRecord(f'not a video: {error.strerror}') from error
-  with container:
-    names = set(container.format.name.split(','))
-    if names & _NOT_VIDEO or any(name.endswith('_pipe') for name in names):
-      raise BadRecord(f'not a video: it reads as {container.format.name}')
-    streams = [
-      stream
-      for stream in container.streams.video
-      # Covers of albums are video streams of one picture.
-      if not stream.disposition & av.stream.Disposition.attached_pic
-    ]
-    if not streams:
-      raise BadRecord('no video stream')
-    stream = streams[0]
-    # FFmpeg opens what it cannot decode, and says so at the first frame only.
-    codec = stream.codec_context
-    if codec is None or not codec.pix_fmt:
-      raise BadRecord(f'no decoder for its codec {codec and codec.name}')
-    stream.thread_type = 'NONE'
-    # By default FFmpeg conceals damage with invented pictures.
-    # A file of some bytes may say that its pictures fill the memory.
-    options = {'err_detect': 'explode', 'max_pixels': str(_PIXELS)}
-    stream.codec_context.options = options
-    yield stream
-
-
-def each_frame(
-  stream: av.VideoStream, on_lost: Callable[[float], Any] | None = None
-) -> Iterator[av.VideoFrame]:
-  """Every frame of the stream, in display order.
-
-  A stream may begin in the middle of things, or with a bad keyframe: who says
-  `on_lost` gets what comes from the first good keyframe on.
-
-  Args:
-    stream: of `opened`.
-    on_lost: called with the seconds that do not decode at the start, before
-      the first frame is given, if there are any.
-
-  Raises:
-    BadRecord: damaged, at the start too without `on_lost`; or shorter than the
-      file says.
-  """
-  count, end, lost, late = 0, 0.0, False, False
-  for packet in _packets(stream):
-    if packet.is_corrupt:
-      raise BadRecord(f'damaged or truncated after frame {count}')
-    # What refers to frames that are lost would be grey or smeared.
-    if lost and not packet.is_keyframe:
-      continue
-    try:
-      frames = packet.decode()
-    except av.FFmpegError as error:
-      # In the middle it is damage; at the start it may be a cut.
-      if count:
-        raise BadRecord(
-          f'damaged after frame {count}: {error.strerror}'
-        ) from error
-      lost = late = True
-      continue
-    lost = False
-    for frame in frames:
-      if late and not count:
-        _report_lost(stream, frame, on_lost)
-      yield frame
-      count += 1
-      end = max(end, frame.time or 0.0)
-  if not count:
-    raise BadRecord('no frame could be decoded')
-  _check_length(stream, end)
-
-
-def _report_lost(stream, first, on_lost):
-  begin = (stream.start_time or 0) * stream.time_base
-  seconds = max(0.0, float((first.time or 0.0) - begin))
-  if on_lost is None:
-    raise BadRecord(f'damaged: its first {seconds:.1f} s do not decode')
-  on_lost(seconds)
-
-
-def _packets(stream: av.VideoStream) -> Iterator[av.Packet]:
-  try:
-    yield from stream.container.demux(stream)
-  except av.FFmpegError as error:
-    raise BadRecord(f'damaged or truncated: {error.strerror}') from error
-
-
-def _check_length(stream: av.VideoStream, end: float):
-  """Tells a truncated file: FFmpeg just stops where the bytes do."""
-  if stream.duration:
-    seconds = float(stream.duration * stream.time_base)
-  else:
-    seconds = (stream.container.duration or 0) / av.time_base
-  # Generous: sound may be longer, and the last frame lasts a while.
-  if end < 0.8 * seconds - 0.25:
-    raise BadRecord(f'truncated: ends at {end:.1f} of {seconds:.1f} seconds')
-
-
-def upright_size(stream: av.VideoStream, frame: av.VideoFrame) -> tuple:
-  """(height, width) of a frame as it is to be shown: upright, square pixels."""
-  aspect = stream.sample_aspect_ratio or Fraction(1)
-  # Pixels of old cameras are not square; only the width is stretched, as
-  # players do.
-  height, width = frame.height, round(frame.width * aspect)
-  return (width, height) if _quarter_turns(frame) % 2 else (height, width)
-
-
-def upright(
-  frame: av.VideoFrame, height: int, width: int
-) -> UInt8[np.ndarray, '{height} {width} 3']:
-  """RGB of any frame, turned as its file says, resized to height x width."""
-  picture = _converted(frame, height, width, 'rgb24', 'JPEG').to_ndarray()
-  return np.ascontiguousarray(np.rot90(picture, _quarter_turns(frame)))
-
-
-def upright_planes(
-  frame: av.VideoFrame, height: int, width: int
-) -> av.VideoFrame:
-  """As `upright`, but in yuv420p, BT.601 of limited range; even sizes."""
-  turns = _quarter_turns(frame)
-  result = _converted(frame, height, width, 'yuv420p', 'MPEG')
-  if not turns:
-    return result
-  planes = [
-    np.rot90(_pixels(plane)[:, : plane.width], turns).reshape(-1)
-    for plane in result.planes
-  ]
-  planar = np.concatenate(planes).reshape(height * 3 // 2, width)
-  return av.VideoFrame.from_ndarray(planar, 'yuv420p')
-
-
-def load(source: Path | bytes) -> UInt8[np.ndarray, 't h w 3']:
-  """A whole file as RGB, upright, in memory.
-
-  Raises:
-    BadRecord: not a video, or damaged.
-  """
-  with opened(source) as stream:
-    return np.stack(
-      [
-        upright(frame, *upright_size(stream, frame))
-        for frame in each_frame(stream)
-      ]
-    )
-
-
-def _converted(
-  frame: av.VideoFrame, height: int, width: int, pixels: str, levels: str
-) -> av.VideoFrame:
-  """The frame, not yet turned, such that it is height x width once it is."""
-  if _quarter_turns(frame) % 2:
-    height, width = width, height
-  space = frame.colorspace
-  if space == _UNSPECIFIED:
-    # What players assume.
-    space = Colorspace.ITU709 if frame.height >= 720 else Colorspace.ITU601
-  return frame.reformat(
-    width=width,
-    height=height,
-    format=pixels,
-    src_colorspace=space,
-    dst_colorspace=Colorspace.ITU601,
-    dst_color_range=levels,
-    # Averages where it shrinks: bilinear would skip pixels.
-    interpolation='AREA',
-    # As above: workers are the parallelism.
-    threads=1,
-  )
-
-
-def _quarter_turns(frame: av.VideoFrame) -> int:
-  """Counterclockwise turns that bring the frame upright."""
-  return round(frame.rotation / 90) % 4

@@ -64,6 +64,23 @@ class Record:
     return len(self.packets)
 
 
+def part(record: Record, begin: int, end: int) -> Record:
+  """Some frames of a record as a record; they begin and end at keyframes.
+
+  Args:
+    record: the whole.
+    begin: number of a keyframe.
+    end: number of a keyframe, or of all frames.
+  """
+  frame = record.packets['frame']
+  # Groups of pictures are closed: none needs a packet of another.
+  packets = record.packets[(frame >= begin) & (frame < end)]
+  packets['frame'] -= begin
+  return dataclasses.replace(
+    record, start=record.start + begin, packets=packets
+  )
+
+
 def pack(record: Record) -> bytes:
   """The record as bytes; `parse` takes them back."""
   header = msgpack.packb(

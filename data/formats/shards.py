@@ -6,7 +6,7 @@
 | index.npz | a row per record: shard, position, frames, video |
 | shard-00000.array_record | records (`data/formats/record.py`), uncompressed |
 | shard-00000.json | the files it was made of, and those that were refused |
-| quarantine.jsonl | what was refused, and why |
+| quarantine.jsonl | what was refused, and why; then what is damaged |
 | plan.jsonl | which file goes to which shard, so that ingestion resumes |
 """
 
@@ -31,7 +31,6 @@ _DESCRIBED = {
   'fingerprint': str,
   'videos': files.Count,
   'refused': files.Count,
-  'begun_late': files.Count,
   'records': files.Count,
   'frames': files.Count,
   'seconds': float,
@@ -40,6 +39,7 @@ _DESCRIBED = {
   'recipe': dict,
   'shards': [{'file': str, 'bytes': files.Count}],
 }
+_TOLD = {'damaged': files.Count, 'told': dict, 'pictures': dict}
 _COLUMNS = ('shard', 'position', 'frames', 'video')  # of the index
 _REMEDY = (
   'copy the folder again, or run the command of data.ingest that made it, '
@@ -97,11 +97,16 @@ def manifest(path: Path) -> dict[str, Any]:
       f'data: {path} has no {MANIFEST}: it was not ingested, or ingestion has '
       f'not finished. Run `{command}` (again: it goes on where it stopped).'
     )
-  return files.read_json(path / MANIFEST, _DESCRIBED, _REMEDY)
+  described = files.read_json(path / MANIFEST, _DESCRIBED, _REMEDY)
+  if 'begun_late' in described:
+    # Of an earlier version, which counted damage at the start alone.
+    late = described.pop('begun_late')
+    described |= {'damaged': late, 'told': {}, 'pictures': {}}
+  return files.expect(described, _TOLD, str(path / MANIFEST), _REMEDY)
 
 
 def quarantine(path: Path) -> tuple[list[dict], list[dict]]:
-  """Files that were refused, and those whose start was left out.
+  """Files that were refused, and those of which a part is damaged or missing.
 
   Each a {'file': name, 'reason': text}, as they lie in quarantine.jsonl.
 
@@ -113,7 +118,7 @@ def quarantine(path: Path) -> tuple[list[dict], list[dict]]:
   if file.exists():
     kind = {'file': str, 'reason': str}
     rows = files.read_json_lines(file, kind, _REMEDY)
-  expected = described['refused'] + described['begun_late']
+  expected = described['refused'] + described['damaged']
   if len(rows) != expected:
     raise ValueError(
       f'{file} has {len(rows)} lines, expected {expected}: it is damaged; '

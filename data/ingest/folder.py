@@ -9,6 +9,7 @@ from typing import Any
 
 from base import console
 from base import files as base_files
+from data.film import told
 from data.formats import shards
 from data.ingest import local, steps
 from data.ingest.recipe import Recipe
@@ -112,11 +113,14 @@ def report(out: Path, manifest: Mapping[str, Any]) -> str:
     f'{manifest["bytes"] / 1e6:.1f} MB. Fingerprint '
     f'{manifest["fingerprint"]}.'
   ]
-  if manifest['begun_late']:
+  kinds = told.lines(manifest['told'], manifest['pictures'])
+  if kinds:
+    lines.append('ingest: of these')
+    lines += [f'  {line}' for line in kinds]
+  if manifest['damaged']:
     lines.append(
-      f'ingest: {manifest["lost"]:.1f} s at the start of '
-      f'{manifest["begun_late"]} of them do not decode and were left out, see '
-      f'{out / shards.QUARANTINE}'
+      f'ingest: {manifest["lost"]:.1f} s of {manifest["damaged"]} files are '
+      f'damaged or missing, see {out / shards.QUARANTINE}'
     )
   if manifest['refused']:
     refused, _ = shards.quarantine(out)

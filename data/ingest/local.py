@@ -125,8 +125,7 @@ def _tell(row: Mapping[str, Any]):
   """Says of a file what a person should know at once."""
   if 'refused' in row:
     console.say(f'ingest: refused {row["name"]}: {row["refused"]}')
-  elif row['lost']:
+  elif damage := steps.damage(row):
     console.say(
-      f'ingest: {row["name"]}: its first {row["lost"]:.1f} s do not decode, '
-      f'{row["seconds"]:.1f} s are kept'
+      f'ingest: {row["name"]}: {damage}; {row["seconds"]:.1f} s are kept'
     )

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from data.source import BadRecord
 PLAN, PARTS = 'plan.jsonl', 'parts'
 FORMAT = 1
 SHARD_BYTES = 2**30  # of video files; those of 1080p make about 300 MB
+_GAPS = 4  # that are told one by one
 # Of JSON: what the first and other lines of the plan hold,
 _HEAD = {'format': int, 'recipe': dict}
 _PLANNED = {'shard': base_files.Count, 'root': str, 'files': [str]}
@@ -112,22 +114,43 @@ def make_part(
   """
   label = printable(name)
   try:
-    packed, lost = transcode.records(Path(root) / name, label, recipe)
+    made = transcode.records(Path(root) / name, label, recipe)
   except (BadRecord, FileNotFoundError, PermissionError) as error:
     return refuse(out, shard, position, name, str(error))
-  parsed = [record.parse(data) for data in packed]
-  last = parsed[-1]
+  parsed = [record.parse(data) for data in made.records]
+  last, told = parsed[-1], made.told
   row = {
     'name': label,
     'source': last.source,
     'frames': [each.frames for each in parsed],
-    'seconds': float((last.start + last.frames) / last.fps),
-    'lost': round(lost, 3),
+    'seconds': made.seconds,
+    'lost': round(told.lost, 3),
     'size': [last.width, last.height],
-    'bytes': sum(map(len, packed)),
+    'bytes': sum(map(len, made.records)),
+    'told': dict(+told.kinds),
+    'pictures': dict(+told.pictures),
+    'gaps': [[gap.begin, gap.seconds] for gap in told.gaps],
   }
-  base_files.write(part(out, shard, position), msgpack.packb([row, packed]))
+  packed = msgpack.packb([row, made.records])
+  base_files.write(part(out, shard, position), packed)
   return row
+
+
+def damage(row: Mapping[str, Any]) -> str:
+  """What of a file that was kept is not there, in words; '' if all is."""
+  gaps = [
+    f'{seconds:.1f} s from {begin:.1f} s on' for begin, seconds in row['gaps']
+  ]
+  parts = []
+  if gaps:
+    # A file of a thousand gaps needs no line of a thousand.
+    more = f' and {len(gaps) - _GAPS} more' if len(gaps) > _GAPS else ''
+    parts.append(
+      f'damaged: {", ".join(gaps[:_GAPS])}{more} do not decode and are left out'
+    )
+  if 'truncated' in row['told']:
+    parts.append('truncated: the end that it announces is not there')
+  return '; '.join(parts)
 
 
 def refuse(
@@ -243,17 +266,20 @@ def finish(out: Path, recipe: Recipe, shards: int) -> dict[str, Any]:
     OSError: `out` cannot be written, for example a full disk.
   """
   made = [read_summary(out, number) for number in range(shards)]
-  good, refused, begun_late, columns = [], [], [], []
+  good, refused, damaged, columns = [], [], [], []
+  kinds, pictures = Counter(), Counter()
   for shard in made:
     position = 0
     for row in shard['videos']:
       if 'refused' in row:
         refused.append({'file': row['name'], 'reason': row['refused']})
         continue
+      row = _complete(row)
       good.append(row)
-      if row['lost']:
-        reason = f'its first {row["lost"]:.1f} s do not decode: left out'
-        begun_late.append({'file': row['name'], 'reason': reason})
+      kinds.update(row['told'].keys())
+      pictures.update(row['pictures'])
+      if reason := damage(row):
+        damaged.append({'file': row['name'], 'reason': reason})
       for frames in row['frames']:
         # 64 bits of the file's hash, evenly spread: splits are made of them.
         video = int(row['source'][:16], 16)
@@ -285,7 +311,9 @@ def finish(out: Path, recipe: Recipe, shards: int) -> dict[str, Any]:
     'fingerprint': digest[:16],
     'videos': len(good),
     'refused': len(refused),
-    'begun_late': len(begun_late),
+    'damaged': len(damaged),
+    'told': dict(sorted(kinds.items())),
+    'pictures': dict(sorted(pictures.items())),
     'records': len(index),
     'frames': int(index['frames'].sum()),
     'seconds': round(sum(row['seconds'] for row in good), 3),
@@ -295,12 +323,22 @@ def finish(out: Path, recipe: Recipe, shards: int) -> dict[str, Any]:
     'codec': f'libx264, PyAV {av.__version__}',
     'shards': files,
   }
-  lines = [json.dumps(row) + '\n' for row in refused + begun_late]
+  lines = [json.dumps(row) + '\n' for row in refused + damaged]
   base_files.write(out / QUARANTINE, ''.join(lines))
   with base_files.replacing(out / INDEX) as draft:
     np.savez(draft, **{name: index[name] for name in index.dtype.names})
   base_files.write(out / MANIFEST, json.dumps(manifest, indent=2) + '\n')
   return manifest
+
+
+def _complete(row: dict[str, Any]) -> dict[str, Any]:
+  """What a summary says of a file; of earlier versions with what they lack."""
+  if 'told' in row:
+    return row
+  # They knew of damage at the start alone.
+  gaps = [[0.0, row['lost']]] if row['lost'] else []
+  told = {'damaged': 1} if gaps else {}
+  return row | {'told': told, 'pictures': {}, 'gaps': gaps}
 
 
 def printable(name: str) -> str:

@@ -6,28 +6,29 @@ groups of pictures, no entropy coding that is slow to decode nor deblocking
 (`fastdecode`), and B-frames that no other frame refers to (two of three frames,
 which a reader skips unless it wants them).
 
-A long video becomes several records, which overlap so that a clip that would
-straddle an end lies whole in the next. The video is encoded once: records are
-cut at keyframes, and what overlaps is the same bytes twice.
+Each stretch of the video (`data/film/pace.py`) is encoded once; a long one
+becomes several records, which overlap so that a clip that would straddle an end
+lies whole in the next: they are cut at keyframes, and what overlaps is the same
+bytes twice.
 """
 
+import functools
 import hashlib
 import io
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import av
 import numpy as np
 
-from data import video
+from data import film, video
+from data.film.told import PARTS, Told
 from data.formats.record import PACKET, Record, pack
 from data.ingest.recipe import GROUP, Recipe
 from data.source import BadRecord
 
-_LONGEST_STEP = 1  # seconds; a longer pause between frames is cut out
 _SLICES = (1, 5)  # H.264 NAL units that hold pictures
 
 
@@ -35,7 +36,8 @@ class Made(NamedTuple):
   """What a video file gives."""
 
   records: list[bytes]  # `data.formats.record.pack`ed, in order
-  lost: float  # seconds at the start of the file that do not decode
+  seconds: float  # that are in them; what is in two counts once
+  told: Told  # what was found and done
 
 
 class _Coded(NamedTuple):
@@ -63,36 +65,55 @@ def records(
     BadRecord: the file is refused; the reason is in the message.
   """
   recipe = recipe or Recipe()
-  with video.opened(source) as stream:
-    lost = []
-    encoder, groups = _encode(stream, recipe, lost.append)
-    total = sum(map(len, groups))
-    if total < recipe.min_frames:
-      raise BadRecord(
-        f'too short: {total} frames, fewer than {recipe.min_frames}'
-      )
+  told, made, seconds = Told(), [], Fraction(0)
+  with film.opened(source, told) as stream:
     # Of the bytes: copies under other names are one video, and share a split.
     identity = _sha256(source)
-    made = [
-      pack(_record(encoder, groups[begin:end], begin * GROUP, identity, name))
-      for begin, end in _chunks(
-        len(groups),
-        recipe.chunk_frames // GROUP,
-        recipe.overlap_frames // GROUP,
-      )
-    ]
-    return Made(made, sum(lost))
+    longest = 0
+    stored = functools.partial(film.stored_rate, most=recipe.max_fps)
+    for stretch in film.stretches(stream, stored, told):
+      start = round(stretch.begin * stretch.rate)
+      encoder, groups = _encode(stretch, recipe, told)
+      total = sum(map(len, groups))
+      longest = max(longest, total)
+      if total < recipe.min_frames:
+        told.kinds['short'] += 1
+        told.pictures['too_short'] += total
+        continue
+      seconds += total / stretch.rate
+      made += [
+        pack(
+          _record(
+            encoder, groups[begin:end], start, begin * GROUP, identity, name
+          )
+        )
+        for begin, end in chunks(len(groups), recipe)
+      ]
+    if not made:
+      raise BadRecord(too_short(longest, recipe, told))
+    if film.missing(source):
+      told.kinds['truncated'] += 1
+    return Made(made, float(seconds), told)
 
 
-def _chunks(total: int, length: int, overlap: int) -> Iterator[tuple[int, int]]:
-  """First and last + 1 group of each record."""
+def too_short(longest: int, recipe: Recipe, told: Told) -> str:
+  """Why a file is refused whose longest stretch has `longest` frames."""
+  parts = [kind for kind in PARTS if told.kinds[kind]]
+  parted = f' at a time ({", ".join(parts)})' if parts else ''
+  return f'too short: {longest} frames{parted}, fewer than {recipe.min_frames}'
+
+
+def chunks(total: int, recipe: Recipe) -> Iterator[tuple[int, int]]:
+  """First and last + 1 group of each record of a stretch of `total` groups."""
+  length = recipe.chunk_frames // GROUP
+  step = length - recipe.overlap_frames // GROUP
   begin = 0
   while True:
     end = min(begin + length, total)
     yield begin, end
     if end == total:
       return
-    begin += length - overlap
+    begin += step
 
 
 def _sha256(source: Path | bytes) -> str:
@@ -103,35 +124,30 @@ def _sha256(source: Path | bytes) -> str:
 
 
 def _encode(
-  stream: av.VideoStream,
-  recipe: Recipe,
-  on_lost: Callable[[float], Any],
+  stretch: film.Stretch, recipe: Recipe, told: Told
 ) -> tuple[av.VideoStream, list[list[_Coded]]]:
   """The encoder's stream and the packets of each group of pictures."""
-  source_rate = stream.average_rate or stream.guessed_rate
-  if not source_rate:
-    raise BadRecord('its frame rate is unknown')
-  # A hundredth more, as files that say 30 often have 30.01.
-  rate = source_rate / math.ceil(
-    source_rate / (recipe.max_fps * Fraction(101, 100))
-  )
-  rate = rate.limit_denominator(1001)
-  encoder, groups = None, []
-  frames = video.each_frame(stream, on_lost)
-  frames = constant_rate(frames, source_rate, rate)
-  for number, frame in enumerate(frames):
-    if encoder is None:
-      height, width = _fit(
-        *video.upright_size(stream, frame), recipe.short_side
-      )
-      encoder = _encoder(height, width, rate, recipe)
-    picture = video.upright_planes(frame, height, width)
-    picture.pts, picture.time_base = number, 1 / rate
+  height, width = fit(*stretch.size, recipe.short_side)
+  encoder, groups = _encoder(height, width, stretch.rate, recipe), []
+  for number, frame in enumerate(stretch.frames):
+    if not number:
+      tell(frame, told)
+    picture = film.upright_planes(frame, height, width)
+    picture.pts, picture.time_base = number, 1 / stretch.rate
     # Or the source's keyframes would be keyframes here too.
     picture.pict_type = av.video.frame.PictureType.NONE
     _collect(groups, encoder.encode(picture))
   _collect(groups, encoder.encode(None))
   return encoder, groups
+
+
+def tell(frame: av.VideoFrame, told: Told):
+  """Tells how pictures like this one are shown."""
+  colours, turn = film.colours(frame), film.turn(frame)
+  if colours:
+    told.kinds[colours] += 1
+  if turn != film.UPRIGHT:
+    told.kinds['mirrored' if turn.mirrors else 'turned'] += 1
 
 
 def _collect(groups: list[list[_Coded]], packets: list[av.Packet]):
@@ -141,55 +157,7 @@ def _collect(groups: list[list[_Coded]], packets: list[av.Packet]):
     groups[-1].append(_Coded(bytes(packet), packet.pts, packet.dts))
 
 
-def constant_rate(
-  frames: Iterator, source_rate: Fraction, rate: Fraction
-) -> Iterator[av.VideoFrame]:
-  """The frames on show at 0, 1 / rate, 2 / rate ... after the first.
-
-  A frame without a time of its own, out of order, or after a long pause comes
-  one frame of `source_rate` after the one before.
-  """
-  clock, number = Fraction(0), 0
-  shown, shown_at = None, None
-  for frame, at in _timed(frames):
-    if shown is not None:
-      known = at is not None and shown_at is not None
-      step = at - shown_at if known else 0
-      clock += step if 0 < step <= _LONGEST_STEP else 1 / source_rate
-    # In fractions: of 30000/1001 a float would drift by a frame.
-    slot = math.ceil(clock * rate - Fraction(1, 2))
-    while number < slot:
-      yield shown
-      number += 1
-    shown, shown_at = frame, at
-  yield shown
-
-
-def _timed(
-  frames: Iterator[av.VideoFrame],
-) -> Iterator[tuple[av.VideoFrame, Fraction | None]]:
-  """Each frame with its time, if it has one.
-
-  Frames come in display order. Files whose presentation times do not (packed
-  B-frames in avi, wrong reordering in mp4) have good decoding times: trusted is
-  whichever ran backwards less often so far, as ffmpeg does.
-  """
-  last = {'pts': -math.inf, 'dts': -math.inf}
-  faults = {'pts': 0, 'dts': 0}
-  for frame in frames:
-    ticks = {'pts': frame.pts, 'dts': frame.dts}
-    for kind, value in ticks.items():
-      if value is not None:
-        faults[kind] += value <= last[kind]
-        last[kind] = value
-    trusted = 'pts' if faults['pts'] <= faults['dts'] else 'dts'
-    if ticks[trusted] is None:
-      trusted = 'dts' if trusted == 'pts' else 'pts'
-    tick = ticks[trusted]
-    yield frame, None if tick is None else tick * frame.time_base
-
-
-def _fit(height: int, width: int, short_side: int) -> tuple[int, int]:
+def fit(height: int, width: int, short_side: int) -> tuple[int, int]:
   """Even sizes, as chroma has half; the short side at most `short_side`."""
   scale = min(1.0, short_side / min(height, width))
   height, width = (2 * round(side * scale / 2) for side in (height, width))
@@ -232,16 +200,26 @@ def _record(
   encoder: av.VideoStream,
   groups: list[list[_Coded]],
   start: int,
+  begin: int,
   identity: str,
   name: str,
 ) -> Record:
-  """The record of these groups, checked by decoding all of it."""
-  payload = _mux(encoder, groups, start)
+  """The record of these groups, checked by decoding all of it.
+
+  Args:
+    encoder: of the stretch.
+    groups: of pictures.
+    start: number of the stretch's first frame in the video.
+    begin: number of the first one of `groups` in the stretch.
+    identity: of the file.
+    name: of the file.
+  """
+  payload = _mux(encoder, groups, begin)
   extradata, packets = _index(payload)
   record = Record(
     source=identity,
     name=name,
-    start=start,
+    start=start + begin,
     height=encoder.codec_context.height,
     width=encoder.codec_context.width,
     fps=1 / encoder.codec_context.time_base,

@@ -2,8 +2,12 @@
 
   python -m data.inspect                          the sources that there are
   python -m data.inspect DATA                     made by data.ingest
+  python -m data.inspect VIDEO                    a file, before it is ingested
   python -m data.inspect world:frames=8,height=48           a source
   python -m data.inspect tapvid:path=DAVIS.pkl,keys=video+tracks
+
+Of a single video it says what its streams, shape, times and colours are, what
+is damaged, and what data.ingest would make of it (by its default recipe).
 
 A source is a module of data/sources/, with options of its make(); several
 values of one option are joined by +. All keys that it can give are read, unless
@@ -19,6 +23,7 @@ from pathlib import Path
 from absl import flags
 
 from base import command
+from data.source import BadRecord
 
 _OUT = flags.DEFINE_string(
   'out',
@@ -39,10 +44,17 @@ _SPLIT = flags.DEFINE_string(
 
 def main(words: list[str]) -> None:
   """Prints, checks and draws; ends with an error if a record is bad."""
-  from data.inspect import records
+  from data.inspect import file, records
 
   if not words:
     print(records.sources())
+    return
+  if Path(words[0]).is_file():
+    try:
+      for line in file.describe(Path(words[0])):
+        print(line)
+    except BadRecord as error:
+      raise SystemExit(f'inspect: ingestion refuses it: {error}') from error
     return
   out = Path(_OUT.value) if _OUT.value else None
   found = records.inspect(words[0], _SPLIT.value, _RECORDS.value, out)
@@ -51,5 +63,5 @@ def main(words: list[str]) -> None:
 
 
 if __name__ == '__main__':
-  words = 'a folder made by data.ingest, or a source'
+  words = 'a folder made by data.ingest, a video, or a source'
   command.run(main, words=words, least=0, most=1)

@@ -12,6 +12,7 @@ import numpy as np
 from base import console
 from data import contact_sheet, transforms, video
 from data import source as source_lib
+from data.film import told
 from data.formats import record, shards
 from data.inspect import check
 from data.splits import SPLITS
@@ -69,14 +70,17 @@ def describe(path: Path) -> str:
     f'median {np.median(frames):.0f}',
     '  recipe: ' + ', '.join(f'{k}={v}' for k, v in manifest['recipe'].items()),
   ]
-  refused, begun_late = shards.quarantine(path)
+  lines += [
+    f'  {line}' for line in told.lines(manifest['told'], manifest['pictures'])
+  ]
+  refused, damaged = shards.quarantine(path)
   lines.append(f'  {len(refused)} files refused')
   reasons = Counter(row['reason'].split(':')[0] for row in refused)
   lines += [f'    {n} x {reason}' for reason, n in reasons.most_common(10)]
-  if begun_late:
+  if damaged:
     lines.append(
-      f'  {manifest["lost"]:.1f} s at the start of {len(begun_late)} files '
-      'left out: they do not decode'
+      f'  {manifest["lost"]:.1f} s of {len(damaged)} files left out: damaged '
+      'or missing'
     )
   return '\n'.join(lines)
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int
 
 from data import require, splits, transforms, video
-from data.formats import record, shards
+from data.formats import moments, record, shards
 from data.formats.record import Record
 
 Number = float | int
@@ -59,7 +59,11 @@ class Videos:
   @property
   def rows(self) -> Int[np.ndarray, 'n']:
     """Rows of the index that are in this split."""
-    return _rows(self.shards, self.split, self.validation_fraction)
+    return self._parts.rows
+
+  @property
+  def _parts(self) -> moments.Parts:
+    return _parts(self.shards, self.split, self.validation_fraction)
 
   @property
   def is_fixed(self) -> bool:
@@ -82,8 +86,13 @@ class Videos:
     return {'video': self.render(self.decode(found, clip), clip)}
 
   def fetch(self, index: int) -> Record:
-    """The record, not yet decoded."""
-    return record.parse(self.shards.read(int(self.rows[index])))
+    """The record, not yet decoded: what of it is in this split."""
+    parts = self._parts
+    found = record.parse(self.shards.read(int(parts.rows[index])))
+    if parts.ends is None:
+      return found
+    begin, end = int(parts.begins[index]), int(parts.ends[index])
+    return record.part(found, begin, end)
 
   def draw(self, found: Record, rng: np.random.Generator) -> Clip:
     """When, where and which way round."""
@@ -135,8 +144,8 @@ def make(
 
   All records of one video are in one split, by the hash of its file: copies of
   a file share a split, and videos added later do not move the others. At least
-  one video is for validation, if there are two. There is no third split: test
-  is validation.
+  one video is for validation, if there are two. Of a single one its end is
+  (`data/formats/moments.py`). There is no third split: test is validation.
 
   Args:
     split: 'train', 'validation' or 'test'.
@@ -204,8 +213,9 @@ def make(
 
 
 @functools.lru_cache(maxsize=8)
-def _rows(
-  folder: shards.Shards, split: str, fraction: float
-) -> Int[np.ndarray, 'n']:
-  held = splits.held_out(folder.index['video'], fraction)
-  return np.flatnonzero(held == (split != 'train'))
+def _parts(folder: shards.Shards, split: str, fraction: float) -> moments.Parts:
+  videos = folder.index['video']
+  if fraction and len(np.unique(videos)) == 1:
+    return moments.parts(folder, split, fraction)
+  held = splits.held_out(videos, fraction)
+  return moments.Parts(np.flatnonzero(held == (split != 'train')))

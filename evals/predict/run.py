@@ -45,10 +45,10 @@ def predict(
   Returns:
     What the JSON holds: `video`, `readout` and its `backbone`; `frames` that
     were drawn, at `frame_rate`, every `stride`-th of the film; the box of the
-    film that is `seen`, in pixels; seconds `lost` at its start, which do not
-    decode; why it `ended` before its end, if it did; and `windows`, each with
-    the number of its first frame in the film, how many it has, and a record
-    of each task, see `evals.predict.views`.
+    film that is `seen`, in pixels; `gaps`, each [at, seconds] of the film that
+    does not decode and is left out; and `windows`, each with the number of its
+    first frame in the film, how many it has, and a record of each task, see
+    `evals.predict.views`.
 
   Raises:
     ValueError: something is not what it should be.
@@ -90,7 +90,7 @@ def predict(
       windows.append({'start': window.start, 'frames': window.count, **records})
       return drawn
 
-    ended = predict_video.redraw(film, job.clip, draw, out)
+    predict_video.redraw(film, job.clip, draw, out)
     found = {
       'video': video,
       'readout': readout,
@@ -99,8 +99,7 @@ def predict(
       'frame_rate': float(film.rate),
       'stride': stride,
       'seen': film.box._asdict(),
-      'lost': round(film.lost, 3),
-      'ended': ended,
+      'gaps': [[gap.begin, gap.seconds] for gap in film.told.gaps],
       'windows': windows,
     }
   files.write(f'{out.removesuffix(".mp4")}.json', json.dumps(found))

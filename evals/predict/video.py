@@ -1,6 +1,7 @@
 """Video in and out of a prediction: windows of any length of film."""
 
 import contextlib
+import itertools
 import os
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -13,13 +14,12 @@ from jaxtyping import UInt8
 
 from base import files
 from base.console import progress, say
-from data import overlay, video
-from data.ingest import transcode
+from data import film as film_lib
+from data import overlay
 from data.source import BadRecord
 from data.transforms import Box, centre_box
 
 _READABLE = 360  # pixels that the smaller side of a picture has at least
-_LOST = 0.5  # seconds at the start that are worth a word
 _BT601 = 6  # as the numbers in a file name it
 
 
@@ -40,12 +40,15 @@ class Film:
   ):
     self.name = name
     self.box = None  # of the whole picture, what is seen; known once it is
-    self.lost = 0.0  # seconds at the start that do not decode; known likewise
+    self.told = film_lib.Told()  # grows as the film is read
     self._stream, self._stride, self._crop = stream, stride, crop
-    rate = stream.average_rate or stream.guessed_rate
-    if not rate:
-      raise BadRecord('its frame rate is unknown')
-    self._rate = rate.limit_denominator(1001)
+    self._rate = None  # of the first stretch, at which all are shown
+    stretches = film_lib.stretches(stream, self._shown_at, self.told)
+    self._stretches = itertools.chain([next(stretches)], stretches)
+
+  def _shown_at(self, own: Fraction) -> Fraction:
+    self._rate = self._rate or own
+    return self._rate
 
   @property
   def rate(self) -> Fraction:
@@ -61,14 +64,26 @@ class Film:
     return round(seconds * self.rate)
 
   def windows(self, frames: int, height: int, width: int) -> Iterator[Window]:
-    """Windows one after another; the last is filled with its last frame.
+    """Windows one after another.
 
-    Frames come at a constant rate, as clips that models learn from do.
+    Frames come at a constant rate, as clips that models learn from do, and
+    none spans a pause, damage or a change of size: the last window before it
+    is filled with its last frame, as that at the end of the film is.
 
     Raises:
-      BadRecord: not a video, or damaged from here on; what came before has
-        been given.
+      BadRecord: not a video.
     """
+    number = 0
+    for stretch in self._stretches:
+      for window in self._windows(stretch, frames, height, width):
+        start = number + window.start
+        yield window._replace(start=start)
+      number = start + window.count * self._stride
+
+  def _windows(
+    self, stretch: film_lib.Stretch, frames: int, height: int, width: int
+  ) -> Iterator[Window]:
+    """Windows of one stretch, numbered from its start."""
     zoom = zoom_of(height, width)
     large, small, start, last = [], [], 0, None
 
@@ -77,39 +92,27 @@ class Film:
       clips = [np.stack(x + x[-1:] * more) for x in (small, large)]
       return Window(*clips, count, start)
 
-    try:
-      for number, frame in enumerate(self._frames()):
-        if number % self._stride:
-          continue
-        if not small:
-          start = number
-        if frame is not last:
-          shown = self._shown(frame, height, width)
-          shown_large = self._shown(frame, zoom * height, zoom * width)
-        last = frame
-        small.append(shown)
-        large.append(shown_large)
-        if len(small) == frames:
-          yield window()
-          small.clear()
-          large.clear()
-    except BadRecord:
-      if small:
+    for number, frame in enumerate(stretch.frames):
+      if number % self._stride:
+        continue
+      if not small:
+        start = number
+      if frame is not last:
+        shown = self._shown(frame, height, width)
+        shown_large = self._shown(frame, zoom * height, zoom * width)
+      last = frame
+      small.append(shown)
+      large.append(shown_large)
+      if len(small) == frames:
         yield window()
-      raise
+        small.clear()
+        large.clear()
     if small:
       yield window()
 
-  def _frames(self) -> Iterator[av.VideoFrame]:
-    def lose(seconds):
-      self.lost = seconds
-
-    frames = video.each_frame(self._stream, on_lost=lose)
-    return transcode.constant_rate(frames, self._rate, self._rate)
-
   def _shown(self, frame, height, width):
     """The frame as a picture of this size: its middle, or all of it."""
-    size = video.upright_size(self._stream, frame)
+    size = film_lib.upright_size(self._stream, frame)
     box = Box(0, 0, *size)
     if self._crop:
       box = centre_box(*size, width / height)
@@ -120,7 +123,7 @@ class Film:
     wide = round(size[1] * width / box.width)
     top = round(box.top * height / box.height)
     left = round(box.left * width / box.width)
-    picture = video.upright(frame, tall, wide)
+    picture = film_lib.upright(frame, tall, wide)
     return picture[top : top + height, left : left + width]
 
 
@@ -148,7 +151,7 @@ def opened(path: str, *, stride: int, crop: bool) -> Iterator[Film]:
     raise ValueError(f'--video={path} does not exist')
   with contextlib.ExitStack() as stack:
     try:
-      stream = stack.enter_context(video.opened(Path(path)))
+      stream = stack.enter_context(film_lib.opened(Path(path)))
       film = Film(path, stream, stride=stride, crop=crop)
     except BadRecord as error:
       raise ValueError(f'--video={path}: {error}') from error
@@ -165,7 +168,7 @@ def redraw(
   shape: tuple[int, int, int],
   draw: Callable[[Window], UInt8[np.ndarray, 't y x 3']],
   out: str,
-) -> str:
+) -> None:
   """Writes an mp4 of a film, window by window, and says how far it is.
 
   Args:
@@ -175,14 +178,10 @@ def redraw(
       only fill it are dropped.
     out: the file.
 
-  Returns:
-    Why it ended before the film's end, which is damaged there; '' if not.
-
   Raises:
-    ValueError: nothing of the film can be read.
+    ValueError: the film cannot be read.
     OSError: the file cannot be written.
   """
-  ended, done = '', 0
   with (
     writing(out, film.rate) as writer,
     # A file tells about how many frames it has, or does not.
@@ -191,16 +190,14 @@ def redraw(
     try:
       for window in film.windows(*shape):
         writer.add(draw(window)[: window.count])
-        done += window.count
         bar.update(window.count)
     except BadRecord as error:
-      if not done:
-        raise ValueError(f'{film.name}: {error}') from error
-      ended = str(error)
-      say(f'{film.name}: {error}: the prediction ends here')
-  if film.lost > _LOST:
-    say(f'{film.name}: its first {film.lost:.1f} s do not decode')
-  return ended
+      raise ValueError(f'{film.name}: {error}') from error
+  for gap in film.told.gaps:
+    say(
+      f'{film.name}: {gap.seconds:.1f} s from {gap.begin:.1f} s on do not '
+      'decode: they are left out'
+    )
 
 
 @contextlib.contextmanager

@@ -45,10 +45,18 @@ def write(
   rate: int = 10,
   times=None,
   rotation: int = 0,
+  matrix=None,
   aspect: Fraction | None = None,
+  colours=None,
+  last=None,
   options=None,
 ):
-  """Encodes RGB `video`; `times` are of the frames, in 1 / 1000 s."""
+  """Encodes RGB `video`.
+
+  `times` are of the frames, in 1 / 1000 s, and `last` is how long the last one
+  stays; `matrix` is a display matrix, in whole numbers; `colours` are the
+  primaries, transfer and matrix that the file is tagged with.
+  """
   with av.open(str(path), 'w') as container:
     stream = container.add_stream(codec, rate=rate, options=options or {})
     stream.height, stream.width = video.shape[1:3]
@@ -59,12 +67,22 @@ def write(
       stream.codec_context.time_base = Fraction(1, 1000)
     if rotation:
       stream.set_display_rotation(rotation)
+    if matrix:
+      scales = 2**16, 2**16, 2**30
+      stream.set_display_matrix([a * b for a, b in zip(matrix, 3 * scales)])
+    if colours:
+      codec = stream.codec_context
+      codec.color_primaries, codec.color_trc, codec.colorspace = colours
+    packets = []
     for index, picture in enumerate(video):
       frame = av.VideoFrame.from_ndarray(picture, 'rgb24')
       if times is not None:
         frame.pts, frame.time_base = times[index], Fraction(1, 1000)
-      container.mux(stream.encode(frame))
-    container.mux(stream.encode(None))
+      packets += stream.encode(frame)
+    packets += stream.encode(None)
+    if last:
+      packets[-1].duration = round(last / packets[-1].time_base / 1000)
+    container.mux(packets)
   return path
 
 

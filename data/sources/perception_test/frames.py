@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from base.console import say
-from data import video
+from data import film
 from data.source import BadRecord
 
 
@@ -44,7 +44,7 @@ def decode(
     BadRecord: damaged, or shorter than the annotations say.
     OSError: no such file.
   """
-  with video.opened(file) as stream:
+  with film.opened(file) as stream:
     try:
       times = sorted(
         packet.pts
@@ -63,9 +63,9 @@ def decode(
       raise BadRecord(f'damaged: {error.strerror}') from error
     shown = {}
     # What is missing is found below.
-    for frame in video.each_frame(stream, on_lost=lambda seconds: None):
+    for frame in film.whole(stream, on_lost=lambda seconds: None):
       if frame.pts in wanted:
-        shown[frame.pts] = video.upright(frame, height, width)
+        shown[frame.pts] = film.upright(frame, height, width)
       if frame.pts >= wanted[-1]:
         break
   if shown.keys() != set(wanted):

@@ -90,17 +90,69 @@ def test_a_start_that_does_not_decode_is_counted(film, tmp_path, capsys):
   out = tmp_path / 'data'
   manifest = run(tmp_path / 'in', out)
   said = capsys.readouterr().out
-  assert 'b.mp4: its first 0.8 s do not decode, 3.2 s are kept' in said
+  reason = 'damaged: 0.8 s from 0.0 s on do not decode and are left out'
+  assert f'b.mp4: {reason}; 3.2 s are kept' in said
   assert (manifest['seconds'], manifest['lost']) == (5.2, 0.8)
-  assert (manifest['refused'], manifest['begun_late']) == (1, 1)
-  assert refused(out) == {
-    'c.mp4': 'empty file',
-    'b.mp4': 'its first 0.8 s do not decode: left out',
-  }
+  assert (manifest['refused'], manifest['damaged']) == (1, 1)
+  assert (manifest['told'], manifest['pictures']) == ({'damaged': 1}, {})
+  assert refused(out) == {'c.mp4': 'empty file', 'b.mp4': reason}
   text = ingest.report(out, manifest)
-  assert '0.8 s at the start of 1 of them do not decode' in text
+  assert '0.8 s of 1 files are damaged or missing' in text
   assert '  1 x empty file' in text
-  assert 'its first' not in text
+  assert '  1 video with damaged stretches, left out' in text
+
+
+def test_the_end_of_a_run_says_what_was_done(film, tmp_path):
+  (tmp_path / 'in').mkdir()
+  mirror = (-1, 0, 0, 0, 1, 0, 64, 0, 1)
+  times = [50 * i + 5000 * (i // 20) for i in range(60)]
+  for name in 'ab':
+    film.write(
+      *(tmp_path / 'in' / f'{name}.mp4', film.texture(60)),
+      times=times,
+      matrix=mirror,
+    )
+  pq = (9, 16, 9)
+  film.write(tmp_path / 'in' / 'c.mp4', film.texture(20), colours=pq)
+  film.write(tmp_path / 'in' / 'd.mkv', film.texture(45), rate=45)
+  out = tmp_path / 'data'
+  manifest = run(tmp_path / 'in', out)
+  told = {'paused': 2, 'mirrored': 2, 'hdr': 1, 'resampled': 1}
+  assert manifest['told'] == told
+  assert manifest['pictures'] == {'dropped': 15}
+  text = ingest.report(out, manifest)
+  for line in (
+    '2 videos with pauses: records end there, and others begin',
+    '2 videos mirrored by their display matrix',
+    '1 video HDR (HLG or PQ), tone-mapped to SDR by the EETF of BT.2390',
+    '15 pictures left out',
+  ):
+    assert line in text
+  # Nothing is damaged or refused.
+  assert refused(out) == {}
+
+
+def test_a_folder_of_an_earlier_version_is_read_and_goes_on(
+  film, tmp_path, monkeypatch
+):
+  """Its summaries tell of damage at the start alone."""
+  (tmp_path / 'in').mkdir()
+  film.write_bad_start(tmp_path / 'in' / 'a.mp4')
+  out = tmp_path / 'data'
+  new = run(tmp_path / 'in', out)
+  summary = out / 'shard-00000.json'
+  for key in ('told', 'pictures', 'gaps'):
+    summary.write_text(_without(summary.read_text(), key))
+  old = {key: new[key] for key in new if key not in ('told', 'pictures')}
+  old['begun_late'] = old.pop('damaged')
+  (out / shards.MANIFEST).write_text(json.dumps(old))
+  described = shards.manifest(out)
+  assert (described['damaged'], described['told']) == (1, {})
+  assert len(shards.quarantine(out)[1]) == 1
+  film.write(tmp_path / 'in' / 'b.mp4', film.texture(20))
+  again = run(tmp_path / 'in', out)
+  assert again['shards'][0] == new['shards'][0]
+  assert (again['damaged'], again['told']) == (1, {'damaged': 1})
 
 
 def test_a_second_run_says_done_and_changes_nothing(footage, whole, capsys):

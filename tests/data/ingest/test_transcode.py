@@ -1,7 +1,6 @@
 """Any video in, the recipe's records out; nothing but good videos."""
 
 import io
-import math
 from fractions import Fraction
 
 import av
@@ -117,58 +116,114 @@ def test_fast_videos_keep_every_other_frame(tmp_path, film):
   assert set(np.diff(numbers)) == {2}
 
 
-def test_variable_rate_becomes_constant(tmp_path, film):
-  # 20 frames per second, then a frame shown for half a second; from 3 s on.
+def made(path, **options):
+  """(first frame, rate, size, numbers shown) of each record; what is told."""
+  found = transcode.records(path, 'x', Recipe(**options))
+  parsed = [record.parse(data) for data in found.records]
+  return parsed, found
+
+
+def test_a_pause_of_some_frames_is_shown(tmp_path, film):
+  # 20 frames per second, one of them shown for 8; from 3 s on.
   times = [3000 + 50 * i for i in range(20)] + [
-    4500 + 50 * i for i in range(20)
+    4350 + 50 * i for i in range(20)
   ]
   path = film.write(tmp_path / 'a.mkv', film.greys(40), rate=20, times=times)
-  (only,) = records(path)
+  (only,), found = made(path)
+  assert only.fps == 20
   shown = list(map(film.number, pictures(only)))
-  assert float(only.fps) == pytest.approx(20, rel=0.3)
-  assert shown == sorted(shown)
-  seconds = [shown.index(n) / only.fps for n in (0, 19, 20, 39)]
-  np.testing.assert_allclose(
-    np.array(seconds, float), [0, 0.95, 1.5, 2.45], atol=0.06
+  assert shown == [*range(19), *[19] * 8, *range(20, 40)]
+  assert found.told.pictures == {'repeated': 7}
+  assert found.seconds == pytest.approx(47 / 20)
+
+
+@pytest.mark.parametrize('suffix', ['mp4', 'mkv'])
+def test_a_longer_pause_ends_a_record_and_begins_another(
+  tmp_path, film, suffix
+):
+  times = [50 * i + 5000 * (i // 20) for i in range(60)]
+  path = film.write(
+    tmp_path / f'a.{suffix}', film.greys(50)[:20].repeat(3, 0), times=times
   )
+  parsed, found = made(path)
+  assert [each.fps for each in parsed] == [20] * 3
+  assert [each.frames for each in parsed] == [20] * 3
+  # Each is numbered by its time in the film.
+  assert [each.start for each in parsed] == [0, 120, 240]
+  assert found.told.kinds == {'paused': 2}
+  assert found.seconds == 3
 
 
-def blank(pts, time_base):
-  """A frame that is shown at that time."""
-  made = av.VideoFrame(16, 16, 'yuv420p')
-  made.pts, made.time_base = pts, time_base
-  return made
+def test_a_last_picture_that_stays_is_no_truncation(tmp_path, film):
+  for last in (200, 3000):
+    path = film.write(
+      tmp_path / 'a.mp4', film.greys(20), times=range(0, 2000, 100), last=last
+    )
+    (only,), found = made(path)
+    assert only.frames == 20
+    assert not found.told.kinds
 
 
-@pytest.mark.parametrize('rounded', [math.floor, round, math.ceil])
-@pytest.mark.parametrize('rate', [Fraction(30), Fraction(30000, 1001)])
-def test_times_in_milliseconds_lose_and_double_no_frame(rate, rounded):
-  """As Matroska has them: of 30 frames a second, 0, 33, 67, 100."""
-  times = [rounded(1000 * i / rate) for i in range(300)]
-  given = [blank(each, Fraction(1, 1000)) for each in times]
-  assert list(transcode.constant_rate(iter(given), rate, rate)) == given
+def test_a_remnant_is_kept_and_told(tmp_path, film):
+  """As of a file that starts at 100 s: its duration does not tell."""
+  at = range(100_000, 106_000, 100)
+  path = film.write(tmp_path / 'a.mkv', film.texture(60), times=at)
+  data = path.read_bytes()
+  parsed, found = made(data[: int(0.6 * len(data))])
+  assert found.told.kinds['truncated'] == 1
+  assert 16 <= sum(each.frames for each in parsed) < 60
+  assert not transcode.records(data, 'x').told.kinds
 
 
-def test_long_pauses_are_cut_out():
-  given = [blank(s, Fraction(1)) for s in (5, 6, 3600, 3601, 10)]
-  one = Fraction(1)
-  assert list(transcode.constant_rate(iter(given), one, one)) == given
+def test_damage_is_a_gap_between_records(tmp_path, film):
+  options = {'g': '20', 'sc_threshold': '0', 'bf': '0'}
+  path = film.write(tmp_path / 'a.mp4', film.greys(60), options=options)
+  with av.open(str(path)) as file:
+    bad = [packet for packet in file.demux(video=0) if packet.size][25]
+  data = bytearray(path.read_bytes())
+  data[bad.pos : bad.pos + bad.size] = bytes(bad.size)
+  parsed, found = made(bytes(data))
+  assert [(each.start, each.frames) for each in parsed] == [(0, 25), (40, 20)]
+  assert list(map(film.number, pictures(parsed[1])))[:3] == [40, 41, 42]
+  assert found.told.kinds == {'damaged': 1}
+  assert found.told.lost == pytest.approx(1.5)
+  assert found.seconds == pytest.approx(4.5)
 
 
-def test_wrong_presentation_times_add_no_frames():
-  class Frame:
-    time_base = Fraction(1)
+def test_another_size_is_another_record(tmp_path, film):
+  parts = b''
+  for size in (48, 64), (96, 48):
+    path = film.write(tmp_path / 'a.ts', film.texture(20, *size))
+    parts += path.read_bytes()
+  parsed, found = made(parts)
+  assert [(each.height, each.width) for each in parsed] == [(48, 64), (96, 48)]
+  assert [each.frames for each in parsed] == [20, 20]
+  assert found.told.kinds['resized'] == 1
 
-    def __init__(self, pts, dts):
-      self.pts, self.dts = pts, dts
 
-  # As some avi have it, of frames I B B P B B P in display order.
-  pairs = [(2, 2), (3, 3), (5, 4), (4, 5), (6, 6), (8, 7), (7, 8), (9, 9)]
-  given = [Frame(*pair) for pair in pairs]
-  one = Fraction(1)
-  shown = list(transcode.constant_rate(iter(given), one, one))
-  assert len(shown) <= len(given) + 1
-  assert sorted(shown, key=given.index) == shown
+def test_stretches_that_are_too_short_are_left_out_and_counted(tmp_path, film):
+  times = [50 * i + 5000 * (i >= 20) for i in range(30)]
+  path = film.write(tmp_path / 'a.mkv', film.greys(30), times=times)
+  parsed, found = made(path)
+  assert [each.frames for each in parsed] == [20]
+  assert found.told.kinds == {'paused': 1, 'short': 1}
+  assert found.told.pictures == {'too_short': 10}
+  with pytest.raises(BadRecord, match=r'20 frames at a time \(paused\), fewer'):
+    made(path, min_frames=25)
+
+
+def test_what_was_done_is_told(tmp_path, film):
+  mirror = (-1, 0, 0, 0, 1, 0, 64, 0, 1)
+  path = film.write(
+    *(tmp_path / 'a.mp4', film.texture(20)),
+    matrix=mirror,
+    colours=(9, 16, 9),  # PQ of BT.2020
+  )
+  (only,), found = made(path)
+  assert found.told.kinds == {'mirrored': 1, 'hdr': 1}
+  assert only.frames == 20
+  path = film.write(tmp_path / 'a.mp4', film.texture(20), rotation=90)
+  assert made(path)[1].told.kinds == {'turned': 1}
 
 
 @pytest.mark.parametrize(

@@ -101,8 +101,8 @@ def test_a_start_that_was_left_out_is_no_refusal(film, tmp_path, capsys):
   ingest(str(tmp_path / 'in'), tmp_path / 'data', Recipe(), workers=0)
   text = records.describe(tmp_path / 'data')
   assert '1 files refused\n    1 x empty file\n' in text
-  assert '0.8 s at the start of 1 files left out' in text
-  assert 'its first' not in text
+  assert '0.8 s of 1 files left out: damaged or missing' in text
+  assert '1 video with damaged stretches' in text
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from data import source
+from data import source, transforms, video
 from data.formats import shards
 from data.ingest.folder import ingest
 from data.ingest.recipe import Recipe
@@ -184,3 +184,78 @@ def test_bad_folders_are_told(folder, tmp_path):
 def test_the_right_fingerprint_is_accepted(folder):
   fingerprint = shards.manifest(folder)['fingerprint']
   assert make(folder, fingerprint=fingerprint).fingerprint == fingerprint
+
+
+@pytest.fixture(scope='module')
+def alone(film, tmp_path_factory):
+  """A video of 120 frames in six records; one of 40 frames in a single one."""
+  root = tmp_path_factory.mktemp('alone')
+  for name, count in (('long', 120), ('short', 40)):
+    (root / name).mkdir()
+    clip = film.texture(count)
+    # Every frame says its number: its halves, of 16 greys each.
+    for number, picture in enumerate(clip):
+      picture[:, :32] = 20 + 13 * (number % 16)
+      picture[:, 32:] = 20 + 13 * (number // 16)
+    film.write(root / name / 'a.mp4', clip)
+    cut = {'chunk_frames': 32, 'overlap_frames': 16} if count > 40 else {}
+    ingest(str(root / name), root / f'{name}.data', Recipe(**cut), workers=0)
+  return root
+
+
+def seen(made) -> set[int]:
+  """Numbers of all frames of a split."""
+  numbers = set()
+  for index in range(len(made)):
+    found = made.fetch(index)
+    clip = video.render(
+      video.decode(found, np.arange(found.frames)),
+      *(transforms.Box(0, 0, found.height, found.width), 24, 32),
+    )
+    fine, coarse = (
+      np.rint((half.mean((1, 2, 3)) - 20) / 13).astype(int)
+      for half in (clip[:, :, :14], clip[:, :, 18:])
+    )
+    shown = (fine + 16 * coarse).tolist()
+    assert shown == list(range(found.start, found.start + found.frames))
+    numbers |= set(shown)
+  return numbers
+
+
+@pytest.mark.parametrize(
+  ('name', 'fraction', 'held'),
+  [
+    ('long', 0.05, 24),
+    ('long', 0.5, 72),
+    ('long', 0.99, 104),
+    ('short', 0.05, 8),
+    ('short', 0.5, 24),
+    ('short', 0.99, 24),
+  ],
+)
+def test_a_single_video_is_split_by_time(alone, name, fraction, held):
+  trained, held_out = (
+    seen(make(alone / f'{name}.data', split, validation_fraction=fraction))
+    for split in ('train', 'validation')
+  )
+  assert len(held_out) == held
+  assert not trained & held_out
+  assert max(trained) < min(held_out)
+  assert trained | held_out == set(range(120 if name == 'long' else 40))
+
+
+def test_copies_of_a_single_video_are_split_as_it_is(alone, tmp_path):
+  for name in 'ab':
+    shutil.copy(alone / 'short' / 'a.mp4', tmp_path / f'{name}.mp4')
+  ingest(str(tmp_path / '*.mp4'), tmp_path / 'data', Recipe(), workers=0)
+  one, other = (make(alone / 'short.data', s) for s in ('train', 'test'))
+  two, both = (make(tmp_path / 'data', split) for split in ('train', 'test'))
+  assert (len(two), len(both)) == (2 * len(one), 2 * len(other))
+  assert seen(two) == seen(one)
+  assert seen(both) == seen(other)
+
+
+def test_no_fraction_holds_nothing_of_a_single_video(alone):
+  assert len(seen(make(alone / 'short.data', validation_fraction=0))) == 40
+  with pytest.raises(ValueError, match=r'validation split of .* is empty'):
+    make(alone / 'short.data', 'validation', validation_fraction=0)

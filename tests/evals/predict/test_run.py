@@ -137,7 +137,7 @@ def test_every_task_on_a_film_of_two_windows_and_a_half(
   assert (rate, pixels, codec) == (Fraction(25, 2), 'yuv420p', 'h264')
   assert found['frame_rate'] == 12.5
   assert found['seen'] == {'top': 0, 'left': 2, 'height': 40, 'width': 60}
-  assert (found['ended'], found['lost']) == ('', 0)
+  assert found['gaps'] == []
   windows = found['windows']
   assert [x['start'] for x in windows] == [0, 4, 8]
   assert [x['frames'] for x in windows] == [4, 4, 2]
@@ -224,7 +224,6 @@ def test_a_film_of_uneven_frames_keeps_its_speed(frames, tmp_path):
       file.mux(stream.encode(frame))
     file.mux(stream.encode(None))
   with predict_video.opened(str(path), stride=1, crop=True) as opened:
-    opened._rate = Fraction(10)
     (window,) = opened.windows(8, H, W)
   same = [(a == b).all() for a, b in zip(window.clip, window.clip[1:])]
   assert same == [False, False, True, True, False, False, True]
@@ -360,14 +359,15 @@ def test_averaged_parameters_are_those_of_the_result(config, params, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
-def test_a_damaged_film_is_predicted_as_far_as_it_goes(
+def test_what_a_film_has_of_damage_is_left_out_and_told(
   done, movie, tmp_path, capsys
 ):
+  """Keyframes are 0, 4 and 8: of frame 5 on two more do not decode."""
   with open(movie, 'rb') as file:
     whole = bytearray(file.read())
   with av.open(movie) as file:
     packets = [x for x in file.demux(video=0) if x.size]
-  bad = packets[7]
+  bad = next(x for x in packets[5:] if not x.is_keyframe)
   whole[bad.pos : bad.pos + bad.size] = bytes(bad.size)
   path = tmp_path / 'bad.mp4'
   path.write_bytes(whole)
@@ -375,10 +375,35 @@ def test_a_damaged_film_is_predicted_as_far_as_it_goes(
   found = predict_run.predict(
     readout=done, video=str(path), out=str(out), tasks=['classify']
   )
-  assert 0 < found['frames'] < 10
-  assert 'damaged' in found['ended']
+  assert 4 < found['frames'] < 10
+  ((at, seconds),) = found['gaps']
+  assert 0.3 < at < 0.64
+  assert seconds == pytest.approx(0.64 - at, abs=0.01)
+  # No window spans the gap.
+  assert sum(x['frames'] for x in found['windows']) == found['frames']
+  assert [x['frames'] for x in found['windows']][-1] == 2
   assert len(seen(str(out))[0]) == found['frames']
-  assert 'the prediction ends here' in capsys.readouterr().out
+  assert 'do not decode: they are left out' in capsys.readouterr().out
+
+
+def test_no_window_spans_a_pause(frames, tmp_path):
+  path = tmp_path / 'in.mp4'
+  with av.open(str(path), 'w') as file:
+    stream = file.add_stream('libx264', rate=10)
+    stream.height, stream.width, stream.pix_fmt = 40, 64, 'yuv420p'
+    stream.codec_context.options = {'crf': '4', 'bf': '0'}
+    for number, picture in enumerate(frames):
+      frame = av.VideoFrame.from_ndarray(picture, 'rgb24')
+      frame.pts = number + 50 * (number >= 5)
+      frame.time_base = Fraction(1, 10)
+      file.mux(stream.encode(frame))
+    file.mux(stream.encode(None))
+  with predict_video.opened(str(path), stride=1, crop=True) as opened:
+    assert opened.rate == 10
+    windows = list(opened.windows(T, H, W))
+  assert [(x.start, x.count) for x in windows] == [
+    *((0, 4), (4, 1), (5, 4), (9, 1))
+  ]
 
 
 def test_an_output_that_cannot_be_written_is_named(done, movie, tmp_path):

@@ -1,0 +1,92 @@
+"""When each picture is shown: seconds of one clock that never runs back."""
+
+import itertools
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import NamedTuple
+
+import av
+
+from data.film import shape, streams
+from data.film.decoded import Frames
+from data.film.told import Told
+from data.source import BadRecord
+
+_HEAD = 16  # frames, of which is seen which of a file's clocks is right
+_BACK = 8  # frames: a clock that runs back further was set anew
+
+
+class Picture(NamedTuple):
+  """A frame with its time."""
+
+  frame: av.VideoFrame
+  time: Fraction  # seconds after the file's first picture
+  after: str  # a kind of `told.KINDS` that parts it from the one before, or ''
+  size: tuple[int, int]  # (height, width) as it is to be shown
+
+
+def timed(
+  stream: av.VideoStream, frames: Frames, told: Told
+) -> Iterator[Picture]:
+  """Each picture with its time.
+
+  Frames come in display order. Files whose presentation times do not (avi with
+  B-frames, wrong reordering in mp4) have good decoding times: the clock of
+  those two that runs back less often in the first pictures is trusted. Where
+  none ticks (raw streams) pictures come at the rate that the stream says.
+  Joined files start their clock again: it goes on where the last one ended.
+
+  Args:
+    stream: of `opened`.
+    frames: of `decoded.clean`.
+    told: counts what parts pictures.
+
+  Raises:
+    BadRecord: no time, and no rate, is known.
+  """
+  rates = streams.rates(stream)
+  step = 1 / rates[0] if rates else None
+  head = list(itertools.islice(frames, _HEAD))
+  raw = streams.is_raw(stream)
+  trusted = None if raw else _trusted([frame for frame, _ in head])
+  time, last, size = Fraction(0), None, None
+  for number, (frame, damaged) in enumerate(itertools.chain(head, frames)):
+    at, after = _time(frame, trusted), ''
+    if number:
+      ticks = step if at is None or last is None else at - last
+      if ticks is None:
+        raise BadRecord('its frame rate is unknown')
+      if ticks < 0 and (step is None or -ticks > _BACK * step):
+        after, ticks, last = 'clock', step or Fraction(0), None
+      time += max(ticks, 0)
+      if ticks > 0:
+        step = ticks  # what a frame without a time comes after the last
+    # A picture that is late by less stays where the one before it is.
+    known = at if at is not None or last is None else last + step
+    last = known if last is None else max(last, known)
+    shown = shape.upright_size(stream, frame)
+    if size not in (None, shown):
+      after = 'resized'
+    size = shown
+    if after:
+      told.kinds[after] += 1
+    if damaged and number:
+      after = 'damaged'  # counted with its gap
+    yield Picture(frame, time, after, shown)
+
+
+def _time(frame: av.VideoFrame, trusted: str | None) -> Fraction | None:
+  tick = getattr(frame, trusted) if trusted else None
+  return None if tick is None else tick * frame.time_base
+
+
+def _trusted(frames: list[av.VideoFrame]) -> str:
+  """The clock that runs back, or is silent, less often: 'pts' or 'dts'."""
+
+  def faults(kind):
+    ticks = [getattr(frame, kind) for frame in frames]
+    known = [tick for tick in ticks if tick is not None]
+    back = sum(b < a for a, b in itertools.pairwise(known))
+    return back + len(ticks) - len(known)
+
+  return 'pts' if faults('pts') <= faults('dts') else 'dts'

@@ -1,0 +1,132 @@
+"""A file of any container that FFmpeg knows, and the stream that is the video.
+
+Which stream: never a cover or a thumbnail; the default one; of several (or
+none) the largest picture; the first of equals.
+"""
+
+import contextlib
+import io
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.stream import Disposition
+
+from data.film.told import Told
+from data.source import BadRecord
+
+_PIXELS = 2**26  # of a frame, at most: twice those of 8K
+# Demuxers that make a video of a text, a picture, or files named inside.
+_NOT_VIDEO = frozenset({'tty', 'image2', 'hls', 'dash', 'concat', 'sdp'})
+# Beside the video: covers of albums, previews of a timeline, layers that a
+# decoder of the plain video cannot show.
+_BESIDE = (
+  Disposition.attached_pic
+  | Disposition.timed_thumbnails
+  | Disposition.still_image
+  | Disposition.dependent
+)
+_NO_TIMES = av.format.Flags.no_timestamps.value  # of raw streams
+
+
+@contextlib.contextmanager
+def opened(
+  source: Path | bytes, told: Told | None = None
+) -> Iterator[av.VideoStream]:
+  """The video stream of a file, for `data.film.decoded`; closed on leaving.
+
+  Args:
+    source: path of a file of any container that FFmpeg knows, or its bytes.
+    told: learns whether there was a choice.
+
+  Raises:
+    BadRecord: not a video; the reason is in the message.
+  """
+  if isinstance(source, bytes):
+    size, file = len(source), io.BytesIO(source)
+  else:
+    size, file = source.stat().st_size, str(source)
+  if not size:
+    raise BadRecord('empty file')
+  try:
+    # A playlist in disguise must not make us fetch what it names.
+    # Titles are often in another encoding than they say: none is shown.
+    container = av.open(
+      file,
+      container_options={'protocol_whitelist': 'file'},
+      metadata_errors='replace',
+    )
+  except av.FFmpegError as error:
+    raise BadRecord(f'not a video: {error.strerror}') from error
+  with container:
+    names = set(container.format.name.split(','))
+    if names & _NOT_VIDEO or any(name.endswith('_pipe') for name in names):
+      raise BadRecord(f'not a video: it reads as {container.format.name}')
+    streams = videos_of(container)
+    stream = chosen(streams)
+    if told and len(streams) > 1:
+      told.kinds['chosen'] += 1
+    stream.thread_type = 'NONE'
+    # By default FFmpeg conceals damage with invented pictures.
+    # A file of some bytes may say that its pictures fill the memory.
+    options = {'err_detect': 'explode', 'max_pixels': str(_PIXELS)}
+    stream.codec_context.options = options
+    yield stream
+
+
+def videos_of(
+  container: av.container.InputContainer,
+) -> Sequence[av.VideoStream]:
+  """The streams of moving pictures.
+
+  Raises:
+    BadRecord: there is none.
+  """
+  streams = [
+    stream
+    for stream in container.streams.video
+    if not stream.disposition & _BESIDE
+  ]
+  if not streams:
+    raise BadRecord('no video stream')
+  # A single picture beside a video is its thumbnail, whatever it says.
+  return [stream for stream in streams if stream.frames != 1] or streams
+
+
+def chosen(streams: Sequence[av.VideoStream]) -> av.VideoStream:
+  """The one of `streams` that a player shows.
+
+  Raises:
+    BadRecord: FFmpeg has no decoder for any of them.
+  """
+  coded = [stream for stream in streams if stream.codec_context]
+  if not coded:
+    raise BadRecord('no decoder for its codec')
+  # FFmpeg opens what it cannot decode, and says so at the first frame only.
+  known = [stream for stream in coded if stream.codec_context.pix_fmt]
+  if not known:
+    raise BadRecord(f'no picture of its {coded[0].codec_context.name} decodes')
+  return max(
+    known,
+    key=lambda stream: (
+      bool(stream.disposition & Disposition.default),
+      stream.width * stream.height,
+    ),
+  )
+
+
+def is_raw(stream: av.VideoStream) -> bool:
+  """Whether times are invented, as a raw stream has none."""
+  return bool(stream.container.format.flags & _NO_TIMES)
+
+
+def rates(stream: av.VideoStream) -> list[Fraction]:
+  """Frames per second that the file may have, the likeliest first.
+
+  FFmpeg guesses from what the stream itself says; the average is of the first
+  packets, and of raw streams invented (25).
+  """
+  average, guess = stream.average_rate, stream.guessed_rate
+  found = [guess] if is_raw(stream) else [average, guess, stream.base_rate]
+  return [rate.limit_denominator(1001) for rate in found if rate]

@@ -1,0 +1,150 @@
+"""What decodes cleanly is kept; what does not is a gap that is told."""
+
+import av
+import numpy as np
+import pytest
+
+from data import film as film_lib
+from data.film import decoded
+from data.film.told import Gap, Told
+from data.source import BadRecord
+
+GOP = {'g': '8', 'sc_threshold': '0', 'bf': '0'}
+
+
+def clean(source, film) -> tuple[list[int], list[Gap]]:
+  """Numbers of the frames of `film.greys` that are clean, and the gaps."""
+  told = Told()
+  with film_lib.opened(source) as stream:
+    frames = [frame for frame, _ in decoded.clean(stream, told)]
+    shown = [film.number(film_lib.upright(each, 48, 64)) for each in frames]
+  return shown, told.gaps
+
+
+def packets(path) -> list[av.Packet]:
+  with av.open(str(path)) as file:
+    return [packet for packet in file.demux(video=0) if packet.size]
+
+
+def damaged(path, *numbers):
+  """The file's bytes without those of these packets."""
+  data, coded = bytearray(path.read_bytes()), packets(path)
+  for packet in (coded[number] for number in numbers):
+    data[packet.pos + 8 : packet.pos + packet.size] = bytes(packet.size - 8)
+  return bytes(data)
+
+
+@pytest.mark.parametrize(
+  ('bad', 'kept', 'gaps'),
+  [
+    # Of a keyframe all that refers to it; of another what comes after it.
+    ([8], [*range(8), *range(16, 40)], [(0.8, 0.8)]),
+    ([11], [*range(11), *range(16, 40)], [(1.1, 0.5)]),
+    ([0], range(8, 40), [(0.0, 0.8)]),
+    ([34], range(34), [(3.4, 0.6)]),
+    (
+      [3, 24],
+      [*range(3), *range(8, 24), *range(32, 40)],
+      [(0.3, 0.5), (2.4, 0.8)],
+    ),
+  ],
+)
+@pytest.mark.parametrize('suffix', ['mp4', 'mkv', 'avi'])
+def test_damage_is_a_gap_up_to_the_next_keyframe(
+  tmp_path, film, suffix, bad, kept, gaps
+):
+  if suffix == 'avi' and bad == [0]:
+    pytest.skip('its first packet says what the codec needs to know')
+  path = film.write(tmp_path / f'a.{suffix}', film.greys(40), options=GOP)
+  shown, found = clean(damaged(path, *bad), film)
+  assert shown == list(kept)
+  found = [(gap.begin, gap.seconds) for gap in found]
+  np.testing.assert_allclose(found, gaps, atol=0.02)
+
+
+def test_frames_that_wait_for_their_turn_are_not_lost(tmp_path, film):
+  """With B-frames a decoder holds some when it meets damage."""
+  options = {'g': '12', 'sc_threshold': '0', 'bf': '2', 'b_strategy': '0'}
+  path = film.write(tmp_path / 'a.mp4', film.greys(36), options=options)
+  shown, (gap,) = clean(damaged(path, 12), film)
+  assert shown == [*range(12), *range(24, 36)]
+  assert (gap.begin, gap.seconds) == pytest.approx((1.2, 1.2), abs=0.02)
+
+
+def test_a_file_that_does_not_decode_at_all_is_refused(tmp_path, film):
+  path = film.write(tmp_path / 'a.mp4', film.greys(8), options=GOP)
+  with pytest.raises(BadRecord, match='no picture of its h264 decodes'):
+    clean(damaged(path, *range(8)), film)
+
+
+def test_joined_transport_streams_lose_nothing(tmp_path, film):
+  """At the seam a packet says that it may be damaged."""
+  path = film.write(tmp_path / 'a.ts', film.greys(20), options=GOP)
+  twice = path.read_bytes() * 2
+  (tmp_path / 'b.ts').write_bytes(twice)
+  assert any(packet.is_corrupt for packet in packets(tmp_path / 'b.ts'))
+  assert clean(twice, film) == ([*range(20), *range(20)], [])
+
+
+def test_readers_that_want_every_frame_refuse_damage(tmp_path, film):
+  path = film.write(tmp_path / 'a.mp4', film.greys(40), options=GOP)
+  for bad, reason in (([11], 'damaged after frame 11'), ([34], 'frame 34')):
+    with (
+      film_lib.opened(damaged(path, *bad)) as stream,
+      pytest.raises(BadRecord, match=reason),
+    ):
+      list(film_lib.whole(stream))
+
+
+def test_a_bad_start_is_left_out_only_by_who_asks(tmp_path, film):
+  path = film.write_bad_start(tmp_path / 'a.mp4')
+  with (
+    film_lib.opened(path) as stream,
+    pytest.raises(BadRecord, match=r'damaged: its first 0\.8 s do not decode'),
+  ):
+    list(film_lib.whole(stream))
+  lost = []
+  with film_lib.opened(path) as stream:
+    shown = [
+      film_lib.upright(frame, 48, 64)
+      for frame in film_lib.whole(stream, on_lost=lost.append)
+    ]
+  assert lost == [pytest.approx(0.8)]
+  assert np.abs(np.array(shown, int) - film.texture(40)[8:]).mean() < 8
+
+
+def test_a_good_start_loses_nothing(tmp_path, film):
+  path = film.write(
+    tmp_path / 'a.mkv', film.texture(20), times=range(500, 2500, 100)
+  )
+  with film_lib.opened(path) as stream:
+    assert len(list(film_lib.whole(stream, on_lost=pytest.fail))) == 20
+
+
+def cut(path, target, start):
+  """The film from a frame on, copied from the keyframe before, as editors do.
+
+  Frames before `start` are in the file for others to refer to: its edit list
+  says that they are not shown.
+  """
+  with av.open(str(path)) as source, av.open(str(target), 'w') as file:
+    stream = file.add_stream_from_template(source.streams.video[0])
+    coded = [packet for packet in source.demux(video=0) if packet.size]
+    begin = start * coded[0].duration
+    first = max(
+      n
+      for n, each in enumerate(coded)
+      if each.is_keyframe and each.pts <= begin
+    )
+    for packet in coded[first:]:
+      packet.pts, packet.dts = packet.pts - begin, packet.dts - begin
+      packet.stream = stream
+      file.mux(packet)
+  return target
+
+
+def test_frames_before_an_edit_list_are_not_shown(tmp_path, film):
+  path = film.write(tmp_path / 'a.mp4', film.greys(40), options=GOP)
+  path = cut(path, tmp_path / 'b.mp4', 13)
+  assert any(packet.is_discard for packet in packets(path))
+  assert clean(path, film) == (list(range(13, 40)), [])
