@@ -14,6 +14,7 @@ them little; those of the pipeline are of wall time and want an idle machine.
 Rounds of what is compared are interleaved, and medians reported.
 """
 
+import itertools
 import os
 import statistics
 import time
@@ -27,6 +28,7 @@ import numpy as np
 from base.console import progress
 from data import pipeline
 from data.bench import peers
+from data.formats.record import Record
 from data.sources import videos
 
 STAGES = ('read', 'augment', 'decode', 'resize', 'batch')
@@ -94,9 +96,10 @@ def compare(
       peers.bare_loop(found.payload, clip.frames, found.fps)
 
     def usual(found, clip):
+      copy, begin = long[found.source]
+      frames = found.start - begin + clip.frames
       peers.usual_loop(
-        *(long[found.source], found.start + clip.frames, found.fps, clip.box),
-        *(source.height, source.width),
+        *(copy, frames, found.fps, clip.box, source.height, source.width)
       )
 
     for name, loop in (('ours', ours), ('bare', bare), ('long', usual)):
@@ -121,8 +124,8 @@ def _followed(what: str, rounds: int) -> Iterator[int]:
 
 def _long_copies(
   source: videos.Videos, copies: int
-) -> tuple[list[int], dict[str, bytes]]:
-  """Records to draw clips from, and the long-group copy of each video."""
+) -> tuple[list[int], dict[str, tuple[bytes, int]]]:
+  """Records to draw clips from; of each video its long-group copy and start."""
   of_video = defaultdict(list)
   for index, video in enumerate(source.shards.index['video'][source.rows]):
     of_video[int(video)].append(index)
@@ -131,9 +134,21 @@ def _long_copies(
   records, long = [], {}
   for indices in chosen:
     parsed = [source.fetch(index) for index in indices[:_LONG_RECORDS]]
-    long[parsed[0].source] = peers.long_group(parsed)
-    records += indices[:_LONG_RECORDS]
+    together = _together(parsed)
+    copy = peers.long_group(parsed[:together])
+    long[parsed[0].source] = copy, parsed[0].start
+    records += indices[:together]
   return records, long
+
+
+def _together(records: Sequence[Record]) -> int:
+  """How many of the first records follow each other without a pause."""
+  for number, (one, other) in enumerate(itertools.pairwise(records), 1):
+    like = (one.fps, one.height, one.width)
+    ends = one.start + one.frames
+    if (other.fps, other.height, other.width) != like or other.start >= ends:
+      return number
+  return len(records)
 
 
 def _rate(loop: Callable[..., None], examples: Sequence[tuple]) -> float:

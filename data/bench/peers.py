@@ -75,11 +75,11 @@ def long_group(records: Sequence[Record]) -> bytes:
     stream.pix_fmt = 'yuv420p'
     stream.codec_context.time_base = 1 / first.fps
     stream.codec_context.gop_size = 250
-    number = 0
+    number = first.start
     for each in records:
       new = np.arange(number - each.start, each.frames)
       for frame in video.decode(each, new):
-        frame.pts, frame.time_base = number, 1 / first.fps
+        frame.pts, frame.time_base = number - first.start, 1 / first.fps
         frame.pict_type = av.video.frame.PictureType.NONE
         container.mux(stream.encode(frame))
         number += 1

@@ -1,5 +1,5 @@
 """Folders of videos to records that train fast: `python -m data.ingest`.
 
-Which files are refused: what is no video in `data/video.py`, what is damaged or
-too short in `transcode`; `steps` writes it down.
+How a file is read: `data/film`. What is refused: what is no video there, what
+is too short in `transcode`; `steps` writes it down.
 """

@@ -5,9 +5,10 @@
 Takes every file that the pattern matches, of any container and codec that
 FFmpeg knows (mp4, mov, mkv, webm, avi, ...), transcodes it as
 `data/ingest/recipe.py` says, decodes the result back, and writes shards
-(`data/formats/shards.py`). A file that is empty, damaged, truncated, too short
-or not a video is refused as a whole, and listed with the reason in
-quarantine.jsonl.
+(`data/formats/shards.py`). A file that is empty, too short or not a video is
+refused, and listed with the reason in quarantine.jsonl; of one that is damaged
+or truncated what decodes is kept, and what does not is listed there. What else
+was done (pauses, turns, HDR ...: docs/data.md) is told at the end.
 
 Stop it at any time: the same command goes on where it stopped. Run it again
 with more videos in DIR, or with another DIR, and they are added as new shards;

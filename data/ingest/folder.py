@@ -12,6 +12,7 @@ from base import files as base_files
 from data.film import told
 from data.formats import shards
 from data.ingest import local, steps
+from data.ingest import manifest as manifest_lib
 from data.ingest.recipe import Recipe
 
 
@@ -71,9 +72,9 @@ def ingest(
       console.say(f'ingest: all {total} files are done')
     for left in (out / steps.PARTS).iterdir():
       left.unlink()  # of a shard that was finished when the run was killed
-    manifest = steps.finish(out, recipe, len(planned))
+    made = manifest_lib.finish(out, recipe, len(planned))
   (out / steps.PARTS).rmdir()
-  return manifest
+  return made
 
 
 def find(videos: str, out: Path) -> tuple[Path, list[str]]:

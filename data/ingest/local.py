@@ -9,7 +9,7 @@ import tqdm
 
 from base import console
 from base import files as base_files
-from data.ingest import pool, steps
+from data.ingest import manifest, pool, steps
 from data.ingest.recipe import Recipe
 
 
@@ -125,7 +125,7 @@ def _tell(row: Mapping[str, Any]):
   """Says of a file what a person should know at once."""
   if 'refused' in row:
     console.say(f'ingest: refused {row["name"]}: {row["refused"]}')
-  elif damage := steps.damage(row):
+  elif damage := manifest.damage(row):
     console.say(
       f'ingest: {row["name"]}: {damage}; {row["seconds"]:.1f} s are kept'
     )

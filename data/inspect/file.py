@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc
+from av.video.reformatter import ColorPrimaries, ColorTrc
 
 from data import film
 from data.film import streams, told
@@ -18,6 +18,7 @@ from data.ingest.recipe import GROUP, Recipe
 from data.source import BadRecord
 
 _STRETCHES = 20  # that are told one by one
+_RANGES = {0: 'untagged', 1: 'limited', 2: 'full'}
 _MATRICES = {
   **{0: 'RGB', 1: 'BT.709', 2: 'untagged', 4: 'FCC', 5: 'BT.601', 6: 'BT.601'},
   **{7: 'SMPTE 240M', 9: 'BT.2020'},
@@ -110,7 +111,7 @@ def _picture(stream: av.VideoStream, frame: av.VideoFrame) -> Iterator[str]:
   matrix = _MATRICES.get(frame.colorspace, str(frame.colorspace))
   special = {'hdr': '; HDR', 'wide': '; wide gamut', '': ''}[kind]
   yield (
-    f'  colours: matrix {matrix}, range {_name(ColorRange, frame.color_range)}'
+    f'  colours: matrix {matrix}, range {_RANGES.get(frame.color_range)}'
     f', primaries {_name(ColorPrimaries, frame.color_primaries)}, transfer '
     f'{_name(ColorTrc, frame.color_trc)}{special}'
   )

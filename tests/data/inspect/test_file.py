@@ -26,7 +26,7 @@ def test_says_what_a_file_is_and_what_becomes_of_it(tmp_path, film):
     'stream 0: h264, 64 x 48, yuv420p',
     'disposition default, taken',
     'shown: 64 x 48, mirrored left to right (a mirror); pixels square',
-    'matrix BT.2020, range unspecified, primaries bt2020, transfer arib_std_b67'
+    'matrix BT.2020, range limited, primaries bt2020, transfer arib_std_b67'
     '; HDR',
     'from 0.00 s: 20 pictures a second; 20 frames at 20, 64 x 48',
     'from 6.00 s, paused before it: 20 pictures a second; 20 frames at 20',
