@@ -29,6 +29,25 @@ def grid(clip: Triple, patch: Triple, name: str = 'patch') -> Triple:
   return tuple(size // step for size, step in zip(clip, patch))
 
 
+def cut(
+  video: Shaped[Array, 'b _t _h _w c'], clip: Triple, patch: Triple
+) -> Shaped[Array, 'b t h w c']:
+  """A video without what does not fill a patch at its end: to `clip`.
+
+  As a convolution without padding leaves it out.
+
+  Raises:
+    ValueError: it has more or fewer patches than `clip`.
+  """
+  sizes = video.shape[1:4]
+  if any(n // step != m // step for n, m, step in zip(sizes, clip, patch)):
+    raise ValueError(
+      f'video of (frames, height, width)={sizes} must have as many patches of '
+      f'{tuple(patch)} as {tuple(clip)}: resize it'
+    )
+  return video[:, : clip[0], : clip[1], : clip[2]]
+
+
 def patchify(
   video: Shaped[Array, 'b t h w c'], patch: Triple
 ) -> Shaped[Array, 'b n p']:

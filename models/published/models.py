@@ -72,7 +72,9 @@ class Published:
     return self.function(self.params, *args, **kwargs)
 
 
-def load(path: str, *, output_patch: Sequence[int] = (2, 8, 8)) -> Published:
+def load(
+  path: str, *, output_patch: Sequence[int] = (2, 8, 8), cut: bool = False
+) -> Published:
   """Loads a published file, npz or safetensors, onto the first device.
 
   Which model it holds follows from its names and shapes; arrays that belong to
@@ -82,10 +84,13 @@ def load(path: str, *, output_patch: Sequence[int] = (2, 8, 8)) -> Published:
     path: of the file.
     output_patch: frames, height and width that one query of a depth head
       predicts: the only thing that shapes do not tell.
+    cut: take videos that are larger by less than a patch, of which the end is
+      left out, as the official tokenizer does without a word; otherwise they
+      are refused. Of 4DS.
 
   Raises:
     ValueError: not such a file, not whole, an array is missing or does not
-      fit, or pickled objects.
+      fit, or pickled objects; or `cut` of another model than 4DS.
   """
   entries = files.opened(path)
   layout = names.of_file(path, {key: x.shape for key, x in entries.items()})
@@ -96,8 +101,24 @@ def load(path: str, *, output_patch: Sequence[int] = (2, 8, 8)) -> Published:
       stacklevel=2,
     )
   function = _FUNCTIONS[layout.kind](path, layout, tuple(output_patch))
+  if cut:
+    if layout.kind not in ('backbone', 'depth'):
+      raise ValueError(
+        f'{path}: cut=True is of 4DS, whose patches fill a clip; this is of '
+        f'kind {layout.kind!r}: leave it out'
+      )
+    function = _cutting(function, backbone_of(layout.sizes['backbone']))
   params = loading.params(entries, layout.leaves)
   return Published(layout.kind, params, layout, jax.jit(function))
+
+
+def _cutting(function: Callable, backbone: vit.Backbone) -> Callable:
+  """The function of videos whose end is cut first."""
+
+  def run(params, video):
+    return function(params, patches.cut(video, backbone.clip, backbone.patch))
+
+  return run
 
 
 def backbone_of(sizes: Sizes) -> vit.Backbone:

@@ -78,7 +78,7 @@ def of_file(path: str, shapes: Shapes) -> Layout:
       path,
       sizes[part.name],
       [
-        (key, row.axes, shapes[key])
+        (key, row.axes, _filled(row, shapes[key]))
         for other, row, template in rows
         if other is part
         for key in keys[template]
@@ -182,7 +182,7 @@ def layout_of(
     for row in part.table:
       leaves[f'{part.name}/{row.name}'] = Leaf(
         _keys(part.prefix + row.key, known),
-        _shape(row.axes, known),
+        _published(row, known),
         _shape(_axes_of_ours(row), known),
         bool(_counts(row.key)),
       )
@@ -215,6 +215,19 @@ def _shape(axes: str, sizes: Sizes) -> Shape:
     math.prod(int(x) if x.isdigit() else sizes[x] for x in factors)
     for factors in _factors(axes)
   )
+
+
+def _published(row: Row, sizes: Sizes) -> Shape:
+  shape = _shape(row.axes, sizes)
+  while row.trimmed and len(shape) > 1 and shape[0] == 1:
+    shape = shape[1:]
+  return shape
+
+
+def _filled(row: Row, shape: Shape) -> Shape:
+  """A shape with the axes of 1 that may be left out."""
+  missing = len([*_factors(row.axes)]) - len(shape) if row.trimmed else 0
+  return (1,) * missing + shape
 
 
 def _solve(

@@ -19,6 +19,9 @@ class Row(NamedTuple):
   name: str  # ours; the layers are stacked along a new first axis
   axes: str  # published
   ours: str = ''  # axes of ours, the stack's left out, where they are others
+  # Positions are published without leading axes of 1 (kauldron's
+  # LearnedEmbedding): those of a grid of 1 x 2 x 2 are [2 2 d].
+  trimmed: bool = False
 
 
 Table = tuple[Row, ...]
@@ -69,7 +72,7 @@ VIT: Table = (
     'encoder/patch_embedding',
     *('pt ph pw 3 d', 'd'),
   ),
-  Row(*['encoder/posenc/embeddings'] * 2, 't h w d'),
+  Row(*['encoder/posenc/embeddings'] * 2, 't h w d', trimmed=True),
   *_in_layers(_BLOCK),
 )
 
@@ -77,7 +80,9 @@ VIT: Table = (
 _READOUT = (
   *_norm('LayerNorm_0', 'norm', 'd'),
   Row(
-    'temporal_posenc/embeddings', 'posenc/embeddings', 'frames 1 d', 'frames d'
+    *('temporal_posenc/embeddings', 'posenc/embeddings'),
+    *('frames 1 d', 'frames d'),
+    trimmed=True,
   ),
   *_affine('key_embedding', 'attention/key', 'd k e', 'k e'),
   *_affine('value_embedding', 'attention/value', 'd k e', 'k e'),
@@ -102,7 +107,7 @@ LEARNED: Table = (
 )
 ASKED: Table = (
   *(
-    Row(f'attention_readout/{r.key}', r.name, r.axes, r.ours)
+    r._replace(key=f'attention_readout/{r.key}')
     for r in (
       *_READOUT,
       *_affine('Dense_0', 'query/project', 'features (k e)', '(k e)'),
@@ -127,6 +132,7 @@ COPIED: Table = (
     'temporal_tile_posenc/embeddings',
     'query/tile/embeddings',
     'copies features',
+    trimmed=True,
   ),
 )
 

@@ -222,8 +222,12 @@ BLOCK = 'params/processor/layers_2'
       rf'{BLOCK}/attention/out/bias is \(13,\), expected \[d\] = \(12,\)',
     ),
     (
-      {'params/encoder/posenc/embeddings': (24, 12)},
-      r'posenc/embeddings is \(24, 12\), expected 4 axes: \[t h w d\]',
+      {'params/encoder/posenc/embeddings': (1, 3, 2, 4, 12)},
+      r'posenc/embeddings is \(1, 3, 2, 4, 12\), expected 4 axes: \[t h w d\]',
+    ),
+    (
+      {'params/encoder/posenc/embeddings': (2, 4)},
+      r'posenc/embeddings is \(1, 1, 2, 4\), expected \[t h w d\]',
     ),
   ],
 )
@@ -232,6 +236,43 @@ def test_what_does_not_fit_is_named(tmp_path, changes, message):
   shapes = {key: shape for key, shape in shapes.items() if shape}
   with pytest.raises(ValueError, match=message):
     published.load(layouts.save(tmp_path / 'x.npz', shapes))
+
+
+@pytest.mark.parametrize(
+  ('grid', 'stored'),
+  [((1, 2, 2), (2, 2)), ((1, 1, 1), ()), ((3, 1, 2), (3, 1, 2))],
+)
+def test_positions_are_published_without_leading_axes_of_one(
+  tmp_path, grid, stored
+):
+  key = 'params/encoder/posenc/embeddings'
+  arrays = layouts.weights(layouts.backbone() | {key: (*grid, 12)})
+  whole, trimmed = tmp_path / 'whole.npz', tmp_path / 'trimmed.npz'
+  # What was written before has all axes; it is read as well.
+  np.savez(whole, **arrays)
+  np.savez(trimmed, **arrays | {key: arrays[key].reshape(*stored, 12)})
+  models = [published.load(str(path)) for path in (whole, trimmed)]
+  for model in models:
+    assert model.clip == tuple(n * p for n, p in zip(grid, (2, 4, 5)))
+    again = loading.arrays(model.layout.leaves, model.params)
+    assert again[key].shape == (*stored, 12)
+    np.testing.assert_array_equal(again[key].ravel(), arrays[key].ravel())
+
+
+def test_a_video_that_does_not_fill_its_patches_is_cut_when_asked(
+  paths, load, inputs
+):
+  """As the official tokenizer does, whose convolution has no padding."""
+  video = inputs['video']
+  larger = np.pad(video, ((0, 0), (0, 1), (0, 3), (0, 4), (0, 0)))
+  with pytest.raises(ValueError, match=r'video must be .*got shape \(2, 7,'):
+    load('backbone')(larger)
+  cutting = published.load(paths['backbone'], cut=True)
+  check('last', cutting(larger)[4], (2, 24, 12))
+  with pytest.raises(ValueError, match=r'as many patches of \(2, 4, 5\) as'):
+    cutting(np.pad(larger, ((0, 0), (0, 1), (0, 0), (0, 0), (0, 0))))
+  with pytest.raises(ValueError, match="kind 'points': leave it out"):
+    published.load(paths['points'], cut=True)
 
 
 def test_other_models_are_refused(tmp_path):
