@@ -14,6 +14,10 @@ in `data/sources/SOURCE.py`, several values joined by '+':
     configs/readout.py:task=depth,data=movi,data.path=DIR,data.stride=1+1
     configs/readout.py:data=movi,data.path=DIR,test=scannet,test.path=DIR
 
+`as=4ds`, `tapnet`, `perception_test` or `kauldron` scores as that code does,
+where they differ; otherwise as the benchmark that is tested on is scored. Each
+result says how.
+
 `head=moog` trains MooG's own heads of depth, points and boxes.
 
 `cache=FOLDER` runs a frozen backbone once over the source and reads its
@@ -46,12 +50,16 @@ TASKS = {
     'readout': 'attention',
     'subsample': 1,  # all pixels, which whole patches have anyway
     'eval_subsample': 1,
+    # No metric of the group's changes a prediction, or weighs frames.
+    'clamp': False,
+    'average': 'pixels',
   },
   'pose': {
     'start': 'zero',
     'scale': 1.0,
     'bins': 31,  # as in kauldron
     'fold': False,
+    'still': 'counted',  # as there
   },
   'points': {
     'residual': False,
@@ -67,9 +75,24 @@ TASKS = {
     'giou_weight': 0.5,
     'residual': False,
     'readout': 'attention',
+    'average': 'boxes',  # published: all objects and frames weigh the same
   },
   'classify': {'several': False, 'names': ()},
 }
+# How tasks are scored where code of the field differs (`as=`); of the rest, and
+# as=4ds, TASKS has it. Official numbers of Perception Test are of code whose
+# 'first' is 'strided'; kauldron's default is that, and its ratios have no 0/0.
+SCORED = {
+  '4ds': {},
+  'tapnet': {'points': {'mode': 'first', 'unseen': 'no_value'}},
+  'perception_test': {
+    'points': {'mode': 'strided', 'unseen': 'no_value'},
+    'boxes': {'average': 'tracks'},
+  },
+  'kauldron': {'points': {'mode': 'strided', 'unseen': 'zero'}},
+}
+# The code that official numbers on a source are of; of others it is 4ds.
+OFFICIAL = {'tapvid': 'tapnet', 'perception_test': 'perception_test'}
 # MooG's own heads. Pose and class have none, and head=moog refuses them.
 MOOG = {'depth': 'dense', 'points': 'recurrent', 'boxes': 'recurrent'}
 # Of the sources that have classes; another one is told with
@@ -154,7 +177,7 @@ RECIPES = {
 def get_config(arg: str | None = None) -> ConfigDict:
   """Arguments.
 
-  task, data, test, recipe, seed, steps, lr, finetune, cache, head.
+  task, data, test, recipe, seed, steps, lr, finetune, cache, head, as.
 
   `data` and `test` are modules of data/, data.OPTION and test.OPTION options of
   theirs. The recipe is laptop for the built-in world and paper for any other
@@ -170,7 +193,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     sources=('data', 'test'),
     **{'task': 'depth', 'data': 'world', 'test': '', 'recipe': ''},
     **{'seed': 0, 'steps': 0, 'lr': '', 'finetune': 0.0, 'cache': ''},
-    head='attention',
+    **{'head': 'attention', 'as': ''},
   )
   names.choose('head', args['head'], ('attention', 'moog'))
   if args['test.'] and not args['test']:
@@ -186,6 +209,9 @@ def get_config(arg: str | None = None) -> ConfigDict:
   elif args['finetune']:
     # Fine-tuning, heads cannot share a backbone.
     lrs = (sorted(lrs)[len(lrs) // 2],)
+  tested = args['test'] or args['data']
+  official = OFFICIAL.get(tested, '4ds')
+  scored = SCORED[names.choose('as', args['as'] or official, SCORED)]
   steps = args['steps'] or recipe['steps']
   tasks = args['task'].split('+')
   if tasks == ['all']:
@@ -222,6 +248,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
       'finetune': args['finetune'],
       'tasks': {
         task: options_of(task, args['data'], recipe, args['head'])
+        | scored.get(task, {})
         for task in tasks
       },
       # Published: the input of the block at 95% of the depth.

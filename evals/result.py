@@ -133,6 +133,7 @@ def _summary_of(
   return {
     'headline': list(task.headline),
     'lower_is_better': task.lower_is_better,
+    'convention': task.convention,
     'metrics': {
       key: {'value': value, 'low': ends[key][0], 'high': ends[key][1]}
       for key, value in heads[best]['test'].items()
@@ -207,6 +208,8 @@ def table(results: Sequence[Result]) -> str:
           f'{x["value"]:.4f} [{x["low"]:.4f}, {x["high"]:.4f}]'
         )
         cells[f'trivial {key}'] = f'{found["trivial"][key]:.4f}'
+      # A result of before it was told has none.
+      cells['scored as'] = found.get('convention', '')
       lines.append(cells)
     blocks.append(console.table(lines))
   return '\n\n'.join(blocks)

@@ -12,6 +12,7 @@ calls it, `evals/report/naming.py`, which gives an unknown one its own name.
 """
 
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
@@ -34,6 +35,7 @@ class Task(Protocol):
   keys: tuple[str, ...]  # record keys of `data/source.py`, besides the video
   headline: tuple[str, ...]  # the scores that a table shows, the main one first
   lower_is_better: bool  # of the main score, by which a learning rate is chosen
+  convention: str  # how it is scored, where code of the field differs
 
   def head(self, clip: tuple[int, int, int]) -> Head:
     """The head for clips of so many frames, rows and columns.
@@ -102,3 +104,18 @@ def make(name: str, **options) -> Task:
   """
   choose('task', name, names())
   return importlib.import_module(f'evals.tasks.{name}').make(**options)
+
+
+def takes(name: str, options: Mapping[str, Any]) -> bool:
+  """Whether `make` has these options and no others that it must be given.
+
+  Raises:
+    ValueError: no such task.
+  """
+  choose('task', name, names())
+  module = importlib.import_module(f'evals.tasks.{name}')
+  try:
+    inspect.signature(module.make).bind(**options)
+  except TypeError:
+    return False
+  return True

@@ -12,8 +12,8 @@ published in pickles:
 
 Each video has points [n t 2], (x, y) in [0, 1], and occluded [n t]. Those of
 Kinetics were shifted by half a pixel when the files were made, as
-(x * width - 0.5) / width; here they are shifted back. (The published metric
-does not, which at 256 pixels is a tenth of a pixel.)
+(x * width - 0.5) / width, at 256 pixels by a tenth of one. The published
+metric takes them as they are.
 """
 
 import dataclasses
@@ -62,6 +62,7 @@ class Tapvid:
   height: int
   width: int
   points: int
+  shift_back: bool
   is_fixed = True
 
   @property
@@ -86,8 +87,9 @@ class Tapvid:
     frames, points = video.frames, video.points
     if isinstance(frames, tuple):
       frames = _decode(video)
-      # Kinetics is stored as (x W - 0.5) / W, other sets are not.
-      points = points + 0.5 / np.array([frames.shape[2], frames.shape[1]])
+      if self.shift_back:
+        # Only Kinetics has JPEGs.
+        points = points + 0.5 / np.array([frames.shape[2], frames.shape[1]])
       frames = pictures.resize(frames, self.height, self.width)
     tracks, visible = pad_rows(points, video.visible, self.points)
     clip = {'video': frames, 'tracks': tracks, 'tracks_visible': visible}
@@ -107,6 +109,7 @@ def make(
   stride: int = 1,
   points: int = 64,
   queries: str = 'frame0',
+  shift_back: bool = False,
 ) -> Tapvid:
   """The first frames of each video; there is only a test split.
 
@@ -139,6 +142,8 @@ def make(
     points: rows of tracks.
     queries: 'frame0', 'first' or 'strided'. The last two are for a head that
       is told the frame: keys must have 'query_frames' if they have tracks.
+    shift_back: Kinetics' points by half a pixel, to where they are; the
+      published numbers are without.
 
   Raises:
     ValueError: a bad option, another split, files that are missing or not
@@ -200,6 +205,7 @@ def make(
     height=height,
     width=width,
     points=points,
+    shift_back=shift_back,
   )
 
 

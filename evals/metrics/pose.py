@@ -12,6 +12,7 @@ from evals.metrics.sums import Scores, Sums, means
 # As in kauldron: metres, where the poses are.
 CORNERS = np.array(list(itertools.product((-5, 5), (-5, 5), (0, 10))), float)
 DEGREES = (5, 15, 30)
+STILL = ('counted', 'left_out')
 _STILL = 1e-6  # length below which a translation has no direction
 
 
@@ -21,6 +22,7 @@ def pose_sums(
   *,
   bins: int = 31,
   fold: bool = False,
+  still: str = 'counted',
 ) -> Sums:
   """The sums over the pairs of frames of each clip.
 
@@ -29,10 +31,13 @@ def pose_sums(
     true: [R | t]. A pair that is not finite does not count.
     bins: of `auc`: 31 as in kauldron and PyTorch code, 30 as in NumPy code.
     fold: see `direction_angle`.
+    still: pairs without a translation have no direction. With 'counted' they
+      are 90 degrees off, as in kauldron; with 'left_out' scores that need a
+      direction are not of them.
 
   Returns:
-    count and moving (pairs with a direction), and sums of the scores, each
-    [b].
+    count and moving (pairs whose direction counts), and sums of the scores,
+    each [b].
   """
   # ScanNet has poses of -inf where tracking was lost.
   valid = jnp.isfinite(true).all((2, 3))
@@ -42,7 +47,9 @@ def pose_sums(
   )
   turn = rotation_angle(predicted[..., :3], true[..., :3])
   heading = direction_angle(predicted[..., 3], true[..., 3], fold=fold)
-  moving = valid & (jnp.linalg.norm(true[..., 3], axis=-1) > _STILL)
+  moving = valid
+  if still == 'left_out':
+    moving &= jnp.linalg.norm(true[..., 3], axis=-1) > _STILL
 
   def add(terms, where):
     return {
@@ -66,7 +73,7 @@ def pose_sums(
 
 
 def pose_scores(sums: Sums) -> Scores:
-  """Means over pairs; those that need a direction, over pairs that move.
+  """Means over pairs; of a direction, over those whose direction counts.
 
   Returns:
     end_point_error: see there; in the unit of the translations.

@@ -121,8 +121,10 @@ def _pair(ours: Row, base: Row) -> Pair:
   for job in ours.jobs:
     other = baselines.get(job.seed)
     sums = [x.sums(ours.task) for x in (job, other) if x]
-    # Both, and not damaged.
+    # Both, not damaged, and of this version's options, whose sums these are.
+    options = job.result['config']['tasks'][ours.task]
     is_whole = len(sums) == 2 and None not in sums
+    is_whole &= task_lib.takes(ours.task, options)
     if is_whole and np.array_equal(*(x['count'] for x in sums)):
       kept.append((job, other))
     else:

@@ -48,6 +48,7 @@ def score_lines(rows: Iterable[Row]) -> list[Line]:
       **_written(name),
       **score,
       'trivial': found['trivial'][name],
+      'scored_as': found.get('convention', ''),
       'job': job.path,
     }
     for row in rows
@@ -66,6 +67,7 @@ def mean_lines(rows: Iterable[Row]) -> list[Line]:
       **_written(name),
       **row.score(name),
       'trivial': row.trivial(name),
+      'scored_as': row.found[0].get('convention', ''),
     }
     for row in rows
     for name in row.found[0]['metrics']
@@ -180,7 +182,8 @@ def headline(rows: Sequence[Row]) -> str:
   """The table of a task: a line per row, and the trivial predictor."""
   names = rows[0].headline
   has_steps = len({row.step for row in rows if not row.random_init}) > 1
-  columns = ['backbone', 'readout', *names, 'seeds', 'learning rate']
+  columns = ['backbone', 'readout', *names, 'scored as', 'seeds']
+  columns.append('learning rate')
   if has_steps:
     columns.append('checkpoint')
   head = ''.join(f'<th>{_heading(column)}' for column in columns)
@@ -209,6 +212,7 @@ def _line(row: Row, names: Sequence[str], has_steps: bool) -> str:
     f'<i></i>{escape(row.model.title)}',
     f'{naming.KINDS[row.kind]}{tuned}',
     *(_score(row, name) for name in names),
+    escape(row.found[0].get('convention', '')),
     str(len(row.jobs)),
     lr,
   ]

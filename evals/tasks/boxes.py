@@ -23,6 +23,8 @@ from models.readout import AttentionReadout, Head
 
 _Boxes = Float[Array, 'b o t 4']
 READOUTS = ('attention', 'recurrent')
+# The score whose mean is over so many equals.
+AVERAGES = {'boxes': 'iou', 'clips': 'video_iou', 'tracks': 'track_iou'}
 _OFFSET = 0.1  # unit of a residual: a head that is not trained gives about 1
 
 # Of the error of a coordinate, in the unit of the picture.
@@ -41,6 +43,7 @@ def make(
   giou_weight: float,
   residual: bool,
   readout: str,
+  average: str,
   width: int,
   heads: int,
   **head,
@@ -58,6 +61,9 @@ def make(
     readout: the head: 'attention' is that of 4DS and of the published MooG
       weights; 'recurrent' MooG's conditional autoregressive one (512 wide),
       here without logits: what it says of boxes beside them is not public.
+    average: of the main score, what weighs the same: 'boxes', as 4DS has it;
+      'clips'; or 'tracks' of a clip and then clips, as the official code of
+      Perception Test. All three are scored.
     width: of the head.
     heads: attention heads of the head.
     **head: query_std, dtype and attention of `AttentionReadout`; or layers,
@@ -68,8 +74,9 @@ def make(
   """
   choose('task.loss', loss, LOSSES)
   choose('task.readout', readout, READOUTS)
+  choose('task.average', average, AVERAGES)
   options = dict(head, width=width, heads=heads)
-  return Boxes(loss, giou_weight, residual, readout, options)
+  return Boxes(loss, giou_weight, residual, readout, average, options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,11 +87,22 @@ class Boxes:
   giou_weight: float
   residual: bool
   readout: str
+  average: str
   options: Mapping[str, Any]  # of the head
   name = 'boxes'
   keys = ('boxes', 'boxes_visible')
-  headline = ('iou', 'video_iou')
   lower_is_better = False
+
+  @property
+  def headline(self) -> tuple[str, ...]:
+    """The mean that was asked for, and another."""
+    main = AVERAGES[self.average]
+    return main, 'video_iou' if main == 'iou' else 'iou'
+
+  @property
+  def convention(self) -> str:
+    """How it is scored."""
+    return f'average={self.average}'
 
   def head(self, clip: tuple[int, int, int]) -> Head:
     """One query per box, four outputs per frame.

@@ -65,6 +65,12 @@ class Classify:
   lower_is_better = False
 
   @property
+  def convention(self) -> str:
+    """How it is scored."""
+    of = 'mean of clips, after the softmax' if self.several else 'clip'
+    return f'probabilities of a {of}'
+
+  @property
   def keys(self) -> tuple[str, ...]:
     """The label, and which video it is of if there are several clips."""
     return ('label', 'video_id') if self.several else ('label',)

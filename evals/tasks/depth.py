@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from base.names import choose
 from data import overlay
 from evals import metrics
+from evals.metrics.depth import AVERAGES
 from models.moog.readout import DenseHead, DenseReadout
 from models.nn import pixels
 from models.objective import Batch, row_keys
@@ -49,6 +50,8 @@ def make(
   readout: str,
   subsample: int,
   eval_subsample: int,
+  clamp: bool,
+  average: str,
   **head,
 ) -> 'Depth':
   """The task; `configs/readout.py` has the published values.
@@ -68,6 +71,9 @@ def make(
       8; 1: all of them. Metrics and predictions are of every pixel.
     eval_subsample: the same of the loss in evaluation, where it is always the
       same pixels. MooG's is 4.
+    clamp: score predictions brought into the valid range, see
+      `metrics.depth_sums`.
+    average: of the scores, see there: over 'pixels' or 'images'.
     **head: width, heads, query_std, dtype and attention of `AttentionReadout`;
       or layers, heads, head_dim, mlp, dtype and attention of `DenseReadout`.
 
@@ -82,6 +88,7 @@ def make(
       f'task.valid_range must be 0 < low < high, in metres, got {low}, {high}.'
     )
   choose('task.readout', readout, READOUTS)
+  choose('task.average', average, AVERAGES)
   factors = subsample, eval_subsample
   if min(factors) < 1 or (readout != 'dense' and max(factors) > 1):
     raise ValueError(
@@ -89,7 +96,10 @@ def make(
       f'be 1 or more, and 1 for readout={readout!r} unless that is dense: set '
       'them to 1, or readout to dense'
     )
-  return Depth(loss, (low, high), tuple(patch), start, readout, factors, head)
+  return Depth(
+    *(loss, (low, high), tuple(patch), start, readout, factors),
+    *(clamp, average, head),
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,11 +112,18 @@ class Depth:
   start: float
   readout: str
   factors: tuple[int, int]  # `subsample` and `eval_subsample`
+  clamp: bool
+  average: str
   options: Mapping[str, Any]  # of the head
   name = 'depth'
   keys = ('depth',)
   headline = ('abs_rel', 'delta1')
   lower_is_better = True
+
+  @property
+  def convention(self) -> str:
+    """How it is scored."""
+    return f'clamp={str(self.clamp).lower()}, average={self.average}'
 
   def head(self, clip: tuple[int, int, int]) -> Head:
     """One query per patch; one output per pixel of it.
@@ -197,8 +214,12 @@ class Depth:
 
   def sums(self, predicted: _Depth, batch: Batch) -> metrics.Sums:
     """See `metrics.depth_sums`."""
+    low, high = self.valid_range
     return metrics.depth_sums(
-      predicted, batch['depth'], self.valid(batch), floor=self.valid_range[0]
+      *(predicted, batch['depth'], self.valid(batch)),
+      floor=low,
+      ceiling=high if self.clamp else None,
+      average=self.average,
     )
 
   def scores(self, sums: metrics.Sums) -> metrics.Scores:

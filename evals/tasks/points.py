@@ -116,6 +116,11 @@ class Points:
   lower_is_better = False
 
   @property
+  def convention(self) -> str:
+    """How it is scored."""
+    return f'mode={self.mode}, unseen={self.unseen}'
+
+  @property
   def keys(self) -> tuple[str, ...]:
     """Tracks, and the frames of queries if they are not all in frame 0."""
     asked = ('query_frames',) if self.query_frames else ()

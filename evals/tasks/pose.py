@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from base.names import choose
 from data import overlay
 from evals import metrics
-from evals.metrics.pose import nearest_rotation, rotation_angle
+from evals.metrics.pose import STILL, nearest_rotation, rotation_angle
 from models.objective import Batch
 from models.readout import AttentionReadout
 
@@ -33,6 +33,7 @@ def make(
   scale: float,
   bins: int,
   fold: bool,
+  still: str,
   **head,
 ) -> 'Pose':
   """The task; `configs/readout.py` has the published values.
@@ -44,6 +45,8 @@ def make(
       start (ours). 1 is as published.
     bins: of the score auc_30, see `metrics.pose_sums`.
     fold: take opposite directions of translation for one, see there.
+    still: whether pairs without a translation are 'counted' in the scores of a
+      direction or 'left_out', see there.
     **head: width, heads, query_std, dtype and attention of `AttentionReadout`;
       the published ones are not known.
 
@@ -55,7 +58,8 @@ def make(
     raise ValueError(f'task.scale={scale} must be above 0')
   if bins < 1:
     raise ValueError(f'task.bins={bins} must be at least 1')
-  return Pose(start, scale, bins, fold, head)
+  choose('task.still', still, STILL)
+  return Pose(start, scale, bins, fold, still, head)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,11 +70,18 @@ class Pose:
   scale: float
   bins: int
   fold: bool
+  still: str
   options: Mapping[str, Any]  # of the head
   name = 'pose'
   keys = ('pose',)
   headline = ('end_point_error', 'rotation_angle', 'auc_30')
   lower_is_better = True
+
+  @property
+  def convention(self) -> str:
+    """How it is scored."""
+    fold = str(self.fold).lower()
+    return f'bins={self.bins}, fold={fold}, still={self.still}'
 
   def head(self, clip: tuple[int, int, int]) -> AttentionReadout:
     """One query, 12 outputs.
@@ -114,6 +125,7 @@ class Pose:
       self.true(batch)[:, None],
       bins=self.bins,
       fold=self.fold,
+      still=self.still,
     )
 
   def scores(self, sums: metrics.Sums) -> metrics.Scores:

@@ -114,3 +114,28 @@ def test_clear_errors():
     recipe.get_config('tsk=depth')
   with pytest.raises(ValueError, match="lr='fast' must be of type float"):
     recipe.get_config('lr=1e-3+fast')
+
+
+def test_scores_are_those_of_the_benchmark_or_as_asked():
+  def options(argument):
+    tasks = recipe.get_config(f'task=all,recipe=paper,{argument}').tasks
+    return {name: task.make(name, **x) for name, x in tasks.to_dict().items()}
+
+  def said(argument, name):
+    return options(argument)[name].convention
+
+  assert said('data=world', 'points') == 'mode=first, unseen=no_value'
+  assert said('data=world,as=kauldron', 'points') == 'mode=strided, unseen=zero'
+  assert said('data=world,test=tapvid', 'points').startswith('mode=first')
+  official = options('data=world,test=perception_test')
+  assert official['points'].mode == 'strided'
+  assert official['boxes'].headline == ('track_iou', 'iou')
+  published = options('data=perception_test,as=4ds')
+  assert published['points'].mode == 'first'
+  assert published['boxes'].headline == ('iou', 'video_iou')
+  assert said('data=world', 'depth') == 'clamp=false, average=pixels'
+  assert said('data=world', 'pose') == 'bins=31, fold=false, still=counted'
+  with pytest.raises(
+    ValueError, match=r"as 'kaldron'.*did you mean 'kauldron'"
+  ):
+    recipe.get_config('as=kaldron')

@@ -25,6 +25,7 @@ def of(validated, tested, lower_is_better=True):
     spec=Task,
     headline=('error',),
     lower_is_better=lower_is_better,
+    convention='as it is',
     scores=means,
   )
   return result._summary_of('toy', task, RATES, validated, tested)
@@ -51,6 +52,12 @@ def test_all_that_is_told_is_of_the_head_that_was_chosen(lower_is_better):
     assert head['test']['error'] == pytest.approx(test)
     assert head['validation']['error'] == pytest.approx(validation)
   assert found['trivial']['error'] == 9.0
+  of_job = {'source': 'world', 'random_init': False, 'steps': 5, 'seed': 0}
+  table = result.table([{**of_job, 'tasks': {'toy': found}}])
+  assert [line.split('  ')[-1].strip() for line in table.splitlines()] == [
+    'scored as',
+    'as it is',
+  ]
 
 
 def test_clips_that_jobs_are_compared_by_are_of_the_chosen_head(tmp_path):

@@ -199,14 +199,17 @@ def kinetics(folder, shards=3, per_shard=1):
   return truth
 
 
-def test_points_of_kinetics_are_shifted_back(tmp_path):
+@pytest.mark.parametrize('back', [False, True])
+def test_points_of_kinetics_are_as_stored_or_shifted_back(tmp_path, back):
   truth = kinetics(tmp_path / 'kinetics', per_shard=2)
-  made = make(tmp_path / 'kinetics')
+  made = make(tmp_path / 'kinetics', shift_back=back)
   assert len(made) == 6
+  # Published numbers are of points half a pixel to the left and above.
+  shift = 0 if back else 0.5 / np.array([WIDTH, HEIGHT])
   for index, points in enumerate(truth):
     clip = read(made, index)
     np.testing.assert_allclose(
-      clip['tracks'][:2], points[1:, :4], rtol=0, atol=1e-6
+      clip['tracks'][:2], points[1:, :4] - shift, rtol=0, atol=1e-6
     )
     assert not clip['tracks'][2:].any()  # padding is not shifted
 

@@ -68,3 +68,39 @@ def test_no_valid_pixel_scores_zero_and_adds_nothing():
   assert _scores(sums)['abs_rel'] == pytest.approx(0.5)
   empty = {name: np.zeros(2) for name in sums}
   assert set(metrics.depth_scores(metrics.total(empty)).values()) == {0}
+
+
+def test_frames_weigh_the_same_and_predictions_stay_in_range_if_asked():
+  """As monodepth2 has it: each score of an image, then a mean over images."""
+  rng = np.random.default_rng(0)
+  true = rng.uniform(0.5, 9, (2, 3, 4, 5, 1)).astype(np.float32)
+  predicted = (true * rng.uniform(0.3, 3, true.shape)).astype(np.float32)
+  predicted[0, 0, 0] = -1
+  valid = rng.random(true.shape) < 0.6
+  valid[0, 1], valid[1, 2, :3] = False, False  # no pixel, and few
+  sums = metrics.depth_sums(
+    *map(jnp.asarray, (predicted, true, valid)),
+    floor=0.1,
+    ceiling=10.0,
+    average='images',
+  )
+  clipped, frames = np.clip(predicted, 0.1, 10), []
+  for clip, frame in np.ndindex(2, 3):
+    where = valid[clip, frame]
+    if where.any():
+      p, g = clipped[clip, frame][where], true[clip, frame][where]
+      ratio = np.maximum(p / g, g / p)
+      frames.append(
+        {
+          'abs_rel': np.mean(np.abs(p - g) / g),
+          'rmse': np.sqrt(np.mean((p - g) ** 2)),
+          'log_rmse': np.sqrt(np.mean((np.log(p) - np.log(g)) ** 2)),
+          **{f'delta{k}': np.mean(ratio < 1.25**k) for k in (1, 2, 3)},
+        }
+      )
+  assert np.asarray(sums['count']).tolist() == [2, 3]
+  scores = _scores(sums)
+  for name in frames[0]:
+    want = np.mean([frame[name] for frame in frames])
+    assert scores[name] == pytest.approx(want, rel=1e-5), name
+  assert scores.keys() == frames[0].keys()

@@ -96,8 +96,12 @@ def test_standing_still_is_no_direction_and_a_broken_pose_does_not_count():
   moving, still = _pose(0, (0, 0, 1)), _pose()
   assert _scores(still, moving)['translation_angle'] == 90
   true = jnp.concatenate([moving, still, moving.at[..., 3].set(-jnp.inf)], 1)
-  sums = metrics.pose_sums(jnp.tile(_pose(3, (0, 0, 2)), (1, 3, 1, 1)), true)
-  assert (sums['count'], sums['moving']) == (2, 1)
-  scores = metrics.pose_scores(sums)
-  assert scores['rta_5'] == 1
-  assert scores['rotation_angle'] == pytest.approx(3, abs=1e-4)
+  predicted = jnp.tile(_pose(3, (0, 0, 2)), (1, 3, 1, 1))
+  # Counted as in kauldron, or left out of scores that need a direction.
+  for options, pairs in (({}, 2), ({'still': 'left_out'}, 1)):
+    sums = metrics.pose_sums(predicted, true, **options)
+    assert (sums['count'], sums['moving']) == (2, pairs)
+    scores = metrics.pose_scores(sums)
+    assert scores['rta_5'] == 1 / pairs
+    assert scores['auc_30'] == pytest.approx((1 - 3 / 31) / pairs, abs=1e-5)
+    assert scores['rotation_angle'] == pytest.approx(3, abs=1e-4)
