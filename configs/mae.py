@@ -61,11 +61,13 @@ RECIPES = {
 def get_config(arg: str | None = None) -> ConfigDict:
   """Arguments.
 
-  size: a key of RECIPES. data: a folder that `data.ingest` made, or 'world'
-  for the built-in world; data.OPTION=VALUE: any option of `make` in
-  `data/sources/videos.py` or `data/sources/world/source.py`, as
-  data.window=middle. steps, batch_size: 0 for the recipe's. topology: a slice
-  of a pod that `configs/layouts.json` has a layout of this size for. seed.
+  size: a key of RECIPES. data: a folder that `data.ingest` made, 'world' for
+  the built-in world, or 'tfds' for a data set that TensorFlow Datasets
+  prepared; data.OPTION=VALUE: any option of `make` in `data/sources/videos.py`,
+  `data/sources/world/source.py` or `data/sources/tfds.py`, as
+  data.window=middle or data.path=DIR. steps, batch_size: 0 for the recipe's.
+  topology: a slice of a pod that `configs/layouts.json` has a layout of this
+  size for. seed.
   """
   args = common.parse(
     arg,
@@ -147,9 +149,9 @@ def get_config(arg: str | None = None) -> ConfigDict:
 
 
 def source(data: str, clip: dict) -> dict:
-  """Options of the built-in world, or of ingested videos."""
-  if data == 'world':
-    return {'name': 'world', 'weight': 1.0, **clip}
+  """Options of the built-in world, of a data set by TFDS, or of videos."""
+  if data in ('world', 'tfds'):
+    return {'name': data, 'weight': 1.0, **clip}
   return {
     'name': 'videos',
     'weight': 1.0,

@@ -51,6 +51,11 @@ def test_imports_point_one_way(path):
     assert 'jax' not in names
 
 
+def test_one_file_imports_the_package_of_tensorflow_datasets():
+  importers = [p for p in FILES if 'tensorflow_datasets' in imported(p)]
+  assert importers == [ROOT / 'data' / 'sources' / 'tfds.py']
+
+
 def test_every_file_says_what_it_is_for():
   for path in FILES:
     assert ast.get_docstring(ast.parse(path.read_text())), path

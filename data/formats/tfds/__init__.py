@@ -1,6 +1,16 @@
 """Data sets as TensorFlow Datasets writes them: folders, and their records."""
 
+from data.formats.tfds.described import Described, class_names, described
 from data.formats.tfds.example import Feature, features, fields
 from data.formats.tfds.folder import Folder, open_folder
 
-__all__ = ['Feature', 'Folder', 'features', 'fields', 'open_folder']
+__all__ = [
+  'Described',
+  'Feature',
+  'Folder',
+  'class_names',
+  'described',
+  'features',
+  'fields',
+  'open_folder',
+]

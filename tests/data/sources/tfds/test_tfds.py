@@ -1,0 +1,201 @@
+"""Data sets that TensorFlow Datasets prepared, read as its package does."""
+
+import json
+import shutil
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from configs import mae
+from data import pipeline, source
+from data.inspect import check
+from data.source import BadRecord
+from data.sources import tfds
+
+SIZE = {'frames': 4, 'height': 24, 'width': 32}
+# What must be told of each: the only video, and the only number, is found.
+TOLD = {
+  'ucf101_like': {'label': 'label'},
+  'davis_like': {'label': 'metadata/num_frames'},
+  'robot_like': {'video': 'steps/observation/image'},
+}
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory):
+  """All data sets of `builders.py`, written by the package."""
+  out = tmp_path_factory.mktemp('tfds')
+  program = Path(__file__).with_name('builders.py')
+  done = subprocess.run(
+    [sys.executable, str(program), str(out)], capture_output=True, text=True
+  )
+  assert done.returncode == 0, done.stderr[-2000:]
+  return out
+
+
+def make(root, of, split='test', **options):
+  options = {'keys': ('video',), **SIZE, **TOLD[of], **options}
+  return tfds.make(split, path=str(root / of / '1.0.0'), **options)
+
+
+def rng(seed=0):
+  return np.random.default_rng(seed)
+
+
+@pytest.mark.parametrize('name', TOLD)
+def test_clips_are_those_that_the_package_reads(root, name):
+  oracle = np.load(root / f'{name}.npz')
+  keys = ('video', 'video_id') if name == 'davis_like' else tfds.KEYS
+  made = source.make(
+    'tfds',
+    'test',
+    path=str(root / name / '1.0.0'),
+    keys=keys,
+    **SIZE,
+    **TOLD[name],
+    stride='1+1',
+  )
+  assert isinstance(made, source.Source)
+  assert len(made) == 2
+  for number in range(2):
+    clip = made.read(number, rng())
+    whole = oracle[f'test/{number}/video'].astype(int)
+    start = (len(whole) - 4) // 2
+    # JPEG decoders differ by some steps of colour; two frames by 11.
+    most = 5 if name == 'ucf101_like' else 0
+    assert np.abs(clip['video'] - whole[start : start + 4]).max() <= most
+    if 'label' in keys:
+      assert clip['label'] == oracle[f'test/{number}/label']
+    assert clip['video_id'] == number
+    assert check.faults(clip) == []
+  assert made.is_fixed
+  assert len(made.fingerprint) == 16
+
+
+def test_classes_have_their_names(root):
+  made = make(root, 'ucf101_like', keys=('label',))
+  assert made.names == ('ApplyLipstick', 'Archery', 'Biking')
+  assert made.classes == 3
+  robot = make(root, 'robot_like', keys=('label',))
+  assert (robot.label, robot.classes) == ('episode_metadata/success', 0)
+
+
+def test_training_draws_clips_and_holds_some_records_out(root):
+  trains = make(root, 'ucf101_like', 'train', validation_fraction=0.4)
+  held = make(root, 'ucf101_like', 'validation', validation_fraction=0.4)
+  assert sorted([*trains.rows, *held.rows]) == [0, 1, 2, 3, 4]
+  assert len(held)
+  options = {'stride': (1, 2), 'scale': (1.0, 1.0), 'aspect': (4 / 3, 4 / 3)}
+  trains = make(root, 'ucf101_like', 'train', validation='train', **options)
+  assert len(trains) == 5
+  assert not trains.is_fixed
+  starts = set()
+  for seed in range(20):
+    blue = trains.read(0, rng(seed))['video'][:, 12, 16, 2].astype(float)
+    numbers = np.round(blue / 11).astype(int)
+    assert set(np.diff(numbers)) <= {1, 2}
+    starts.add(numbers[0])
+  assert len(starts) > 1
+  same = [trains.read(3, rng(5))['video'] for _ in range(2)]
+  np.testing.assert_array_equal(*same)
+  flipped = make(
+    *(root, 'ucf101_like', 'train'), validation='train', flip=1.0, **options
+  ).read(3, rng(5))['video']
+  np.testing.assert_array_equal(flipped, same[0][:, :, ::-1])
+
+
+def test_several_clips_and_crops_of_a_record(root):
+  made = make(root, 'davis_like', clips=2, crops=3, width=16)
+  assert len(made) == 2 * 6
+  greens = [made.read(n, rng())['video'][0, 0, :, 1] for n in range(3)]
+  # Green grows from left to right.
+  assert greens[0].mean() < greens[1].mean() < greens[2].mean()
+  blues = [made.read(n, rng())['video'][:, 0, 0, 2] // 11 for n in (0, 3)]
+  # The package shuffles records as it writes them.
+  last = len(np.load(root / 'davis_like.npz')['test/0/video']) - 4
+  assert [int(each[0]) for each in blues] == [0, last]
+  assert np.diff(blues).tolist() == [[1, 1, 1]] * 2
+
+
+def test_features_that_are_not_the_video_are_told(root):
+  with pytest.raises(ValueError, match='has 2 features that may be the video'):
+    make(root, 'robot_like', video='')
+  with pytest.raises(ValueError, match='is a Tensor in 1 lists: expected one'):
+    make(root, 'robot_like', video='steps/observation/state')
+  with pytest.raises(
+    ValueError, match="did you mean 'steps/observation/image'"
+  ):
+    make(root, 'robot_like', video='steps/observation/imag')
+  with pytest.raises(ValueError, match='is a Image in 1 lists: expected one'):
+    make(root, 'davis_like', keys=('label',), label='video/frames')
+
+
+def test_without_features_json_a_feature_is_taken_on_trust(root, tmp_path):
+  shutil.copytree(root / 'davis_like', tmp_path / 'davis_like')
+  (tmp_path / 'davis_like' / '1.0.0' / 'features.json').unlink()
+  with pytest.raises(ValueError, match=r'has no features\.json, .*video='):
+    make(tmp_path, 'davis_like')
+  named = make(tmp_path, 'davis_like', video='video/frames').read(0, rng())
+  np.testing.assert_array_equal(
+    named['video'], make(root, 'davis_like').read(0, rng())['video']
+  )
+  with pytest.raises(BadRecord, match=r'record 0 of .*no feature frames'):
+    make(tmp_path, 'davis_like', video='frames').read(0, rng())
+  with pytest.raises(BadRecord, match='num_frames has no picture'):
+    make(tmp_path, 'davis_like', video='metadata/num_frames').read(0, rng())
+  damaged = tmp_path / 'davis_like' / '1.0.0' / 'features.json'
+  damaged.write_text(json.dumps({'pythonClassName': 'x', 'featuresDict': []}))
+  with pytest.raises(ValueError, match=r'features\.json does not describe'):
+    make(tmp_path, 'davis_like')
+
+
+def test_bad_options_are_told(root):
+  for options, message in (
+    ({'crops': 2}, 'crops=2: 1 .* or 3'),
+    ({'keys': ('depth',)}, 'depth'),
+    ({'flip': 2}, 'flip=2 must be 0 to 1'),
+    ({'test': 'valid'}, "no split 'valid' with records: it has"),
+    ({'name': 'ucf101'}, 'give path=, .* or name='),
+  ):
+    with pytest.raises(ValueError, match=message):
+      make(root, 'ucf101_like', **options)
+
+
+def test_a_run_is_pretrained_on_a_data_set_by_its_folder(root):
+  argument = f'size=tiny,data=tfds,data.path={root}/ucf101_like/1.0.0'
+  config = mae.get_config(argument).to_dict()
+  made = pipeline.make(
+    split='train', **{**config['data'], 'batch_size': 2, 'workers': 0}
+  )
+  (batch,) = next(made.batches())
+  assert batch['video'].shape == (2, 16, 64, 64, 3)
+  assert made.fingerprint['train']
+
+
+def test_a_data_set_that_is_not_prepared_says_how(monkeypatch, tmp_path):
+  """The package is asked where it is, and prepares it only if told to."""
+  calls = []
+
+  class Builder:
+    data_path = tmp_path / 'x' / '1.0.0'
+
+    def is_prepared(self):
+      return bool(calls)
+
+    def download_and_prepare(self):
+      calls.append('prepared')
+
+  package = types.ModuleType('tensorflow_datasets')
+  package.builder = lambda name, data_dir: Builder()
+  package.core = types.SimpleNamespace(DatasetNotFoundError=KeyError)
+  monkeypatch.setitem(sys.modules, 'tensorflow_datasets', package)
+  with pytest.raises(ValueError, match=r"'x:1\.0\.0' is not in .*tfds build x"):
+    tfds.make('train', name='x:1.0.0', keys=('video',))
+  assert not calls
+  with pytest.raises(ValueError, match=r'no dataset_info\.json'):
+    tfds.make('train', name='x:1.0.0', prepare=True, keys=('video',))
+  assert calls == ['prepared']
