@@ -26,6 +26,7 @@ from train import mesh as mesh_lib
 from train import step as step_lib
 from train import workdir as workdir_lib
 from train.init_from import start_from
+from train.watchdog import Watchdog
 
 
 def run(
@@ -102,21 +103,28 @@ def _trained(
 
   mesh = mesh_lib.make(**job.train['mesh'])
   if job.cache:
-    with mesh_lib.use(mesh):
+    with mesh_lib.use(mesh), Watchdog(**job.train['watchdog']) as watchdog:
       backbone = functools.partial(backbone_params, job, example, mesh)
-      features.fill(job.cache, job.clips, job.objective, backbone, mesh)
+      features.fill(
+        *(job.cache, job.clips, job.objective, backbone, mesh),
+        watchdog=watchdog,
+      )
   # Where it was to go back, it has.
   asked = asked._replace(back_to=-1)
   state = loop.run(job.train, job.objective, workdir, asked=asked)
   stops.check()  # in the last step: what follows is not saved
-  with mesh_lib.use(mesh):
+  with mesh_lib.use(mesh), Watchdog(**job.train['watchdog']) as watchdog:
     is_frozen = optim.matches(job.train['step']['freeze'], state.params)
     params = step_lib.averaged(state, is_frozen)
     known = pipeline.make(split='train', **job.labels)
-    facts, unknown = score.facts_of(job.objective, known, mesh)
+    facts, unknown = score.facts_of(
+      job.objective, known, mesh, watchdog=watchdog
+    )
     # What both splits are measured with.
     measured = functools.partial(
-      score.run, job.objective, params, facts, mesh=mesh
+      *(score.run, job.objective, params, facts),
+      mesh=mesh,
+      watchdog=watchdog,
     )
     validated = None
     if job.validation:

@@ -21,6 +21,7 @@ from data.sources import features
 from evals.readout import Readout
 from models.objective import Params
 from train.feed import Feed
+from train.watchdog import Watchdog
 
 SPLITS = ('train', 'validation', 'test')
 
@@ -110,6 +111,7 @@ def fill(
   objective: Readout,
   backbone: Callable[[], Params],
   mesh: Mesh,
+  watchdog: Watchdog,
 ) -> None:
   """Writes the features that are not there yet. Call it inside `mesh.use`.
 
@@ -119,6 +121,7 @@ def fill(
     objective: whose features they are.
     backbone: gives its parameters; called if there is something to write.
     mesh: where it runs.
+    watchdog: that is entered.
 
   Raises:
     ValueError: several processes, of which each sees some of the clips.
@@ -138,10 +141,11 @@ def fill(
   forward = jax.jit(objective.tokens, out_shardings=whole)
   for split in missing:
     data = pipeline.once(split=split, **{**clips, 'keys': ['video']})
-    features.write(path, split, _batches(forward, params, data, mesh, split))
+    batches = _batches(forward, params, data, mesh, watchdog, split)
+    features.write(path, split, batches)
 
 
-def _batches(forward, params, data, mesh, split):
+def _batches(forward, params, data, mesh, watchdog, split):
   """The features of every clip of a split, a batch at a time."""
   count, done = len(data), 0
   batches = -(-count // data.batch_size)
@@ -149,9 +153,9 @@ def _batches(forward, params, data, mesh, split):
     progress(f'features of {split}', count, 'clip') as bar,
     Feed(data, mesh, start=0, end=batches, on_bad=_refuse) as feed,
   ):
-    while done < count:
+    for batch in feed.all(watchdog, f'features of {split}'):
       # The last batch is filled up from the start of the split.
-      values = np.asarray(forward(params, feed.next()))[: count - done]
+      values = np.asarray(forward(params, batch))[: count - done]
       done += len(values)
       yield values
       bar.update(len(values))

@@ -15,6 +15,7 @@ from evals.readout import Readout
 from models.objective import Params
 from train import executable
 from train.feed import Feed
+from train.watchdog import Watchdog
 
 
 class Scored(NamedTuple):
@@ -33,6 +34,7 @@ def run(
   data: Pipeline,
   mesh: Mesh,
   *,
+  watchdog: Watchdog,
   split: str,
   pictures: int = 4,
 ) -> Scored:
@@ -48,6 +50,7 @@ def run(
     facts: of training labels, see `facts_of`.
     data: unshuffled, of one source.
     mesh: where it runs.
+    watchdog: that is entered.
     split: of the data, for people who wait.
     pictures: clips of which answers and labels are kept for drawing.
   """
@@ -72,8 +75,7 @@ def run(
     progress(f'scores of {split}', count, 'clip') as bar,
     Feed(data, mesh, start=0, end=batches, on_bad=reports.append) as feed,
   ):
-    for number in range(batches):
-      batch = feed.next()
+    for number, batch in enumerate(feed.all(watchdog, f'scores of {split}')):
       sums.append(measure(params, facts, batch))
       # One batch waits behind the one that is computed, not the whole split:
       # so the device holds two, and what is said is done.
@@ -104,7 +106,12 @@ def of_head(sums: Sums, head: int) -> dict[str, np.ndarray]:
 
 
 def facts_of(
-  objective: Readout, data: Pipeline, mesh: Mesh, *, clips: int = 1024
+  objective: Readout,
+  data: Pipeline,
+  mesh: Mesh,
+  *,
+  watchdog: Watchdog,
+  clips: int = 1024,
 ) -> tuple[dict[str, Sums], dict[str, Any]]:
   """What the trivial predictors may know, added over training clips.
 
@@ -113,6 +120,7 @@ def facts_of(
     data: the training split, of labels alone; shuffled, as the first clips of
       a sorted list are of few classes.
     mesh: where it runs.
+    watchdog: that is entered.
     clips: how many are read, at most; whole batches.
 
   Returns:
@@ -133,8 +141,8 @@ def facts_of(
     progress('labels of train', batches * data.batch_size, 'clip') as bar,
     Feed(data, mesh, start=0, end=batches, on_bad=reports.append) as feed,
   ):
-    for _ in range(batches):
-      sums, counts = jax.device_get(measure(feed.next()))
+    for batch in feed.all(watchdog, 'labels of train'):
+      sums, counts = jax.device_get(measure(batch))
       counted.append(counts)
       sums = jax.tree.map(lambda x: np.sum(x, axis=0, dtype=np.float64), sums)
       total = sums if total is None else jax.tree.map(np.add, total, sums)

@@ -89,14 +89,11 @@ class Evaluation:
     )
     values, pictures = [], {}
     with feed:
-      for number in range(self._batches):
-        watchdog.now(what, feed.at, feed.give_up)
-        batch = feed.next()
+      for number, batch in enumerate(feed.all(watchdog, what)):
         # Not fetched yet: the device goes on with the next batch meanwhile.
         values.append(self._program.eval_step(params, batch, np.uint32(number)))
         if number == 0 and self._clips:
           pictures = jax.device_get(self._draw(params, batch))
-    watchdog.now(what)
     means = step_lib.eval_scores(
       self._program.objective, jax.device_get(values)
     )

@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent import futures
 
 import jax
@@ -13,6 +13,7 @@ from base import command
 from data.examples import WORD
 from data.pipeline import Pipeline
 from train import mesh as mesh_lib
+from train.watchdog import Watchdog
 
 # In which a read that nobody waits for is to end.
 _CLOSE_SEC = 10.0
@@ -108,6 +109,21 @@ class Feed:
     batch, self.keys = self._ahead.result()
     self._ahead = self._begin()
     return batch
+
+  def all(
+    self, watchdog: Watchdog, what: str
+  ) -> Iterator[dict[str, jax.Array]]:
+    """Every batch to the end, each waited for under a watchdog.
+
+    Args:
+      watchdog: that is entered.
+      what: is done with them, for people.
+    """
+    while self._ahead is not None:
+      watchdog.now(f'the data of {what}', self.at, self.give_up)
+      batch = self.next()
+      watchdog.now(what)
+      yield batch
 
   def at(self) -> str:
     """What is being read, and by whom."""

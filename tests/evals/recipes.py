@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from configs import readout
 from evals import readout as objective_lib
 from evals import task as task_lib
+from train.watchdog import Watchdog
+
+SILENT = Watchdog(tell_sec=0.0, limit_sec=0.0)
 
 
 def options(name, **changes):

@@ -124,9 +124,12 @@ def test_clips_are_named_before_those_of_a_video_are_joined(
   with mesh_lib.use(mesh):
     (batch,) = next(data.batches())
     params = jax.jit(objective.init)(jax.random.key(0), batch)
-    facts, _ = score.facts_of(objective, data, mesh)
+    facts, _ = score.facts_of(objective, data, mesh, watchdog=recipes.SILENT)
     found = score.run(
-      objective, params, facts, data, mesh, split='test', pictures=0
+      *(objective, params, facts, data, mesh),
+      watchdog=recipes.SILENT,
+      split='test',
+      pictures=0,
     )
   count = found.trivial['classify']['count']
   assert count.tolist() == [1, 1, 1, 1, 1, 0, 0]

@@ -11,6 +11,7 @@ from configs import readout as recipes
 from data import pipeline
 from evals import score
 from evals.resolve import resolve
+from tests.evals.recipes import SILENT
 from train import mesh as mesh_lib
 
 SMALL = {'width': 16, 'heads': 2}
@@ -49,10 +50,14 @@ def scored(request, tiny_config, tmp_path_factory):
     with mesh_lib.use(mesh):
       placed = jax.device_put(params, mesh_lib.params_shardings(mesh, params))
       known = pipeline.make(split='train', **job.labels)
-      facts, _ = score.facts_of(objective, known, mesh)
+      facts, _ = score.facts_of(objective, known, mesh, watchdog=SILENT)
       found[name] = (
         facts,
-        score.run(objective, placed, facts, tests, mesh, split='test'),
+        score.run(
+          *(objective, placed, facts, tests, mesh),
+          watchdog=SILENT,
+          split='test',
+        ),
       )
   return found
 

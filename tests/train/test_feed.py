@@ -1,5 +1,6 @@
 """What is read ahead of the steps."""
 
+import faulthandler
 import threading
 from concurrent import futures
 
@@ -11,6 +12,7 @@ from data.pipeline import Pipeline
 from train import feed as feed_lib
 from train import mesh as mesh_lib
 from train.feed import Feed
+from train.watchdog import Watchdog
 
 
 class Numbered:
@@ -138,3 +140,32 @@ def test_who_waits_for_a_batch_can_be_woken(monkeypatch, capsys):
   assert 'a read does not end: record 7' in capsys.readouterr().out
   assert feed_lib.command._at_once
   data.over.set()
+
+
+def test_a_pass_over_a_split_that_does_not_come_on_is_told_and_ended(
+  monkeypatch, capsys
+):
+  """As scoring, which has no loop of steps around it."""
+  monkeypatch.setattr(feed_lib, '_CLOSE_SEC', 0.01)
+  monkeypatch.setattr(feed_lib.command, '_at_once', False)
+  # It wants a file, which pytest's stderr is not.
+  monkeypatch.setattr(faulthandler, 'dump_traceback', lambda **_: None)
+  mesh = mesh_lib.make(fsdp=4, devices=jax.devices()[:4])
+  data = Stuck()
+  with (
+    Watchdog(tell_sec=0.2, limit_sec=0.6) as watchdog,
+    Feed(data, mesh, start=0, end=5, on_bad=print) as feed,
+    pytest.raises(TimeoutError, match='the data of scores of test'),
+  ):
+    for _ in feed.all(watchdog, 'scores of test'):
+      pass
+  data.over.set()
+  assert 'is at the data of scores of test since' in capsys.readouterr().out
+
+
+def test_a_pass_has_every_batch_of_the_split():
+  mesh = mesh_lib.make(fsdp=4, devices=jax.devices()[:4])
+  watchdog = Watchdog(tell_sec=0.0, limit_sec=0.0)
+  with Feed(Counting(), mesh, start=3, end=6, on_bad=print) as feed:
+    got = [int(x['number'][0, 0]) for x in feed.all(watchdog, 'scores')]
+  assert got == [3, 4, 5]
