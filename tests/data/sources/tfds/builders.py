@@ -12,8 +12,13 @@ from pathlib import Path
 
 os.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'
 
+import cv2
 import numpy as np
 import tensorflow_datasets as tfds
+
+sys.path.insert(0, str(Path(__file__).parents[4]))
+
+from tests.data.sources.movi import files
 
 F = tfds.features
 HEIGHT, WIDTH = 24, 32
@@ -124,6 +129,121 @@ class RobotLike(_Builder):
     return {'steps': steps, 'episode_metadata': {'success': number % 2}}
 
 
+def floats(*shape):
+  return F.Tensor(shape=shape, dtype=np.float32)
+
+
+class MoviELike(_Builder):
+  """The features of kubric's challenges/movi/movi_e.py; the scene of `files`.
+
+  Flow and collisions, which nobody reads, are left out.
+  """
+
+  SPLITS = (('validation', 1),)
+
+  def spec(self):
+    t, h, w = files.FRAMES, files.HEIGHT, files.WIDTH
+    instance = {
+      **dict.fromkeys(('mass', 'friction', 'restitution'), np.float32),
+      **{name: floats(t, 3) for name in ('positions', 'velocities')},
+      'angular_velocities': floats(t, 3),
+      'quaternions': floats(t, 4),
+      'bboxes_3d': floats(t, 8, 3),
+      'image_positions': floats(t, 2),
+      'bboxes': F.Sequence(F.BBoxFeature()),
+      'bbox_frames': F.Sequence(F.Tensor(shape=(), dtype=np.int32)),
+      'visibility': F.Tensor(shape=(t,), dtype=np.uint16),
+      'asset_id': F.Text(),
+      'category': F.ClassLabel(names=['Bag', 'Shoe']),
+      'scale': np.float32,
+      'is_dynamic': np.bool_,
+    }
+
+    def images(dtype):
+      return F.Sequence(F.Image(shape=(h, w, 1), dtype=dtype), length=t)
+
+    return {
+      'metadata': {
+        'video_name': F.Text(),
+        **dict.fromkeys(('width', 'height', 'num_frames'), np.int32),
+        'num_instances': np.uint16,
+        'depth_range': floats(2),
+      },
+      'background': F.Text(),
+      'instances': F.Sequence(instance),
+      'camera': {
+        **dict.fromkeys(('focal_length', 'sensor_width'), np.float32),
+        'field_of_view': np.float32,
+        'positions': floats(t, 3),
+        'quaternions': floats(t, 4),
+      },
+      'video': F.Video(shape=(t, h, w, 3)),
+      'segmentations': images(np.uint8),
+      'depth': images(np.uint16),
+      'normal': F.Video(shape=(t, h, w, 3), dtype=np.uint16),
+      'object_coordinates': F.Video(shape=(t, h, w, 3), dtype=np.uint16),
+    }
+
+  def example(self, number):
+    found, t = files.features(), files.FRAMES
+
+    def pictures(name):
+      decoded = [
+        cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+        for png in found[name]
+      ]
+      return np.stack([np.atleast_3d(each)[..., ::-1] for each in decoded])
+
+    lengths = found['instances/bboxes/ragged_row_lengths_0']
+    boxes = np.split(
+      found['instances/bboxes/ragged_flat_values'].astype(np.float32),
+      np.cumsum(lengths)[:-1],
+    )
+    frames = np.split(
+      found['instances/bbox_frames/ragged_flat_values'], np.cumsum(lengths)[:-1]
+    )
+    instances = [
+      {
+        **dict.fromkeys(('mass', 'friction', 'restitution', 'scale'), 1.0),
+        **dict.fromkeys(
+          ('positions', 'velocities', 'angular_velocities'), np.zeros((t, 3))
+        ),
+        'quaternions': found['instances/quaternions'][place],
+        'bboxes_3d': found['instances/bboxes_3d'][place],
+        'image_positions': np.zeros((t, 2)),
+        'bboxes': [F.BBox(*map(float, box)) for box in boxes[place]],
+        'bbox_frames': frames[place].tolist(),
+        'visibility': np.zeros(t, np.uint16),
+        **{'asset_id': 'x', 'category': 'Shoe', 'is_dynamic': True},
+      }
+      for place in range(len(lengths))
+    ]
+    for instance in instances:
+      for name, value in instance.items():
+        if isinstance(value, np.ndarray) and value.dtype == np.float64:
+          instance[name] = value.astype(np.float32)
+    return {
+      'metadata': {
+        **{'video_name': '0', 'width': files.WIDTH, 'height': files.HEIGHT},
+        **{'num_frames': t, 'num_instances': len(lengths)},
+        'depth_range': found['metadata/depth_range'].astype(np.float32),
+      },
+      'background': 'a dome',
+      'instances': instances,
+      'camera': {
+        **{'focal_length': files.FOCAL, 'sensor_width': files.SENSOR},
+        'field_of_view': 0.9,
+        'positions': found['camera/positions'].astype(np.float32),
+        'quaternions': found['camera/quaternions'].astype(np.float32),
+      },
+      **{
+        name: pictures(name)
+        for name in ('video', 'normal', 'object_coordinates')
+      },
+      **{name: list(pictures(name)) for name in ('segmentations', 'depth')},
+    }
+
+
 # Of each, where the package gives the video and the label.
 READ = {
   Ucf101Like: (lambda x: x['video'], lambda x: x['label']),
@@ -153,6 +273,9 @@ def main(out):
         arrays[f'{split}/{number}/video'] = video(found)
         arrays[f'{split}/{number}/label'] = label(found)
     np.savez(Path(out) / f'{builder.name}.npz', **arrays)
+  for kind in ('tfrecord', 'array_record'):
+    folder = Path(out) / kind
+    MoviELike(data_dir=folder, file_format=kind).download_and_prepare()
 
 
 if __name__ == '__main__':

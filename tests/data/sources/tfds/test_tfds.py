@@ -14,7 +14,8 @@ from configs import mae
 from data import pipeline, source
 from data.inspect import check
 from data.source import BadRecord
-from data.sources import tfds
+from data.sources import movi, tfds
+from tests.data.sources.movi import files
 
 SIZE = {'frames': 4, 'height': 24, 'width': 32}
 # What must be told of each: the only video, and the only number, is found.
@@ -74,6 +75,21 @@ def test_clips_are_those_that_the_package_reads(root, name):
     assert check.faults(clip) == []
   assert made.is_fixed
   assert len(made.fingerprint) == 16
+
+
+@pytest.mark.parametrize('kind', ['tfrecord', 'array_record'])
+def test_movi_e_as_the_package_writes_kubrics_features(root, tmp_path, kind):
+  """The same as of the records that other tests write by hand."""
+  by_hand = files.write(tmp_path / '1.0.0', [files.example(files.features())])
+  size = {'frames': 24, 'height': files.HEIGHT, 'width': files.WIDTH}
+  clips = [
+    movi.make('validation', path=str(path), keys=movi.KEYS, **size).read(
+      0, rng()
+    )
+    for path in (by_hand, root / kind / 'movi_e_like' / '1.0.0')
+  ]
+  for key in movi.KEYS:
+    np.testing.assert_allclose(*(clip[key] for clip in clips), atol=1e-6)
 
 
 def test_classes_have_their_names(root):
