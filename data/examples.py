@@ -151,7 +151,7 @@ def _shuffled(key: tuple[int, ...], size: int, position: int) -> int:
   return index_shuffle(index=position, max_index=size - 1, seed=seed, rounds=4)
 
 
-# Of each source one epoch, and the next: 16 for mixtures.
-@functools.lru_cache(maxsize=16)
+# Of each source one epoch, and the next: so many for mixtures, 8 MB at most.
+@functools.lru_cache(maxsize=256)
 def _permutation(key: tuple[int, ...], size: int) -> np.ndarray:
   return np.random.default_rng(key).permutation(size)

@@ -176,7 +176,8 @@ def _reader(path: Path, _: str) -> array_record_module.ArrayRecordReader:
   return array_record_module.ArrayRecordReader(str(path))
 
 
-@functools.lru_cache(maxsize=4)
+# Of a mixture of many folders all are kept: a record is looked up in its index.
+@functools.lru_cache(maxsize=1024)
 def _index(path: Path, _: str) -> Mapping[str, np.ndarray]:
   file, records = path / INDEX, manifest(path)['records']
   try:

@@ -212,7 +212,7 @@ def make(
   return source
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=1024)  # as of indices
 def _parts(folder: shards.Shards, split: str, fraction: float) -> moments.Parts:
   videos = folder.index['video']
   if fraction and len(np.unique(videos)) == 1:
