@@ -15,7 +15,7 @@ READOUTS := --config=configs/readout.py:task=all,data=world,seed=$(SEED),lr=$(LR
 TRACKS := --config=configs/readout.py:task=points+boxes,data=world,seed=$(SEED),steps=1200,cache=runs/features
 MOOG = runs/moog-$(LAYOUT)-$(SEED)
 
-.PHONY: quickstart seeds moog pods test test-slow test-newest drills lint lock xpk
+.PHONY: quickstart seeds moog pods test test-slow test-newest drills mutants lint lock xpk
 
 # Pretrain, read depth, pose, points, boxes and class from the frozen features
 # and from a backbone that was never trained, compare. Each line goes on where
@@ -69,6 +69,12 @@ lock:
 drills: $(VENV)/.installed-dev
 	$(PY) -m launch.drill all --report=docs/reliability.md
 	$(PY) -m pytest -m drill
+
+# Makes the mistakes of tests/mutants.toml, one after another, in copies of the
+# last commit, and runs their tests; most of an hour, and it goes on where it was
+# stopped. Fails if fewer than 95% are noticed.
+mutants: $(VENV)/.installed-dev
+	$(PY) -m tests.mutants
 
 # What tests of launch.gke compare a manifest with; without it they skip.
 xpk: $(VENV)/xpk/.installed

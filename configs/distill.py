@@ -82,7 +82,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     warmup_fraction=1 / 15 if laptop else 5_000 / recipe['steps'],
     every=min(600 if laptop else 5_000, steps),
     log_every=100,
-    health_every=200 if laptop else 1_000,
+    health_every=300 if laptop else 1_000,
   )
   # The student's, where it does not start anew.
   config['init_from'] |= {'at': 'student'}

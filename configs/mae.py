@@ -138,7 +138,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
         log_every=10 if laptop else 50,
         # Ours. Features are of all patches, of which a step sees 5%: a look at
         # a clip costs four steps of it.
-        health_every=500,
+        health_every=1000,
       ),
     },
     f'mae.{size}',

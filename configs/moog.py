@@ -184,7 +184,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     warmup_fraction=recipe['warmup_fraction'],
     every=1_000 if laptop else 5_000,  # 5,000 published, of evaluations
     log_every=50 if laptop else 100,
-    health_every=200 if laptop else 1_000,  # ours: under 1% of the time
+    health_every=300 if laptop else 1_000,  # ours: under 1% of the time
     eval_batches=16 if laptop else 4,  # 128 clips: those of docs/moog.md
   )
   # Published: optax.adamw as it is but for b2, which decays everything by 1e-4.

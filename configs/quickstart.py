@@ -79,7 +79,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
         warmup_fraction=1 / 15,  # ours: 200 of 3,000
         every=600,  # ours: five times in a run
         log_every=100,
-        health_every=200,  # ours: fifteen times in a run
+        health_every=300,  # ours: ten times in a run
         eval_batches=32,  # all of the 256 validation clips
       ),
     }

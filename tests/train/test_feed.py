@@ -1,6 +1,7 @@
 """What is read ahead of the steps."""
 
 import faulthandler
+import gc
 import threading
 from concurrent import futures
 
@@ -98,6 +99,18 @@ def test_workers_and_its_own_thread_end_with_it():
     fail()
   assert closed == [True]
   assert {*threading.enumerate()} <= before
+
+
+def test_what_was_read_ahead_does_not_outlive_it():
+  """It may lie in memory that a worker lent."""
+  mesh = mesh_lib.make(fsdp=4, devices=jax.devices()[:4])
+  gc.collect()
+  before = len(jax.live_arrays())
+  with Feed(Counting(), mesh, start=0, end=9, on_bad=print) as feed:
+    feed.next()
+  gc.collect()
+  assert len(jax.live_arrays()) == before
+  assert feed  # which is still there
 
 
 class Stuck(Counting):

@@ -73,6 +73,33 @@ def test_replicas_lie_across_slices(devices):
     mesh_lib.make(replica=1, fsdp=-1, devices=slices)
 
 
+def chip(number, coords, slice_index=0):
+  """A TPU that is not here."""
+  return mock.NonCallableMock(
+    spec=jax.Device,
+    **{'id': number, 'platform': 'tpu', 'device_kind': 'TPU v5'},
+    **{'process_index': 0, 'core_on_chip': 0},
+    **{'coords': coords, 'slice_index': slice_index},
+  )
+
+
+@pytest.mark.parametrize('slices', [1, 2])
+def test_an_axis_of_the_network_may_be_shared_by_two_of_the_mesh(slices):
+  """Of a cube of 4 x 4 x 4 pairs are half of an axis."""
+  cube = list(np.ndindex(4, 4, 4))
+  chips = [
+    chip(number * len(cube) + place, coords, number)
+    for number in range(slices)
+    for place, coords in enumerate(cube)
+  ]
+  made = mesh_lib._arranged((slices, 32, 2, 1), chips)
+  assert {each.id for each in made.flat} == set(range(64 * slices))
+  for one, other in made.reshape(-1, 2):
+    assert one.slice_index == other.slice_index
+    apart = np.abs(np.subtract(one.coords, other.coords))
+    assert sorted(apart) == [0, 0, 1]
+
+
 @pytest.mark.parametrize('replica', [2, 4])
 def test_replicas_are_whole_slices_or_lie_within_one(replica):
   """So that between slices, where the network is slow, only gradients go."""

@@ -409,6 +409,32 @@ def test_an_update_that_is_not_finite_changes_nothing_but_the_step(
   assert last.params['w'] < after.params['w'] < states[0].params['w']
 
 
+class Root:
+  """An objective whose loss is finite where its gradient is not: at 0."""
+
+  def loss(self, params, batch, rng, *, ema=None, train=True):
+    del batch, rng, ema, train
+    return jnp.sqrt(params['w']), {}
+
+  init = features = flops = pictures = loss  # not asked for here
+
+
+def test_a_gradient_that_is_not_finite_is_left_out_whatever_the_loss_is():
+  params, is_frozen, tx = {'w': jnp.zeros([])}, {'w': False}, optax.sgd(0.1)
+  step = step_lib.make_train_step(
+    Root(),
+    tx,
+    is_frozen,
+    **{'seed': 0, 'accumulate': 1, 'ema': 0.0},
+    **{'skip': (), 'outlier': 0.0},
+  )
+  state = step_lib.init_state(params, tx, is_frozen, ema=0.0)
+  state, logged = step(state, ROWS)
+  assert float(logged['train/loss']) == 0
+  assert bool(logged[step_lib.IS_SKIPPED])
+  assert float(state.params['w']) == 0
+
+
 def test_named_steps_are_left_out():
   states, logs = line(batches=[[1.0, 2.0]] * 4, skip=(2, 4))
   w = [float(state.params['w']) for state in states]
