@@ -4,8 +4,10 @@
 
 Each change of tests/mutants.toml is made in a copy of the last commit, and its
 tests are run there. WORDS choose those whose file or change has one of them.
-What was found is kept in runs/mutants.jsonl by commit: the same command goes
-on where it was stopped. Ends with 1 if fewer than `--least` were caught.
+What was found is kept in runs/mutants.jsonl, with what the file and its tests
+held: the same command goes on where it was stopped, and after a survivor was
+given its test makes that one again. Ends with 1 if fewer than `--least` were
+caught.
 """
 
 import argparse
@@ -86,8 +88,8 @@ def run(
     ValueError: tests that fail without a mistake, or a mistake that cannot be
       made.
   """
-  commit = _git(root, 'rev-parse', 'HEAD').strip()
-  known = dict(_known(found, commit))
+  keys = {mutant.name: _held(root, mutant) for mutant in mutants}
+  known = dict(_known(found, keys))
   left = [mutant for mutant in mutants if mutant.name not in known]
   copies: queue.SimpleQueue[pathlib.Path] = queue.SimpleQueue()
   with contextlib.ExitStack() as held:
@@ -120,7 +122,8 @@ def run(
       for task in concurrent.futures.as_completed(tasks):
         mutant, outcome, seconds = task.result()
         known[mutant.name] = outcome
-        line = {'commit': commit, 'mutant': mutant.name, 'outcome': outcome}
+        line = {'mutant': mutant.name, 'outcome': outcome}
+        line |= {'held': keys[mutant.name]}
         found.parent.mkdir(parents=True, exist_ok=True)
         with open(found, 'a') as file:
           file.write(json.dumps(line | {'seconds': round(seconds, 1)}) + '\n')
@@ -190,11 +193,19 @@ def _git(root: pathlib.Path, *words: str) -> str:
   return done.stdout
 
 
-def _known(found: pathlib.Path, commit: str) -> Iterator[tuple[str, str]]:
-  """(name, outcome) of what was found of this commit before."""
+def _held(root: pathlib.Path, mutant: Mutant) -> list[str]:
+  """What the file and its tests are in the last commit."""
+  paths = [mutant.file, *(name.partition('::')[0] for name in mutant.tests)]
+  return _git(root, 'rev-parse', *(f'HEAD:{path}' for path in paths)).split()
+
+
+def _known(
+  found: pathlib.Path, keys: dict[str, list[str]]
+) -> Iterator[tuple[str, str]]:
+  """(name, outcome) of what was found before, of the same file and tests."""
   lines = found.read_text().splitlines() if found.exists() else []
   for line in map(json.loads, lines):
-    if line['commit'] == commit:
+    if line['held'] == keys.get(line['mutant']):
       yield line['mutant'], line['outcome']
 
 

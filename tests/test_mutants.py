@@ -30,6 +30,12 @@ def test_no_room_is_left_out():
   assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 60
 
 
+def commit(folder, message):
+  who = ('-c', 'user.name=a', '-c', 'user.email=a@example.com')
+  for words in (['add', '*.py'], ['commit', '-qm', message]):
+    subprocess.run(['git', *who, *words], cwd=folder, check=True)
+
+
 @pytest.fixture
 def repository(tmp_path):
   """One with a function of two lines, of which a test looks at one."""
@@ -43,9 +49,8 @@ def repository(tmp_path):
   files['code_under_test.py'] = files.pop('code.py')
   for name, text in files.items():
     pathlib.Path(tmp_path, name).write_text(text)
-  who = ('-c', 'user.name=a', '-c', 'user.email=a@example.com')
-  for words in (['init', '-q'], ['add', '.'], ['commit', '-qm', 'first']):
-    subprocess.run(['git', *who, *words], cwd=tmp_path, check=True)
+  subprocess.run(['git', 'init', '-q'], cwd=tmp_path, check=True)
+  commit(tmp_path, 'first')
   return tmp_path
 
 
@@ -69,7 +74,23 @@ def test_mistakes_are_made_in_a_copy_and_once(repository, monkeypatch):
   assert mutants_lib.run(made, repository, found, 1) == outcomes
 
 
+def test_a_survivor_is_made_again_once_it_has_another_test(repository):
+  survivor = mutants_lib.Mutant(
+    'code_under_test.py', 'x + 2', 'x', ('test_code.py',)
+  )
+  found = repository / 'runs' / 'found.jsonl'
+  (outcome,) = mutants_lib.run([survivor], repository, found, 1).values()
+  assert outcome == 'SURVIVED'
+  with open(repository / 'test_code.py', 'a') as file:
+    file.write('  assert code_under_test.both(1)[1] == 3\n')
+  commit(repository, 'second')
+  (outcome,) = mutants_lib.run([survivor], repository, found, 1).values()
+  assert outcome == 'caught'
+
+
 def test_tests_that_fail_anyway_judge_nothing(repository):
+  pathlib.Path(repository, 'none.py').write_text('assert False\n')
+  commit(repository, 'broken')
   broken = mutants_lib.Mutant('code_under_test.py', 'x + 2', 'x', ('none.py',))
   with pytest.raises(ValueError, match=r'none\.py fails without any mistake'):
     mutants_lib.run([broken], repository, repository / 'found.jsonl', 1)

@@ -61,3 +61,8 @@ def test_where_there_is_no_terminal_their_first_is_told_now_and_then(
     board.show(first, ['run a'])
   board.close()
   assert capsys.readouterr().out == '1 of 2\n2 of 2\n'
+
+
+def test_durations_are_of_two_units():
+  said = [console.duration(x) for x in (12.4, 59.6, 2e2, 3599.0, 3.6e3, 3.72e3)]
+  assert said == ['12s', '1m00s', '3m20s', '59m59s', '1h00m', '1h02m']

@@ -1,12 +1,14 @@
 """A stop is heard at once, whatever the main thread does."""
 
+import pathlib
+import re
 import signal
 import subprocess
 import sys
 
 import pytest
 
-from base import exits
+from base import exits, stops
 
 # In a lock of C, from which no signal wakes: as in a compiler, or in a read of
 # a disk that does not answer.
@@ -116,10 +118,26 @@ def test_the_first_ctrl_c_saves_and_the_second_ends(start):
   assert process.wait(60) == exits.INTERRUPTED
 
 
+def test_only_ctrl_c_ends_what_is_being_saved(monkeypatch):
+  ended = []
+  monkeypatch.setattr(stops, 'end', ended.append)
+  ear = stops._Ear.__new__(stops._Ear)
+  ear.first, ear.save = signal.SIGTERM, None
+  for number in (signal.SIGTERM, signal.SIGHUP):
+    ear._hear(number)
+  assert not ended
+  ear._hear(signal.SIGINT)
+  assert ended == [exits.INTERRUPTED]
+
+
 def test_what_nohup_ignores_stays_ignored(start):
   process = start(
     'import signal\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)\n' + TAKEN
   )
+  # Of two that come together, the later one may be heard first.
+  status = pathlib.Path(f'/proc/{process.pid}/status').read_text()
+  (ignored,) = re.findall(r'^SigIgn:\s+(\w+)$', status, re.M)
+  assert int(ignored, 16) >> (signal.SIGHUP - 1) & 1
   process.send_signal(signal.SIGHUP)
   process.send_signal(signal.SIGTERM)
   assert process.stdout.readline() == 'saves SIGTERM\n'

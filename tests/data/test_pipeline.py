@@ -316,6 +316,11 @@ def test_mixture_counts_are_fixed_and_spread():
   assert rows[:4].count(1) == rows[4:].count(1) == 1
 
 
+def test_few_rows_of_a_source_are_in_the_middle_of_the_others():
+  """Not behind them all, where one host would have them."""
+  assert mixture.rows([3, 1]) == [(0, 0), (0, 1), (1, 0), (0, 2)]
+
+
 def test_mixture_counts_add_up():
   assert mixture.counts([1.0, 1.0, 1.0], 10) == [4, 3, 3]
   with pytest.raises(ValueError, match='raise its weight'):
