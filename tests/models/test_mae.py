@@ -149,6 +149,12 @@ def test_a_tube_is_the_same_place_at_all_times(small):
   assert len({tuple(row) for row in index}) > 10
 
 
+def test_as_many_patches_of_each_frame_are_in_tubes(small):
+  """Of 12 in a frame 4.56 are 5; of 24 in both 9.12 would be 9."""
+  assert small(mask='tube', mask_ratio=0.62).visible == 2 * 5
+  assert small(mask='random', mask_ratio=0.62).visible == 9
+
+
 def test_a_rows_mask_depends_on_its_number_only(small, batch):
   objective_, rng = small(), jax.random.key(5)
   whole = objective_.draw(objective.row_keys(rng, batch))
