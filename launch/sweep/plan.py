@@ -59,7 +59,8 @@ def make(
         'pretraining; readouts are given by --readouts'
       )
   heads = {recipe: _readout(recipe) for recipe in readouts}
-  console.say(f'checking {len(named)} runs ...')
+  runs = '1 run' if len(named) == 1 else f'{len(named)} runs'
+  console.say(f'checking {runs} ...')
   costs = checks.costs(configs, list(heads.values()))
   lost = set(known.values()) - named.keys()
   if lost:
