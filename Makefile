@@ -47,8 +47,10 @@ moog: $(VENV)/.installed
 pods: $(VENV)/.installed-tpu
 	$(PY) -m launch.ladder
 
+# Each worker has one half of the files, and helps the other when it is done:
+# what tests of a file share is made once, not by both.
 test: lint
-	$(PY) -m pytest --numprocesses 2
+	$(PY) -m pytest --numprocesses 2 --dist worksteal
 
 test-slow: $(VENV)/.installed-oracle
 	$(PY) -m pytest -m slow
