@@ -17,7 +17,10 @@ from absl import flags
 from base import command, console, names
 
 # A module here each, with `drill(folder)`.
-DRILLS = ('damage', 'kills', 'local', 'pod', 'slurm', 'stops', 'sweep')
+DRILLS = (
+  *('damage', 'failures', 'kills', 'local', 'pod', 'slurm', 'stops'),
+  *('sweep', 'topology'),
+)
 _FOLDER = flags.DEFINE_string(
   'folder', '', 'Of what the drill writes, kept for a look; a new one in /tmp.'
 )
@@ -47,7 +50,7 @@ def main(words: Sequence[str]) -> None:
     marked.put(text, '', report.BEGIN)  # before minutes are spent
   results = [_play(name, above / name) for name in chosen]
   if text:
-    text = marked.put(text, report.text(results), report.BEGIN)
+    text = marked.put(text, report.text(results, text), report.BEGIN)
     files.write(_REPORT.value, text)
   console.say('\n'.join(f'{result}' for result in results))
   # Of one that was asked for alone, that it was not played is no success.

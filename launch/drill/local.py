@@ -5,12 +5,10 @@ A run that met the first two ends with the bits of one that met nothing.
 
 import os
 import pathlib
-import re
 import signal
-import subprocess
-import sys
 
 from launch.drill import play, tiny
+from launch.drill.launched import Launched
 
 _STEPS = 60
 _LONG = 900.0  # seconds, of a busy machine
@@ -64,17 +62,11 @@ def _to_the_same_bits(folder: pathlib.Path) -> None:
 
   command = tiny.command(cut, steps=_STEPS, save_every=10)
   play.tell('the same; process 1 is killed after step 15')
-  launcher = _Launcher(folder / 'cut-logs', flags, command)
+  launcher = Launched(folder / 'cut-logs', flags, command)
   play.wait('step 15', lambda: max(tiny.losses(cut), default=0) > 15, _LONG)
-  log = launcher.log.read_text()
-  second = int(re.search(r'pids (\d+) (\d+)', log)[2])
-  os.kill(second, signal.SIGKILL)
-  play.wait(
-    'a second start',
-    lambda: 'start 2: ' in launcher.log.read_text(),
-    _LONG,
-  )
-  said = launcher.log.read_text()
+  os.kill(launcher.pids()[1], signal.SIGKILL)
+  play.wait('a second start', lambda: 'start 2: ' in launcher.said(), _LONG)
+  said = launcher.said()
   play.check(
     'the cause is process 1, not who was left alone',
     'process 1 ended with 137 (SIGKILL)' in said,
@@ -84,7 +76,7 @@ def _to_the_same_bits(folder: pathlib.Path) -> None:
   play.tell('the launcher gets SIGTERM after step 25')
   play.wait('step 25', lambda: max(tiny.losses(cut), default=0) > 25, _LONG)
   launcher.process.send_signal(signal.SIGTERM)
-  code = launcher.process.wait(_LONG)
+  code = launcher.end()
   play.check('it saved, and says that it goes on: 75', code == 75, code)
 
   play.tell('the same command once more')
@@ -98,28 +90,9 @@ def _to_the_same_bits(folder: pathlib.Path) -> None:
   )
 
 
-class _Launcher:
-  """`python -m launch.local`, writing into a file."""
-
-  def __init__(self, logs: pathlib.Path, flags: list[str], command: list[str]):
-    logs.mkdir(exist_ok=True)
-    self.log = logs / 'terminal.log'
-    with open(self.log, 'w') as file:
-      self.process = subprocess.Popen(
-        [
-          *(sys.executable, '-m', 'launch.local', f'--logs={logs}', *flags),
-          *('--', *command),
-        ],
-        env=tiny.environment(),
-        stdout=file,
-        stderr=file,
-      )
-
-
 def _run(
   logs: pathlib.Path, flags: list[str], command: list[str]
 ) -> tuple[int, list[str]]:
   """Exit code and lines."""
-  launcher = _Launcher(logs, flags, command)
-  code = launcher.process.wait(_LONG)
-  return code, launcher.log.read_text().splitlines()
+  launcher = Launched(logs, flags, command)
+  return launcher.end(), launcher.said().splitlines()

@@ -1,9 +1,11 @@
 """What drills found, as a part of docs/reliability.md."""
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 
 from base.console import duration
+from launch.marked import END
 
 BEGIN = '<!-- `make drills` writes from here -->'
 
@@ -43,23 +45,41 @@ class Result:
     )
 
 
-def text(results: Sequence[Result]) -> str:
-  """A table of all, and one of each that has its own."""
-  lines = [
-    {
+def text(results: Sequence[Result], before: str = '') -> str:
+  """A table of all, and one of each that has its own.
+
+  Args:
+    results: of drills that were played.
+    before: the document: what it says of others stays.
+  """
+  lines, tables = _told(before)
+  for each in results:
+    line = {
       'drill': f'`python -m launch.drill {each.name}`',
       'checks that were right': f'{each.checks}',
       'ended': each.ended,
       'took': duration(each.seconds),
     }
-    for each in results
-  ]
-  names = ' '.join(each.name for each in results)
-  parts = [f'Of `python -m launch.drill {names}`:', _table(lines)]
+    head, rule, lines[each.name] = _table([line]).split('\n')
+    tables[each.name] = _table(each.rows) if each.rows else ''
+  parts = ['\n'.join([head, rule, *(lines[name] for name in sorted(lines))])]
   parts += [
-    f'## {each.name}\n\n{_table(each.rows)}' for each in results if each.rows
+    f'## {name}\n\n{tables[name]}' for name in sorted(tables) if tables[name]
   ]
   return '\n\n'.join(parts)
+
+
+def _told(document: str) -> tuple[dict[str, str], dict[str, str]]:
+  """The line, and the table of its own, of each drill that it tells of."""
+  _, _, part = document.partition(BEGIN)
+  part, _, _ = part.partition(END)
+  lines = {
+    name: line
+    for line in part.split('\n')
+    for name in re.findall(r'^\| `python -m launch\.drill (\w+)` \|', line)
+  }
+  sections = re.findall(r'^## (\w+)\n\n((?:\|.*\n)+)', part, re.MULTILINE)
+  return lines, {name: table.rstrip() for name, table in sections}
 
 
 def _table(rows: Sequence[Mapping[str, str]]) -> str:

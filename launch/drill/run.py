@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from launch.drill import tiny
 
 _LONG = 300.0  # seconds, of a busy machine
+_NOTICE = 60.0
 
 
 class Run:
@@ -94,23 +95,15 @@ class Run:
     caught = int(re.search(r'SigCgt:\s*(\w+)', status)[1], 16)
     return bool(caught >> (signal.SIGTERM - 1) & 1)
 
-  def processes(self) -> list[int]:
-    """Those of its group that live, in the order in which they were started."""
-    found = []
-    for file in pathlib.Path('/proc').glob('[0-9]*/stat'):
-      with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        state, _, group = file.read_text().rpartition(')')[2].split()[:3]
-        if state not in 'ZX' and int(group) == self._process.pid:
-          found.append(int(file.parent.name))
-    return sorted(found)
-
   def workers(self) -> list[int]:
-    """Of them those that read data."""
-    found = []
-    for pid in self.processes():
-      with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        if b'spawn_main' in pathlib.Path(f'/proc/{pid}/cmdline').read_bytes():
-          found.append(pid)
+    """Its processes that read data, in the order in which they were started."""
+    return workers_of(self._process.pid)
+
+  def left(self) -> list[int]:
+    """Workers that outlive it: they have a minute to notice its end."""
+    deadline = time.monotonic() + _NOTICE
+    while (found := self.workers()) and time.monotonic() < deadline:
+      time.sleep(0.05)
     return found
 
   def saves(self) -> bool:
@@ -124,3 +117,16 @@ class Run:
     names = os.listdir(folder) if folder.exists() else []
     saved = [int(name) for name in names if name.isdigit()]
     return max(tiny.losses(self.workdir), default=0), max(saved, default=0)
+
+
+def workers_of(group: int) -> list[int]:
+  """Those of a group of processes that read data and live, oldest first."""
+  found = []
+  for file in pathlib.Path('/proc').glob('[0-9]*/stat'):
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+      state, _, its_group = file.read_text().rpartition(')')[2].split()[:3]
+      words = file.with_name('cmdline').read_bytes()
+      is_alive = state not in 'ZX' and int(its_group) == group
+      if is_alive and b'spawn_main' in words:
+        found.append(int(file.parent.name))
+  return sorted(found)

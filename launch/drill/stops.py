@@ -1,8 +1,9 @@
-"""A training run told to stop 15 times and stalled three times.
+"""A training run told to stop 16 times and stalled three times.
 
 Each signal is sent in a state that can be seen; each time the run must end
 saved, with the code of `base/exits.py`, and go on. What was interrupted ends
-with the bits of a run that met nothing.
+with the bits of a run that met nothing; on two processes, which sum in another
+order, with its samples.
 """
 
 import functools
@@ -14,7 +15,8 @@ import time
 
 from base import console, exits
 from launch.drill import play, tiny
-from launch.drill.run import Run
+from launch.drill.launched import launched
+from launch.drill.run import Run, workers_of
 
 _STEPS = 400
 _EVERY = 25  # steps between checkpoints
@@ -73,6 +75,11 @@ def drill(folder: pathlib.Path) -> list[dict[str, str]]:
   ):
     began = time.monotonic()
     rows.append(_row(name, function(stalled), began))
+
+  play.tell('on two processes; both are told, while one waits for data')
+  began = time.monotonic()
+  wrong = _together(folder, whole)
+  rows.append(_row('SIGTERM to two processes, data wait of one', wrong, began))
   console.say(console.table(rows))
   wrong = [row for row in rows if row['ended right'] != 'yes']
   play.check(f'{len(rows)} tried, each ended right', not wrong, wrong)
@@ -119,7 +126,7 @@ def _interrupt(run: Run, phase: str, number: int, to_group: bool) -> str:
     _reach(run, phase)
     run.send(number, to_group=to_group)
     code = run.end()
-    left = run.workers()
+    left = run.left()
   trained, saved = run.steps()
   at_once = phase in ('start', 'compile', 'restore')
   by_hand = number == signal.SIGINT and at_once
@@ -168,6 +175,37 @@ def _named(run: Run) -> str:
   trained, saved = run.steps()
   right = code == exits.FAULT and named and saved == trained
   return '' if right else f'code {code}: {said[-1000:]}'
+
+
+def _together(folder: pathlib.Path, whole: Run) -> str:
+  """Both save the same step, and go on from it together."""
+  workdir, steps = f'{folder / "together"}', 60
+  command = [
+    *tiny.command(workdir, steps=steps, save_every=_EVERY),
+    *(f'--config.{_STALLED}', '--config.data.sources.world.cache='),
+  ]
+  flags = ['--processes=2', '--devices=1', '--max_restarts=0']
+  logs = folder / 'together-logs'
+  with launched(logs, flags, command) as run:
+    run.until('step 5', lambda: 5 in tiny.losses(workdir))
+    for worker in workers_of(run.pids()[1]):
+      os.kill(worker, signal.SIGSTOP)
+    waits = 'has not come on for 3s, and is replaced after'
+    run.until(waits, lambda: waits in run.said())
+    run.process.send_signal(signal.SIGTERM)
+    code, said = run.end(), run.said()
+  told = re.findall(r'\[(\d)\] stopped after step (\d+):', said)
+  saved = [path.name for path in pathlib.Path(workdir, 'checkpoints').iterdir()]
+  trained = f'{max(tiny.losses(workdir))}'
+  both = [('0', trained), ('1', trained)]
+  if code != exits.AGAIN or sorted(told) != both or trained not in saved:
+    return f'code {code}, told {told}, saved {saved}: {said[-1000:]}'
+  with launched(logs, flags, command) as run:
+    code, said = run.end(), run.said()
+  if code != exits.DONE:
+    return f'code {code}: {said[-1000:]}'
+  mine, other = tiny.samples(workdir), tiny.samples(whole.workdir)
+  return '' if mine.items() <= other.items() else f'other samples: {mine}'
 
 
 def _goes_on(run: Run, whole: Run) -> str:

@@ -1,6 +1,7 @@
 """A training run of seconds, for drills: its command, and what it computed."""
 
 import os
+from typing import Any
 
 from base import files
 
@@ -58,13 +59,20 @@ def environment() -> dict[str, str]:
 
 def losses(workdir: str) -> dict[int, float]:
   """{step: loss}, as far as it came."""
+  return _logged(workdir, 'train/loss')
+
+
+def samples(workdir: str) -> dict[int, str]:
+  """{step: hash of what was trained on so far}, as far as it came."""
+  return _logged(workdir, 'data/samples')
+
+
+def _logged(workdir: str, name: str) -> dict[int, Any]:
   file = f'{workdir}/metrics.jsonl'
   if not files.exists(file):
     return {}
   lines = files.read_json_lines(file, {'step': int}, 'play the drill again')
-  return {
-    line['step']: line['train/loss'] for line in lines if 'train/loss' in line
-  }
+  return {line['step']: line[name] for line in lines if name in line}
 
 
 def differs(one: str, other: str) -> str:

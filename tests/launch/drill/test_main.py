@@ -42,7 +42,6 @@ def test_what_was_found_is_written_where_it_belongs():
     text = file.read()
   written = marked.put(text, report.text(results), report.BEGIN)
   for line in (
-    'Of `python -m launch.drill damage local slurm`:',
     '| `python -m launch.drill damage` | 3 | right | 1m01s |',
     '| `python -m launch.drill local` | 1 | **wrong**: found 75 | 2s |',
     '| `python -m launch.drill slurm` | 0 | not played: no srun | 0s |',
@@ -51,3 +50,18 @@ def test_what_was_found_is_written_where_it_belongs():
   ):
     assert line in written.splitlines()
   assert written.startswith(text.partition(report.BEGIN)[0])
+  # What is played later is told beside it, and in its place.
+  results = [
+    report.Result('local', 4, 5.0),
+    report.Result('kills', 2, 3.0, [{'killed in': 'a step'}]),
+  ]
+  later = marked.put(written, report.text(results, written), report.BEGIN)
+  told = later.partition(report.BEGIN)[2]
+  order = [
+    *('launch.drill damage` | 3 |', 'launch.drill kills` | 2 | right'),
+    *('launch.drill local` | 4 | right', 'launch.drill slurm` | 0 |'),
+    *('## damage', '| a bit | 1.0 |', '## kills', '| a step |'),
+  ]
+  places = [told.index(each) for each in order]
+  assert places == sorted(places)
+  assert 'found 75' not in told
