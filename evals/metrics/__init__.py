@@ -22,6 +22,7 @@ from evals.metrics.intervals import bootstrap
 from evals.metrics.pose import pose_scores, pose_sums
 from evals.metrics.sums import Scores, Sums, total
 from evals.metrics.tracks import track_scores, track_sums
+from evals.metrics.tracks3d import focal_length, track3d_sums
 
 __all__ = [
   'INTERVAL',
@@ -34,11 +35,13 @@ __all__ = [
   'class_sums',
   'depth_scores',
   'depth_sums',
+  'focal_length',
   'join_videos',
   'pose_scores',
   'pose_sums',
   'share_sums',
   'total',
+  'track3d_sums',
   'track_scores',
   'track_sums',
 ]

@@ -1,5 +1,7 @@
 """Point tracks: the metrics of TAP-Vid (arXiv 2211.03726)."""
 
+from collections.abc import Mapping
+
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
@@ -66,6 +68,28 @@ def track_sums(
   frame, query = jnp.arange(true.shape[2]), query_frame[..., None]
   judged = frame > query if mode == 'first' else frame != query
   judged &= valid[..., None]
+  square = jnp.sum(jnp.square(SIZE * (predicted - true)), axis=-1)
+  # Less than, not at most, as published.
+  near = {pixels: square < pixels**2 for pixels in THRESHOLDS}
+  return shares(near, predicted_visible, true_visible, judged, unseen)
+
+
+def shares(
+  near: Mapping[int, Bool[Array, 'b q t']],
+  predicted_visible: Bool[Array, 'b q t'],
+  true_visible: Bool[Array, 'b q t'],
+  judged: Bool[Array, 'b q t'],
+  unseen: str,
+) -> Sums:
+  """What `track_sums` returns, of any distance.
+
+  Args:
+    near: by each threshold, which predictions are within it.
+    predicted_visible: see there.
+    true_visible: see there.
+    judged: which points of which frames count.
+    unseen: see there.
+  """
   seen = judged & true_visible
   labels, frames = _count(seen), _count(judged)
 
@@ -73,11 +97,9 @@ def track_sums(
     # Within a clip, as published: sums over clips would let long ones win.
     return jnp.where(whole > 0, part / jnp.maximum(whole, 1), 0)
 
-  square = jnp.sum(jnp.square(SIZE * (predicted - true)), axis=-1)
   jaccard, position = {}, {}
   for pixels in THRESHOLDS:
-    # Less than, not at most, as published.
-    hit = seen & (square < pixels**2)
+    hit = seen & near[pixels]
     # Also where the true point is hidden: it is not in `hit`.
     wrong = _count(judged & predicted_visible & ~hit)
     right = _count(hit & predicted_visible)

@@ -48,7 +48,7 @@ def _angle(turn):
 
 @pytest.fixture(scope='module')
 def oracle():
-  """kauldron's modules point_tracking, depth_estimation and pose."""
+  """kauldron's modules of tracks, depth and pose."""
   stub = types.ModuleType('visu3d')
   stub.Transform = Transform
   stub.math = types.SimpleNamespace(rot_to_rad=_angle)
@@ -56,9 +56,17 @@ def oracle():
   with warnings.catch_warnings():
     warnings.simplefilter('ignore')
     pytest.importorskip('kauldron')
-    from kauldron.contrib.metrics import depth_estimation, point_tracking, pose
+    from kauldron.contrib.metrics import (
+      depth_estimation,
+      point_tracking,
+      point_tracking_3d,
+      pose,
+    )
   return types.SimpleNamespace(
-    depth=depth_estimation, tracks=point_tracking, pose=pose
+    depth=depth_estimation,
+    tracks=point_tracking,
+    tracks3d=point_tracking_3d,
+    pose=pose,
   )
 
 
@@ -158,3 +166,42 @@ def test_pose(oracle, seed):
     # kauldron's angles are arc cosines, which float32 rounds to 0.03 degrees.
     want = _score(metric, preds=predicted, targets=true)
     assert ours[name] == pytest.approx(want, abs=0.02), name
+
+
+@pytest.mark.parametrize('seed', range(4))
+def test_tracks_in_metres(oracle, seed):
+  rng = np.random.default_rng(seed)
+  b, q, t = 3, 7, 9
+  true = rng.uniform(-1, 1, (b, q, t, 3)) + np.array([0, 0, 3.0])
+  noise = rng.normal(0, rng.uniform(0.001, 0.1, (b, q, 1, 1)), true.shape)
+  predicted = rng.uniform(0.5, 2) * (true + noise)
+  seen, claimed = rng.random((2, b, q, t)) < [[[[0.7]]], [[[0.8]]]]
+  size = np.array([256.0, 256.0])
+  normal = rng.uniform(0.8, 1.2, (b, 2))  # focal lengths as parts of the sides
+  intrinsics = np.zeros((b, 3, 3), np.float32)
+  intrinsics[:, 0, 0], intrinsics[:, 1, 1] = (normal * size).T
+  predicted, true = (jnp.asarray(x, jnp.float32) for x in (predicted, true))
+  seen, claimed = map(jnp.asarray, (seen, claimed))
+  sums = metrics.track3d_sums(
+    *(predicted, claimed, true, seen),
+    valid=jnp.ones((b, q), bool),
+    focal=metrics.focal_length(jnp.asarray(intrinsics), 256, 256),
+    unseen='zero',
+  )
+  ours = metrics.track_scores({k: np.sum(v) for k, v in sums.items()})
+  inputs = {
+    'pred_tracks': predicted,
+    'gt_tracks': true,
+    'pred_visible': claimed[..., None] * 1.0,
+    'gt_visible': seen[..., None] * 1.0,
+    'intrinsics': jnp.asarray(np.c_[normal * size, [[128.0] * 2] * b]),
+    # Its query frame counts too.
+    'evaluation_mask': jnp.ones((b, q, t)),
+  }
+  for name, maker in (
+    ('average_jaccard', oracle.tracks3d.Tap3DAverageJaccard),
+    ('position_accuracy', oracle.tracks3d.Tap3DPositionAccuracy),
+  ):
+    metric = maker(**dict.fromkeys(inputs, ''))
+    want = _score(metric, **inputs)
+    assert ours[name] == pytest.approx(want, abs=1e-5), name
