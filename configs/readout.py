@@ -3,11 +3,12 @@ r"""Readouts of frozen or fine-tuned features: heads, trained and then tested.
     python -m evals --config=configs/readout.py:task=depth,data=world \
       --checkpoint=RUN --workdir=RUN/readouts/depth [--random_init]
 
-`task` is depth, pose, points, boxes or classify, several joined by '+', or
-'all': those whose labels the source has, on one forward pass of the backbone.
-`lr=1e-4+3e-4+1e-3` trains a head per learning rate in the same step and takes
-the best on the validation split. `finetune=0.1` trains the backbone too, at a
-tenth of the learning rate. `test=SOURCE` tests on another source.
+`task` is depth, pose, points, boxes, classify or points3d, several joined by
+'+', or 'all': of the first five those whose labels the source has, on one
+forward pass of the backbone. `lr=1e-4+3e-4+1e-3` trains a head per learning
+rate in the same step and takes the best on the validation split.
+`finetune=0.1` trains the backbone too, at a tenth of the learning rate.
+`test=SOURCE` tests on another source.
 `data.OPTION=VALUE` and `test.OPTION=VALUE` are options of the source's `make`
 in `data/sources/SOURCE.py`, several values joined by '+':
 
@@ -69,6 +70,15 @@ TASKS = {
     'unseen': 'no_value',  # as TAP-Vid's code
     'readout': 'attention',
   },
+  'points3d': {
+    'start': 0.0,
+    'scaling': 'median',  # published
+    'focal': 'kauldron',
+    'unseen': 'no_value',
+    'residual': False,
+    'certain_within': 6.0,
+    'query_frames': False,
+  },
   'boxes': {
     # Not public: those of InternVideo-Next (arXiv 2512.01342), same protocol.
     'loss': 'smooth_l1',
@@ -84,15 +94,26 @@ TASKS = {
 # 'first' is 'strided'; kauldron's default is that, and its ratios have no 0/0.
 SCORED = {
   '4ds': {},
-  'tapnet': {'points': {'mode': 'first', 'unseen': 'no_value'}},
+  'tapnet': {
+    'points': {'mode': 'first', 'unseen': 'no_value'},
+    'points3d': {'focal': 'tapnet'},
+  },
   'perception_test': {
     'points': {'mode': 'strided', 'unseen': 'no_value'},
     'boxes': {'average': 'tracks'},
   },
-  'kauldron': {'points': {'mode': 'strided', 'unseen': 'zero'}},
+  'kauldron': {
+    'points': {'mode': 'strided', 'unseen': 'zero'},
+    'points3d': {'unseen': 'zero'},
+  },
 }
 # The code that official numbers on a source are of; of others it is 4ds.
-OFFICIAL = {'tapvid': 'tapnet', 'perception_test': 'perception_test'}
+OFFICIAL = {
+  **{'tapvid': 'tapnet', 'tapvid3d': 'tapnet'},
+  'perception_test': 'perception_test',
+}
+# Not of 4DS, nor of task=all: asked for by its name.
+ALONE = ('points3d',)
 # MooG's own heads. Pose and class have none, and head=moog refuses them.
 MOOG = {'depth': 'dense', 'points': 'recurrent', 'boxes': 'recurrent'}
 # Of the sources that have classes; another one is told with
@@ -117,6 +138,7 @@ RECIPES = {
       'depth': {'loss': 'l2', 'valid_range': (1e-3, 10.0)},
       'pose': {},
       'points': {'width': 1024, 'heads': 8},
+      'points3d': {'width': 1024, 'heads': 8, 'start': 3.0},  # ours
       'boxes': {'width': 1024, 'heads': 4},
       'classify': {'classes': 174, 'width': 768, 'heads': 12},
     },
@@ -159,6 +181,7 @@ RECIPES = {
       'depth': {'loss': 'relative', 'valid_range': (1e-3, 10.0), 'start': 3.0},
       'pose': {'start': 'identity', 'scale': 0.1},
       'points': {'residual': True},
+      'points3d': {'residual': True, 'start': 3.0},
       'boxes': {'residual': True},
       'classify': {'classes': 16},
     },
@@ -215,7 +238,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   steps = args['steps'] or recipe['steps']
   tasks = args['task'].split('+')
   if tasks == ['all']:
-    tasks = list(recipe['tasks'])
+    tasks = [task for task in recipe['tasks'] if task not in ALONE]
   lacking = [task for task in tasks if task in TASKS and task not in MOOG]
   if args['head'] == 'moog' and lacking:
     raise ValueError(

@@ -15,8 +15,10 @@ source that has its labels:
 | depth | float32 [t h w 1] | metres along the optical axis (z); 0: unknown |
 | pose | float32 [t 4 4] | camera to world in metres, OpenCV axes (z forward) |
 | intrinsics | float32 [3 3] | pixels; a pixel's centre is at +0.5 |
+| lens | float32 [4] | fx fy cx cy as parts of the width and height, raster |
 | tracks | float32 [q t 2] | points (x, y) in [0, 1], raster |
 | tracks_visible | bool [q t] | inside the frame and not occluded |
+| tracks_3d | float32 [q t 3] | the points in metres, in each frame's camera |
 | query_frames | int32 [q] | frame in which each point is asked for; else 0 |
 | boxes | float32 [o t 4] | (ymin, xmin, ymax, xmax) in [0, 1] |
 | boxes_visible | bool [o t] | the object has a visible pixel |
@@ -53,8 +55,10 @@ TABLE = {
   'depth': ('float32', 't h w 1'),
   'pose': ('float32', 't 4 4'),
   'intrinsics': ('float32', '3 3'),
+  'lens': ('float32', '4'),
   'tracks': ('float32', 'q t 2'),
   'tracks_visible': ('bool', 'q t'),
+  'tracks_3d': ('float32', 'q t 3'),
   'query_frames': ('int32', 'q'),
   'boxes': ('float32', 'o t 4'),
   'boxes_visible': ('bool', 'o t'),

@@ -79,11 +79,25 @@ def _intrinsics(intrinsics, _):
     yield 'the last row is not 0 0 1'
 
 
+def _lens(lens, _):
+  if not np.isfinite(lens).all() or min(lens[:2]) <= 0:
+    yield f'focal lengths {lens[:2]} are not positive'
+
+
 def _tracks(tracks, record):
   if not np.isfinite(tracks).all():
     yield 'not finite'
   elif 'tracks_visible' in record:
     yield from _outside(tracks, record['tracks_visible'])
+
+
+def _tracks_3d(tracks, record):
+  if not np.isfinite(tracks).all():
+    yield 'not finite'
+  elif 'tracks_visible' in record:
+    nearest = tracks[record['tracks_visible']][:, 2].min(initial=np.inf)
+    if nearest <= 0:
+      yield f'a visible point is {nearest:.3g} m before the camera'
 
 
 def _query_frames(frames, record):
@@ -120,7 +134,9 @@ _RANGES = {
   'depth': _depth,
   'pose': _pose,
   'intrinsics': _intrinsics,
+  'lens': _lens,
   'tracks': _tracks,
+  'tracks_3d': _tracks_3d,
   'query_frames': _query_frames,
   'boxes': _boxes,
   'label': _number,

@@ -60,26 +60,22 @@ def track3d_sums(
 
 
 def focal_length(
-  intrinsics: Float[Array, 'b 3 3'],
-  height: int,
-  width: int,
-  convention: str = 'kauldron',
+  lens: Float[Array, 'b 4'], convention: str = 'kauldron'
 ) -> Float[Array, 'b']:
   """Of a camera, in pixels of the picture that scores are of.
 
   Args:
-    intrinsics: in pixels of the clip.
-    height: of the clip, pixels.
-    width: of the clip, pixels.
-    convention: 'kauldron': of the clip resized to 256 x 256, the geometric mean
-      of both axes; 'tapnet': of the picture whose short side is 256, which for
-      square pictures is the same.
+    lens: fx fy cx cy as parts of the width and height.
+    convention: 'kauldron': of the picture resized to 256 x 256, the geometric
+      mean of both axes; 'tapnet': of the picture whose short side is 256, which
+      for square pictures is the same.
 
   Raises:
     ValueError: another word for `convention`.
   """
   choose('convention of the focal length', convention, FOCALS)
-  x, y = SIZE * intrinsics[:, 0, 0] / width, SIZE * intrinsics[:, 1, 1] / height
+  x, y = SIZE * lens[:, 0], SIZE * lens[:, 1]
+  # Of square pixels the longer part is that of the shorter side.
   return jnp.sqrt(x * y) if convention == 'kauldron' else jnp.maximum(x, y)
 
 

@@ -65,6 +65,7 @@ TASKS = {
   'pose': 'Camera pose',
   'points': 'Point tracks',
   'boxes': 'Object boxes',
+  'points3d': 'Point tracks in metres',
 }
 KINDS = {
   'frozen': 'pretrained, frozen',
@@ -79,6 +80,7 @@ TRIVIAL = {
   'pose': 'a camera that does not move',
   'points': 'points that stay where they are asked for, always visible',
   'boxes': 'boxes that stay where they are asked for',
+  'points3d': 'points that stay on their ray, at the mean depth of training',
   'classify': 'the most frequent class of the training clips',
 }
 

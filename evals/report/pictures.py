@@ -28,6 +28,7 @@ PANELS = {
   'depth': ('video', 'predicted', 'truth'),
   'pose': ('video', 'way'),
   'points': ('predicted', 'truth'),
+  'points3d': ('predicted', 'truth'),
   'boxes': ('predicted', 'truth'),
   'classify': ('video',),
 }
@@ -47,6 +48,7 @@ _NOTES = {
   'green, predicted orange; ticks show where the camera looks.',
   'points': 'Asked for in the first frame; drawn where they are (predicted '
   'to be) visible.',
+  'points3d': 'In the picture; drawn where they are (predicted to be) visible.',
   'boxes': 'Asked for in the first frame; drawn where the object is visible.',
   'classify': 'The likeliest class, its probability, and the true class.',
 }

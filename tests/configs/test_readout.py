@@ -14,8 +14,10 @@ from train import optim
 
 @pytest.mark.parametrize('name', recipe.RECIPES)
 def test_sections_are_keyword_arguments(name):
-  config = recipe.get_config(f'recipe={name},task=all').to_dict()
-  assert sorted(config['tasks']) == task.names()
+  every = '+'.join(task.names())
+  config = recipe.get_config(f'recipe={name},task={every}').to_dict()
+  five = recipe.get_config(f'recipe={name},task=all').tasks
+  assert sorted([*five, 'points3d']) == sorted(config['tasks']) == task.names()
   for each, options in config['tasks'].items():
     assert task.make(each, **options).head((16, 224, 224)).heads
   inspect.signature(readout.make).bind_partial(

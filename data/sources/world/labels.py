@@ -60,7 +60,10 @@ def tracks(
   points: int,
   query_frame: int,
 ) -> tuple[
-  Float[np.ndarray, 'q t 2'], Bool[np.ndarray, 'q t'], Int[np.ndarray, 'q']
+  Float[np.ndarray, 'q t 2'],
+  Bool[np.ndarray, 'q t'],
+  Int[np.ndarray, 'q'],
+  Float[np.ndarray, 'q t 3'],
 ]:
   """Points on what is seen, followed as what they are on moves.
 
@@ -78,7 +81,8 @@ def tracks(
 
   Returns:
     (x, y) in [0, 1]; whether it is in the frame, with nothing before it on
-    the ray from the eye; and the frame in which it was drawn.
+    the ray from the eye; the frame in which it was drawn; and (x, y, z) in
+    metres in the axes of each frame's camera.
   """
   size = np.array([width, height], np.float64)
   (fx, _, cx), (_, fy, cy), _ = scene.intrinsics
@@ -98,7 +102,10 @@ def tracks(
   visible = local[..., 2] > _BEHIND
   visible &= hit.T / depth[..., 0] >= 1 - _NEAR
   visible &= ((raster >= 0) & (raster < 1)).all(-1)
-  return raster.astype(np.float32), visible, frame.astype(np.int32)
+  return (
+    *(raster.astype(np.float32), visible, frame.astype(np.int32)),
+    local.astype(np.float32),
+  )
 
 
 def _draw(scene, rng, size, focal, centre, points, query_frame):

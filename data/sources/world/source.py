@@ -32,8 +32,10 @@ KEYS = (
   'depth',
   'pose',
   'intrinsics',
+  'lens',
   'tracks',
   'tracks_visible',
+  'tracks_3d',
   'query_frames',
   'boxes',
   'boxes_visible',
@@ -46,7 +48,7 @@ LABELS = tuple(
   for camera in CAMERA_MOTIONS
   for solids in OBJECT_MOTIONS
 )
-_TRACKS = 'tracks', 'tracks_visible', 'query_frames'
+_TRACKS = 'tracks', 'tracks_visible', 'query_frames', 'tracks_3d'
 VERSION = 1  # of the pictures: raise it when a clip changes
 
 
@@ -231,9 +233,12 @@ class World:
     height, width = self.scene['height'], self.scene['width']
     keys = set(self.keys)
     clip = {'label': np.array(label, np.int32)}
-    if keys & {'pose', 'intrinsics'}:
+    if keys & {'pose', 'intrinsics', 'lens'}:
       clip['pose'] = labels.pose(scene)
       clip['intrinsics'] = scene.intrinsics.astype(np.float32)
+      (fx, _, cx), (_, fy, cy), _ = scene.intrinsics
+      lens = np.array([fx, fy, cx, cy]) / [width, height, width, height]
+      clip['lens'] = lens.astype(np.float32)
     if keys & set(_TRACKS):
       tracks = labels.tracks(
         scene,

@@ -178,14 +178,13 @@ def test_tracks_in_metres(oracle, seed):
   seen, claimed = rng.random((2, b, q, t)) < [[[[0.7]]], [[[0.8]]]]
   size = np.array([256.0, 256.0])
   normal = rng.uniform(0.8, 1.2, (b, 2))  # focal lengths as parts of the sides
-  intrinsics = np.zeros((b, 3, 3), np.float32)
-  intrinsics[:, 0, 0], intrinsics[:, 1, 1] = (normal * size).T
+  lens = jnp.asarray(np.c_[normal, [[0.5, 0.5]] * b])
   predicted, true = (jnp.asarray(x, jnp.float32) for x in (predicted, true))
   seen, claimed = map(jnp.asarray, (seen, claimed))
   sums = metrics.track3d_sums(
     *(predicted, claimed, true, seen),
     valid=jnp.ones((b, q), bool),
-    focal=metrics.focal_length(jnp.asarray(intrinsics), 256, 256),
+    focal=metrics.focal_length(lens),
     unseen='zero',
   )
   ours = metrics.track_scores({k: np.sum(v) for k, v in sums.items()})

@@ -89,8 +89,8 @@ def test_nothing_that_both_see_is_near_nothing():
 
 
 def test_the_focal_length_is_of_a_picture_of_256():
-  intrinsics = np.array([[[300, 0, 160], [0, 300, 120], [0, 0, 1]]], float)
-  got = metrics.focal_length(jnp.asarray(intrinsics), 240, 320)
+  # 300 pixels, of 320 x 240.
+  lens = jnp.asarray([[300 / 320, 300 / 240, 0.5, 0.5]])
+  got = metrics.focal_length(lens)
   assert got == pytest.approx(256 * 300 / np.sqrt(240 * 320))
-  short = metrics.focal_length(jnp.asarray(intrinsics), 240, 320, 'tapnet')
-  assert short == pytest.approx(256 * 300 / 240)
+  assert metrics.focal_length(lens, 'tapnet') == pytest.approx(256 * 300 / 240)

@@ -201,7 +201,7 @@ def _ball_scene(turns):
 def test_tracks_turn_with_a_ball_and_hide_behind_it():
   turns = np.radians([0.0, 30.0, 90.0, 180.0, 360.0])
   scene = _ball_scene(turns)
-  tracks, visible, _ = labels.tracks(
+  tracks, visible, *_ = labels.tracks(
     scene, np.random.default_rng(1), H, W, points=40, query_frame=0
   )
   pixels = tracks * (W, H)

@@ -31,8 +31,10 @@ def test_record_speaks_the_vocabulary_of_sources():
     'depth': (np.float32, (T, H, W, 1)),
     'pose': (np.float32, (T, 4, 4)),
     'intrinsics': (np.float32, (3, 3)),
+    'lens': (np.float32, (4,)),
     'tracks': (np.float32, (7, T, 2)),
     'tracks_visible': (np.bool_, (7, T)),
+    'tracks_3d': (np.float32, (7, T, 3)),
     'query_frames': (np.int32, (7,)),
     'boxes': (np.float32, (4, T, 4)),
     'boxes_visible': (np.bool_, (4, T)),
@@ -254,3 +256,20 @@ def test_float32_and_float64_rays_agree():
 def test_bad_options_are_named(options, message):
   with pytest.raises(ValueError, match=message):
     world.make(**{'split': 'train', 'keys': ('video',)} | options)
+
+
+def test_points_in_metres_are_where_the_lens_shows_them():
+  """And still ones stay where they are in the world."""
+  keys = ('tracks', 'tracks_visible', 'tracks_3d', 'lens', 'pose', 'intrinsics')
+  source = world.make('train', **SMALL, keys=keys, points=9, moving=0)
+  clip = source.read(0, np.random.default_rng(0))
+  size = [SMALL['width'], SMALL['height']]
+  (fx, _, cx), (_, fy, cy), _ = clip['intrinsics']
+  np.testing.assert_allclose(clip['lens'] * (2 * size), [fx, fy, cx, cy])
+  seen, place = clip['tracks_visible'], clip['tracks_3d']
+  assert seen[:, 0].all()
+  flat = place[..., :2] / place[..., 2:] * clip['lens'][:2] + clip['lens'][2:]
+  np.testing.assert_allclose(flat[seen], clip['tracks'][seen], atol=1e-5)
+  turn, eye = clip['pose'][:, :3, :3], clip['pose'][:, :3, 3]
+  path = np.einsum('tij,qtj->qti', turn, place) + eye
+  np.testing.assert_allclose(path, path[:, :1].repeat(len(eye), 1), atol=1e-4)
