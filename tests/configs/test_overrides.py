@@ -76,7 +76,7 @@ def test_commands_of_the_docs_name_options_that_there_are():
   rows = re.findall(r'^\| (`\w+`(?:, `\w+`)*) \| .* \| .* \|$', text, re.M)
   rows = {name for row in rows for name in re.findall(r'\w+', row)}
   assert named == rows - {'videos'}
-  assert len(named) == 9
+  assert len(named) == 11
 
 
 def test_every_option_of_what_recipes_name_can_be_overridden(given):

@@ -1,5 +1,7 @@
 """Paired intervals: what they find, and what they refuse to compare."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -112,3 +114,17 @@ def test_a_cache_of_features_does_not_keep_jobs_apart(make):
       run, name, random_init=random_init, data=data, feature_cache='/cache'
     )
   assert len(_pairs(run)) == 2  # a task each
+
+
+def test_jobs_of_before_an_option_was_are_shown_and_not_compared(make):
+  """Their sums are those of another version of the task."""
+  run = make.run('run')
+  for name, random_init in (('a', False), ('b', True)):
+    make.job(run, name, tasks=('points',), random_init=random_init)
+    (path,) = run.rglob(f'{name}/result.json')
+    result = json.loads(path.read_text())
+    del result['config']['tasks']['points']['unseen']
+    path.write_text(json.dumps(result))
+  assert _pairs(run) == []
+  ours, _ = grouping.rows(grouping.models([reading.run(str(run))]))
+  assert ours.score('average_jaccard')['value'] > 0
