@@ -17,8 +17,10 @@ import hashlib
 import json
 import os
 import platform
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent import futures
 from typing import Any
 
 import jax
@@ -26,7 +28,7 @@ from jax.experimental import serialize_executable
 from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh
 
-from base import files
+from base import command, files
 from base.console import say
 from train import chips
 from train import workdir as workdir_lib
@@ -79,6 +81,33 @@ def compile_step(
     compiled = lowered.compile(compiler_options=options)
   save(compiled, path_of(workdir), this)
   return compiled
+
+
+@contextlib.contextmanager
+def meanwhile(
+  compiled: Callable[[], jax.stages.Compiled],
+) -> Iterator[futures.Future]:
+  """Inside, a thread compiles; what is given has the result, or the error.
+
+  Args:
+    compiled: makes it, by `compile_step`.
+  """
+  future = futures.Future()
+
+  def make():
+    try:
+      future.set_result(compiled())
+    except Exception as error:  # whatever it is, who waits raises it
+      future.set_exception(error)
+
+  # Nothing ends a compiler on its way, which may take minutes: not even the end
+  # of the process waits for it.
+  threading.Thread(target=make, name='compile', daemon=True).start()
+  try:
+    yield future
+  finally:
+    if not future.done():
+      command.leave_at_once()
 
 
 def path_of(workdir: str) -> str:

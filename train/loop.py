@@ -130,9 +130,13 @@ def _run(
 
   # 4. State: this run's last checkpoint; or new, perhaps with another run's
   # parameters. Processes meet where some may be late by minutes: operations on
-  # devices would wait without a word, and not for ever.
+  # devices would wait without a word, and not for ever. The step of a run that
+  # goes on is compiled beside the restore: either may take minutes.
   with clock('join'):
     processes.meet('restore')
+  compiled = functools.partial(_compiled, program, workdir, config['compile'])
+  if start:
+    compiled = held.enter_context(executable.meanwhile(compiled)).result
   with (
     watchdog.at('the start from a state'),
     clock('restore' if start else 'state'),
@@ -167,9 +171,7 @@ def _run(
     with clock('compile'):
       say('compiling the step: a minute or more for large models')
       with watchdog.at('the compilation'):
-        train_step = executable.compile_step(
-          program.lower(), mesh, workdir, **config['compile']
-        )
+        train_step = compiled()
       processes.meet('first step')
     stop.begin()
 
@@ -263,3 +265,10 @@ def _run(
       f'stopped after step {step}: the same command goes on from there'
     )
   return state
+
+
+def _compiled(
+  program: program_lib.Program, workdir: str, options: Mapping[str, Any]
+) -> jax.stages.Compiled:
+  lowered = program.lower()
+  return executable.compile_step(lowered, program.mesh, workdir, **options)

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from launch.bench.running import running
 from models import objective as objective_lib
 from train import chips, executable, loop, stop
 from train import mesh as mesh_lib
+from train.checkpoint import Checkpoints
 
 
 @pytest.fixture
@@ -220,3 +222,54 @@ def test_what_cannot_be_saved_is_said(step, tmp_path, monkeypatch, capsys):
   np.testing.assert_array_equal(step(), EXPECTED)
   assert 'is not kept: serialize_exec' in capsys.readouterr().out
   assert not (tmp_path / 'compiled').exists()
+
+
+def test_a_run_that_goes_on_compiles_while_it_restores(
+  tiny_config, tmp_path, monkeypatch
+):
+  """Either waits for the other's begin: one after the other would end."""
+  config = tiny_config(**{'steps': 4, 'eval.every': 0})
+  objective = objective_lib.make(**config['model'])
+  with monkeypatch.context() as stopped:
+    stopped.setattr(stop.StopRequest, 'requested', lambda _, step: step == 2)
+    with pytest.raises(exits.Again):
+      loop.run(config, objective, str(tmp_path))
+  restores, compiles = threading.Event(), threading.Event()
+  restore, compile_step = Checkpoints.restore, executable.compile_step
+
+  def restoring(*args):
+    restores.set()
+    assert compiles.wait(60)
+    return restore(*args)
+
+  def compiling(*args, **options):
+    compiles.set()
+    assert restores.wait(60)
+    return compile_step(*args, **options)
+
+  monkeypatch.setattr(Checkpoints, 'restore', restoring)
+  monkeypatch.setattr(executable, 'compile_step', compiling)
+  assert int(loop.run(config, objective, str(tmp_path)).step) == 4
+
+
+def test_what_goes_wrong_beside_a_compilation_does_not_wait_for_it(monkeypatch):
+  over = threading.Event()
+  monkeypatch.setattr(executable.command, '_at_once', False)
+  with (
+    pytest.raises(ValueError, match='damaged'),
+    executable.meanwhile(over.wait),
+  ):
+    raise ValueError('damaged')
+  assert executable.command._at_once
+  over.set()
+
+
+def test_what_goes_wrong_in_a_compilation_is_told_to_who_waits():
+  def fails():
+    raise ValueError('no such option')
+
+  with (
+    pytest.raises(ValueError, match='no such option'),
+    executable.meanwhile(fails) as compiled,
+  ):
+    compiled.result()
