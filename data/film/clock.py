@@ -1,6 +1,7 @@
 """When each picture is shown: seconds of one clock that never runs back."""
 
 import itertools
+from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from data.film.decoded import Frames
 from data.film.told import Told
 from data.source import BadRecord
 
-_HEAD = 16  # frames, of which is seen which of a file's clocks is right
+_HEAD = 8  # frames, of which is seen which of a file's clocks is right
 _BACK = 8  # frames: a clock that runs back further was set anew
 
 
@@ -46,11 +47,11 @@ def timed(
   """
   rates = streams.rates(stream)
   step = 1 / rates[0] if rates else None
-  head = list(itertools.islice(frames, _HEAD))
+  head = deque(itertools.islice(frames, _HEAD))
   raw = streams.is_raw(stream)
   trusted = None if raw else _trusted([frame for frame, _ in head])
   time, last, size = Fraction(0), None, None
-  for number, (frame, damaged) in enumerate(itertools.chain(head, frames)):
+  for number, (frame, damaged) in enumerate(_again(head, frames)):
     at, after = _time(frame, trusted), ''
     if number:
       ticks = step if at is None or last is None else at - last
@@ -73,6 +74,13 @@ def timed(
     if damaged and number:
       after = 'damaged'  # counted with its gap
     yield Picture(frame, time, after, shown)
+
+
+def _again(head: deque, frames: Frames) -> Frames:
+  """All frames; those of `head` are not held any longer than the others."""
+  while head:
+    yield head.popleft()
+  yield from frames
 
 
 def _time(frame: av.VideoFrame, trusted: str | None) -> Fraction | None:

@@ -21,7 +21,7 @@ from data.film.told import Told
 
 PAUSE = 8  # frames: a picture that comes later begins a new stretch
 _SHORTEST = 1 / 30  # seconds of a frame, of which a pause is counted
-_LOOK = 32  # pictures, of which a stretch's cadence is seen
+_LOOK = 24  # pictures, of which a stretch's cadence is seen
 _LOOK_BYTES = 2**28  # of raw pictures, at most: 4K has less than _LOOK
 _CLOSER = 0.6  # of the cadence: closer pictures do not keep it
 _FINER = 0.03  # of the steps may be closer
@@ -81,11 +81,11 @@ def stretches(
     if (own / rate).denominator > 1:
       told.kinds['resampled'] += 1
     first = window[0]
+    begins = first.size, first.time, after or first.after
+    # Frames that nobody holds are memory that the decoder uses again.
+    del window, first
     steady = _Steady(ahead, 1 / own, rate, told)
-    yield Stretch(
-      *(rate, first.size, first.time, after or first.after),
-      *(float(own), steady.frames()),
-    )
+    yield Stretch(rate, *begins, float(own), steady.frames())
     after = steady.ended
 
 

@@ -27,6 +27,8 @@ _BESIDE = (
   | Disposition.still_image
   | Disposition.dependent
 )
+# Codecs whose decoder tells which pictures are invented in part.
+CONCEALED = frozenset({'h264', 'mpeg1video', 'mpeg2video', 'mpeg4'})
 _NO_TIMES = av.format.Flags.no_timestamps.value  # of raw streams
 
 
@@ -68,9 +70,11 @@ def opened(
     if told and len(streams) > 1:
       told.kinds['chosen'] += 1
     stream.thread_type = 'NONE'
-    # By default FFmpeg conceals damage with invented pictures.
     # A file of some bytes may say that its pictures fill the memory.
-    options = {'err_detect': 'explode', 'max_pixels': str(_PIXELS)}
+    options = {'max_pixels': str(_PIXELS)}
+    # By default FFmpeg conceals damage; some decoders say of what pictures.
+    if stream.codec_context.name not in CONCEALED:
+      options['err_detect'] = 'explode'
     stream.codec_context.options = options
     yield stream
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 # that is counted once per file is told as a number of videos.
 KINDS = {
   'damaged': 'with damaged stretches, left out: gaps between records',
+  'concealed': 'with pictures that are damaged in part: these are left out, '
+  'what refers to them is kept',
   'truncated': 'truncated: the end that the file announces is not there',
   'paused': 'with pauses: records end there, and others begin',
   'clock': 'whose clock jumps back: records end there, and others begin',
@@ -44,6 +46,10 @@ class Gap:
 
   begin: float
   seconds: float
+
+  def __str__(self) -> str:
+    """As it is told."""
+    return f'{round(self.seconds, 2):g} s from {round(self.begin, 2):g} s on'
 
 
 @dataclasses.dataclass

@@ -12,6 +12,7 @@ import av
 import numpy as np
 
 from base import files as base_files
+from data.film.told import Gap
 from data.formats.shards import INDEX, MANIFEST, QUARANTINE, shard_name
 from data.ingest import steps
 from data.ingest.recipe import Recipe
@@ -96,9 +97,7 @@ def finish(out: Path, recipe: Recipe, shards: int) -> dict[str, Any]:
 
 def damage(row: Mapping[str, Any]) -> str:
   """What of a file that was kept is not there, in words; '' if all is."""
-  gaps = [
-    f'{seconds:.1f} s from {begin:.1f} s on' for begin, seconds in row['gaps']
-  ]
+  gaps = [str(Gap(*gap)) for gap in row['gaps']]
   parts = []
   if gaps:
     # A file of a thousand gaps needs no line of a thousand.

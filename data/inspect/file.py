@@ -64,7 +64,7 @@ def describe(path: Path) -> Iterator[str]:
     if film.missing(path):
       found.kinds['truncated'] += 1
   for gap in found.gaps[:_STRETCHES]:
-    yield f'  gap: {gap.seconds:.1f} s from {gap.begin:.1f} s on do not decode'
+    yield f'  gap: {gap} do not decode'
   for line in told.lines(dict.fromkeys(found.kinds, 1), found.pictures):
     yield f'  told: {line}'
   if not records:

@@ -194,10 +194,7 @@ def redraw(
     except BadRecord as error:
       raise ValueError(f'{film.name}: {error}') from error
   for gap in film.told.gaps:
-    say(
-      f'{film.name}: {gap.seconds:.1f} s from {gap.begin:.1f} s on do not '
-      'decode: they are left out'
-    )
+    say(f'{film.name}: {gap} do not decode: they are left out')
 
 
 @contextlib.contextmanager

@@ -71,6 +71,56 @@ def test_frames_that_wait_for_their_turn_are_not_lost(tmp_path, film):
   assert (gap.begin, gap.seconds) == pytest.approx((1.2, 1.2), abs=0.02)
 
 
+def slices(packet) -> list[tuple[int, int]]:
+  """Where the slices of a keyframe are in a packet of mp4, and their sizes."""
+  data, at, found = bytes(packet), 0, []
+  while at < len(data):
+    size = int.from_bytes(data[at : at + 4], 'big')
+    if data[at + 4] & 31 == 5:
+      found.append((at + 4, size))
+    at += 4 + size
+  return found
+
+
+@pytest.mark.parametrize('number', [0, 20])
+def test_a_bad_slice_costs_its_picture_alone(tmp_path, film, number):
+  """FFmpeg conceals it; what refers to it differs little."""
+  options = {'x264-params': 'slices=3:keyint=20:scenecut=0:bframes=0'}
+  whole = film.texture(40)
+  path = film.write(tmp_path / 'a.mp4', whole, options=options)
+  bad, data = packets(path)[number], bytearray(path.read_bytes())
+  at, size = slices(bad)[-1]
+  for place in range(bad.pos + at + size // 2, bad.pos + at + size - 2):
+    data[place] ^= 0x5A
+  told = Told()
+  with film_lib.opened(bytes(data)) as stream:
+    frames = list(decoded.clean(stream, told))
+    shown = [film_lib.upright(frame, 48, 64) for frame, _ in frames]
+    at = [round(frame.time * 10) for frame, _ in frames]
+  assert at == [n for n in range(40) if n != number]
+  (gap,) = told.gaps
+  assert (gap.begin, gap.seconds) == pytest.approx((number / 10, 0.1), abs=0.01)
+  assert told.kinds['concealed'] == 1
+  off = np.abs(np.array(shown, int) - whole[at]).max(-1) > 60
+  assert off.mean((1, 2)).max() < 1 / 3
+
+
+def test_a_first_keyframe_that_is_mostly_lost_costs_what_refers_to_it(
+  tmp_path, film
+):
+  options = {'x264-params': 'slices=1:keyint=20:scenecut=0:bframes=0'}
+  path = film.write(tmp_path / 'a.mp4', film.texture(40), options=options)
+  bad, data = packets(path)[0], bytearray(path.read_bytes())
+  at, size = slices(bad)[0]
+  for place in range(bad.pos + at + size // 5, bad.pos + at + size - 2):
+    data[place] ^= 0x5A
+  told = Told()
+  with film_lib.opened(bytes(data)) as stream:
+    frames = [frame for frame, _ in decoded.clean(stream, told)]
+    assert [round(frame.time * 10) for frame in frames] == list(range(20, 40))
+  assert told.lost == pytest.approx(2, abs=0.01)
+
+
 def test_a_file_that_does_not_decode_at_all_is_refused(tmp_path, film):
   path = film.write(tmp_path / 'a.mp4', film.greys(8), options=GOP)
   with pytest.raises(BadRecord, match='no picture of its h264 decodes'):

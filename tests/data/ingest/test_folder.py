@@ -90,7 +90,7 @@ def test_a_start_that_does_not_decode_is_counted(film, tmp_path, capsys):
   out = tmp_path / 'data'
   manifest = run(tmp_path / 'in', out)
   said = capsys.readouterr().out
-  reason = 'damaged: 0.8 s from 0.0 s on do not decode and are left out'
+  reason = 'damaged: 0.8 s from 0 s on do not decode and are left out'
   assert f'b.mp4: {reason}; 3.2 s are kept' in said
   assert (manifest['seconds'], manifest['lost']) == (5.2, 0.8)
   assert (manifest['refused'], manifest['damaged']) == (1, 1)
