@@ -24,7 +24,7 @@ _SHORTEST = 1 / 30  # seconds of a frame, of which a pause is counted
 _LOOK = 24  # pictures, of which a stretch's cadence is seen
 _LOOK_BYTES = 2**28  # of raw pictures, at most: 4K has less than _LOOK
 _CLOSER = 0.6  # of the cadence: closer pictures do not keep it
-_FINER = 0.03  # of the steps may be closer
+_FINER = 0.03  # of the pictures may be lost by a longer step
 _OTHER = 12  # steps in a row of another cadence: it has changed
 _KEEPS = Fraction(4, 5)  # of the most: a part 1/n of the rate that is as fast
 # Of a frame: so near to the next time a picture is taken for it, or else one
@@ -92,22 +92,26 @@ def stretches(
 def cadence(times: Sequence[Fraction]) -> float:
   """Seconds from picture to picture, 0.0 if there is one picture only.
 
-  The longest step at which pictures are kept (all but 3 % of what can be): none
-  is closer to the next than 0.6 of it, or later than a pause. So pictures that
-  are missing now and then do not count, nor do pauses; of jitter, and of delays
+  The longest step at which pictures are kept, each at its nearest time (all but
+  3 % of what can be), and none comes later than a pause. So pictures that are
+  missing now and then do not count, nor do pauses; of jitter, and of delays
   such as 30, 30, 40 ms, it is the mean.
   """
-  steps = np.diff(np.array([float(time) for time in times]))
-  steps = steps[steps > 0]
-  if not len(steps):
-    return 0.0
-  tried = np.unique(steps)
-  longest = PAUSE * np.maximum(tried, _SHORTEST)
-  kept = (steps >= _CLOSER * tried[:, None]) & (steps <= longest[:, None])
-  score = kept.sum(1)
-  step = tried[score >= score.max() - _FINER * len(steps)].max()
-  near = (steps >= _CLOSER * step) & (steps < 1.5 * step)
-  return float(steps[near].mean())
+  at = np.array([float(time) for time in times])
+  steps = np.diff(at)
+  best = [(0.0, 0)]  # step, and how many pictures it keeps
+  for step in np.unique(steps[steps > 0]):
+    mean = float(_near(steps, step).mean())
+    parted = (steps > PAUSE * max(mean, _SHORTEST)).sum()
+    slots = np.unique(np.floor((at - at[0]) / mean + 0.5))
+    best.append((mean, len(slots) - parted))
+  most = max(kept for _, kept in best)
+  return max(step for step, kept in best if kept >= most - _FINER * len(at))
+
+
+def _near(steps: np.ndarray, step: float) -> np.ndarray:
+  """Those that are about as long."""
+  return steps[(steps >= _CLOSER * step) & (steps < 1.5 * step)]
 
 
 def stored_rate(own: Fraction, most: int | Fraction) -> Fraction:
@@ -130,8 +134,7 @@ def _own_rate(
   """
   if not step:
     return rates[0] if rates else Fraction(1)
-  steps = np.diff([float(each.time) for each in window])
-  near = steps[(steps >= _CLOSER * step) & (steps < 1.5 * step)]
+  near = _near(np.diff([float(each.time) for each in window]), step)
   unsure = 5e-4 + float(np.ptp(near)) / float(near.sum())
   for known in (rates, _STANDARD):
     found = [rate for rate in known if abs(float(rate) * step - 1) <= unsure]

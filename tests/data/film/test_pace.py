@@ -158,6 +158,16 @@ def test_another_cadence_is_another_stretch(first, then):
   assert len(shown) >= 193
 
 
+def test_uneven_delays_keep_every_picture():
+  """As of a GIF."""
+  delays = [100, 50, 80, 100, 200, 60] * 12
+  found, _ = run(steps(*delays))
+  shown = {number for _, numbers in found for number in numbers}
+  assert len(shown) >= 0.97 * 73
+  # Not by repeating each of them many times.
+  assert sum(len(numbers) for _, numbers in found) < 3 * 73
+
+
 def test_events_without_a_cadence_keep_most_pictures():
   delays = [(7 * n % 20 + 1) * Fraction(100, 3) for n in range(200)]
   found, _ = run(steps(*delays))
