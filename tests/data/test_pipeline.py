@@ -369,6 +369,20 @@ def test_bad_records_are_replaced_the_same_way_and_reported():
   assert digest(again) == digest(batches)
 
 
+def test_a_record_is_another_clip_in_each_epoch():
+  (first,), (second,) = take(make(sizes=(BATCH,), shuffle=False), 2)
+  np.testing.assert_array_equal(first['label'], second['label'])
+  same = first['video'] == second['video']
+  assert not same.all(axis=(1, 2, 3, 4)).any()
+
+
+def test_a_bad_record_of_the_first_batch_is_not_too_many():
+  pipe = make(sizes=(50,), bad=(0,), shuffle=False, max_bad=0.01)
+  reports = []
+  take(pipe, 1, on_bad=reports.append)
+  assert len(reports) == 1
+
+
 def test_too_many_bad_records_stop_the_run():
   pipe = make(sizes=(50,), bad=range(0, 50, 10), max_bad=0.01)
   with pytest.raises(
