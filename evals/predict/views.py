@@ -61,6 +61,8 @@ def make(
   """
   if task == 'points':
     return Points(queries['points'], carried)
+  if task == 'points3d':
+    return Points3d(queries['points'], carried)
   if task == 'boxes':
     return Boxes(queries['boxes'], carried)
   if task == 'depth':
@@ -161,6 +163,16 @@ class Points:
         'visible': seen[:, :count].tolist(),
       },
     )
+
+
+class Points3d(Points):
+  """Dots with trails in the picture; the record has their depths too."""
+
+  def draw(self, answer: Any, picture: Picture, count: int) -> Drawn:
+    """Of `evals.tasks.points3d.Answer`. The record: also [q t], metres."""
+    drawn = super().draw(answer.tracks, picture, count)
+    depth = _rounded(np.asarray(answer.depth)[:, :count])
+    return drawn._replace(record={**drawn.record, 'depth': depth})
 
 
 class Boxes:

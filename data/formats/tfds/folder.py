@@ -76,6 +76,11 @@ def open_folder(path: str, split: str) -> Folder:
   folder = Path(path).expanduser()
   listed, format_of_file, name = _info(folder)
   lengths = _lengths(folder, listed[split]) if split in listed else []
+  if split in listed and 'shardLengths' not in listed[split]:
+    raise ValueError(
+      f'{folder / "dataset_info.json"}: split {split!r} lacks shardLengths: it '
+      f'was not written; {_REMEDY}, or take another of {sorted(listed)}'
+    )
   if not sum(lengths):
     raise ValueError(
       f'{folder} has no split {split!r} with records: it has {sorted(listed)}.'

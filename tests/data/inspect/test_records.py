@@ -211,7 +211,7 @@ def test_damaged_json_is_told_with_its_name(source, name, tmp_path):
     ('movi', 'dataset_info.json', '{"splits": [[]]}', 'splits: 0 holds a list'),
     (
       *('movi', 'dataset_info.json', '{"splits": [{"name": "train"}]}'),
-      'splits: 0 lacks shardLengths',
+      "split 'train' lacks shardLengths",
     ),
     (
       *('movi', 'dataset_info.json'),

@@ -3,6 +3,7 @@ import pytest
 
 from evals import task
 from evals.predict import queries, views
+from evals.tasks import points, points3d
 
 
 def test_other_heads_ask_again_from_the_frame_of_the_query():
@@ -85,3 +86,17 @@ def test_every_task_has_a_view_and_a_new_one_says_where_to_write_it():
     assert isinstance(views.make(name, asked, 2), views.View)
   with pytest.raises(ValueError, match="'normals' has no view"):
     views.make('normals', asked, 2)
+
+
+def test_points_in_metres_are_drawn_as_points_and_their_depth_is_told():
+  start = np.float32([[0.25, 0.5], [0.75, 0.5]])
+  still = np.tile(start[:, None], (1, 3, 1))
+  sure = np.full((2, 3), 9.0)
+  tracks = points.Tracks(still, sure, sure)
+  depth = np.float32([[1, 2, 3], [4, 5, 6]])
+  video = np.zeros((3, 16, 24, 3), np.uint8)
+  view = views.make('points3d', {'points': start}, 1)
+  drawn = view.draw(points3d.Answer(tracks, depth), video, 2)
+  flat = views.make('points', {'points': start}, 1).draw(tracks, video, 2)
+  np.testing.assert_array_equal(drawn.picture, flat.picture)
+  assert drawn.record == {**flat.record, 'depth': [[1, 2], [4, 5]]}
