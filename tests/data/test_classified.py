@@ -9,6 +9,7 @@ from data import classified, source
 from data.inspect import check
 from data.source import BadRecord
 from data.sources import kinetics, ssv2
+from tests.data.film.test_decoded import cut
 
 SIZE = {'frames': 4, 'height': 12, 'width': 16, 'stride': (2, 2)}
 KEYS = ('video', 'label')
@@ -393,3 +394,22 @@ def test_bad_options_and_lists_are_told(something, sport, tmp_path):
   ):
     with pytest.raises(ValueError, match=message):
       make_kinetics(sport, **options)
+
+
+def test_what_an_edit_list_hides_is_not_counted(film, tmp_path):
+  """As of clips that were cut without encoding: no frame of them is frozen."""
+  options = {'g': '8', 'sc_threshold': '0', 'bf': '0'}
+  whole = film.write(tmp_path / 'a.mp4', film.greys(40), options=options)
+  part = cut(whole, tmp_path / 'b.mp4', 13)
+  assert classified.count(part) == 27
+  shown = classified.pictures(part, np.arange(27))
+  assert list(map(film.number, shown)) == list(range(13, 40))
+
+
+def test_mirrored_videos_are_shown_as_their_matrix_says(film, tmp_path):
+  clip = film.texture(6)
+  path = film.write(
+    tmp_path / 'a.mp4', clip, matrix=(-1, 0, 0, 0, 1, 0, 64, 0, 1)
+  )
+  shown = classified.pictures(path, np.arange(6)).astype(int)
+  assert np.abs(shown - clip[:, :, ::-1]).mean() < 8
