@@ -1,9 +1,10 @@
 """Any video file of other people, as pictures that can be trained on.
 
 file -> the stream that is the video (`streams`) -> clean pictures (`decoded`)
--> one field of an interlaced one (`interlaced`) -> times (`clock`) -> stretches
-of a steady rate, without pauses or damage (`pace`) -> upright, square, SDR
-(`shape`, `colour`, `light`). What was done is counted in a `told.Told`.
+-> one moment of an interlaced one (`interlaced`) -> what is meant to be seen of
+it (`aperture`) -> times (`clock`) -> stretches of a steady rate, without pauses
+or damage (`pace`) -> upright, square, SDR (`shape`, `colour`, `light`). What
+was done is counted in a `told.Told`.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from fractions import Fraction
 
 import av
 
-from data.film import clock, decoded, interlaced, pace, streams
+from data.film import aperture, clock, decoded, interlaced, pace, streams
 from data.film.colour import kind as colours
 from data.film.colour import upright, upright_planes
 from data.film.ends import missing
@@ -52,9 +53,15 @@ def stretches(
   Raises:
     BadRecord: nothing decodes, or no rate is known.
   """
-  frames = interlaced.deinterlaced(decoded.clean(stream, told), told)
+  frames = _moments(stream, told)
   pictures = clock.timed(stream, frames, told)
   return pace.stretches(pictures, streams.rates(stream), stored, told)
+
+
+def _moments(stream: av.VideoStream, told: Told) -> decoded.Frames:
+  """Clean frames of one moment each, of which only what is meant is seen."""
+  frames = interlaced.deinterlaced(decoded.clean(stream, told), told)
+  return aperture.cropped(frames, aperture.of(stream))
 
 
 def whole(
@@ -74,7 +81,7 @@ def whole(
     BadRecord: damaged; at the start too without `on_lost`.
   """
   told, count = Told(), 0
-  frames = interlaced.deinterlaced(decoded.clean(stream, told), told)
+  frames = _moments(stream, told)
   for frame, damaged in frames:
     if damaged and count:
       raise BadRecord(f'damaged after frame {count}')

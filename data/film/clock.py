@@ -3,7 +3,6 @@
 import itertools
 from collections import deque
 from collections.abc import Iterator
-from fractions import Fraction
 from typing import NamedTuple
 
 import av
@@ -21,7 +20,7 @@ class Picture(NamedTuple):
   """A frame with its time."""
 
   frame: av.VideoFrame
-  time: Fraction  # seconds after the file's first picture
+  time: float  # seconds after the file's first picture
   after: str  # a kind of `told.KINDS` that parts it from the one before, or ''
   size: tuple[int, int]  # (height, width) as it is to be shown
 
@@ -45,27 +44,32 @@ def timed(
   Raises:
     BadRecord: no time, and no rate, is known.
   """
-  rates = streams.rates(stream)
-  step = 1 / rates[0] if rates else None
+  rates, base = streams.rates(stream), stream.time_base
+  # In ticks of the file's clock: fractions of seconds would cost more than all
+  # else here.
+  step = float(1 / rates[0] / base) if rates else None
   head = deque(itertools.islice(frames, _HEAD))
   raw = streams.is_raw(stream)
   trusted = None if raw else _trusted([frame for frame, _ in head])
-  time, last, size = Fraction(0), None, None
+  time, last, size, coded = 0, None, None, None
   for number, (frame, damaged) in enumerate(_again(head, frames)):
-    at, after = _time(frame, trusted), ''
+    at, after = getattr(frame, trusted) if trusted else None, ''
     if number:
       ticks = step if at is None or last is None else at - last
       if ticks is None:
         raise BadRecord('its frame rate is unknown')
       if ticks < 0 and (step is None or -ticks > _BACK * step):
-        after, ticks, last = 'clock', step or Fraction(0), None
+        after, ticks, last = 'clock', step or 0, None
       time += max(ticks, 0)
       if ticks > 0:
         step = ticks  # what a frame without a time comes after the last
     # A picture that is late by less stays where the one before it is.
     known = at if at is not None or last is None else last + step
     last = known if last is None else max(last, known)
-    shown = shape.upright_size(stream, frame)
+    # Turns change with the size, or at keyframes.
+    if coded != (frame.width, frame.height) or frame.key_frame:
+      coded = frame.width, frame.height
+      shown = shape.upright_size(stream, frame)
     if size not in (None, shown):
       after = 'resized'
     size = shown
@@ -73,7 +77,7 @@ def timed(
       told.kinds[after] += 1
     if damaged and number:
       after = 'damaged'  # counted with its gap
-    yield Picture(frame, time, after, shown)
+    yield Picture(frame, float(time * base), after, shown)
 
 
 def _again(head: deque, frames: Frames) -> Frames:
@@ -81,11 +85,6 @@ def _again(head: deque, frames: Frames) -> Frames:
   while head:
     yield head.popleft()
   yield from frames
-
-
-def _time(frame: av.VideoFrame, trusted: str | None) -> Fraction | None:
-  tick = getattr(frame, trusted) if trusted else None
-  return None if tick is None else tick * frame.time_base
 
 
 def _trusted(frames: list[av.VideoFrame]) -> str:

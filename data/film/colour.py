@@ -23,6 +23,7 @@ _WIDE = frozenset(
   {ColorPrimaries.BT2020, ColorPrimaries.SMPTE431, ColorPrimaries.SMPTE432}
 )
 _HDR = frozenset({ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67})
+_DOLBY = 'DOVI_METADATA'
 _HD = 1280, 576  # pixels: untagged video that is larger is BT.709
 
 _local = threading.local()
@@ -40,7 +41,8 @@ def kind(frame: av.VideoFrame) -> str:
     )
   if frame.color_trc in _HDR:
     return 'hdr'
-  if 'DOVI_METADATA' in frame.side_data:
+  untagged = frame.color_trc == ColorTrc.UNSPECIFIED
+  if untagged and '10' in frame.format.name and _DOLBY in frame.side_data:
     raise BadRecord(
       'its colours are those of Dolby Vision alone (profile 5), which is not '
       'read'

@@ -51,6 +51,7 @@ class _Reader:
     self._stream, self._codec = stream, stream.codec_context
     self._told = told
     self._timed = not streams.is_raw(stream)
+    self._base = float(stream.time_base)  # seconds
     rate = stream.guessed_rate or stream.average_rate
     self._step = float(1 / rate) if rate else 0.0
     self._count = 0  # clean frames
@@ -108,9 +109,7 @@ class _Reader:
     self._damaged, self._bad, self._bad_end = '', 0, None
     self._count += 1
     if at is not None:
-      length = (
-        float((frame.duration or 0) * self._stream.time_base) or self._step
-      )
+      length = float((frame.duration or 0) * self._base) or self._step
       self._end = at + length
     return frame, damaged
 
@@ -144,9 +143,7 @@ class _Reader:
     self._bad += 1
     at = self._seconds(packet)
     if at is not None:
-      length = (
-        float((packet.duration or 0) * self._stream.time_base) or self._step
-      )
+      length = float((packet.duration or 0) * self._base) or self._step
       self._bad_end = max(self._bad_end or at, at + length)
 
   def _tell(self, until: float | None):
@@ -162,7 +159,7 @@ class _Reader:
     tick = part.dts if part.pts is None else part.pts
     if tick is None or not self._timed:
       return None
-    return float(tick * self._stream.time_base)
+    return tick * self._base
 
 
 def _invented(codec: av.VideoCodecContext, packet: av.Packet) -> float:

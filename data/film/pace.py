@@ -19,7 +19,7 @@ import numpy as np
 from data.film.clock import Picture
 from data.film.told import Told
 
-PAUSE = 8  # frames: a picture that comes later begins a new stretch
+PAUSE = 8.5  # frames: a later picture, times rounded, begins a new stretch
 _SHORTEST = 1 / 30  # seconds of a frame, of which a pause is counted
 _LOOK = 24  # pictures, of which a stretch's cadence is seen
 _LOOK_BYTES = 2**28  # of raw pictures, at most: 4K has less than _LOOK
@@ -29,7 +29,7 @@ _OTHER = 12  # steps in a row of another cadence: it has changed
 _KEEPS = Fraction(4, 5)  # of the most: a part 1/n of the rate that is as fast
 # Of a frame: so near to the next time a picture is taken for it, or else one
 # that lies between two times would be dropped and repeated by turns.
-_NEXT = Fraction(3, 5)
+_NEXT = 0.6
 _STANDARD = [
   *(Fraction(rate) for rate in (5, 6, 8, 10, 12, 15, 20, 24, 25, 30)),
   *(Fraction(1000 * rate, 1001) for rate in (15, 24, 30, 60, 120)),
@@ -51,7 +51,7 @@ class Stretch(NamedTuple):
 
   rate: Fraction
   size: tuple[int, int]
-  begin: Fraction
+  begin: float
   after: str
   own: float
   frames: Iterator[av.VideoFrame]
@@ -84,12 +84,12 @@ def stretches(
     begins = first.size, first.time, after or first.after
     # Frames that nobody holds are memory that the decoder uses again.
     del window, first
-    steady = _Steady(ahead, 1 / own, rate, told)
+    steady = _Steady(ahead, float(1 / own), float(rate), told)
     yield Stretch(rate, *begins, float(own), steady.frames())
     after = steady.ended
 
 
-def cadence(times: Sequence[Fraction]) -> float:
+def cadence(times: Sequence[float]) -> float:
   """Seconds from picture to picture, 0.0 if there is one picture only.
 
   The longest step at which pictures are kept, each at its nearest time (all but
@@ -97,7 +97,7 @@ def cadence(times: Sequence[Fraction]) -> float:
   missing now and then do not count, nor do pauses; of jitter, and of delays
   such as 30, 30, 40 ms, it is the mean.
   """
-  at = np.array([float(time) for time in times])
+  at = np.array(times)
   steps = np.diff(at)
   best = [(0.0, 0)]  # step, and how many pictures it keeps
   for step in np.unique(steps[steps > 0]):
@@ -134,7 +134,7 @@ def _own_rate(
   """
   if not step:
     return rates[0] if rates else Fraction(1)
-  near = _near(np.diff([float(each.time) for each in window]), step)
+  near = _near(np.diff([each.time for each in window]), step)
   unsure = 5e-4 + float(np.ptp(near)) / float(near.sum())
   for known in (rates, _STANDARD):
     found = [rate for rate in known if abs(float(rate) * step - 1) <= unsure]
@@ -182,31 +182,31 @@ class _Steady:
   def __init__(
     self,
     ahead: _Ahead,
-    step: Fraction,
-    rate: Fraction,
+    step: float,
+    rate: float,
     told: Told,
   ):
     self.ended = ''  # why, if by the cadence: a pause, or another one
     self._ahead, self._rate, self._told = ahead, rate, told
     self._half = step * rate / 2  # of the pictures' own step, in frames
-    self._close, self._far = _CLOSER * float(step), 1.6 * float(step)
-    self._pause = PAUSE * max(float(step), _SHORTEST)
+    self._close, self._far = _CLOSER * step, 1.6 * step
+    self._pause = PAUSE * max(step, _SHORTEST)
     self._closer = self._farther = 0  # steps of another cadence, in a row
 
   def frames(self) -> Iterator[av.VideoFrame]:
     """One frame for each time."""
     shown = self._ahead.next()
     begin, last = shown.time, shown.time
-    slot, off = 0, Fraction(0)
+    slot, off = 0, 0.0
     while (picture := self._ahead.next()) is not None:
-      if picture.after or self._ends(float(picture.time - last)):
+      if picture.after or self._ends(picture.time - last):
         self._ahead.back(picture)
         break
       last = picture.time
       exact = (picture.time - begin) * self._rate
       own = slot + 1
       if abs(exact - own) > _NEXT:
-        own = math.floor(exact + Fraction(1, 2))
+        own = math.floor(exact + 0.5)
       away = abs(exact - own)
       if own == slot:
         self._told.pictures['dropped'] += 1

@@ -15,7 +15,7 @@ from data.film.told import Told
 def picture(number, seconds, after='', size=(16, 16)):
   frame = av.VideoFrame(16, 16, 'yuv420p')
   frame.pts = number
-  return Picture(frame, Fraction(seconds), after, size)
+  return Picture(frame, float(seconds), after, size)
 
 
 def run(seconds, rates=(), most=30, parted=()):
