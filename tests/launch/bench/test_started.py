@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from launch.bench import started
+from launch.bench.started import starts
 
 # A run that says where its folder and programs are, and is slow where neither
 # is there: what it is given instead of a whole one.
@@ -37,7 +37,7 @@ def test_every_start_finds_what_its_name_says(tmp_path):
     'here': checkout(tmp_path / 'here', 0),
     'there': checkout(tmp_path / 'there', 1),
   }
-  table = started.compare(checkouts, ['--config.seed=3'], 1)
+  table = starts.compare(checkouts, ['--config.seed=3'], 1)
   _, new, again, restart, warm = table.splitlines()
   for line, begins, ends in (
     (new, 'new run  nothing compiled', 'new [True, True]'),
@@ -65,4 +65,4 @@ def test_a_run_that_ends_at_once_is_told(tmp_path):
   here = checkout(tmp_path / 'here', 0)
   (here / 'train' / '__main__.py').write_text('print("no such recipe")')
   with pytest.raises(ValueError, match=r'first step, with .*no such recipe'):
-    started.compare({'here': here}, [], 1)
+    starts.compare({'here': here}, [], 1)

@@ -1,9 +1,4 @@
-"""From the command to the first new step: `python -m launch.bench.started`.
-
-A new run, and one that goes on from a checkpoint; each with nothing compiled
-before, and with what an earlier start left in the compilation cache. This
-checkout and another one take turns, the same command in both.
-"""
+"""Runs that are started again and again, and how long each start takes."""
 
 import contextlib
 import pathlib
@@ -18,18 +13,8 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from absl import flags
+from base import console
 
-from base import command
-
-_AGAINST = flags.DEFINE_string(
-  'against', '', "Another checkout, such as a worktree of yesterday's commit."
-)
-_CONFIG = flags.DEFINE_string(
-  'config', 'configs/quickstart.py', 'A pretraining recipe.'
-)
-_ROUNDS = flags.DEFINE_integer('rounds', 5, 'Of each start.', lower_bound=1)
-_ROOT = pathlib.Path(__file__).parents[2]
 # Every step is said, so that the first one is seen when it is done.
 _ALL = ('--config.log.every=1', '--config.log.wandb=disabled')
 _NEW, _NOTHING = 'new run', 'nothing compiled'
@@ -37,27 +22,6 @@ _KINDS = (
   *((_NEW, _NOTHING), (_NEW, 'compiled before')),
   *(('restart', _NOTHING), ('restart', 'compiled before')),
 )
-
-
-def main(overrides: Sequence[str]) -> None:
-  """Prints medians of seconds, and the median ratio of pairs.
-
-  Args:
-    overrides: of the recipe, as '--config.mesh.fsdp=2'.
-
-  Raises:
-    ValueError: no checkout there, or a run that ends before its first step.
-  """
-  checkouts = {'here': _ROOT}
-  if _AGAINST.value:
-    checkouts['there'] = pathlib.Path(_AGAINST.value).resolve()
-    if not (checkouts['there'] / 'train' / '__main__.py').is_file():
-      raise ValueError(
-        f'--against={_AGAINST.value} is not a checkout: expected a folder with '
-        'train/__main__.py, as `git worktree add FOLDER COMMIT` makes'
-      )
-  words = [f'--config={_CONFIG.value}', *overrides]
-  print(compare(checkouts, words, _ROUNDS.value))
 
 
 def compare(
@@ -73,8 +37,6 @@ def compare(
   Raises:
     ValueError: a run that ends before its first step.
   """
-  from base import console
-
   took = defaultdict(list)
   total = (1 + len(_KINDS) * rounds) * len(checkouts)
   with (
@@ -168,7 +130,3 @@ class _Run:
         with contextlib.suppress(ProcessLookupError):
           process.terminate()
     return took, found[1]
-
-
-if __name__ == '__main__':
-  command.run(main, words='-- overrides', least=0, most=None)
