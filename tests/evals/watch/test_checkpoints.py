@@ -156,7 +156,9 @@ def test_a_killed_watch_ends_with_the_same_numbers(
   whole = numbers()
   shutil.rmtree(run / 'readouts')
   with monkeypatch.context() as patch:
-    patch.setattr(evaluate.score, 'facts_of', lambda *_: sys.exit('killed'))
+    patch.setattr(
+      evaluate.score, 'facts_of', lambda *_, **__: sys.exit('killed')
+    )
     with pytest.raises(SystemExit):
       watch(recipe, run)
   shutil.rmtree(run / 'checkpoints/2')
