@@ -58,6 +58,7 @@ def write_walks(folder, split, scenes):
     (folder / split / f'{split}{scene}.txt').write_text('\n'.join(lines))
 
 
+@pytest.mark.slow
 def test_re10k_is_trained_on_and_tested(run, tmp_path):
   write_walks(tmp_path, 'train', 4)
   write_walks(tmp_path, 'test', 3)

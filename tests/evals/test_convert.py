@@ -117,6 +117,7 @@ def test_a_readout_of_it_is_trained(run, tmp_path):
   assert result['tasks']['depth']['clips'] == 8
 
 
+@pytest.mark.slow
 def test_moog_and_its_heads_are_converted_run_and_exported(
   paths, film, tmp_path
 ):

@@ -16,6 +16,7 @@ def bfloat16(recipe):
   return {**recipe, 'features': {'depth': 0.95, 'feature_dtype': 'bfloat16'}}
 
 
+@pytest.mark.slow
 def test_the_result_is_the_same_and_the_backbone_runs_once(
   train, bfloat16, tmp_path, monkeypatch
 ):
