@@ -176,6 +176,9 @@ def training(
       # Half of it would save 1% of a chip's memory and a sixth of a checkpoint
       # of e (docs/pods.md).
       'moment_dtype': 'float32',
+      # mup: `lr` is that of a model `base_width` wide, and transfers.
+      'parametrisation': 'standard',
+      'base_width': 0,
     },
     # Whether 4DS averages parameters is not public: it is off.
     'step': {

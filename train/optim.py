@@ -9,9 +9,11 @@ import jax.numpy as jnp
 import optax
 
 from base.names import choose
+from models import parametrisation as parametrisation_lib
 from train import schedule as schedule_lib
 
 _MOMENT_DTYPES = ('float32', 'bfloat16')
+_PARAMETRISATIONS = ('standard', 'mup')
 # Rule -> the decays that it has; the second moment of adafactor has its own.
 _DECAYS = {
   'adamw': ('b1', 'b2'),
@@ -36,6 +38,8 @@ def make(
   decay: Sequence[str],
   clip_norm: float,
   moment_dtype: str,
+  parametrisation: str,
+  base_width: int,
   multipliers: Sequence[Sequence[Any]] = (),
 ) -> tuple[optax.GradientTransformation, Callable[[Any], Any]]:
   """The update rule, and its schedule step -> learning rate.
@@ -64,6 +68,11 @@ def make(
       matches holds.
     moment_dtype: 'float32' or 'bfloat16', in which the first moment is kept
       between steps; the second is float32 always. Adafactor has no first one.
+    parametrisation: 'standard', or 'mup': what the rule makes is multiplied by
+      `models.parametrisation.rates`. The decay is not: it is lr x weight_decay
+      at any width (ours).
+    base_width: of the model that `lr` was found for, if mup; its own width is
+      the standard parametrisation.
 
   Raises:
     ValueError: an unknown name, schedule or dtype, a number out of range, or
@@ -87,6 +96,9 @@ def make(
       f'optim.moment_dtype={moment_dtype!r}: adafactor keeps no first moment; '
       "leave 'float32', or choose another optim.name"
     )
+  rule = rules[name]()
+  if check_parametrisation(parametrisation, base_width, name) == 'mup':
+    rule = optax.chain(rule, _scale_by_width(base_width))
   rate = schedule_lib.make(
     steps=steps,
     lr=lr,
@@ -103,7 +115,7 @@ def make(
   off = optax.identity()
   parts = [
     _clip(clip_norm) if clip_norm else off,
-    rules[name](),
+    rule,
     optax.add_decayed_weights(
       weight_decay, mask=lambda params: matches(decay, params)
     )
@@ -115,7 +127,37 @@ def make(
   return optax.chain(*parts), rate
 
 
-def unused(*, name: str, b1: float, b2: float, **others: Any) -> str:
+def check_parametrisation(
+  parametrisation: str, base_width: int, name: str
+) -> str:
+  """`optim.parametrisation`, which is there, and goes with the others.
+
+  Raises:
+    ValueError: it does not.
+  """
+  choose('optim.parametrisation', parametrisation, _PARAMETRISATIONS)
+  if parametrisation == 'mup' and base_width < 1:
+    raise ValueError(
+      f'optim.base_width={base_width}: mup needs the width of the model that '
+      'optim.lr was found for'
+    )
+  if parametrisation == 'mup' and name == 'sgd':
+    raise ValueError(
+      "optim.parametrisation='mup' is that of adamw, lion and adafactor: "
+      "optim.name='sgd' has other rules. Use standard"
+    )
+  return parametrisation
+
+
+def unused(
+  *,
+  name: str,
+  b1: float,
+  b2: float,
+  parametrisation: str,
+  base_width: int,
+  **others: Any,
+) -> str:
   """What of a config's `optim` its rule does not read, to be said; or ''.
 
   Recipes have the decays of AdamW, whatever `name` is put over its own.
@@ -125,7 +167,11 @@ def unused(*, name: str, b1: float, b2: float, **others: Any) -> str:
   left = [
     f'optim.{k}={x:g}' for k, x in given.items() if k not in _DECAYS[name]
   ]
-  return f'optim.name={name} does not use {" and ".join(left)}' if left else ''
+  if left:
+    return f'optim.name={name} does not use {" and ".join(left)}'
+  if parametrisation == 'standard' and base_width:
+    return f'optim.base_width={base_width} is of optim.parametrisation=mup'
+  return ''
 
 
 def _clip(most: float) -> optax.GradientTransformationExtraArgs:
@@ -156,6 +202,16 @@ def _scale_by_rate(
     return jax.tree.map(lambda x: jnp.array(scale, x.dtype) * x, updates), state
 
   return optax.GradientTransformationExtraArgs(optax.init_empty_state, update)
+
+
+def _scale_by_width(base_width: int) -> optax.GradientTransformation:
+  """Multiplies updates as `models.parametrisation.rates` says."""
+
+  def update(updates, _):
+    factors = parametrisation_lib.rates(updates, base_width)
+    return jax.tree.map(lambda x, factor: factor * x, updates, factors)
+
+  return optax.stateless(update)
 
 
 def _scale_by_path(

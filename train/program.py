@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 from jax.sharding import AbstractMesh, Mesh
 
+from models import parametrisation
 from models.objective import Objective, Params
 from train import mesh as mesh_lib
 from train import optim
@@ -99,7 +100,7 @@ def make(
     for key, each in examples.items()
   }
   tx, schedule = optim.make(steps=config['steps'], **config['optim'])
-  init = functools.partial(objective.init, batch=batch)
+  init = functools.partial(_init, objective, batch, config['optim'])
   # The key is made inside: devices of a topology can hold none.
   params = jax.eval_shape(lambda: init(jax.random.key(seed)))
   is_frozen = optim.matches(freeze, params)
@@ -134,3 +135,17 @@ def make(
     eval_step=jax.jit(step_lib.make_eval_step(objective, seed=seed)),
     compiler_options=config['compile']['options'],
   )
+
+
+def _init(
+  objective: Objective,
+  batch: Mapping[str, Any],
+  options: Mapping[str, Any],
+  rng: jax.Array,
+) -> Params:
+  """Parameters before the first update, as `optim.parametrisation` has them."""
+  params = objective.init(rng, batch)
+  if options['parametrisation'] == 'standard':
+    return params
+  factors = parametrisation.starts(params, options['base_width'])
+  return jax.tree.map(lambda x, factor: factor * x, params, factors)

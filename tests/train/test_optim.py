@@ -245,3 +245,28 @@ def test_the_rate_is_that_of_the_step_however_many_updates_there_were():
   tx, rate = make(name='sgd', b1=0.0, weight_decay=0.0, final_lr=0.0)
   updates, _ = tx.update(PARAMS, tx.init(PARAMS), PARAMS, step=4)
   np.testing.assert_allclose(updates['head']['kernel'], -rate(4))
+
+
+def test_mup_scales_what_the_rule_makes_and_not_the_decay():
+  head = {'head': {'kernel': jnp.ones((8, 2)), 'bias': jnp.ones(2)}}
+  gradients = jax.tree.map(jnp.ones_like, head)
+
+  def updated(**options):
+    tx, _ = make(weight_decay=0.5, decay=(r'.*/kernel',), **options)
+    updates, _ = tx.update(gradients, tx.init(head), head, step=0)
+    return updates['head']
+
+  plain, mup = updated(), updated(parametrisation='mup', base_width=2)
+  # Adam's first step is 1 everywhere: lr x (1 / 4 + 0.5), in place of 1 + 0.5.
+  np.testing.assert_allclose(plain['kernel'], -0.15, rtol=1e-4)
+  np.testing.assert_allclose(mup['kernel'], -0.075, rtol=1e-4)
+  np.testing.assert_array_equal(mup['bias'], plain['bias'])
+
+
+def test_mup_that_cannot_work_is_refused():
+  with pytest.raises(ValueError, match=r'optim\.base_width=0: mup needs'):
+    make(parametrisation='mup')
+  with pytest.raises(ValueError, match='has other rules'):
+    make(parametrisation='mup', base_width=64, name='sgd')
+  with pytest.raises(ValueError, match=r'optim\.parametrisation'):
+    make(parametrisation='mpu', base_width=64)

@@ -26,7 +26,10 @@ _PATTERNS = (
 # Read at the start of a run alone.
 _FIRST = r'init_(from|parts\..*)\.path'
 # Keys that there were not always, with the value that says what was done then.
-_ADDED = {'step.skip': [], 'step.outlier': 0.0}
+_ADDED = {
+  **{'step.skip': [], 'step.outlier': 0.0},
+  **{'optim.parametrisation': 'standard', 'optim.base_width': 0},
+}
 
 
 def flatten(config: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:

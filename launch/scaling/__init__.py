@@ -1,0 +1,1 @@
+"""What size brings: rates that transfer over width, fits, forecasts."""
