@@ -16,8 +16,8 @@ from train import mesh as mesh_lib
 
 PARAMETRISATIONS = ('standard', 'mup')
 # Where it is looked: the stream in the middle and where readouts read it, and
-# what the head has learned to add to pixels. All of the pixels would tell of the
-# start too, which muP makes smaller where a model is wider.
+# what the head has learned to add to pixels. Pixels as a whole would tell of
+# the start too, which muP makes smaller where a model is wider.
 PLACES = ('half way', 'features', 'pixels')
 
 
