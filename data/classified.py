@@ -1,6 +1,7 @@
 """Clips of video files with a class each: what ssv2 and kinetics share."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -8,21 +9,19 @@ import av
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from data import film, require, splits, transforms
-from data.pictures import resize, spread_part
+from data import film, require
 from data.source import BadRecord, digest
+from data.views import Views
+from data.views import make as make_views
 
 KEYS = ('video', 'label', 'video_id')
 
 
 @dataclasses.dataclass(frozen=True)
 class Classified:
-  """A `data.source.Source` of clips x crops records per video.
+  """A `data.source.Source`: all views of the first video, then of the next.
 
-  They follow one another, all crops of the first clip first. A random clip,
-  cut and flip for training; otherwise clips are spread evenly over the video,
-  and crops over the longer side of its picture, so that the probabilities of
-  all records with one video_id can be averaged.
+  The probabilities of all records with one video_id can be averaged.
   """
 
   files: tuple[Path, ...]
@@ -30,16 +29,7 @@ class Classified:
   names: tuple[str, ...]  # of the classes, where they are known
   excluded: Mapping[str, int]  # left out of the list, by reason
   keys: tuple[str, ...]
-  frames: int
-  height: int
-  width: int
-  stride: tuple[int, int]
-  clips: int
-  crops: int
-  random: bool
-  scale: tuple[float, float]
-  aspect: tuple[float, float]
-  flip: float
+  views: Views  # of each file
 
   @property
   def fingerprint(self) -> str:
@@ -49,11 +39,11 @@ class Classified:
   @property
   def is_fixed(self) -> bool:
     """Whether a record is always the same clip."""
-    return not self.random
+    return not self.views.random
 
   def __len__(self) -> int:
     """Number of clips."""
-    return len(self.files) * self.clips * self.crops
+    return len(self.files) * len(self.views)
 
   @property
   def classes(self) -> int:
@@ -66,40 +56,19 @@ class Classified:
     Raises:
       BadRecord: the file is missing, damaged or not a video.
     """
-    which, number = divmod(index, self.clips * self.crops)
+    which, number = divmod(index, len(self.views))
     record = {
       'label': np.array(self.labels[which], np.int32),
       'video_id': np.array(which, np.int32),
     }
     if 'video' in self.keys:
+      file = self.files[which]
+      decode = functools.partial(pictures, file)
       try:
-        record['video'] = self._clip(self.files[which], number, rng)
+        record['video'] = self.views.read(number, count(file), decode, rng)
       except (OSError, BadRecord) as error:
-        raise BadRecord(f'{self.files[which]}: {error}') from error
+        raise BadRecord(f'{file}: {error}') from error
     return {key: record[key] for key in self.keys}
-
-  def _clip(
-    self, file: Path, number: int, rng: np.random.Generator
-  ) -> np.ndarray:
-    total = count(file)
-    if not self.random:
-      clip, crop = divmod(number, self.crops)
-      window = transforms.spread_window(
-        total, self.frames, self.stride, clip, self.clips
-      )
-      part = spread_part(
-        *(pictures(file, window), self.height, self.width, crop, self.crops)
-      )
-      return resize(part, self.height, self.width)
-    window = transforms.window(rng, total, self.frames, self.stride)
-    whole = pictures(file, window)
-    box = transforms.random_box(rng, *whole.shape[1:3], self.scale, self.aspect)
-    bottom, right = box.top + box.height, box.left + box.width
-    part = whole[:, box.top : bottom, box.left : right]
-    clip = resize(part, self.height, self.width)
-    if transforms.random_flip(rng, self.flip):
-      clip = np.ascontiguousarray(clip[:, :, ::-1])
-    return clip
 
 
 def make(
@@ -110,34 +79,24 @@ def make(
   names: Sequence[str],
   excluded: Mapping[str, int],
   keys: Sequence[str],
-  frames: int,
-  height: int,
-  width: int,
-  stride: Sequence[int],
-  clips: int,
-  crops: int,
-  scale: Sequence[int | float],
-  aspect: Sequence[int | float],
-  flip: int | float,
+  **options,
 ) -> Classified:
   """The source `name`, of (file, class) rows; its `make` has the rest.
+
+  Args:
+    name: of the source.
+    split: 'train', 'validation' or 'test'.
+    rows: of the split.
+    names: of the classes, where they are known.
+    excluded: see `data.source`.
+    keys: of the record, among KEYS.
+    **options: of `data.views.make`.
 
   Raises:
     ValueError: a bad option, or no row.
   """
-  require.one_of(name, splits.SPLITS, split=split)
+  views = make_views(name, split, **options)
   require.keys(name, keys, KEYS)
-  require.at_least(
-    1, name, frames=frames, height=height, width=width, clips=clips
-  )
-  # As published results are: one view, or three of each clip.
-  if crops not in (1, 3):
-    raise ValueError(
-      f'{name}: crops={crops}: 1 (the centre) or 3 (both ends and the centre)?'
-    )
-  require.stride(name, stride)
-  require.ordered(name, most=1, scale=scale)
-  require.ordered(name, aspect=aspect)
   if not rows:
     raise ValueError(
       f'{name}: the {split} split has no video on disk: {dict(excluded)}. '
@@ -149,16 +108,7 @@ def make(
     names=tuple(names),
     excluded=dict(excluded),
     keys=tuple(keys),
-    frames=frames,
-    height=height,
-    width=width,
-    stride=tuple(stride),
-    clips=1 if split == 'train' else clips,
-    crops=1 if split == 'train' else crops,
-    random=split == 'train',
-    scale=tuple(map(float, scale)),
-    aspect=tuple(map(float, aspect)),
-    flip=float(flip),
+    views=views,
   )
 
 

@@ -63,17 +63,8 @@ def make(
       if they are the names in the list for training, sorted. A list of `path
       number` needs none.
     keys: of the record, among KEYS.
-    frames: of a clip.
-    height: pixels.
-    width: pixels.
-    stride: least and greatest distance between frames; less where a video is
-      too short.
-    clips: of each video, in the splits that are not for training.
-    crops: of each of those clips: 1, the centre, or 3, at both ends of the
-      longer side and the centre.
-    scale: least and greatest area of a cut for training, of the picture's.
-    aspect: least and greatest width / height of a cut for training.
-    flip: probability of mirroring for training.
+    frames, height, width, stride, clips, crops, scale, aspect, flip: see
+      `data.views.make`.
     train: the list of this split, below `path`.
     validation: as `train`; '' (ours): videos of `train`, by hash, that are
       then not trained on. Clips of one video of the web stay together.

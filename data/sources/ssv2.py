@@ -46,16 +46,8 @@ def make(
     path: the folder with the lists.
     videos: the folder with the videos, below `path` or absolute.
     keys: of the record, among KEYS.
-    frames: of a clip.
-    height: pixels.
-    width: pixels.
-    stride: least and greatest distance between frames, of 12 in a second; less
-      where a video is too short.
-    clips: of each video, in the splits that are not for training.
-    crops: of each of those clips: 1, the centre, or 3, at both ends of the
-      longer side and the centre.
-    scale: least and greatest area of a cut for training, of the picture's.
-    aspect: least and greatest width / height of a cut for training.
+    frames, height, width, stride, clips, crops, scale, aspect: see
+      `data.views.make`. Videos have 12 frames in a second.
     train: the list of this split, below `path`.
     validation: as `train`; '' (ours): videos of `train`, by hash, that are
       then not trained on.
