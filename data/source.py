@@ -13,6 +13,8 @@ source that has its labels:
 |---|---|---|
 | video | uint8 [t h w 3] | RGB |
 | depth | float32 [t h w 1] | metres along the optical axis (z); 0: unknown |
+| point_map | float32 [t h w 3] | metres, in the first camera; 0: unknown |
+| point_map_known | bool [t h w 1] | the pixel has a point (`point_maps.py`) |
 | pose | float32 [t 4 4] | camera to world in metres, OpenCV axes (z forward) |
 | intrinsics | float32 [3 3] | pixels; a pixel's centre is at +0.5 |
 | lens | float32 [4] | fx fy cx cy as parts of the width and height, raster |
@@ -53,6 +55,8 @@ from data import sources
 TABLE = {
   'video': ('uint8', 't h w 3'),
   'depth': ('float32', 't h w 1'),
+  'point_map': ('float32', 't h w 3'),
+  'point_map_known': ('bool', 't h w 1'),
   'pose': ('float32', 't 4 4'),
   'intrinsics': ('float32', '3 3'),
   'lens': ('float32', '4'),

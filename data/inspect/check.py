@@ -56,6 +56,15 @@ def _depth(depth, _):
     yield f'{depth.min():.3g} m is negative; 0 is unknown'
 
 
+def _point_map(points, record):
+  if not np.isfinite(points).all():
+    yield 'not finite; 0 is unknown'
+  elif 'point_map_known' in record:
+    unknown = points[~record['point_map_known'][..., 0]]
+    if unknown.any():
+      yield 'not 0 where it is unknown'
+
+
 def _pose(pose, _):
   if not np.isfinite(pose).all():
     yield 'not finite'
@@ -132,6 +141,7 @@ def _number(value, _):
 
 _RANGES = {
   'depth': _depth,
+  'point_map': _point_map,
   'pose': _pose,
   'intrinsics': _intrinsics,
   'lens': _lens,

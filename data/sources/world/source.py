@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from base import files
-from data import require
+from data import point_maps, require
 from data.sources.world import labels, render
 from data.sources.world.cache import fill
 from data.sources.world.cache import read as read_cached
@@ -30,6 +30,8 @@ from data.splits import SPLITS
 KEYS = (
   'video',
   'depth',
+  'point_map',
+  'point_map_known',
   'pose',
   'intrinsics',
   'lens',
@@ -48,6 +50,9 @@ LABELS = tuple(
   for camera in CAMERA_MOTIONS
   for solids in OBJECT_MOTIONS
 )
+# Made of others, whenever they are asked for: on disk they would be large.
+_MADE = 'point_map', 'point_map_known'
+_MADE_OF = 'depth', 'pose', 'intrinsics'
 _TRACKS = 'tracks', 'tracks_visible', 'query_frames', 'tracks_3d'
 VERSION = 1  # of the pictures: raise it when a clip changes
 
@@ -99,7 +104,7 @@ def make(
     points: rows of tracks.
     query_frame: frame in which each point is visible; -1: any one.
     cache: folder in which the split is rendered once and then read; depth
-      is rounded to float16 there.
+      is rounded to float16 there, and point maps are made of that.
     cache_workers: processes that render; 0: one per usable core.
 
   Raises:
@@ -167,7 +172,7 @@ def make(
   cache = os.path.expanduser(cache)
   files.make_folder(cache, 'world: cache')
   folder = os.path.join(cache, source.fingerprint, split)
-  fill(folder, source, workers=cache_workers)
+  fill(folder, source.only(source.drawn), workers=cache_workers)
   return dataclasses.replace(source, folder=folder)
 
 
@@ -205,6 +210,14 @@ class World:
     return dataclasses.replace(self, keys=tuple(keys))
 
   @property
+  def drawn(self) -> tuple[str, ...]:
+    """The keys that those asked for are, or are made of."""
+    keys = [key for key in self.keys if key not in _MADE]
+    if len(keys) < len(self.keys):
+      keys = dict.fromkeys((*keys, *_MADE_OF))
+    return tuple(keys)
+
+  @property
   def fingerprint(self) -> str:
     """Names the clips in a cache: all but which keys are asked for."""
     options = dataclasses.asdict(dataclasses.replace(self, keys=(), folder=''))
@@ -223,15 +236,20 @@ class World:
         f'clip {index} of the {self.length} in {self.split}: count from 0'
       )
     if self.folder:
-      return read_cached(self.folder, self.keys, index)
-    return self._draw(index)
+      clip = read_cached(self.folder, self.drawn, index)
+    else:
+      clip = self._draw(index)
+    if {*_MADE} & {*self.keys}:
+      made = point_maps.of(*(clip[key] for key in _MADE_OF))
+      clip |= dict(zip(_MADE, made))
+    return {key: clip[key] for key in self.keys}
 
   def _draw(self, index):
     rng = np.random.default_rng([self.seed, SPLITS.index(self.split), index])
     label = index % len(LABELS)
     scene = sample(rng, label, **self.scene)
     height, width = self.scene['height'], self.scene['width']
-    keys = set(self.keys)
+    keys = set(self.drawn)
     clip = {'label': np.array(label, np.int32)}
     if keys & {'pose', 'intrinsics', 'lens'}:
       clip['pose'] = labels.pose(scene)
@@ -261,7 +279,7 @@ class World:
       clip['boxes'], clip['boxes_visible'] = labels.boxes(
         clip['segmentation'], self.scene['objects']
       )
-    return {key: clip[key] for key in self.keys}
+    return {key: clip[key] for key in self.drawn}
 
 
 def _check(good, message):

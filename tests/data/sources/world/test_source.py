@@ -29,6 +29,8 @@ def test_record_speaks_the_vocabulary_of_sources():
   expected = {
     'video': (np.uint8, (T, H, W, 3)),
     'depth': (np.float32, (T, H, W, 1)),
+    'point_map': (np.float32, (T, H, W, 3)),
+    'point_map_known': (np.bool_, (T, H, W, 1)),
     'pose': (np.float32, (T, 4, 4)),
     'intrinsics': (np.float32, (3, 3)),
     'lens': (np.float32, (4,)),
