@@ -53,7 +53,7 @@ def test_imports_point_one_way(path):
 
 def test_one_file_imports_the_package_of_tensorflow_datasets():
   importers = [p for p in FILES if 'tensorflow_datasets' in imported(p)]
-  assert importers == [ROOT / 'data' / 'sources' / 'tfds.py']
+  assert importers == [ROOT / 'data' / 'sources' / 'tfds' / 'named.py']
 
 
 def test_every_file_says_what_it_is_for():

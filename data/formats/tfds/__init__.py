@@ -3,6 +3,7 @@
 from data.formats.tfds.described import Described, class_names, described
 from data.formats.tfds.example import Feature, features, fields
 from data.formats.tfds.folder import Folder, open_folder
+from data.formats.tfds.pictures import frames
 
 __all__ = [
   'Described',
@@ -12,5 +13,6 @@ __all__ = [
   'described',
   'features',
   'fields',
+  'frames',
   'open_folder',
 ]

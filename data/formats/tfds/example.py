@@ -5,15 +5,16 @@ encoding). Only the wanted lists are taken from it; the rest, most of the bytes,
 is skipped. So it is walked by hand: the library parses a record as a whole,
 which takes 2 to 5 times as long where pictures are most of it
 (`python -m data.bench.protobuf`). Lists of thousands of integers it would parse
-faster; no reader asks for any.
+faster; no reader asks for any but pixels, which are taken as they lie.
 """
 
 import itertools
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
+from base.names import nearest
 from data.source import BadRecord
 
 Feature = list[bytes] | np.ndarray
@@ -21,32 +22,45 @@ Feature = list[bytes] | np.ndarray
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
-def features(record: bytes, names: Sequence[str]) -> dict[str, Feature]:
+def features(
+  record: bytes, names: Sequence[str], pixels: Collection[str] = ()
+) -> dict[str, Feature]:
   """The lists `names` of a tf.train.Example.
 
   Bytes are a list; floats and integers are arrays [n] of float32 or int64.
   Of a ragged feature there are NAME/ragged_flat_values and
   NAME/ragged_row_lengths_0.
 
+  Args:
+    record: the Example.
+    names: of the lists.
+    pixels: those of them whose integers are 0 to 255, given as uint8: there
+      may be millions.
+
   Raises:
     BadRecord: a name that it lacks, or not an Example.
   """
   wanted, found = {name.encode(): name for name in names}, {}
+  there = []
   try:
     for _, entries in fields(memoryview(record)):  # Example.features
       for _, entry in fields(entries):  # Features.feature, a map
         (_, key), *value = fields(entry)
-        if bytes(key) in wanted:
-          found[wanted[bytes(key)]] = _feature(value[0][1])
+        there.append(bytes(key))
+        name = wanted.get(there[-1])
+        if name is not None:
+          found[name] = _feature(value[0][1], name in pixels)
   except (IndexError, ValueError, TypeError, struct.error) as error:
     raise BadRecord(f'not a tf.train.Example: {error}') from error
   missing = sorted(set(names) - found.keys())
   if missing:
-    raise BadRecord(f'no feature {", ".join(missing)}')
+    known = [key.decode(errors='replace') for key in there]
+    meant = f'; did you mean {nearest(missing[0], known)!r}?' if known else ''
+    raise BadRecord(f'no feature {", ".join(missing)}{meant}')
   return found
 
 
-def _feature(message: memoryview) -> Feature:
+def _feature(message: memoryview, is_pixels: bool) -> Feature:
   """What a Feature holds: the number of its field is its type."""
   ((kind, values),) = fields(message)
   items = [item for _, item in fields(values)]
@@ -54,10 +68,30 @@ def _feature(message: memoryview) -> Feature:
     return [bytes(item) for item in items]
   if kind == 2:  # packed into one item, or one by one
     return np.frombuffer(b''.join(items), '<f4')
+  if is_pixels:
+    return np.concatenate([np.zeros(0, np.uint8), *map(_octets, items)])
   numbers = itertools.chain.from_iterable(
     [item] if isinstance(item, int) else _varints(item) for item in items
   )
   return np.array([n - (n >> 63 << 64) for n in numbers], np.int64)
+
+
+def _octets(packed: memoryview | int) -> np.ndarray:
+  """Numbers of 0 to 255 in groups of seven bits.
+
+  One of 128 or more has two bytes: the first, whose highest bit says that
+  another follows, is the number itself; the other is 1.
+  """
+  if isinstance(packed, int):
+    packed = bytes([packed])  # not coded: of a list that is not packed
+    return np.frombuffer(packed, np.uint8)
+  data = np.frombuffer(packed, np.uint8)
+  follows = np.zeros(len(data) + 1, bool)
+  np.greater_equal(data, 128, out=follows[1:])
+  # The last has nothing behind it; else what follows must be 1.
+  if follows[-1] or (data[follows[:-1]] != 1).any():
+    raise ValueError('numbers that are no pixels of 8 bits')
+  return data[~follows[:-1]]
 
 
 def fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:

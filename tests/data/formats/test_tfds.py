@@ -241,6 +241,31 @@ def test_features_are_bytes_integers_and_floats():
   assert tfds.features(EXAMPLE, ['n']).keys() == {'n'}
 
 
+def test_pixels_are_numbers_of_eight_bits():
+  """Those of 128 or more are two bytes in a record."""
+  numbers = [0, 127, 128, 255, 255, 3, 200]
+  packed = b''.join(
+    bytes([n]) if n < 128 else bytes([n & 127 | 128, n >> 7]) for n in numbers
+  )
+
+  def record(data):
+    value = b'\x1a' + bytes([len(data) + 2]) + b'\x0a' + bytes([len(data)])
+    feature = b'\x0a\x01p\x12' + bytes([len(data) + 4]) + value + data
+    entries = b'\x0a' + bytes([len(feature)]) + feature
+    return b'\x0a' + bytes([len(entries)]) + entries
+
+  found = tfds.features(record(packed), ['p'], pixels=['p'])['p']
+  assert (found.dtype, found.tolist()) == (np.uint8, numbers)
+  assert tfds.features(record(packed), ['p'])['p'].tolist() == numbers
+  # 256 and 300; a number that does not end.
+  for wrong in (b'\x80\x02', b'\xac\x02', b'\x05\x80'):
+    with pytest.raises(BadRecord, match='no pixels of 8 bits'):
+      tfds.features(record(wrong), ['p'], pixels=['p'])
+  integers = bytes.fromhex('0a0d 0a0b 0a016e 1206 1a04 0805 0807')
+  found = tfds.features(integers, ['n'], pixels=['n'])['n']
+  assert (found.dtype, found.tolist()) == (np.uint8, [5, 7])
+
+
 def test_an_integer_of_more_than_64_bits_is_a_bad_record():
   large = EXAMPLE.replace(
     b'\xfe' + b'\xff' * 8 + b'\x01', b'\xff' * 9 + b'\x7f'

@@ -3,9 +3,11 @@
     python tests/data/sources/tfds/builders.py OUT
 
 writes OUT/NAME/1.0.0 of each builder, and OUT/NAME.npz, what the package reads
-of its records. A program of its own: it imports TensorFlow.
+of its records; and OUT/named.json, what `named.folder_of` gives or raises for
+names. A program of its own: it imports TensorFlow.
 """
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -18,6 +20,7 @@ import tensorflow_datasets as tfds
 
 sys.path.insert(0, str(Path(__file__).parents[4]))
 
+from data.sources.tfds import named
 from tests.data.sources.movi import files
 
 F = tfds.features
@@ -127,6 +130,56 @@ class RobotLike(_Builder):
       for place, each in enumerate(clip(7 + number))
     ]
     return {'steps': steps, 'episode_metadata': {'success': number % 2}}
+
+
+class TensorLike(_Builder):
+  """Pictures that are no Image, in each of the ways that a record has them."""
+
+  def spec(self):
+    def tensor(*shape, **options):
+      return F.Tensor(shape=shape, dtype=np.uint8, **options)
+
+    known, any_size = (None, HEIGHT, WIDTH, 3), (None, None, None, 3)
+    return {
+      'numbers': tensor(*known),
+      'raw': tensor(*known, encoding='bytes'),
+      'packed': tensor(*known, encoding='zlib'),
+      'sized': tensor(*any_size, encoding='zlib'),
+      'grey': tensor(None, HEIGHT, WIDTH, 1),
+      'deep': {
+        'steps': F.Dataset(
+          {
+            'seen': {
+              'numbers': tensor(HEIGHT, WIDTH, 3),
+              'raw': tensor(HEIGHT, WIDTH, 3, encoding='bytes'),
+              'sized': tensor(None, None, 3, encoding='bytes'),
+            }
+          }
+        ),
+        'success': np.bool_,
+      },
+      'list': F.Sequence(F.Image(shape=(HEIGHT, WIDTH, 3))),
+      'floats': floats(2, 4, 4, 3),
+      'kind': F.ClassLabel(num_classes=4),
+    }
+
+  def example(self, number):
+    pictures = clip(4 + number, start=90)
+    wide = {'sized': pictures[:, : 10 + number]}
+    return {
+      **dict.fromkeys(('numbers', 'raw', 'packed', 'list'), pictures),
+      **wide,
+      'grey': pictures[..., :1],
+      'deep': {
+        'steps': [
+          {'seen': {'numbers': each, 'raw': each, 'sized': each[:, :9]}}
+          for each in pictures
+        ],
+        'success': number % 2 == 0,
+      },
+      'floats': np.zeros((2, 4, 4, 3), np.float32),
+      'kind': number % 4,
+    }
 
 
 def floats(*shape):
@@ -244,6 +297,57 @@ class MoviELike(_Builder):
     }
 
 
+class NamedClips(tfds.core.GeneratorBasedBuilder):
+  """The package knows it by its name."""
+
+  VERSION = tfds.core.Version('1.2.0')
+  BUILDER_CONFIGS = tuple(
+    tfds.core.BuilderConfig(name=name) for name in ('small', 'large', 'by_hand')
+  )
+  MANUAL_DOWNLOAD_INSTRUCTIONS = 'Ask its authors.'
+
+  def _info(self):
+    spec = {'video': F.Video(shape=(None, HEIGHT, WIDTH, 3))}
+    return tfds.core.DatasetInfo(builder=self, features=F.FeaturesDict(spec))
+
+  def _split_generators(self, dl_manager):
+    if self.builder_config.name == 'by_hand':
+      dl_manager.manual_dir.iterdir()
+    return {'train': self._generate_examples()}
+
+  def _generate_examples(self):
+    for number in range(3):
+      yield number, {'video': clip(4 + number)}
+
+
+# (name, whether it may be prepared), in this order.
+NAMED = (
+  ('named_clips/small:1.2.0', False),
+  ('named_clips/small:1.2.0', True),
+  ('named_clips', False),
+  ('named_clips/small', False),
+  ('NamedClips/small:1.*.*', False),
+  ('named_clips/small:9.0.0', False),
+  ('named_clips/lange', False),
+  ('named_clips/by_hand', True),
+  ('named_clip', False),
+  ('named clips', False),
+  # Only prepared: the package has no code of it.
+  ('ucf101_like', False),
+  ('ucf101_like:1.0.0', False),
+  ('ucf101_like:3.0.0', False),
+)
+
+
+def by_name(out):
+  """What is given, or raised, for each of NAMED."""
+  for name, prepare in NAMED:
+    try:
+      yield named.folder_of(name, out, prepare)
+    except ValueError as error:
+      yield f'{error}'
+
+
 # Of each, where the package gives the video and the label.
 READ = {
   Ucf101Like: (lambda x: x['video'], lambda x: x['label']),
@@ -252,6 +356,19 @@ READ = {
     lambda x: np.stack([step['observation']['image'] for step in x['steps']]),
     lambda x: x['episode_metadata']['success'],
   ),
+  TensorLike: (lambda x: x['numbers'], lambda x: x['kind']),
+}
+# Of TensorLike, by our names: where the package gives each of the others.
+OTHERS = {
+  **{name: lambda x, name=name: x[name] for name in ('raw', 'packed', 'sized')},
+  **{name: lambda x, name=name: x[name] for name in ('grey', 'list')},
+  **{
+    f'deep/steps/seen/{name}': lambda x, name=name: np.stack(
+      [step['seen'][name] for step in x['deep']['steps']]
+    )
+    for name in ('numbers', 'raw', 'sized')
+  },
+  'deep/success': lambda x: x['deep']['success'],
 }
 
 
@@ -272,10 +389,15 @@ def main(out):
       for number, found in enumerate(read):
         arrays[f'{split}/{number}/video'] = video(found)
         arrays[f'{split}/{number}/label'] = label(found)
+        if builder_class is TensorLike:
+          for name, value in OTHERS.items():
+            arrays[f'{split}/{number}/{name}'] = value(found)
     np.savez(Path(out) / f'{builder.name}.npz', **arrays)
   for kind in ('tfrecord', 'array_record'):
     folder = Path(out) / kind
     MoviELike(data_dir=folder, file_format=kind).download_and_prepare()
+  told = list(by_name(out))
+  (Path(out) / 'named.json').write_text(json.dumps(told))
 
 
 if __name__ == '__main__':

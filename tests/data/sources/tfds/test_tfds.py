@@ -1,10 +1,11 @@
 """Data sets that TensorFlow Datasets prepared, read as its package does."""
 
+import dataclasses
 import json
+import re
 import shutil
 import subprocess
 import sys
-import types
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +13,22 @@ import pytest
 
 from configs import mae
 from data import pipeline, source
+from data.formats.tfds import pictures
 from data.inspect import check
 from data.source import BadRecord
 from data.sources import movi, tfds
 from tests.data.sources.movi import files
 
 SIZE = {'frames': 4, 'height': 24, 'width': 32}
-# What must be told of each: the only video, and the only number, is found.
+# What must be told of each: the only video, and the only ClassLabel, is found.
 TOLD = {
-  'ucf101_like': {'label': 'label'},
+  'ucf101_like': {},
   'davis_like': {'label': 'metadata/num_frames'},
-  'robot_like': {'video': 'steps/observation/image'},
+  'robot_like': {
+    'video': 'steps/observation/image',
+    'label': 'episode_metadata/success',
+  },
+  'tensor_like': {'video': 'numbers'},
 }
 
 
@@ -77,6 +83,47 @@ def test_clips_are_those_that_the_package_reads(root, name):
   assert len(made.fingerprint) == 16
 
 
+@pytest.mark.parametrize(
+  'video',
+  [
+    *('raw', 'packed', 'sized', 'grey', 'list'),
+    *(f'deep/steps/seen/{name}' for name in ('numbers', 'raw', 'sized')),
+  ],
+)
+def test_pictures_in_tensors_are_those_that_the_package_reads(root, video):
+  oracle = np.load(root / 'tensor_like.npz')
+  label = 'deep/success'
+  keys = ('video', 'label')
+  for number in range(2):
+    whole = oracle[f'test/{number}/{video}']
+    size = dict(zip(('height', 'width'), whole.shape[1:3]))
+    options = {'video': video, 'label': label, 'keys': keys, **size}
+    made = make(root, 'tensor_like', **options)
+    clip = made.read(number, rng())
+    start = (len(whole) - 4) // 2
+    want = np.broadcast_to(whole[start : start + 4], clip['video'].shape)
+    np.testing.assert_array_equal(clip['video'], want)
+    assert clip['label'] == oracle[f'test/{number}/{label}']
+    assert made.classes == 2
+
+
+def test_a_tensor_that_is_cut_off_is_a_bad_record(root, monkeypatch):
+  made = make(root, 'tensor_like', video='packed')
+  stored = dataclasses.replace(made.stored, shape=(0, 5, 5, 3))
+  other = dataclasses.replace(made, stored=stored)
+  with pytest.raises(
+    BadRecord, match=r'not Tensor of uint8 \[\* 5 5 3\]: cann'
+  ):
+    other.read(0, rng())
+  monkeypatch.setattr(pictures, '_BYTES', 99)
+  with pytest.raises(BadRecord, match=r'packed is not .* more than 99 bytes'):
+    made.read(0, rng())
+  numbers = dataclasses.replace(made.stored, coding='none')
+  other = dataclasses.replace(made, stored=numbers)
+  with pytest.raises(BadRecord, match='other values than whole numbers'):
+    other.read(0, rng())
+
+
 @pytest.mark.parametrize('kind', ['tfrecord', 'array_record'])
 def test_movi_e_as_the_package_writes_kubrics_features(root, tmp_path, kind):
   """The same as of the records that other tests write by hand."""
@@ -98,6 +145,9 @@ def test_classes_have_their_names(root):
   assert made.classes == 3
   robot = make(root, 'robot_like', keys=('label',))
   assert (robot.label, robot.classes) == ('episode_metadata/success', 0)
+  # A number of frames is no class: it is taken only if it is named.
+  with pytest.raises(ValueError, match='has 0 features that must be the label'):
+    make(root, 'davis_like', keys=('label',), label='')
 
 
 def test_training_draws_clips_and_holds_some_records_out(root):
@@ -137,17 +187,35 @@ def test_several_clips_and_crops_of_a_record(root):
   assert np.diff(blues).tolist() == [[1, 1, 1]] * 2
 
 
-def test_features_that_are_not_the_video_are_told(root):
-  with pytest.raises(ValueError, match='has 2 features that may be the video'):
-    make(root, 'robot_like', video='')
-  with pytest.raises(ValueError, match='is a Tensor in 1 lists: expected one'):
-    make(root, 'robot_like', video='steps/observation/state')
-  with pytest.raises(
-    ValueError, match="did you mean 'steps/observation/image'"
-  ):
-    make(root, 'robot_like', video='steps/observation/imag')
-  with pytest.raises(ValueError, match='is a Image in 1 lists: expected one'):
-    make(root, 'davis_like', keys=('label',), label='video/frames')
+@pytest.mark.parametrize(
+  ('name', 'options', 'message'),
+  [
+    (
+      *('robot_like', {'video': ''}),
+      r'2 features that must be the video, .*/image \(Image of uint8 \[\* 24',
+    ),
+    (
+      *('robot_like', {'video': 'steps/observation/state'}),
+      r"Tensor of float32 \[\* 7\], .* did you mean 'steps/observation/image'",
+    ),
+    (
+      *('robot_like', {'video': 'steps/observation/imag'}),
+      "did you mean 'steps/observation/image'",
+    ),
+    (
+      *('davis_like', {'keys': ('label',), 'label': 'video/frames'}),
+      r'label=video/frames is a Image of uint8 .*, expected one whole number',
+    ),
+    (
+      *('tensor_like', {'video': 'floats'}),
+      r"floats is a Tensor of float32 \[2 4 4 3\], .* did you mean 'list'",
+    ),
+  ],
+)
+def test_features_that_are_not_the_video_are_told(root, name, options, message):
+  with pytest.raises(ValueError, match=message) as error:
+    make(root, name, **options)
+  assert '\n' not in str(error.value)
 
 
 def test_without_features_json_a_feature_is_taken_on_trust(root, tmp_path):
@@ -159,10 +227,12 @@ def test_without_features_json_a_feature_is_taken_on_trust(root, tmp_path):
   np.testing.assert_array_equal(
     named['video'], make(root, 'davis_like').read(0, rng())['video']
   )
-  with pytest.raises(BadRecord, match=r'record 0 of .*no feature frames'):
-    make(tmp_path, 'davis_like', video='frames').read(0, rng())
-  with pytest.raises(BadRecord, match='num_frames has no picture'):
-    make(tmp_path, 'davis_like', video='metadata/num_frames').read(0, rng())
+  with pytest.raises(
+    ValueError, match="no feature frames; did you mean 'video/frames'"
+  ):
+    make(tmp_path, 'davis_like', video='frames')
+  with pytest.raises(ValueError, match='num_frames has no picture'):
+    make(tmp_path, 'davis_like', video='metadata/num_frames')
   damaged = tmp_path / 'davis_like' / '1.0.0' / 'features.json'
   damaged.write_text(json.dumps({'pythonClassName': 'x', 'featuresDict': []}))
   with pytest.raises(ValueError, match=r'features\.json does not describe'):
@@ -192,26 +262,25 @@ def test_a_run_is_pretrained_on_a_data_set_by_its_folder(root):
   assert made.fingerprint['train']
 
 
-def test_a_data_set_that_is_not_prepared_says_how(monkeypatch, tmp_path):
-  """The package is asked where it is, and prepares it only if told to."""
-  calls = []
-
-  class Builder:
-    data_path = tmp_path / 'x' / '1.0.0'
-
-    def is_prepared(self):
-      return bool(calls)
-
-    def download_and_prepare(self):
-      calls.append('prepared')
-
-  package = types.ModuleType('tensorflow_datasets')
-  package.builder = lambda name, data_dir: Builder()
-  package.core = types.SimpleNamespace(DatasetNotFoundError=KeyError)
-  monkeypatch.setitem(sys.modules, 'tensorflow_datasets', package)
-  with pytest.raises(ValueError, match=r"'x:1\.0\.0' is not in .*tfds build x"):
-    tfds.make('train', name='x:1.0.0', keys=('video',))
-  assert not calls
-  with pytest.raises(ValueError, match=r'no dataset_info\.json'):
-    tfds.make('train', name='x:1.0.0', prepare=True, keys=('video',))
-  assert calls == ['prepared']
+def test_names_are_those_of_the_package(root):
+  """What it prepares, what it only finds prepared, what it does not know."""
+  small = str(root / 'named_clips' / 'small' / '1.2.0')
+  ucf101 = str(root / 'ucf101_like' / '1.0.0')
+  told = json.loads((root / 'named.json').read_text())
+  want = [
+    f'is not in {small}: prepare it with `tfds build named_clips/small:1.2.0`',
+    *[small] * 4,
+    "only: 1.2.0; did you mean 'named_clips/small:1.2.0'",
+    "lange not found with version 1.2.0; did you mean 'named_clips/",
+    'by_hand cannot be prepared: Manual directory',
+    "named_clip: neither .* did you mean 'named_clips'",
+    'name=named clips: Parsing builder name string named clips failed',
+    *[ucf101] * 2,
+    "only: 1.0.0; did you mean 'ucf101_like:1.0.0'",
+  ]
+  assert len(told) == len(want)
+  for found, pattern in zip(told, want):
+    assert re.search(pattern, found), found
+    assert '\n' not in found
+  made = tfds.make('train', path=told[1], keys=('video',), **SIZE)
+  assert len(made) == 2  # of three, one is held out
