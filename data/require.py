@@ -95,6 +95,48 @@ def stride(who: str, given: Sequence[int]) -> None:
   at_least(1, who, stride=given[0])
 
 
+def only_test(who: str, split: str, title: str, instead: str) -> None:
+  """A split of a benchmark that nothing is trained on.
+
+  Args:
+    who: see the module.
+    split: asked for.
+    title: of the benchmark.
+    instead: what to train on, as "tracks, such as 'world'".
+
+  Raises:
+    ValueError: any but 'test'.
+  """
+  if split != 'test':
+    raise ValueError(
+      f"{who}: split={split!r}: {title} has only the split 'test'. Train on "
+      f'another source of {instead}.'
+    )
+
+
+def told_frames(
+  who: str, queries: str, given: Sequence[str], tracks: str, task: str
+) -> None:
+  """Points that are asked for in other frames than the first.
+
+  Args:
+    who: see the module.
+    queries: which are asked for; of 'frame0' nothing need be told.
+    given: the keys of the record.
+    tracks: the key of the points.
+    task: that reads them.
+
+  Raises:
+    ValueError: the frames of the queries are not among the keys.
+  """
+  if queries != 'frame0' and tracks in given and 'query_frames' not in given:
+    raise ValueError(
+      f'{who}: queries={queries!r} asks for points of later frames, and who '
+      f"reads does not look at 'query_frames': set tasks.{task}.query_frames "
+      "(a head that is told the frame), or take queries='frame0'"
+    )
+
+
 def below(who: str, folder: Path, name: str, file: Path) -> Path:
   """A file of a folder that a list names.
 

@@ -149,11 +149,8 @@ def make(
     ValueError: a bad option, another split, files that are missing or not
       TAP-Vid's, or no video that is left.
   """
-  if split != 'test':
-    raise ValueError(
-      f"tapvid: split={split!r}: TAP-Vid has only the split 'test'. Train on "
-      "another source of tracks, such as 'movi'."
-    )
+  instead = "tracks, such as 'world' or 'movi'"
+  require.only_test('tapvid', split, 'TAP-Vid', instead)
   require.keys('tapvid', keys, KEYS)
   require.at_least(
     1,
@@ -165,12 +162,7 @@ def make(
     points=points,
   )
   require.one_of('tapvid', QUERIES, queries=queries)
-  if queries != 'frame0' and 'tracks' in keys and 'query_frames' not in keys:
-    raise ValueError(
-      f'tapvid: queries={queries!r} asks for points of later frames, and who '
-      "reads does not look at 'query_frames'. Set tasks.points.query_frames "
-      "(a head that is told the frame), or take queries='frame0'."
-    )
+  require.told_frames('tapvid', queries, keys, 'tracks', 'points')
   window = stride * np.arange(frames)
   videos, excluded = [], Counter()
   for name, example in _examples(_files(Path(path).expanduser())):

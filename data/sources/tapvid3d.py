@@ -35,6 +35,7 @@ KEYS = (
   'lens',
 )
 QUERIES = ('frame0', 'given')
+_PICTURES = 'images_jpeg_bytes'
 _LABELS = ('tracks_XYZ', 'visibility', 'queries_xyt', 'fx_fy_cx_cy')
 _REMEDY = 'make it again with the scripts of TAPVid-3D'
 
@@ -82,9 +83,9 @@ class Tapvid3d:
     """
     found, window = self.videos[index], self.stride * np.arange(self.frames)
     try:
-      arrays = _read(found.file, ('images_jpeg_bytes', *_LABELS))
-      _check(arrays)
-      jpegs = [bytes(arrays['images_jpeg_bytes'][n]) for n in window]
+      arrays = _read(found.file, (_PICTURES, *_LABELS))
+      _check(arrays, arrays[_PICTURES].shape)
+      jpegs = [bytes(arrays[_PICTURES][n]) for n in window]
       decoded = [pictures.decode(jpeg) for jpeg in jpegs]
     except (ValueError, OSError, IndexError, TypeError) as error:
       raise BadRecord(f'{found.file}: {error}') from error
@@ -131,11 +132,7 @@ def make(
     split: 'test'.
     path: a folder with npz files, or with folders of them.
     keys: of the record (KEYS).
-    frames: of a clip.
-    height: pixels; the whole picture is resized, whatever its shape.
-    width: pixels.
-    stride: distance between frames.
-    points: rows of tracks.
+    frames, height, width, stride, points: as of `data.sources.tapvid.make`.
     queries: which points are asked for: 'frame0' (ours, for heads that are
       asked in frame 0), those that are visible in the first frame, from there;
       'given', as published: from the frame of the file's query, if that is in
@@ -145,11 +142,8 @@ def make(
     ValueError: a bad option, another split, no file, one in another format, or
       no video that is left.
   """
-  if split != 'test':
-    raise ValueError(
-      f"tapvid3d: split={split!r}: TAPVid-3D has only the split 'test'. Train "
-      "on another source of tracks in metres, such as 'world'."
-    )
+  instead = "tracks in metres, such as 'world'"
+  require.only_test('tapvid3d', split, 'TAPVid-3D', instead)
   require.keys('tapvid3d', keys, KEYS)
   require.at_least(
     1,
@@ -161,21 +155,17 @@ def make(
     points=points,
   )
   require.one_of('tapvid3d', QUERIES, queries=queries)
-  if queries == 'given' and 'query_frames' not in keys:
-    raise ValueError(
-      "tapvid3d: queries='given' asks for points of later frames, and who "
-      "reads does not look at 'query_frames': set tasks.points3d.query_frames, "
-      "or take queries='frame0'"
-    )
-  files = sorted(Path(path).expanduser().rglob('*.npz'))
+  require.told_frames('tapvid3d', queries, keys, 'tracks_3d', 'points3d')
   window = stride * np.arange(frames)
   videos, excluded = [], Counter()
+  files, excluded['file of a folder tmp'] = _files(Path(path).expanduser())
   with progress('tapvid3d', len(files), 'video') as bar:
     for file in files:
       bar.update(1)
+      pictures_of_file = _pictures(file)
       arrays = _read(file, _LABELS)
       try:
-        _check(arrays)
+        _check(arrays, pictures_of_file)
       except ValueError as error:
         raise ValueError(f'tapvid3d: {file} {error}: {_REMEDY}') from error
       if window[-1] >= len(arrays['visibility']):
@@ -209,23 +199,53 @@ def make(
   )
 
 
+def _files(path: Path) -> tuple[list[Path], int]:
+  """Those of the benchmark, in order, and how many others there are.
+
+  Its scripts leave what they downloaded in a folder tmp beside what they made:
+  annotations without pictures, of the same names.
+  """
+  found = sorted(path.rglob('*.npz'))
+  kept = [each for each in found if 'tmp' not in each.relative_to(path).parts]
+  return kept, len(found) - len(kept)
+
+
 def _read(file: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
   with file.open('rb') as opened:
     return npz.read(opened, str(file), _REMEDY, names)
 
 
-def _check(arrays: Mapping[str, np.ndarray]):
-  """Refuses arrays that do not fit together."""
+def _pictures(file: Path) -> tuple[int, ...]:
+  """Shape of the array of JPEGs, which is not read; () of none."""
+  with file.open('rb') as opened:
+    members = npz.members(opened, str(file), _REMEDY)
+  return members[_PICTURES].shape if _PICTURES in members else ()
+
+
+def _check(arrays: Mapping[str, np.ndarray], images: tuple[int, ...]):
+  """Refuses arrays that do not fit together, or to `images` pictures."""
   t, n = (
     arrays['visibility'].shape if arrays['visibility'].ndim == 2 else (0, 0)
   )
+  if images != (t,):
+    raise ValueError(
+      f'has {images[0] if images else "no"} JPEGs in {_PICTURES}, expected {t}'
+    )
   wanted = {
     **{'tracks_XYZ': (t, n, 3), 'visibility': (t, n)},
     **{'queries_xyt': (n, 3), 'fx_fy_cx_cy': (4,)},
   }
   for name, shape in wanted.items():
-    if arrays[name].shape != shape or not t:
-      raise ValueError(f'has {name} {arrays[name].shape}, expected {shape}')
+    found = arrays[name]
+    if found.shape != shape or not t or found.dtype.kind not in 'biuf':
+      raise ValueError(
+        f'has {name} {found.shape} of {found.dtype}, expected numbers {shape}'
+      )
+  lens, asked = arrays['fx_fy_cx_cy'], arrays['queries_xyt'][:, 2]
+  if not (np.isfinite(lens).all() and min(lens[:2]) > 0):
+    raise ValueError(f'has fx_fy_cx_cy {lens}, expected focal lengths above 0')
+  if not np.isfinite(asked).all():
+    raise ValueError('has queries_xyt without a frame')
 
 
 def _visible(arrays: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -128,12 +128,9 @@ def make(
       point_tracking_{split}.json.
     videos: the folder with the videos, below `path` or absolute.
     keys: of the record (KEYS).
-    frames: of a clip.
-    height: pixels; the whole picture is resized, whatever its shape.
-    width: pixels.
+    frames, height, width, points: as of `data.sources.tapvid.make`.
     stride: distance between frames, of 30 in a second. With 30 (or 15) boxes
       are annotated in each (or each other) frame of the clip.
-    points: rows of tracks.
     objects: rows of boxes.
 
   Raises:

@@ -101,6 +101,22 @@ def test_queries_of_the_file_are_in_their_frames(folder):
   assert few.excluded['track beyond the first 2'] == 2
 
 
+def test_what_the_scripts_downloaded_is_left_out(folder, tmp_path):
+  """They leave annotations of the same names without pictures in tmp."""
+  (tmp_path / 'pstudio' / 'tmp' / 'data').mkdir(parents=True)
+  whole = example()
+  np.savez(tmp_path / 'pstudio' / 'ball_1.npz', **whole)
+  del whole['images_jpeg_bytes']
+  np.savez(tmp_path / 'pstudio' / 'tmp' / 'ball_1.npz', **whole)
+  np.savez(tmp_path / 'pstudio' / 'tmp' / 'data' / 'init_pt_cld.npz', data=[1])
+  made = make(tmp_path)
+  assert [video.file.name for video in made.videos] == ['ball_1.npz']
+  assert made.excluded['file of a folder tmp'] == 2
+  # The folder itself may lie below one of that name.
+  (tmp_path / 'tmp').mkdir()
+  assert len(make((tmp_path / 'pstudio').rename(tmp_path / 'tmp' / 'x'))) == 1
+
+
 def test_what_cannot_be_read_is_told(folder, tmp_path):
   for options, message in (
     ({'frames': 6}, "'video with fewer than 11 frames': 2"),
@@ -114,10 +130,27 @@ def test_what_cannot_be_read_is_told(folder, tmp_path):
     source.make('tapvid3d', 'train', path=str(folder), keys=('video',))
   with pytest.raises(ValueError, match='no video of'):
     make(tmp_path)
-  bad = example() | {'queries_xyt': np.zeros((2, 3))}
-  np.savez(tmp_path / 'a.npz', **bad)
-  with pytest.raises(ValueError, match=r'a\.npz has queries_xyt \(2, 3\)'):
-    make(tmp_path)
+  for change, message in (
+    (
+      {'queries_xyt': np.zeros((2, 3))},
+      r'queries_xyt \(2, 3\) of float64, exp',
+    ),
+    ({'visibility': np.full((FRAMES, POINTS), 'x')}, 'visibility .* of <U1'),
+    (
+      {'fx_fy_cx_cy': np.array([0.0, 1, 2, 3])},
+      'fx_fy_cx_cy .*, expected focal',
+    ),
+    (
+      {'queries_xyt': np.full((POINTS, 3), np.nan)},
+      'queries_xyt without a frame',
+    ),
+    ({'images_jpeg_bytes': [b'x'] * 3}, '3 JPEGs in .*, expected 9'),
+    ({'images_jpeg_bytes': None}, 'no JPEGs in .*, expected 9: make it again'),
+  ):
+    arrays = {k: v for k, v in (example() | change).items() if v is not None}
+    np.savez(tmp_path / 'a.npz', **arrays)
+    with pytest.raises(ValueError, match=rf'a\.npz has {message}'):
+      make(tmp_path)
   np.savez(tmp_path / 'a.npz', **example())
   made = make(tmp_path)
   torn = example()
