@@ -1,6 +1,7 @@
 """Sources by name: options as text, and what is told of wrong ones."""
 
 import importlib
+import inspect
 import typing
 
 import numpy as np
@@ -66,6 +67,16 @@ def test_a_missing_path_is_told_with_the_remedy(name):
     source.make(name, 'test')
   with pytest.raises(ValueError, match=r"unknown option 'pth'.*mean 'path'"):
     source.make(name, 'test', pth='.')
+
+
+@pytest.mark.parametrize('name', source.names())
+def test_all_options_of_a_source_can_be_given(name):
+  """Recipes have a name and a weight of each source themselves."""
+  assert not {'name', 'weight'} & {
+    *inspect.signature(
+      importlib.import_module(f'data.sources.{name}').make
+    ).parameters
+  }
 
 
 def test_other_mistakes_are_told():

@@ -31,14 +31,14 @@ def folder_of(name: str, data_dir: str, prepare: bool) -> str:
   folder = str(builder.data_path)
   if not files.is_local(folder):
     raise ValueError(
-      f'tfds: name={name} is in {folder}: records are read from a disk; copy '
-      'it to one, and name that with data_dir='
+      f'tfds: dataset={name} is in {folder}: records are read from a disk; '
+      'copy it to one, and name that with data_dir='
     )
   if builder.is_prepared():
     return folder
   if not prepare:
     raise ValueError(
-      f'tfds: name={name} is not in {folder}: prepare it with `tfds build '
+      f'tfds: dataset={name} is not in {folder}: prepare it with `tfds build '
       f'{name}` (and --data_dir), or with prepare=true'
     )
   # Of several processes of this machine one prepares.
@@ -60,7 +60,7 @@ def _prepare(package, name: str, builder) -> None:
     download.download_manager.NonMatchingChecksumError,
   ) as error:
     raise ValueError(
-      f'tfds: name={name} cannot be prepared: {" ".join(str(error).split())}'
+      f'tfds: dataset={name} cannot be prepared: {" ".join(str(error).split())}'
     ) from error
 
 
@@ -89,6 +89,6 @@ def _unknown(package, name: str, data_dir: str, error: Exception) -> str:
       configs = package.builder_cls(dataset).builder_configs
       known = [f'{dataset}/{config}' for config in configs] or [dataset]
   meant = nearest(name, known)
-  return f'tfds: name={name}: {why}' + (
+  return f'tfds: dataset={name}: {why}' + (
     f'; did you mean {meant!r}?' * bool(meant)
   )

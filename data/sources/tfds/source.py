@@ -3,8 +3,8 @@
 PATH is the folder of a version, as .../ucf101/ucf101_1/2.0.0: its features.json
 tells which feature is a video (a Video, a Sequence of Images, the Images of the
 steps of an episode, as robot data has them, or a Tensor of uint8) and which are
-labels. Records are read without TensorFlow; only NAME, instead of PATH, asks
-its package where the data are, or to prepare them.
+labels. Records are read without TensorFlow; only DATASET, a name instead of
+PATH, asks its package where the data are, or to prepare them.
 """
 
 import dataclasses
@@ -82,7 +82,7 @@ def make(
   split: str,
   *,
   path: str = '',
-  name: str = '',
+  dataset: str = '',
   data_dir: str = '',
   prepare: bool = False,
   video: str = '',
@@ -110,10 +110,10 @@ def make(
   Args:
     split: 'train', 'validation' or 'test'.
     path: the folder of a version.
-    name: instead of `path`, as 'ucf101/ucf101_1:2.0.0': what the package
-      tensorflow-datasets calls the data set.
+    dataset: instead of `path`, as 'ucf101/ucf101_1:2.0.0': what the package
+      tensorflow-datasets calls it.
     data_dir: where that has its data sets; '' for its own default.
-    prepare: whether it may download and prepare `name` where it is missing.
+    prepare: whether it may download and prepare `dataset` where it is missing.
     video: path of the feature that is the video, as 'steps/observation/image';
       '' if there is only one (of three channels).
     label: path of the feature that is the class; '' if only one is a
@@ -145,12 +145,12 @@ def make(
     flip=flip,
   )
   require.keys('tfds', keys, KEYS)
-  if bool(path) == bool(name):
+  if bool(path) == bool(dataset):
     raise ValueError(
       'tfds: give path=, the folder of a version (.../ucf101/ucf101_1/2.0.0), '
-      'or name=, what the package calls the data set (ucf101/ucf101_1:2.0.0)'
+      'or dataset=, what the package calls it (ucf101/ucf101_1:2.0.0)'
     )
-  path = path or named.folder_of(name, data_dir, prepare)
+  path = path or named.folder_of(dataset, data_dir, prepare)
   listed = splits.listed_in(
     split, train=train, validation=validation, test=test
   )

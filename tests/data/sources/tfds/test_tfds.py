@@ -245,7 +245,7 @@ def test_bad_options_are_told(root):
     ({'keys': ('depth',)}, 'depth'),
     ({'flip': 2}, 'flip=2 must be 0 to 1'),
     ({'test': 'valid'}, "no split 'valid' with records: it has"),
-    ({'name': 'ucf101'}, 'give path=, .* or name='),
+    ({'dataset': 'ucf101'}, 'give path=, .* or dataset='),
   ):
     with pytest.raises(ValueError, match=message):
       make(root, 'ucf101_like', **options)
@@ -274,7 +274,7 @@ def test_names_are_those_of_the_package(root):
     "lange not found with version 1.2.0; did you mean 'named_clips/",
     'by_hand cannot be prepared: Manual directory',
     "named_clip: neither .* did you mean 'named_clips'",
-    'name=named clips: Parsing builder name string named clips failed',
+    'dataset=named clips: Parsing builder name string named clips failed',
     *[ucf101] * 2,
     "only: 1.0.0; did you mean 'ucf101_like:1.0.0'",
   ]
