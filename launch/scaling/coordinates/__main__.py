@@ -59,7 +59,7 @@ def main() -> None:
     )
   )
   out = _OUT.value
-  files.make_folder(out)
+  files.make_folder(out, '--out', stores_too=True)
   draw(found, os.path.join(out, 'coordinates.png'))
   files.write(os.path.join(out, 'coordinates.json'), json.dumps(found))
   console.say(f'see {out}/coordinates.png')

@@ -1,0 +1,73 @@
+import json
+
+import pytest
+
+from launch.scaling import figure, forecast, tables
+from launch.scaling.points import error, score
+from launch.scaling.power import Law, Point
+
+LOSS, JACCARD = 'loss', 'Points, frozen: average_jaccard'
+
+
+@pytest.fixture
+def points():
+  law = Law(0.3, 0.2, 0.4, 1e5)
+  sizes = (1e4, 3e4, 1e5, 3e5)
+  found = [Point(x, (law.at(x), law.at(x) + 0.004)) for x in sizes]
+  return {LOSS: found, JACCARD: found}
+
+
+def test_what_is_better_when_more_is_an_error_below_one():
+  assert error('average_jaccard', 0.3) == pytest.approx(0.7)
+  assert error('abs_rel', 0.3) == 0.3
+  assert score(JACCARD, 0.7) == pytest.approx(0.3)
+  assert score(LOSS, 0.7) == 0.7
+
+
+def test_a_forecast_is_read_as_it_was_written(points, tmp_path):
+  made = forecast.make(points, 1e6)
+  path = str(tmp_path / 'forecast.json')
+  forecast.write(path, made)
+  assert forecast.read(path) == made
+  forecast.write(path, made)  # again, the same
+  with pytest.raises(ValueError, match='holds another forecast'):
+    forecast.write(path, forecast.make(points, 2e6))
+
+
+def test_a_forecast_that_was_changed_is_refused(points, tmp_path):
+  path = tmp_path / 'forecast.json'
+  forecast.write(str(path), forecast.make(points, 1e6))
+  text = json.loads(path.read_text())
+  text['of'][LOSS]['value'] += 1e-9
+  path.write_text(json.dumps(text))
+  with pytest.raises(ValueError, match='was changed'):
+    forecast.read(str(path))
+
+
+def test_what_was_run_is_not_forecast(points):
+  with pytest.raises(ValueError, match='no larger than that of 300,000'):
+    forecast.make(points, 3e5)
+
+
+def test_a_miss_is_in_halves_of_the_band(points, tmp_path):
+  made = forecast.make(points, 1e6)
+  found = made['of'][JACCARD]
+  half = (found['high'] - found['low']) / 2
+  came = Point(1e6, (found['value'] + 2 * half,))
+  grown = {key: [*mine, came] for key, mine in points.items()}
+  lines = {line['of']: line for line in tables.missed_lines(made, grown)}
+  # The error is larger, and the score smaller.
+  assert lines[JACCARD]['missed, in half bands'] == '+2.0'
+  assert float(lines[JACCARD]['reached']) < float(lines[JACCARD]['forecast'])
+  drawn = figure.draw(made, grown, str(tmp_path / 'scaling.png'))
+  shown = [axes for axes in drawn.axes if axes.axison]
+  assert [axes.get_title('left') for axes in shown] == [
+    'validation loss',
+    'Points, frozen',
+  ]
+
+
+def test_what_did_not_come_out_is_named(points):
+  made = forecast.make(points, 1e6)
+  with pytest.raises(ValueError, match='1,000,000 parameters, which no run'):
+    tables.missed_lines(made, points)
