@@ -28,7 +28,11 @@ def test_a_law_is_found_again(floor):
 
 def test_no_error_falls_below_zero():
   falling = Law(-0.5, 1.0, 0.2, 1e6)
-  assert power.fit(drawn(0.0, 1, law=falling)).floor == 0
+  points = drawn(0.0, 1, law=falling)
+  found = power.fit(points)
+  assert found.floor == 0
+  for point in points:
+    assert found.at(point.size) == pytest.approx(point.mean, abs=0.05)
 
 
 def test_where_more_is_worse_the_law_says_so():
@@ -54,6 +58,19 @@ def test_a_band_holds_the_run_nine_times_in_ten():
     reached = LAW.at(5e6) + np.random.default_rng(1000 + rng).normal(0, 0.01)
     held += found.low <= reached <= found.high
   assert held >= 22  # 27 of 30 expected
+
+
+def test_four_times_the_seeds_halve_the_band():
+  def width(seeds):
+    points = [
+      Point(size, tuple(LAW.at(size) + 0.01 * (-1) ** x for x in range(seeds)))
+      for size in SIZES
+    ]
+    low, high = power.band(points, [1e5])
+    return (high - low).item()
+
+  # A half, but for the deviation of four values and of sixteen.
+  assert 0.4 < width(16) / width(4) < 0.5
 
 
 def test_the_same_points_give_the_same_numbers():
