@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from base import command, exits
+from tests import commands
 
 
 def meant():
@@ -119,9 +120,7 @@ def test_with_debug_all_errors_show_where(monkeypatch, ended):
   ],
 )
 def test_mistakes_of_users_end_in_one_line(arguments, message, tmp_path):
-  done = subprocess.run(
-    [sys.executable, '-m', *arguments], capture_output=True, text=True
-  )
+  done = commands.run(*arguments)
   assert done.returncode == 1
   assert message in done.stderr
   assert 'Traceback' not in done.stderr
@@ -129,13 +128,8 @@ def test_mistakes_of_users_end_in_one_line(arguments, message, tmp_path):
 
 
 def test_an_empty_workdir_is_not_the_folder_one_is_in():
-  done = subprocess.run(
-    [
-      *(sys.executable, '-m', 'train', '--workdir='),
-      '--config=configs/quickstart.py:steps=0',
-    ],
-    capture_output=True,
-    text=True,
+  done = commands.run(
+    *('train', '--workdir=', '--config=configs/quickstart.py:steps=0')
   )
   assert (done.returncode, done.stderr) == (
     1,

@@ -1,11 +1,9 @@
-import subprocess
-import sys
-
 import cv2
 import numpy as np
 import pytest
 
 from data.inspect import motion
+from tests import commands
 
 
 def pan(places):
@@ -45,12 +43,8 @@ def test_says_what_it_needs(clips):
 
 def test_prints_a_line_for_each_source():
   source = 'world:frames=3,height=16,width=16,fps='
-  done = subprocess.run(
-    [sys.executable, '-m', 'data.inspect.motion', source + '3', source + '12'],
-    capture_output=True,
-    text=True,
-    check=True,
-  )
+  done = commands.run('data.inspect.motion', source + '3', source + '12')
+  done.check_returncode()
   head, *lines = done.stdout.splitlines()
   assert 'blurred copy' in head
   assert [line.split('| ')[-1] for line in lines] == [
@@ -62,11 +56,7 @@ def test_prints_a_line_for_each_source():
 
 
 def test_says_which_source_is_wrong():
-  done = subprocess.run(
-    [sys.executable, '-m', 'data.inspect.motion', 'world:fsp=3'],
-    capture_output=True,
-    text=True,
-  )
+  done = commands.run('data.inspect.motion', 'world:fsp=3')
   assert done.returncode == 1
   assert done.stderr.startswith('world:fsp=3: ')
   assert "'fps'" in done.stderr

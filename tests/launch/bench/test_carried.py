@@ -1,9 +1,8 @@
 """Frames of a long video are counted, and carried by what can carry them."""
 
-import subprocess
-import sys
-
 import pytest
+
+from tests import commands
 
 SMALL = [
   *('--config=configs/quickstart.py', '--config.data.batch_size=8'),
@@ -28,10 +27,8 @@ SMALL = [
 def test_what_cannot_be_followed_is_refused(command, frames, message):
   name, *more = command.split()
   options = SMALL if name == 'carried' else SMALL[:-1]
-  line = [sys.executable, '-m', f'launch.bench.{name}', *options, *more]
-  done = subprocess.run(
-    [*line, f'--frames={frames}'], capture_output=True, text=True
-  )
+  line = (f'launch.bench.{name}', *options, *more)
+  done = commands.run(*line, f'--frames={frames}')
   assert done.returncode == 1
   assert done.stderr.startswith(message)
   assert done.stderr.count('\n') == 1

@@ -1,20 +1,14 @@
 """Drills: what each finds is told, and fails where it must."""
 
-import subprocess
-import sys
-
 import pytest
 
 from launch import marked
 from launch.drill import play, report
+from tests import commands
 
 
 def drill(*words):
-  return subprocess.run(
-    [sys.executable, '-m', 'launch.drill', *words],
-    capture_output=True,
-    text=True,
-  )
+  return commands.run('launch.drill', *words)
 
 
 def test_an_unknown_drill_is_one_line():

@@ -1,16 +1,32 @@
 """A job is planned before anything is started."""
 
 import json
+import subprocess
+import types
 
 import pytest
 
 from configs import mae
 from launch import forecast, job
+from launch.forecast import checked
+from tests import commands
 
 
 def job_of(*words, module='train'):
   words = ('python', '-m', module, *words, '--workdir=gs://bucket/run')
   return job.parse(words, one_disk=False)
+
+
+@pytest.fixture(autouse=True)
+def quick_to_start(monkeypatch):
+  """The planner's process is forked from one that has imported."""
+
+  def run(words, *, env, **pipes):
+    del pipes
+    return commands.run(*words[2:], env=env)
+
+  quick = types.SimpleNamespace(run=run, DEVNULL=subprocess.DEVNULL)
+  monkeypatch.setattr(checked, 'subprocess', quick)
 
 
 B = '--config=configs/mae.py:size=B,batch_size=512'

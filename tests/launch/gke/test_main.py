@@ -3,14 +3,13 @@
 import json
 import os
 import pathlib
-import subprocess
-import sys
 
 import pytest
 
 from launch import forecast, job, machines
 from launch.gke import failures, manifest, order, start, state
 from launch.gke.kubectl import Kubectl, said
+from tests import commands
 
 NAME = '--name=demo'
 START = [
@@ -24,12 +23,7 @@ RUN = ['--', 'python', '-m', 'train', '--config=configs/mae.py:size=H']
 
 def command(*words):
   environment = dict(os.environ, PYTHONPATH=os.getcwd())
-  return subprocess.run(
-    [sys.executable, '-m', 'launch.gke', *words],
-    capture_output=True,
-    text=True,
-    env=environment,
-  )
+  return commands.run('launch.gke', *words, env=environment)
 
 
 def given(**options):

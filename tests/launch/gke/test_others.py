@@ -12,6 +12,7 @@ import pytest
 from base import exits
 from launch import forecast, job, machines, policy
 from launch.gke import manifest, order, others
+from tests import commands
 from tests.launch.gke import schema
 
 JOB = job.parse(
@@ -74,15 +75,11 @@ def test_a_tool_that_is_not_there_is_named(monkeypatch, tmp_path):
 
 
 def test_the_command_is_printed_and_not_run(tmp_path):
-  done = subprocess.run(
-    [
-      *(sys.executable, '-m', 'launch.gke', 'start', '--name=demo'),
-      *('--type=v5p-256', '--image=scale4d:7', '--via=xpk', '--plan=none'),
-      *('--cluster=c', '--project=p', '--zone=us-east5-a', '--dry_run'),
-      *('--', *JOB.command),
-    ],
-    capture_output=True,
-    text=True,
+  done = commands.run(
+    *('launch.gke', 'start', '--name=demo'),
+    *('--type=v5p-256', '--image=scale4d:7', '--via=xpk', '--plan=none'),
+    *('--cluster=c', '--project=p', '--zone=us-east5-a', '--dry_run'),
+    *('--', *JOB.command),
     env=dict(os.environ, PYTHONPATH=os.getcwd()),
   )
   last = done.stdout.splitlines()[-1]

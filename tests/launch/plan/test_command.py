@@ -3,21 +3,16 @@
 import importlib.util
 import json
 import os
-import subprocess
-import sys
 
 import pytest
+
+from tests import commands
 
 
 def run(*arguments, command='launch.plan'):
   # libtpu ends the process at options for CPUs that it does not know.
   environment = {k: v for k, v in os.environ.items() if k != 'XLA_FLAGS'}
-  return subprocess.run(
-    [sys.executable, '-m', command, *arguments],
-    capture_output=True,
-    text=True,
-    env=environment,
-  )
+  return commands.run(command, *arguments, env=environment)
 
 
 def test_the_command_writes_what_it_says(tmp_path):

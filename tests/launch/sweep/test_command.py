@@ -1,12 +1,11 @@
 """`python -m launch.sweep`, up to the first start."""
 
 import re
-import subprocess
-import sys
 
 import pytest
 
 from base import files
+from tests import commands
 
 QUICK = 'configs/quickstart.py:steps=3'
 
@@ -19,14 +18,8 @@ def sweep(tmp_path):
     path = tmp_path / 'sweep_mine.py'
     made = [{'config': QUICK, **each} for each in overrides]
     path.write_text(f'def sweep(): return {made}')
-    return subprocess.run(
-      [
-        *(sys.executable, '-m', 'launch.sweep', f'--config={path}'),
-        *(f'--workdir={tmp_path}/runs', *words),
-      ],
-      capture_output=True,
-      text=True,
-    )
+    where = (f'--config={path}', f'--workdir={tmp_path}/runs')
+    return commands.run('launch.sweep', *where, *words)
 
   return run
 

@@ -1,13 +1,11 @@
 """A search asks for runs, and learns from how they ended."""
 
-import subprocess
-import sys
-
 import pytest
 
 from launch.checks import Cost
 from launch.sweep import results, search, state
 from launch.sweep.entry import Entry
+from tests import commands
 
 pytest.importorskip('optuna', reason='pip install --group search')
 pytestmark = pytest.mark.filterwarnings('ignore::FutureWarning')
@@ -145,14 +143,9 @@ def test_what_cannot_be_searched_is_named(make, tmp_path, monkeypatch):
 
 def test_the_command_checks_what_would_be_asked_first(tmp_path):
   def run(*words):
-    return subprocess.run(
-      [
-        *(sys.executable, '-m', 'launch.sweep', *words, '--dry_run'),
-        '--config=configs/sweep_rate.py',
-        *(f'--workdir={tmp_path}/rate', '--search=tiny'),
-      ],
-      capture_output=True,
-      text=True,
+    return commands.run(
+      *('launch.sweep', *words, '--dry_run', '--config=configs/sweep_rate.py'),
+      *(f'--workdir={tmp_path}/rate', '--search=tiny'),
     )
 
   done = run()

@@ -4,10 +4,10 @@ import json
 import os
 import pathlib
 import shutil
-import subprocess
-import sys
 
 import pytest
+
+from tests import commands
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 JOB = ('--', 'python', '-m', 'train', '--config=x', '--workdir=gs://b/run')
@@ -16,13 +16,8 @@ WHERE = ('--zone=z', '--project=p', '--plan=none')
 
 def launch(*words, cwd=ROOT, **environment):
   """Exit code, stdout and the last line of stderr."""
-  done = subprocess.run(
-    [sys.executable, '-m', 'launch.tpu', *words],
-    cwd=cwd,
-    env={**os.environ, 'PYTHONPATH': str(ROOT), **environment},
-    capture_output=True,
-    text=True,
-  )
+  env = {**os.environ, 'PYTHONPATH': str(ROOT), **environment}
+  done = commands.run('launch.tpu', *words, cwd=str(cwd), env=env)
   return done.returncode, done.stdout, (done.stderr.splitlines() or [''])[-1]
 
 
