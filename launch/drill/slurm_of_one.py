@@ -108,8 +108,7 @@ def running(folder: pathlib.Path) -> Iterator[dict[str, str]]:
       time.sleep(0.1)
     yield variables
   finally:
-    for name in ('slurmd', 'slurmctld', 'munged'):
-      _end(folder / f'{name}.pid')
+    _end([folder / f'{name}.pid' for name in ('slurmd', 'slurmctld', 'munged')])
 
 
 # Job -> when it began to wait, or was last hurried.
@@ -155,16 +154,20 @@ def _nodes(environment) -> str:
   return found.stdout.strip()
 
 
-def _end(pid_file: pathlib.Path) -> None:
-  """Ends a daemon, if it had come so far."""
-  with contextlib.suppress(FileNotFoundError, ProcessLookupError, ValueError):
-    pid = int(pid_file.read_text())
-    os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-      os.kill(pid, 0)
-      time.sleep(0.05)
-    os.kill(pid, signal.SIGKILL)
+def _end(pid_files: list[pathlib.Path]) -> None:
+  """Ends daemons, as far as they had come; at once, as each takes seconds."""
+  told = []
+  for pid_file in pid_files:
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError, ValueError):
+      told.append(int(pid_file.read_text()))
+      os.kill(told[-1], signal.SIGTERM)
+  deadline = time.monotonic() + 20
+  for pid in told:
+    with contextlib.suppress(ProcessLookupError):
+      while time.monotonic() < deadline:
+        os.kill(pid, 0)
+        time.sleep(0.05)
+      os.kill(pid, signal.SIGKILL)
 
 
 def _free_ports(count: int) -> list[int]:

@@ -230,6 +230,7 @@ class Endless(Toy):
 
 def test_a_record_that_hangs_all_workers_is_named(monkeypatch):
   monkeypatch.setattr(workers, '_TRIES', 1)
+  monkeypatch.setattr(workers, '_CLOSE_SEC', 0.1)
   count_only(monkeypatch, lambda: 'is at example 7 ' in batches.at())
   pipe = make(sizes=(50,), shuffle=False, workers=1, stalled_sec=0.2)
   pipe.examples.sources = (Endless(50),)
@@ -241,7 +242,8 @@ def test_a_record_that_hangs_all_workers_is_named(monkeypatch):
   batches.close()
 
 
-def test_who_waits_for_a_worker_is_woken_by_close():
+def test_who_waits_for_a_worker_is_woken_by_close(monkeypatch):
+  monkeypatch.setattr(workers, '_CLOSE_SEC', 0.1)
   pipe = make(sizes=(50,), shuffle=False, workers=1)
   pipe.examples.sources = (Endless(50),)
   batches = pipe.batches()
@@ -249,6 +251,7 @@ def test_who_waits_for_a_worker_is_woken_by_close():
     waits = thread.submit(next, batches)
     while 'example 7 ' not in batches.at():
       assert not waits.done()
+      time.sleep(0.01)
     batches.close()
     with pytest.raises(workers.Closed):
       waits.result()

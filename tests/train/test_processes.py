@@ -132,7 +132,7 @@ import threading, time
 from train import processes
 from train.processes import meetings
 meetings._BETWEEN_LINES = 0.2
-processes.join('', start_sec=5, silent_sec=5, meet_sec=5)
+processes.join('', start_sec=2, silent_sec=2, meet_sec=2)
 """
   environment = {
     'JAX_COORDINATOR_ADDRESS': f'localhost:{free_port()}',

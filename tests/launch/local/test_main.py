@@ -156,23 +156,23 @@ def test_a_crash_starts_all_again_up_to_the_limit(launch, tmp_path):
     (here / f'{number}-{attempt}').touch()
     sys.exit(number and 9)
     """,
-    '--max_restarts=2',
+    '--max_restarts=1',
   ).end()
   assert code == 9
-  assert (tmp_path / '0-3').exists()
-  assert not (tmp_path / '0-4').exists()
-  assert '[launch.local] starting again in 2s' in said
+  assert (tmp_path / '0-2').exists()
+  assert not (tmp_path / '0-3').exists()
+  assert '[launch.local] starting again in 1s' in said
   # A later launcher writes over nothing.
   assert launch('pass').end()[0] == 0
-  assert (tmp_path / 'logs/attempt-4/process-0.log').exists()
+  assert (tmp_path / 'logs/attempt-3/process-0.log').exists()
 
 
 def test_a_stop_after_a_save_does_not_count(launch):
   code, said = launch(
-    'sys.exit(75 if attempt < 4 else 0)', '--max_restarts=0'
+    'sys.exit(75 if attempt < 3 else 0)', '--max_restarts=0'
   ).end()
   assert code == 0
-  assert sum('goes on' in line for line in said) == 3
+  assert sum('goes on' in line for line in said) == 2
 
 
 def test_wrong_input_ends_it_at_once(launch, tmp_path):
@@ -312,7 +312,7 @@ def test_a_process_that_does_not_join_is_named(launch):
 
 
 def test_a_command_that_joins_nobody_may_take_its_time(launch):
-  code, _ = launch('time.sleep(2.5)', '--join_sec=1').end()
+  code, _ = launch('time.sleep(1.5)', '--join_sec=1').end()
   assert code == 0
 
 

@@ -14,6 +14,7 @@ from launch import policy
 from launch.drill import slurm_of_one
 from launch.slurm import calls, state
 from launch.slurm.record import Record
+from tests import commands
 
 LONG = 600  # seconds, of a busy machine
 HEAD = """
@@ -45,14 +46,8 @@ class Job:
 
   def call(self, verb, *words):
     """Exit code and lines of a word."""
-    done = subprocess.run(
-      [
-        *(sys.executable, '-m', 'launch.slurm', verb, '--name=a-job'),
-        *(f'--logs={self.logs}', *words),
-      ],
-      capture_output=True,
-      text=True,
-      timeout=LONG,
+    done = commands.run(
+      *('launch.slurm', verb, '--name=a-job', f'--logs={self.logs}', *words)
     )
     return done.returncode, (done.stdout + done.stderr).splitlines()
 
@@ -252,6 +247,7 @@ def test_stop_now_does_not_wait(job):
   assert 'nothing to stop' in job.call('stop')[1][-1]
 
 
+@pytest.mark.slow  # Slurm's own pauses
 def test_what_slurm_requeues_itself_goes_on(job):
   """As for a job of more weight."""
   job.start(SAVES, '--max_restarts=0')

@@ -44,9 +44,11 @@ def stage(name, folder, sec, codes):
 
 
 def follow(made, *, at_once=2, max_restarts=2, backend=None):
+  backend = backend or local.Local(at_once, 0)
+  backend.poll_sec = min(backend.poll_sec, 0.1)  # these runs are short
   loop.follow(
     made,
-    backend or local.Local(at_once, 0),
+    backend,
     at_once=at_once,
     max_restarts=max_restarts,
   )

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from base import exits, files
+from launch import policy
 from launch.sweep import stages
 from launch.sweep.backends import local
 from launch.sweep.state import read
@@ -67,7 +68,13 @@ def test_runs_are_done_once_with_what_follows(tmp_path, capsys):
   assert 'r0' not in capsys.readouterr().out.partition('r3: train')[2]
 
 
-def test_a_crash_is_tried_again_and_wrong_input_is_not(tmp_path, capsys):
+@pytest.fixture
+def no_pause(monkeypatch):
+  """What crashed is started again at once."""
+  monkeypatch.setattr(policy, 'pause', lambda restarts: 0.0)
+
+
+def test_a_crash_is_tried_again_and_wrong_input_is_not(tmp_path, no_pause):
   runs = driver.entries(tmp_path, ['3,75,75,0', '1,0', '9', '0'])
   driver.follow(runs, max_restarts=1)
   assert [starts(tmp_path / f'r{n}') for n in range(4)] == [4, 1, 2, 1]

@@ -1,13 +1,11 @@
 """Runs in the queue of a real Slurm, which a sweep finds again."""
 
-import os
 import subprocess
 import sys
 import time
 
 import pytest
 
-from launch.drill import slurm_of_one
 from launch.sweep.backends import slurm as slurm_lib
 from launch.sweep.state import read
 from tests.launch.sweep import driver
@@ -16,30 +14,16 @@ LONG = 900.0  # seconds, of a busy machine
 FLAGS = ['--time=20']
 
 
-@pytest.fixture
-def slurm(tmp_path_factory, monkeypatch):
-  """This process and its children use one of this machine."""
-  why = slurm_of_one.missing()
-  if why:
-    pytest.skip(why)
-  for name in [name for name in os.environ if name.startswith('SLURM')]:
-    monkeypatch.delenv(name)
-  # Names of sockets are short, and so must be the path.
-  folder = tmp_path_factory.mktemp('s') / 'one'
-  with slurm_of_one.running(folder) as variables:
-    for name, value in variables.items():
-      monkeypatch.setenv(name, value)
-    yield
-
-
 def backend(folder, *flags):
-  return slurm_lib.Slurm([*FLAGS, *flags], workdir=str(folder), max_restarts=1)
+  made = slurm_lib.Slurm([*FLAGS, *flags], workdir=str(folder), max_restarts=1)
+  made.poll_sec = 0.2  # this controller has nobody else to answer
+  return made
 
 
 def test_jobs_are_found_again_by_the_next_sweep(tmp_path, slurm):
   command = [sys.executable, '-m', 'tests.launch.sweep.driver']
   sweep = subprocess.Popen(
-    [*command, 'slurm', str(tmp_path), '2', '0.2', '0', '1']
+    [*command, 'slurm', str(tmp_path), '2', '0.1', '0', '1']
   )
   end = time.monotonic() + LONG
   while not (tmp_path / 'r0/steps').exists():
@@ -48,7 +32,7 @@ def test_jobs_are_found_again_by_the_next_sweep(tmp_path, slurm):
     time.sleep(0.1)
   sweep.kill()
   sweep.wait()
-  made = driver.entries(tmp_path, ['0', '1'], sec=0.2)
+  made = driver.entries(tmp_path, ['0', '1'], sec=0.1)
   driver.follow(made, backend=backend(tmp_path))
   good, bad = made
   assert good.stage is None

@@ -6,7 +6,7 @@ import pytest
 
 from launch import machines as machines_lib
 from launch.drill.cloud.cloud import PROJECT, ZONE
-from launch.tpu import rent
+from launch.tpu import gcloud, rent
 from launch.tpu.machine import Order, Phase
 from launch.tpu.queued import QueuedResource, Reach
 from launch.tpu.refusals import Refused
@@ -153,6 +153,26 @@ def test_nobody_is_logged_in(cloud, monkeypatch):
   assert caught.value.kind == 'credentials'
 
 
+# Of gcloud 528, after its retries.
+UNREACHED = """
+ERROR: gcloud crashed (ConnectionError): HTTPConnectionPool(host='127.0.0.1', \
+port=9): Max retries exceeded with url: /v2/projects/p (Caused by \
+NewConnectionError('<urllib3.connection.HTTPConnection object at 0x7f>: Failed \
+to establish a new connection: [Errno 111] Connection refused'))
+
+If you would like to report this issue, please run the following command:
+  gcloud feedback
+"""
+
+
+def test_a_service_that_does_not_answer_may_later(monkeypatch):
+  monkeypatch.setattr(gcloud, 'call', lambda _: gcloud.Done(1, '', UNREACHED))
+  with pytest.raises(Refused, match='did not answer: try again') as caught:
+    machines().state()
+  assert caught.value.kind == 'passing'
+
+
+@pytest.mark.slow  # half a minute, in which gcloud tries again
 def test_a_service_that_does_not_answer(cloud, monkeypatch):
   monkeypatch.setenv(
     'CLOUDSDK_API_ENDPOINT_OVERRIDES_TPU', 'http://127.0.0.1:9/'
