@@ -9,7 +9,7 @@ from typing import Any
 
 from ml_collections import config_dict
 
-from base import files
+from base import jsons
 from base.names import choose
 
 # Layouts on slices of pods, {recipe: {topology: {'section.option': value}}}.
@@ -70,7 +70,7 @@ def layouts() -> dict[str, dict[str, dict[str, Any]]]:
   Raises:
     ValueError: it is damaged.
   """
-  return files.read_json(LAYOUTS, dict, 'take it from git again')
+  return jsons.read(LAYOUTS, dict, 'take it from git again')
 
 
 def with_layout(

@@ -5,13 +5,13 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from base import files
+from base import jsons
 from evals import features, readout
 from models import objective as objective_lib
 from train import workdir
 
 Config = Mapping[str, Any]
-# What is read of a job's config.json, see `files.read_json`.
+# What is read of a job's config.json, see `jsons.read`.
 _KIND = {
   **{'seed': int, 'steps': int, 'lrs': [float], 'finetune': float},
   **{'tasks': dict, 'features': dict, 'model': {'name': str}, 'mesh': dict},
@@ -120,13 +120,13 @@ def read_config(folder: str, kind: Mapping[str, Any]) -> dict[str, Any]:
 
   Args:
     folder: of the run.
-    kind: of what is read of it, see `files.read_json`.
+    kind: of what is read of it, see `jsons.read`.
 
   Raises:
     ValueError: the file is damaged.
     FileNotFoundError: there is none.
   """
-  return files.expect(
+  return jsons.expect(
     workdir.read_config(folder),
     kind,
     os.path.join(folder, 'config.json'),

@@ -7,7 +7,7 @@ import cv2
 import jax
 import numpy as np
 
-from base import console, files
+from base import console, files, jsons
 from data import contact_sheet
 from evals import metrics, readout, score
 from evals.job import Job
@@ -17,7 +17,7 @@ Result = dict[str, Any]  # of result.json
 _REMEDY = (
   "remove it: the job's command tests again, from the job's last checkpoint"
 )
-# What is read of a result, and of each of its tasks; see `files.read_json`.
+# What is read of a result, and of each of its tasks; see `jsons.read`.
 _KIND = {
   **{'tasks': dict, 'source': str, 'split': str, 'refused': list},
   **{'steps': int, 'seed': int, 'finetune': float, 'random_init': bool},
@@ -40,9 +40,9 @@ def read(folder: str) -> Result:
     ValueError: the file is damaged.
   """
   path = files.path(folder) / 'result.json'
-  result = files.read_json(path, _KIND, _REMEDY)
+  result = jsons.read(path, _KIND, _REMEDY)
   for name, found in result['tasks'].items():
-    files.expect(found, _OF_TASK, f'{path}: tasks: {name}', _REMEDY)
+    jsons.expect(found, _OF_TASK, f'{path}: tasks: {name}', _REMEDY)
   return result
 
 
@@ -55,9 +55,9 @@ def heads(folder: str) -> dict[str, int]:
     ValueError: the file is damaged.
   """
   path = files.path(folder) / 'result.json'
-  tasks = files.read_json(path, {'tasks': dict}, _REMEDY)['tasks']
+  tasks = jsons.read(path, {'tasks': dict}, _REMEDY)['tasks']
   for name, found in tasks.items():
-    files.expect(found, {'head': int}, f'{path}: tasks: {name}', _REMEDY)
+    jsons.expect(found, {'head': int}, f'{path}: tasks: {name}', _REMEDY)
   return {name: found['head'] for name, found in tasks.items()}
 
 

@@ -28,7 +28,7 @@ from jax.experimental import serialize_executable
 from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh
 
-from base import command, files
+from base import command, files, jsons
 from base.console import say
 from train import chips
 from train import workdir as workdir_lib
@@ -194,7 +194,7 @@ def _load(lowered, mesh, path, this) -> jax.stages.Compiled | None:
   head, _, payload = files.read_bytes(path).partition(b'\n')
   try:
     kind = {'of': dict, 'sha256': str}
-    head = files.expect(files.parse_json(head), kind, str(path), '')
+    head = jsons.expect(jsons.parse(head), kind, str(path), '')
     of, digest = head['of'], head['sha256']
   except ValueError:  # not JSON, or other JSON
     of, digest = {}, None

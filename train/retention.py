@@ -23,7 +23,7 @@ import jax
 import orbax.checkpoint as ocp
 from etils import epath
 
-from base import files
+from base import files, jsons
 from base.console import say
 from train import workdir
 
@@ -177,7 +177,7 @@ def _renewed(path: epath.Path) -> float:
     return os.stat(path).st_mtime
   # No clock but those of who write there, which agree within minutes.
   remedy = 'remove it, once its reader has ended'
-  return files.read_json(path, {'time': float}, remedy)['time']
+  return jsons.read(path, {'time': float}, remedy)['time']
 
 
 def _doomed_path(run: str) -> epath.Path:
@@ -187,7 +187,7 @@ def _doomed_path(run: str) -> epath.Path:
 def _doomed(run: str) -> list[int]:
   """Steps that the run has decided to delete, or is deciding about."""
   try:
-    return files.read_json(
+    return jsons.read(
       _doomed_path(run), list, 'remove it: the run writes it again'
     )
   except (FileNotFoundError, NotADirectoryError):

@@ -20,15 +20,15 @@ from typing import Any
 import msgpack
 import numpy as np
 
-from base import files
+from base import jsons
 from data.source import BadRecord
 
 MAGIC = b'4DV1'
 _PREFIX = struct.Struct('<4sII')
 _PIXELS = 2**25  # of a frame, at most: those of 8K
 _HEADER = {
-  **{'source': str, 'name': str, 'start': files.Count, 'fps': [int]},
-  **{'height': files.Count, 'width': files.Count},
+  **{'source': str, 'name': str, 'start': jsons.Count, 'fps': [int]},
+  **{'height': jsons.Count, 'width': jsons.Count},
   **{'extradata': bytes, 'packets': bytes},
 }
 
@@ -123,7 +123,7 @@ def parse(data: bytes) -> Record:
 
 
 def _record(header: Any, payload: memoryview) -> Record:
-  files.expect(header, _HEADER, 'it', 'ingest again')
+  jsons.expect(header, _HEADER, 'it', 'ingest again')
   fps, pixels = header['fps'], header['height'] * header['width']
   if len(fps) != 2 or min(fps) < 1 or not 0 < pixels <= _PIXELS:
     raise ValueError(

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from array_record.python import array_record_module
 
-from base import files, npz
+from base import jsons, npz
 from data.source import BadRecord
 
 MANIFEST, INDEX, QUARANTINE = 'manifest.json', 'index.npz', 'quarantine.jsonl'
@@ -29,17 +29,17 @@ WRITER_OPTIONS = 'group_size:1,uncompressed'
 # What the manifest holds of what is read here and in `data.inspect`.
 _DESCRIBED = {
   'fingerprint': str,
-  'videos': files.Count,
-  'refused': files.Count,
-  'records': files.Count,
-  'frames': files.Count,
+  'videos': jsons.Count,
+  'refused': jsons.Count,
+  'records': jsons.Count,
+  'frames': jsons.Count,
   'seconds': float,
   'lost': float,
-  'bytes': files.Count,
+  'bytes': jsons.Count,
   'recipe': dict,
-  'shards': [{'file': str, 'bytes': files.Count}],
+  'shards': [{'file': str, 'bytes': jsons.Count}],
 }
-_TOLD = {'damaged': files.Count, 'told': dict, 'pictures': dict}
+_TOLD = {'damaged': jsons.Count, 'told': dict, 'pictures': dict}
 _COLUMNS = ('shard', 'position', 'frames', 'video')  # of the index
 _REMEDY = (
   'copy the folder again, or run the command of data.ingest that made it, '
@@ -97,12 +97,12 @@ def manifest(path: Path) -> dict[str, Any]:
       f'data: {path} has no {MANIFEST}: it was not ingested, or ingestion has '
       f'not finished. Run `{command}` (again: it goes on where it stopped).'
     )
-  described = files.read_json(path / MANIFEST, _DESCRIBED, _REMEDY)
+  described = jsons.read(path / MANIFEST, _DESCRIBED, _REMEDY)
   if 'begun_late' in described:
     # Of an earlier version, which counted damage at the start alone.
     late = described.pop('begun_late')
     described |= {'damaged': late, 'told': {}, 'pictures': {}}
-  return files.expect(described, _TOLD, str(path / MANIFEST), _REMEDY)
+  return jsons.expect(described, _TOLD, str(path / MANIFEST), _REMEDY)
 
 
 def quarantine(path: Path) -> tuple[list[dict], list[dict]]:
@@ -117,7 +117,7 @@ def quarantine(path: Path) -> tuple[list[dict], list[dict]]:
   rows = []
   if file.exists():
     kind = {'file': str, 'reason': str}
-    rows = files.read_json_lines(file, kind, _REMEDY)
+    rows = jsons.read_lines(file, kind, _REMEDY)
   expected = described['refused'] + described['damaged']
   if len(rows) != expected:
     raise ValueError(

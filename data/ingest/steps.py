@@ -18,6 +18,7 @@ import msgpack
 from array_record.python import array_record_module
 
 from base import files as base_files
+from base import jsons
 from data.formats import record
 from data.formats.shards import WRITER_OPTIONS, shard_name
 from data.ingest import transcode
@@ -29,10 +30,10 @@ FORMAT = 1
 SHARD_BYTES = 2**30  # of video files; those of 1080p make about 300 MB
 # Of JSON: what the first and other lines of the plan hold,
 _HEAD = {'format': int, 'recipe': dict}
-_PLANNED = {'shard': base_files.Count, 'root': str, 'files': [str]}
+_PLANNED = {'shard': jsons.Count, 'root': str, 'files': [str]}
 # a shard's summary, in it a video that was refused or kept, and if there is a
 # record what its file is like.
-_COUNT = base_files.Count
+_COUNT = jsons.Count
 _MADE = {'shard': _COUNT, 'records': _COUNT, 'videos': [{'name': str}]}
 _REFUSED = {'refused': str}
 _KEPT = {'source': str, 'frames': [_COUNT], 'seconds': float, 'lost': float}
@@ -207,10 +208,10 @@ def read_summary(out: Path, shard: int) -> dict[str, Any]:
   """
   file = summary(out, shard)
   remedy = 'delete it, and run the same command again, which makes it anew'
-  made = base_files.read_json(file, _MADE, remedy)
+  made = jsons.read(file, _MADE, remedy)
   for row in made['videos']:
     kind = _REFUSED if 'refused' in row else _KEPT
-    base_files.expect(row, kind, f'{file}: {row["name"]}', remedy)
+    jsons.expect(row, kind, f'{file}: {row["name"]}', remedy)
     if kind is _KEPT and not re.fullmatch(r'[0-9a-f]{64}', row['source']):
       raise ValueError(
         f'{file}: {row["name"]} has the source {row["source"]!r}, expected a '
@@ -226,9 +227,7 @@ def read_summary(out: Path, shard: int) -> dict[str, Any]:
       f'{file} is of shard {made["shard"]}: it is damaged, or another file; '
       f'{remedy}'
     )
-  return base_files.expect(
-    made, _FILE if made['records'] else {}, str(file), remedy
-  )
+  return jsons.expect(made, _FILE if made['records'] else {}, str(file), remedy)
 
 
 def printable(name: str) -> str:
@@ -245,7 +244,7 @@ def _lines(out: Path) -> list[dict[str, Any]]:
   file, lines = out / PLAN, []
   remedy = 'give another --out, or copy the folder again'
   if file.exists():
-    lines = base_files.read_json_lines(file, dict, remedy)
+    lines = jsons.read_lines(file, dict, remedy)
     # A kill while writing leaves a last line without its end: not yet planned.
     text = file.read_bytes()
     whole = text[: text.rfind(b'\n') + 1]
@@ -253,7 +252,7 @@ def _lines(out: Path) -> list[dict[str, Any]]:
       base_files.write(file, whole)
   for number, line in enumerate(lines, 1):
     where = f'line {number} of {file}'
-    base_files.expect(line, _PLANNED if number > 1 else _HEAD, where, remedy)
+    jsons.expect(line, _PLANNED if number > 1 else _HEAD, where, remedy)
   finished = len(list(out.glob('shard-*.json')))
   if finished > max(0, len(lines) - 1):
     raise ValueError(

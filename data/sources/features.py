@@ -17,14 +17,14 @@ import ml_dtypes
 import numpy as np
 from array_record.python import array_record_module
 
-from base import files
+from base import files, jsons
 from base.console import say
 from data import source as source_lib
 
 KEYS = ('features',)  # and those of the source that it is made with
 DTYPE = np.dtype(ml_dtypes.bfloat16)
 _OPTIONS = 'group_size:1,uncompressed'
-_COUNT = files.Count
+_COUNT = jsons.Count
 _ABOUT = {
   'shape': [_COUNT],
   'count': _COUNT,
@@ -122,7 +122,7 @@ def described(path: Path, split: str) -> dict[str, Any] | None:
   if not about.exists():
     return None
   remedy = 'run the readout job again, which writes it anew'
-  found = files.read_json(about, _ABOUT, remedy)
+  found = jsons.read(about, _ABOUT, remedy)
   size = file.stat().st_size if file.exists() else None
   if size != found['bytes']:
     raise ValueError(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from base import files
+from base import jsons
 from data import classified, require, splits
 
 KEYS = classified.KEYS
@@ -133,12 +133,12 @@ def _load(file: Path, kind: Any):
       f'ssv2: {file} is missing: put the published lists there, or name '
       'another with train=, validation= or test='
     )
-  return files.read_json(file, kind, 'copy it again')
+  return jsons.read(file, kind, 'copy it again')
 
 
 def _label(entry: dict, classes: dict[str, int], file: Path) -> int:
   """The class of an entry: labels.json names it without the brackets."""
-  files.expect(
+  jsons.expect(
     entry, {'id': object}, f'ssv2: an entry of {file}', 'copy it again'
   )
   if 'template' not in entry:
@@ -147,7 +147,7 @@ def _label(entry: dict, classes: dict[str, int], file: Path) -> int:
       'no classes, as the published test.json. Name one that has.'
     )
   where = f'ssv2: entry {entry["id"]} of {file}'
-  files.expect(entry, {'template': str}, where, 'copy it again')
+  jsons.expect(entry, {'template': str}, where, 'copy it again')
   name = entry['template'].replace('[', '').replace(']', '')
   if name not in classes:
     raise ValueError(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from base import files
+from base import files, jsons
 
 
 def grid() -> dict[str, np.ndarray]:
@@ -35,7 +35,7 @@ def read(path: str, tasks: Collection[str]) -> dict[str, np.ndarray]:
     raise ValueError(f'--queries={path} does not exist')
   sizes = {'points': 2, 'boxes': 4}
   try:
-    found = files.parse_json(files.read_bytes(path))
+    found = jsons.parse(files.read_bytes(path))
   except ValueError as error:
     raise ValueError(f'--queries={path} is not JSON: {error}') from error
   if not isinstance(found, dict) or not found or found.keys() - sizes.keys():

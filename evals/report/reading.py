@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from base import files, npz
+from base import files, jsons, npz
 from evals import is_readout
 from evals import job as job_lib
 from evals import result as result_lib
@@ -23,7 +23,7 @@ from evals.watch import outcomes
 from train import progress, workdir
 from train.writer import SAMPLES
 
-# What is read of a pretraining run's config.json, see `files.read_json`.
+# What is read of a pretraining run's config.json, see `jsons.read`.
 _KIND = {
   **{'steps': int, 'model': {'name': str}},
   'data': {'batch_size': int, 'sources': dict},
@@ -277,7 +277,7 @@ def _lines(path: str, damaged: list[str]) -> list[dict[str, Any]]:
 
 def _line(text: str) -> dict[str, Any] | None:
   try:
-    line = files.parse_json(text)
+    line = jsons.parse(text)
   except ValueError:
     return None
   if isinstance(line, dict):

@@ -13,7 +13,7 @@ from typing import Any
 
 from etils import epath
 
-from base import files
+from base import files, jsons
 from evals import result as result_lib
 
 
@@ -60,7 +60,7 @@ def errors(folder: str) -> dict[str, Any] | None:
   if not files.exists(path):
     return None
   remedy = 'remove it: the tasks of this step are tried again'
-  return files.read_json(path, {'tasks': [str], 'failed': dict}, remedy)
+  return jsons.read(path, {'tasks': [str], 'failed': dict}, remedy)
 
 
 def write_errors(

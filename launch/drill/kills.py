@@ -9,7 +9,7 @@ import pathlib
 import signal
 import time
 
-from base import console, exits, files
+from base import console, exits, jsons
 from launch.drill import play, tiny
 from launch.drill.run import Run
 
@@ -61,7 +61,7 @@ def drill(folder: pathlib.Path) -> list[dict[str, str]]:
     play.check('it is done', cut.end() == exits.DONE, cut.said())
   wrong = tiny.differs(whole.workdir, cut.workdir)
   play.check('it ends with the same bits', not wrong, wrong)
-  lines = files.read_json_lines(
+  lines = jsons.read_lines(
     f'{cut.workdir}/metrics.jsonl', {'step': int}, 'play the drill again'
   )
   steps = [line['step'] for line in lines if 'train/loss' in line]

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 
-from base import files
+from base import jsons
 from launch.drill import play, slurm_of_one, tiny
 from launch.slurm import calls, state
 from launch.slurm.record import Record
@@ -122,7 +122,7 @@ def _logs(workdir: pathlib.Path) -> pathlib.Path:
 
 def _step_sec(workdir: pathlib.Path) -> float:
   """The median of its second half."""
-  lines = files.read_json_lines(
+  lines = jsons.read_lines(
     workdir / 'metrics.jsonl', {'step': int}, 'play the drill again'
   )
   found = [line['time/step_sec'] for line in lines if 'time/step_sec' in line]

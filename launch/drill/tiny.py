@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from base import files
+from base import files, jsons
 
 # Seconds of compilation, not minutes; and no device but the CPU.
 ENVIRONMENT = {
@@ -71,7 +71,7 @@ def _logged(workdir: str, name: str) -> dict[int, Any]:
   file = f'{workdir}/metrics.jsonl'
   if not files.exists(file):
     return {}
-  lines = files.read_json_lines(file, {'step': int}, 'play the drill again')
+  lines = jsons.read_lines(file, {'step': int}, 'play the drill again')
   return {line['step']: line[name] for line in lines if name in line}
 
 

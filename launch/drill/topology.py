@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 
-from base import console, exits, files
+from base import console, exits, jsons
 from launch.drill import play, tiny
 from launch.drill.launched import launched
 
@@ -105,7 +105,7 @@ def _readout(folder: pathlib.Path, processes: int) -> dict:
   with launched(folder / f'{name}-logs', flags, command) as run:
     play.check('it is done', run.end() == exits.DONE, run.said()[-2000:])
   path = folder / name / 'result.json'
-  return files.read_json(path, {'tasks': dict}, 'play the drill again')['tasks']
+  return jsons.read(path, {'tasks': dict}, 'play the drill again')['tasks']
 
 
 def _readout_beside(
@@ -156,7 +156,7 @@ class _Record:
 
   def __init__(self, workdir: pathlib.Path):
     self.workdir = workdir
-    self.lines = files.read_json_lines(
+    self.lines = jsons.read_lines(
       workdir / 'metrics.jsonl', {'step': int}, 'play the drill again'
     )
     self.last = max(_steps(workdir))

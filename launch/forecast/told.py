@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from base import files
+from base import jsons
 
 GIB = 2**30
 _METRICS = {'step': int}
@@ -65,7 +65,7 @@ def of_dict(values: dict[str, Any], where: str) -> Forecast:
   """
   kinds = {field.name: field.type for field in dataclasses.fields(Forecast)}
   remedy = 'take what `python -m launch.plan` says instead'
-  files.expect(values, kinds, f'the forecast in {where}', remedy)
+  jsons.expect(values, kinds, f'the forecast in {where}', remedy)
   return Forecast(**{name: values[name] for name in kinds})
 
 
@@ -101,7 +101,7 @@ def of_run(workdir: str, forecast: Forecast) -> str:
     return beside(0.0, forecast)
   path = f'{workdir}/metrics.jsonl'
   try:
-    lines = files.read_json_lines(path, _METRICS, 'wait for the next line')
+    lines = jsons.read_lines(path, _METRICS, 'wait for the next line')
   except FileNotFoundError:
     return beside(0.0, forecast)
   except (OSError, ValueError) as error:

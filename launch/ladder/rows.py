@@ -12,7 +12,7 @@ import pathlib
 import resource
 from typing import Any
 
-from base import files
+from base import jsons
 from configs import common, mae, moog
 
 # Size -> its recipe, what stands behind the colon, the name of its layouts.
@@ -31,7 +31,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 # which are in its key; no row has readouts or their data; base says and writes.
 _NOT_DECIDING = ('base', 'configs', 'data', 'evals')
 _PACKAGES = ('jax', 'jaxlib', 'libtpu', 'flax', 'optax')
-# Of a plan, what the table and the progress line say; see `files.read_json`.
+# Of a plan, what the table and the progress line say; see `jsons.read`.
 _PLAN = {
   'compiled_bytes': {'peak': float},
   'estimates': {
@@ -112,10 +112,10 @@ def kept(path: pathlib.Path) -> dict[str, Any]:
     FileNotFoundError: it is not there.
   """
   remedy = 'it is compiled again'
-  found = files.read_json(path, {'cpu_sec': float}, remedy)
+  found = jsons.read(path, {'cpu_sec': float}, remedy)
   if 'does_not_fit' in found:
     return found
-  return files.expect(found, _PLAN, f'{path}', remedy)
+  return jsons.expect(found, _PLAN, f'{path}', remedy)
 
 
 @functools.cache  # reads sixty files

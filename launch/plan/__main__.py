@@ -42,12 +42,12 @@ def frames_per_core(path: str) -> float:
     ValueError: a file that does not say.
     FileNotFoundError: there is none.
   """
-  from base import files
+  from base import jsons
 
   remedy = (
     f'write it by `python -m data.bench --json={path}` of ingested videos'
   )
-  found = files.read_json(path, {'frames_per_s_core': float}, remedy)
+  found = jsons.read(path, {'frames_per_s_core': float}, remedy)
   return found['frames_per_s_core']
 
 

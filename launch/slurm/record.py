@@ -5,7 +5,7 @@ import json
 import pathlib
 from typing import Any
 
-from base import files
+from base import files, jsons
 from launch.policy import Verdict
 
 _REMEDY = 'see `squeue --me` for the job, and the logs for how it ended'
@@ -48,7 +48,7 @@ class Record:
         '--logs, from this folder'
       )
     kind = {'job': str, 'tasks': int, 'command': str}
-    about = files.read_json(path, kind, _REMEDY)
+    about = jsons.read(path, kind, _REMEDY)
     return cls(folder, about['job'], about['tasks'], about['command'])
 
   @property
@@ -61,7 +61,7 @@ class Record:
     path = self.own / 'ends.json'
     kind = {'attempt': int, 'code': int, 'counts': bool, 'again': bool}
     kind = [{**kind, 'why': str}]
-    return files.read_json(path, kind, _REMEDY) if path.exists() else []
+    return jsons.read(path, kind, _REMEDY) if path.exists() else []
 
   def add_end(self, attempt: int, verdict: Verdict) -> None:
     """How a start ended.

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import time
 
-from base import command, files
+from base import command, files, jsons
 from launch import policy
 from launch.checks import Cost
 from launch.sweep import state as state_lib
@@ -187,7 +187,7 @@ def logged(stage: Stage) -> dict[str, float]:
   found: dict[str, float] = {}
   for line in lines:
     with contextlib.suppress(ValueError):
-      values = files.parse_json(line)
+      values = jsons.parse(line)
       found |= values if isinstance(values, dict) else {}
   return found
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from base import console, files
+from base import console, files, jsons
 from launch.sweep.entry import Entry, logged
 from launch.sweep.stages import TRAIN
 
@@ -56,10 +56,10 @@ def scores(entry: Entry) -> dict[str, float]:
 
 
 def _result(path: str) -> dict[str, Any]:
-  result = files.read_json(path, {'tasks': dict}, _REMEDY)
+  result = jsons.read(path, {'tasks': dict}, _REMEDY)
   for task, found in result['tasks'].items():
     kind = {'headline': [str], 'metrics': dict}
-    files.expect(found, kind, f'{path}: tasks: {task}', _REMEDY)
+    jsons.expect(found, kind, f'{path}: tasks: {task}', _REMEDY)
   return result
 
 

@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from base import files
+from base import files, jsons
 from launch.sweep.runs import Item
 
 _NAME = 'state.json'
@@ -59,7 +59,7 @@ def read(folder: str) -> State | None:
   path = f'{folder}/{_NAME}'
   if not files.exists(path):
     return None
-  found = files.read_json(path, _KIND, _REMEDY)
+  found = jsons.read(path, _KIND, _REMEDY)
   names = [field.name for field in dataclasses.fields(State)]
   return State(**{name: found[name] for name in names})
 
@@ -94,7 +94,7 @@ def claim(workdir: str, config: str, sweep: str, runs: Sequence[str]) -> None:
   about = {'config': os.path.basename(config.partition(':')[0]), 'sweep': sweep}
   if files.exists(path):
     remedy = 'remove it: it is written again'
-    before = files.read_json(path, {'config': str, 'sweep': str}, remedy)
+    before = jsons.read(path, {'config': str, 'sweep': str}, remedy)
     if any(before[key] != about[key] for key in about):
       raise ValueError(
         f'--workdir={workdir} is of sweep {before["sweep"] or "()"!r} of '

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from base import files, names
+from base import files, jsons, names
 
 FOLDER = pathlib.Path('runs', 'launches')
 RUN, STOP = 'run', 'stop'
@@ -81,7 +81,7 @@ def find(name: str) -> Record | None:
   """
   if not path_of(name).exists():
     return None
-  found = files.read_json(path_of(name), _KINDS, _REMEDY)
+  found = jsons.read(path_of(name), _KINDS, _REMEDY)
   return Record(**{key: found[key] for key in _KINDS})
 
 

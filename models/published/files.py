@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from base import npz
-from base.files import is_local, make_parents, parse_json, replacing
+from base import jsons, npz
+from base.files import is_local, make_parents, replacing
 from models.published.tables import Shape
 
 # safetensors' name of what the published files consist of.
@@ -165,7 +165,7 @@ def _safetensors(path: str) -> dict[str, Entry]:
         f'{_HEADER} at most; {_REMEDY}'
       )
     try:
-      header = parse_json(file.read(length)) if size >= 0 else None
+      header = jsons.parse(file.read(length)) if size >= 0 else None
     except ValueError:
       header = None
   if header is None:

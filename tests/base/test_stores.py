@@ -6,7 +6,7 @@ import io
 import numpy as np
 import pytest
 
-from base import digests, files, stores
+from base import digests, files, jsons, stores
 
 
 def test_files_are_written_read_listed_and_removed(bucket):
@@ -20,7 +20,7 @@ def test_files_are_written_read_listed_and_removed(bucket):
   assert files.is_folder(folder)
   assert files.is_folder(folder / 'below')
   assert not files.is_folder(folder / 'a.json')
-  assert files.read_json(folder / 'a.json', {'a': int}, '') == {'a': 1}
+  assert jsons.read(folder / 'a.json', {'a': int}, '') == {'a': 1}
   # What another process has written meanwhile is seen.
   files.write(folder / 'c', 'c')
   assert files.names(folder) == ['a.json', 'below', 'c']
@@ -62,7 +62,7 @@ def test_digests_are_what_the_store_says_and_a_disk_says_the_same(
 def test_lines_are_added(bucket):
   for number in range(3):
     files.append(f'{bucket}/a.jsonl', f'{{"a": {number}}}\n')
-  found = files.read_json_lines(f'{bucket}/a.jsonl', {'a': int}, '')
+  found = jsons.read_lines(f'{bucket}/a.jsonl', {'a': int}, '')
   assert found == [{'a': 0}, {'a': 1}, {'a': 2}]
 
 

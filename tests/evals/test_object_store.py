@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from base import claim, files
+from base import claim, files, jsons
 from evals import convert, evaluate
 from evals.predict import run as predict_run
 from evals.report import page
@@ -43,7 +43,7 @@ def test_a_job_is_that_of_a_disk(job, there, pretraining, recipe, tmp_path):
   )
   assert result['tasks'] == here['tasks']
   assert result['checkpoint']['run'] == there
-  assert result == files.read_json(f'{folder}/result.json', dict, '')
+  assert result == jsons.read(f'{folder}/result.json', dict, '')
   assert files.read_bytes(f'{folder}/pictures/depth.png')[:4] == b'\x89PNG'
   # Done: the same command reads it.
   assert evaluate.run(recipe, checkpoint=there, workdir=folder) == result
@@ -66,7 +66,7 @@ def test_checkpoints_are_watched_by_turns(there, recipe, bucket):
 
   def steps():
     checkpoints.watch(recipe, run=there, workdir=bucket, poll=1.0)
-    lines = files.read_json_lines(f'{bucket}/results.jsonl', dict, '')
+    lines = jsons.read_lines(f'{bucket}/results.jsonl', dict, '')
     return [(line['step'], line['task']) for line in lines]
 
   taken = claim._Claim(f'{bucket}/1/lock')
@@ -127,7 +127,7 @@ def test_predictions_of_a_job_there(there, job, bucket, tmp_path):
   ]
   assert found[0] == found[1]
   assert files.read_bytes(outs[1]) == files.read_bytes(outs[0])
-  assert files.read_json(f'{bucket}/out.json', dict, '')['frames'] == 6
+  assert jsons.read(f'{bucket}/out.json', dict, '')['frames'] == 6
   with pytest.raises(
     ValueError, match=r'--video=gs://.* is in an object store'
   ):

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from base import claim, exits, files
+from base import claim, exits, files, jsons
 from models import objective as objective_lib
 from tests.train.test_processes import command, in_two_processes
 from train import checkpoint, loop, progress, retention, stop, workdir
@@ -27,7 +27,7 @@ def run(config, folder, **options):
 
 
 def lines(path):
-  return files.read_json_lines(path, {'step': int}, '')
+  return jsons.read_lines(path, {'step': int}, '')
 
 
 def losses(folder):
@@ -278,7 +278,7 @@ def test_logs_are_there_before_the_run_ends(bucket, monkeypatch):
     writer.quarantine({'record': 7})
     writer.scalars(4, {'train/loss': 0.5})
   assert [x['step'] for x in lines(path)] == [1, 2, 3, 4]
-  refused = files.read_json_lines(f'{bucket}/quarantine.jsonl', dict, '')
+  refused = jsons.read_lines(f'{bucket}/quarantine.jsonl', dict, '')
   assert refused == [{'record': 7}]
 
 

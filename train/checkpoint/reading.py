@@ -13,7 +13,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
-from base import files
+from base import files, jsons
 from base.console import say
 from models.objective import Params
 from train.checkpoint import proof
@@ -106,7 +106,7 @@ def saved_at(folder: str) -> int:
   """
   path = epath.Path(folder) / '_CHECKPOINT_METADATA'
   try:
-    about = files.read_json(path, {'commit_timestamp_nsecs': int}, _REMEDY)
+    about = jsons.read(path, {'commit_timestamp_nsecs': int}, _REMEDY)
   except FileNotFoundError as error:
     raise ValueError(
       f'{folder} is damaged: {path.name} is missing; {_REMEDY}'

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 from etils import epath
 
-from base import console, files
+from base import console, files, jsons
 from base.console import duration, say
 from train.progress.clock import Clock
 
@@ -114,9 +114,9 @@ def read(workdir: epath.PathLike) -> Bill:
     FileNotFoundError: there is none.
   """
   path = files.path(workdir) / 'goodput.json'
-  found = files.read_json(path, _KIND, _REMEDY)
+  found = jsons.read(path, _KIND, _REMEDY)
   kinds = dict.fromkeys(found['seconds'], float)
-  files.expect(found['seconds'], kinds, f'{path}: seconds', _REMEDY)
+  jsons.expect(found['seconds'], kinds, f'{path}: seconds', _REMEDY)
   names = [field.name for field in dataclasses.fields(Bill)]
   return Bill(**{name: found[name] for name in names})
 

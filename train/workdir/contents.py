@@ -5,7 +5,7 @@ from typing import Any
 
 from etils import epath
 
-from base import files
+from base import files, jsons
 
 # What Orbax writes last into a checkpoint.
 COMMITTED = 'commit_success.txt'
@@ -25,7 +25,7 @@ def read_config(workdir: str, *, name: str = 'config.json') -> dict[str, Any]:
     ValueError: the file is damaged.
     FileNotFoundError: there is none.
   """
-  config = files.read_json(files.path(workdir) / name, dict, _REMEDIES[name])
+  config = jsons.read(files.path(workdir) / name, dict, _REMEDIES[name])
   ours = (_HISTORY, _FINGERPRINT)
   return {key: value for key, value in config.items() if key not in ours}
 
@@ -54,8 +54,8 @@ def read_fingerprint(workdir: str, *, name: str = 'config.json') -> dict:
 
 def _read(workdir, name, key, default, kind):
   path = files.path(workdir) / name
-  found = files.read_json(path, dict, _REMEDIES[name]).get(key, default)
-  return files.expect(found, kind, f'{path}: {key}', _REMEDIES[name])
+  found = jsons.read(path, dict, _REMEDIES[name]).get(key, default)
+  return jsons.expect(found, kind, f'{path}: {key}', _REMEDIES[name])
 
 
 def with_ours(

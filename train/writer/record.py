@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from base import files
+from base import files, jsons
 from base.console import say
 
 # Of what the batches so far held, as text; see `train.progress.samples`.
@@ -67,7 +67,7 @@ def drop_after(path: str, step: int) -> Left:
 def _values_of(line: str) -> dict[str, Any] | None:
   """Of a line of metrics.jsonl; None if it is no whole one."""
   try:
-    values = files.parse_json(line) if line.endswith('\n') else None
+    values = jsons.parse(line) if line.endswith('\n') else None
     return None if values is None else {**values, 'step': int(values['step'])}
   # The last: JSON has 1e999, which is infinite.
   except (ValueError, KeyError, TypeError, OverflowError):

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from base import files
+from base import jsons
 
 _REMEDY = 'copy it again'
 
@@ -74,7 +74,7 @@ def described(path: str) -> dict[str, Described]:
   file = Path(path).expanduser() / 'features.json'
   if not file.is_file():
     return {}
-  found = files.read_json(file, {'pythonClassName': str}, _REMEDY)
+  found = jsons.read(file, {'pythonClassName': str}, _REMEDY)
   try:
     return dict(_walk(found, (), 0))
   except (LookupError, TypeError, AttributeError, ValueError) as error:

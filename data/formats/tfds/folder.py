@@ -20,7 +20,7 @@ from typing import Any
 
 from array_record.python import array_record_module
 
-from base import files
+from base import jsons
 from data import require
 from data.formats import tfrecord
 from data.source import BadRecord
@@ -119,10 +119,10 @@ def _info(folder: Path) -> tuple[dict[str, dict[str, Any]], str, str]:
       'TensorFlow Datasets names it: .../movi_e/256x256/1.0.0'
     )
   kind = {'splits': [{'name': str}]}
-  found = files.read_json(info, kind, _REMEDY)
+  found = jsons.read(info, kind, _REMEDY)
   # TFRecord is of before there were others. Any name will do.
   told = {'fileFormat': 'tfrecord', 'name': '*'} | found
-  files.expect(told, {'fileFormat': str, 'name': str}, str(info), _REMEDY)
+  jsons.expect(told, {'fileFormat': str, 'name': str}, str(info), _REMEDY)
   listed = {each['name']: each for each in found['splits']}
   return listed, told['fileFormat'], told['name']
 
@@ -132,7 +132,7 @@ def _lengths(folder: Path, about: dict[str, Any]) -> list[int]:
   where = f'{folder / "dataset_info.json"}: split {about["name"]!r}'
   if 'shardLengths' not in about:
     return []
-  files.expect(about, {'shardLengths': [str]}, where, _REMEDY)
+  jsons.expect(about, {'shardLengths': [str]}, where, _REMEDY)
   try:
     # In JSON, protocol buffers have whole numbers of 64 bits as text.
     lengths = [int(length) for length in about['shardLengths']]
@@ -152,7 +152,7 @@ def _names(
   """The file of each shard, as the template of the split has it."""
   info = folder / 'dataset_info.json'
   template = about.get('filepathTemplate') or _TEMPLATE
-  files.expect(template, str, f'{info}: filepathTemplate', _REMEDY)
+  jsons.expect(template, str, f'{info}: filepathTemplate', _REMEDY)
   # What follows is how it was coded.
   template, digits = template.partition('%')[0], max(5, len(str(shards)))
   found = []

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from base import files
+from base import jsons
 from base.console import say
 from data import require
 from data.source import BadRecord, digest, pad_rows
@@ -207,7 +207,7 @@ def _load(file: Path) -> dict[str, Any]:
       f'perception_test: {file} is missing. Put the annotations there, or name '
       'others with annotations='
     )
-  return files.read_json(file, dict, 'copy it again')
+  return jsons.read(file, dict, 'copy it again')
 
 
 def _video(

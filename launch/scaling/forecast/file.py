@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from base import files
+from base import files, jsons
 from launch.scaling import power
 from launch.scaling.power import Law, Point
 
@@ -61,13 +61,13 @@ def read(path: str) -> dict[str, Any]:
   Raises:
     ValueError: it is damaged, or was changed.
   """
-  forecast = files.read_json(path, _KIND, _REMEDY)
+  forecast = jsons.read(path, _KIND, _REMEDY)
   for what, found in forecast['of'].items():
     kind = {
       **{'points': [list], 'value': float, 'low': float, 'high': float},
       'law': {field.name: float for field in dataclasses.fields(Law)},
     }
-    files.expect(found, kind, f'{path}: {what}', _REMEDY)
+    jsons.expect(found, kind, f'{path}: {what}', _REMEDY)
   said = forecast['sha256']
   found = _digest({key: forecast[key] for key in ('size', 'of')})
   if said != found:
