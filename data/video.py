@@ -50,9 +50,10 @@ def decode(record: Record, frames: Int[np.ndarray, 't']) -> list[av.VideoFrame]:
   # Threads cost a short clip more than they give, measured: they are started
   # for each.
   codec.thread_type = 'NONE'
-  # Coded in blocks of 16. What else the parameter sets say is not decoded.
-  blocks = -(-record.height // 16) * -(-record.width // 16)
-  codec.options = {'max_pixels': str(2 * 256 * blocks)}
+  # What else the parameter sets say is not decoded. FFmpeg counts the memory of
+  # a picture, whose rows are of whole 64 pixels, and whose columns of 32.
+  blocks = -(-record.height // 32) * -(-record.width // 64)
+  codec.options = {'max_pixels': str(2 * 32 * 64 * blocks)}
   decoded = {}
   try:
     for row in record.packets[needed(record.packets, wanted)]:

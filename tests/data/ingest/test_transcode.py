@@ -243,3 +243,11 @@ def test_too_small_is_refused(tmp_path, film):
   path = film.write(tmp_path / 'a.mp4', film.texture(16, 8, 40))
   with pytest.raises(BadRecord, match='too small: 40 x 8 pixels'):
     transcode.records(path, 'x')
+
+
+@pytest.mark.parametrize('size', [(16, 16), (16, 64), (64, 16), (20, 18)])
+def test_small_videos_are_read_back(tmp_path, film, size):
+  """FFmpeg counts the memory of a picture, which is larger."""
+  path = film.write(tmp_path / 'a.mp4', film.greys(20, *size))
+  (packed,) = transcode.records(path, 'a').records
+  assert record.parse(packed).frames == 20
