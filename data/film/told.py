@@ -85,15 +85,16 @@ def lines(videos: Mapping[str, int], pictures: Mapping[str, int]) -> list[str]:
     pictures: of PICTURES, how many pictures.
   """
   return [
-    f'{videos[kind]} {_plural("video", videos[kind])} {words}'
+    f'{count("video", videos[kind])} {words}'
     for kind, words in KINDS.items()
     if videos.get(kind)
   ] + [
-    f'{pictures[kind]} {_plural("picture", pictures[kind])} {words}'
+    f'{count("picture", pictures[kind])} {words}'
     for kind, words in PICTURES.items()
     if pictures.get(kind)
   ]
 
 
-def _plural(word: str, count: int) -> str:
-  return word if count == 1 else f'{word}s'
+def count(word: str, number: int) -> str:
+  """'1 record', '2 records'."""
+  return f'{number} {word}' if number == 1 else f'{number} {word}s'

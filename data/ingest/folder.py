@@ -69,7 +69,8 @@ def ingest(
       local.run(out, todo, recipe, workers, limit_s)
     else:
       total = sum(len(shard['files']) for shard in planned)
-      console.say(f'ingest: all {total} files are done')
+      done = '1 file is' if total == 1 else f'all {total} files are'
+      console.say(f'ingest: {done} done')
     for left in (out / steps.PARTS).iterdir():
       left.unlink()  # of a shard that was finished when the run was killed
     made = manifest_lib.finish(out, recipe, len(planned))
@@ -109,8 +110,9 @@ def find(videos: str, out: Path) -> tuple[Path, list[str]]:
 def report(out: Path, manifest: Mapping[str, Any]) -> str:
   """What the folder now holds, for people."""
   lines = [
-    f'ingest: {out} holds {manifest["videos"]} videos in '
-    f'{manifest["records"]} records: {manifest["seconds"] / 3600:.3f} hours, '
+    f'ingest: {out} holds {told.count("video", manifest["videos"])} in '
+    f'{told.count("record", manifest["records"])}: '
+    f'{manifest["seconds"] / 3600:.3f} hours, '
     f'{manifest["bytes"] / 1e6:.1f} MB. Fingerprint '
     f'{manifest["fingerprint"]}.'
   ]
@@ -120,14 +122,16 @@ def report(out: Path, manifest: Mapping[str, Any]) -> str:
     lines += [f'  {line}' for line in kinds]
   if manifest['damaged']:
     lines.append(
-      f'ingest: {manifest["lost"]:.1f} s of {manifest["damaged"]} files are '
-      f'damaged or missing, see {out / shards.QUARANTINE}'
+      f'ingest: {manifest["lost"]:.1f} s of '
+      f'{told.count("file", manifest["damaged"])} damaged or missing, see '
+      f'{out / shards.QUARANTINE}'
     )
   if manifest['refused']:
     refused, _ = shards.quarantine(out)
     reasons = Counter(row['reason'].split(':')[0] for row in refused)
     lines.append(
-      f'ingest: {manifest["refused"]} files were refused, see '
+      f'ingest: {told.count("file", manifest["refused"])} '
+      f'{"was" if manifest["refused"] == 1 else "were"} refused, see '
       f'{out / shards.QUARANTINE}:'
     )
     lines += [f'  {n} x {reason}' for reason, n in reasons.most_common(10)]

@@ -44,6 +44,7 @@ _SPLIT = flags.DEFINE_string(
 
 def main(words: list[str]) -> None:
   """Prints, checks and draws; ends with an error if a record is bad."""
+  from data.film import told
   from data.inspect import file, records
 
   if not words:
@@ -59,7 +60,7 @@ def main(words: list[str]) -> None:
   out = Path(_OUT.value) if _OUT.value else None
   found = records.inspect(words[0], _SPLIT.value, _RECORDS.value, out)
   if found['bad']:
-    raise SystemExit(f'inspect: {len(found["bad"])} faults')
+    raise SystemExit(f'inspect: {told.count("fault", len(found["bad"]))}')
 
 
 if __name__ == '__main__':

@@ -43,7 +43,7 @@ def describe(path: Path) -> Iterator[str]:
     for number, stretch in enumerate(film.stretches(stream, stored, found)):
       first = next(stretch.frames)
       if not number:
-        yield from _picture(stream, first)
+        yield from _picture(stream, first, found)
       transcode.tell(first, found)
       size = transcode.fit(*stretch.size, recipe.short_side)
       frames = 1 + sum(1 for _ in stretch.frames)
@@ -70,7 +70,8 @@ def describe(path: Path) -> Iterator[str]:
   if not records:
     raise BadRecord(transcode.too_short(longest, recipe, found))
   yield (
-    f'  ingested: {records} records, {kept} frames, {float(seconds):.1f} s'
+    f'  ingested: {told.count("record", records)}, '
+    f'{told.count("frame", kept)}, {float(seconds):.1f} s'
   )
 
 
@@ -94,7 +95,9 @@ def _container(path: Path, taken: av.VideoStream) -> Iterator[str]:
     )
 
 
-def _picture(stream: av.VideoStream, frame: av.VideoFrame) -> Iterator[str]:
+def _picture(
+  stream: av.VideoStream, frame: av.VideoFrame, found: film.Told
+) -> Iterator[str]:
   turn, kind = film.turn(frame), film.colours(frame)
   height, width = film.upright_size(stream, frame)
   steps = [
@@ -103,10 +106,12 @@ def _picture(stream: av.VideoStream, frame: av.VideoFrame) -> Iterator[str]:
     *(['mirrored top to bottom'] if turn.top_bottom else []),
   ]
   mirrored = ' (a mirror)' if turn.mirrors else ''
+  # Of a GIF what is said is not meant.
+  aspect = film.aspect(stream)
   yield (
     f'  shown: {width} x {height}, {", ".join(steps) or "upright"}{mirrored}; '
-    f'pixels {stream.sample_aspect_ratio or "square"}'
-    + ('; interlaced' if frame.interlaced_frame else '')
+    f'pixels {"square" if aspect == 1 else aspect}'
+    + ('; interlaced' if found.kinds['interlaced'] else '')
   )
   matrix = _MATRICES.get(frame.colorspace, str(frame.colorspace))
   special = {'hdr': '; HDR', 'wide': '; wide gamut', '': ''}[kind]
@@ -128,6 +133,6 @@ def _stretch(
   why = f', {stretch.after} before it' if stretch.after else ''
   return (
     f'    from {float(stretch.begin):.2f} s{why}: {stretch.own:.5g} pictures a '
-    f'second; {frames} frames at {float(stretch.rate):.5g}, '
+    f'second; {told.count("frame", frames)} at {float(stretch.rate):.5g}, '
     f'{size[1]} x {size[0]}' + (': too short, left out' if short else '')
   )

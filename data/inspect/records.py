@@ -60,9 +60,11 @@ def describe(path: Path) -> str:
   frames = shards.open_shards(path).index['frames']
   lines = [
     f'{path}: fingerprint {manifest["fingerprint"]}',
-    f'  {manifest["videos"]} videos, {manifest["records"]} records, '
-    f'{len(manifest["shards"])} shards',
-    f'  {manifest["seconds"] / 3600:.3f} hours, {manifest["frames"]} frames '
+    f'  {told.count("video", manifest["videos"])}, '
+    f'{told.count("record", manifest["records"])}, '
+    f'{told.count("shard", len(manifest["shards"]))}',
+    f'  {manifest["seconds"] / 3600:.3f} hours, '
+    f'{told.count("frame", manifest["frames"])} '
     '(those in two records count twice)',
     f'  {manifest["bytes"] / 1e6:.1f} MB, '
     f'{manifest["bytes"] / len(frames) / 1e3:.0f} kB per record',
@@ -74,13 +76,13 @@ def describe(path: Path) -> str:
     f'  {line}' for line in told.lines(manifest['told'], manifest['pictures'])
   ]
   refused, damaged = shards.quarantine(path)
-  lines.append(f'  {len(refused)} files refused')
+  lines.append(f'  {told.count("file", len(refused))} refused')
   reasons = Counter(row['reason'].split(':')[0] for row in refused)
   lines += [f'    {n} x {reason}' for reason, n in reasons.most_common(10)]
   if damaged:
     lines.append(
-      f'  {manifest["lost"]:.1f} s of {len(damaged)} files left out: damaged '
-      'or missing'
+      f'  {manifest["lost"]:.1f} s of {told.count("file", len(damaged))} left '
+      'out: damaged or missing'
     )
   return '\n'.join(lines)
 
@@ -104,7 +106,7 @@ def read_folder(path: Path, rows: Sequence[int]) -> Iterator[Found]:
     caption = (
       f'{row}: {found.name} from {float(found.start / found.fps):.1f} s, '
       f'{found.width} x {found.height}, {float(found.fps):.3g} fps, '
-      f'{found.frames} frames'
+      f'{told.count("frame", found.frames)}'
     )
     yield [(caption, video.render(shown, box, contact_sheet.HEIGHT, width))], []
 
@@ -131,7 +133,7 @@ def read_source(
       errors.append(error)
       console.say(f'  {split}: none ({error})')
       continue
-    console.say(f'  {split}: {len(source)} records')
+    console.say(f'  {split}: {told.count("record", len(source))}')
     names = getattr(source, 'names', ())
     for reason, count in getattr(source, 'excluded', {}).items():
       if count:
@@ -243,7 +245,9 @@ def inspect(
       kept, step = kept[::2], 2 * step
     good += 1
   rows = _spread_rows(kept)
-  print(f'  {checked} records read, {len(bad)} faults')
+  print(
+    f'  {told.count("record", checked)} read, {told.count("fault", len(bad))}'
+  )
   for fault in bad:
     print(f'    {fault}')
   if rows:

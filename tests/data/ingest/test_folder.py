@@ -97,7 +97,7 @@ def test_a_start_that_does_not_decode_is_counted(film, tmp_path, capsys):
   assert (manifest['told'], manifest['pictures']) == ({'damaged': 1}, {})
   assert refused(out) == {'c.mp4': 'empty file', 'b.mp4': reason}
   text = ingest.report(out, manifest)
-  assert '0.8 s of 1 files are damaged or missing' in text
+  assert '0.8 s of 1 file damaged or missing' in text
   assert '  1 x empty file' in text
   assert '  1 video with damaged stretches, left out' in text
 

@@ -63,6 +63,25 @@ def test_says_why_ingestion_refuses_a_file(tmp_path, film, write, reason):
     lines(tmp_path / 'a.mp4')
 
 
+@pytest.mark.parametrize(
+  ('frames', 'end'),
+  [(16, '1 record, 16 frames, 1.6 s'), (161, '2 records, 161 frames, 16.1')],
+)
+def test_says_one_of_one(tmp_path, film, frames, end):
+  path = film.write(tmp_path / 'a.mp4', film.texture(frames))
+  assert end in lines(path)[-1]
+
+
+def test_the_aspect_of_a_gif_is_not_told_as_if_it_counted(tmp_path, film):
+  path = film.write(
+    tmp_path / 'a.gif', film.greys(16), codec='gif', pixels='rgb8'
+  )
+  data = bytearray(path.read_bytes())
+  data[12] = 113  # of the logical screen descriptor
+  path.write_bytes(data)
+  assert 'shown: 64 x 48, upright; pixels square' in '\n'.join(lines(path))
+
+
 def test_tells_of_several_streams_and_turns(tmp_path, film):
   path = film.write(tmp_path / 'a.mp4', film.texture(20), rotation=90)
   text = '\n'.join(lines(path))

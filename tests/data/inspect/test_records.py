@@ -100,8 +100,8 @@ def test_a_start_that_was_left_out_is_no_refusal(film, tmp_path, capsys):
   (tmp_path / 'in' / 'b.mp4').touch()
   ingest(str(tmp_path / 'in'), tmp_path / 'data', Recipe(), workers=0)
   text = records.describe(tmp_path / 'data')
-  assert '1 files refused\n    1 x empty file\n' in text
-  assert '0.8 s of 1 files left out: damaged or missing' in text
+  assert '1 file refused\n    1 x empty file\n' in text
+  assert '0.8 s of 1 file left out: damaged or missing' in text
   assert '1 video with damaged stretches' in text
 
 
