@@ -65,7 +65,10 @@ class Classified:
       file = self.files[which]
       decode = functools.partial(pictures, file)
       try:
-        record['video'] = self.views.read(number, count(file), decode, rng)
+        try:
+          record['video'] = self.views.read(number, count(file), decode, rng)
+        except Fewer as fewer:
+          record['video'] = self.views.read(number, fewer.frames, decode, rng)
       except (OSError, BadRecord) as error:
         raise BadRecord(f'{file}: {error}') from error
     return {key: record[key] for key in self.keys}
@@ -112,49 +115,62 @@ def make(
   )
 
 
-def count(file: Path) -> int:
-  """Frames of a video file that are shown, by its packets: nothing is decoded.
+class Fewer(BadRecord):
+  """A file shows fewer frames than it has packets."""
 
-  Packets before the start of an edit list are decoded, and not shown.
+  def __init__(self, frames: int):
+    super().__init__(f'shows {frames} frames only')
+    self.frames = frames
+
+
+def count(file: Path) -> int:
+  """Frames of a video file that are shown.
+
+  By its packets, and nothing is decoded, where each shows a frame; packets
+  before the start of an edit list show none.
 
   Raises:
-    BadRecord: not a video, or without a frame.
+    BadRecord: not a video, or without a frame; damaged, where it is decoded.
   """
   with film.opened(file) as stream:
     try:
-      total = sum(
-        1
+      shown = [
+        packet.is_keyframe
         for packet in stream.container.demux(stream)
         if packet.size and not packet.is_discard
-      )
+      ]
     except av.FFmpegError as error:
       raise BadRecord(f'damaged or truncated: {error.strerror}') from error
-  if not total:
-    raise BadRecord('no frame')
-  return total
+    if not shown:
+      raise BadRecord('no frame')
+    # Of what was cut out of a stream, the start shows nothing.
+    if shown[0] and not film.is_of_fields(stream):
+      return len(shown)
+  with film.opened(file) as stream:
+    return sum(1 for _ in film.whole(stream))
 
 
 def pictures(
   file: Path, numbers: Int[np.ndarray, 't']
 ) -> UInt8[np.ndarray, 't h w 3']:
-  """RGB of these frames of a video file, upright, in the size they have.
-
-  The last frame stands for those that the file announces, but does not show
-  (packets of some codecs have none).
+  """RGB of these frames of a video file, upright, of one size.
 
   Raises:
-    BadRecord: damaged, or not a video.
+    BadRecord: damaged, not a video, or frames of different shapes.
+    Fewer: it ends before the last of them.
   """
-  wanted, end, shown = set(numbers.tolist()), numbers.max(), {}
+  wanted, end, shown, total = set(numbers.tolist()), numbers.max(), {}, 0
   with film.opened(file) as stream:
     for number, frame in enumerate(film.whole(stream)):
-      last = frame
+      total = number + 1
       if number in wanted:
         shown[number] = frame
       if number == end:
         break
-    size = film.upright_size(stream, last)
-  rendered = {
-    number: film.upright(shown.get(number, last), *size) for number in wanted
-  }
+    if len(shown) < len(wanted):
+      raise Fewer(total)
+    size = film.common_size(
+      [film.upright_size(stream, shown[number]) for number in sorted(wanted)]
+    )
+  rendered = {number: film.upright(shown[number], *size) for number in wanted}
   return np.stack([rendered[number] for number in numbers.tolist()])

@@ -12,12 +12,12 @@ from fractions import Fraction
 
 import av
 
-from data.film import aperture, clock, decoded, interlaced, pace, streams
+from data.film import aperture, clock, decoded, interlaced, lost, pace, streams
 from data.film.colour import kind as colours
 from data.film.colour import upright, upright_planes
 from data.film.ends import missing
 from data.film.pace import Stretch, stored_rate
-from data.film.shape import UPRIGHT, turn, upright_size
+from data.film.shape import UPRIGHT, aspect, common_size, turn, upright_size
 from data.film.streams import opened
 from data.film.told import Told
 from data.source import BadRecord
@@ -26,7 +26,10 @@ __all__ = [
   'UPRIGHT',
   'Stretch',
   'Told',
+  'aspect',
   'colours',
+  'common_size',
+  'is_of_fields',
   'missing',
   'opened',
   'stored_rate',
@@ -60,8 +63,15 @@ def stretches(
 
 def _moments(stream: av.VideoStream, told: Told) -> decoded.Frames:
   """Clean frames of one moment each, of which only what is meant is seen."""
-  frames = interlaced.deinterlaced(decoded.clean(stream, told), told)
+  frames = decoded.clean(stream, told)
+  frames = interlaced.deinterlaced(frames, told, interlaced.order(stream))
   return aperture.cropped(frames, aperture.of(stream))
+
+
+def is_of_fields(stream: av.VideoStream) -> bool:
+  """Whether a packet may hold half of a frame: one of its two fields."""
+  codec = stream.codec_context
+  return codec.name == 'h264' and lost.Numbers(codec).fields
 
 
 def whole(

@@ -34,7 +34,8 @@ def timed(
   B-frames, wrong reordering in mp4) have good decoding times: the clock of
   those two that runs back less often in the first pictures is trusted. Where
   none ticks (raw streams) pictures come at the rate that the stream says.
-  Joined files start their clock again: it goes on where the last one ended.
+  Joined files start their clock again: it goes on where the last one ended. The
+  delays of a GIF are those of browsers.
 
   Args:
     stream: of `opened`.
@@ -48,6 +49,8 @@ def timed(
   # In ticks of the file's clock: fractions of seconds would cost more than all
   # else here.
   step = float(1 / rates[0] / base) if rates else None
+  if stream.container.format.name == 'gif':
+    frames = _as_browsers(frames)
   head = deque(itertools.islice(frames, _HEAD))
   raw = streams.is_raw(stream)
   trusted = None if raw else _trusted([frame for frame, _ in head])
@@ -85,6 +88,19 @@ def _again(head: deque, frames: Frames) -> Frames:
   while head:
     yield head.popleft()
   yield from frames
+
+
+def _as_browsers(frames: Frames) -> Frames:
+  """The frames of a GIF, at the times at which all browsers show them.
+
+  A delay of 0 or 1 hundredth of a second is one of 10: old programs wrote it
+  for "as fast as you can", which was not faster.
+  """
+  at = 0
+  for frame, damaged in frames:
+    frame.pts = at
+    at += frame.duration if frame.duration > 1 else 10
+    yield frame, damaged
 
 
 def _trusted(frames: list[av.VideoFrame]) -> str:

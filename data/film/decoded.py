@@ -3,9 +3,10 @@
 A decoder shows a picture of damaged bytes, and all that refers to it, as grey
 or smeared. Where it invents the damaged part of a picture from what is beside
 and before it, and says so (H.264 and MPEG-1 to 4), that picture alone is left
-out: what refers to it differs little. After any other error nothing is taken
-before the next keyframe that is clean, and so after a keyframe of which a third
-is invented with no picture before it. Ours.
+out: what refers to it differs little; so is one that a transport stream marks
+as torn. After any other error nothing is taken before the next keyframe that is
+clean, and so where pictures are missing that others refer to (`lost`), and
+after a keyframe of which a third is invented with no picture before it. Ours.
 """
 
 import contextlib
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 import av
 import numpy as np
 
-from data.film import streams
+from data.film import lost, streams
 from data.film.told import Gap, Told
 from data.source import BadRecord
 
@@ -27,9 +28,9 @@ Frames = Iterator[tuple[av.VideoFrame, bool]]
 def clean(stream: av.VideoStream, told: Told) -> Frames:
   """Each clean frame in display order, and whether damage lies before it.
 
-  Packets that say themselves that they are damaged (the seam of joined
-  transport streams) are decoded all the same: many are whole. Frames before
-  the start of an edit list are decoded, and not shown.
+  Packets that say themselves that they are damaged are decoded all the same:
+  before a keyframe, at the seam of joined transport streams, they are whole.
+  Frames before the start of an edit list are decoded, and not shown.
 
   Args:
     stream: of `opened`.
@@ -39,8 +40,8 @@ def clean(stream: av.VideoStream, told: Told) -> Frames:
     BadRecord: there is no clean frame.
   """
   reader = _Reader(stream, told)
-  for packet in _packets(stream, reader):
-    yield from reader.read(packet)
+  for packet, torn in _torn(_packets(stream, reader)):
+    yield from reader.read(packet, torn)
   reader.finish()
 
 
@@ -54,7 +55,13 @@ class _Reader:
     self._base = float(stream.time_base)  # seconds
     rate = stream.guessed_rate or stream.average_rate
     self._step = float(1 / rate) if rate else 0.0
+    self._numbers = None
+    if self._codec.name == 'h264':
+      self._numbers = lost.Numbers(self._codec)
+    self._torn = set()  # times of packets of which bytes are missing
+    self._before = None, False  # when the last one is decoded; is it torn?
     self._count = 0  # clean frames
+    self._gone = 0  # packets of gaps
     self._begin = None  # seconds of the file's clock: of the first packet,
     self._end = None  # up to which it is clean,
     self._bad_end = None  # up to which it is not
@@ -63,7 +70,7 @@ class _Reader:
     self._key = None  # the last one, if there is nothing clean before it
     self._damaged = ''  # since the last clean frame: why
 
-  def read(self, packet: av.Packet) -> Frames:
+  def read(self, packet: av.Packet, torn: bool) -> Frames:
     """The clean frames that come out when a packet goes in."""
     if self._begin is None and packet.size and not packet.is_discard:
       self._begin = self._end = self._seconds(packet)
@@ -72,6 +79,12 @@ class _Reader:
       return
     if packet.size and packet.is_keyframe:
       self._key = packet if self._waiting or not self._count else None
+    if torn and packet.pts is not None:
+      self._torn.add(packet.pts)
+    if packet.size and self._misses(packet, torn):
+      yield from map(self._take, self._held(packet))
+      self._lose(packet, 'damaged: pictures are missing')
+      return
     try:
       frames = packet.decode()
     except av.FFmpegError as error:
@@ -80,7 +93,7 @@ class _Reader:
       return
     self._waiting = False
     for frame in frames:
-      if not frame.is_corrupt:
+      if not self._is_bad(frame):
         yield self._take(frame)
       elif self._is_invented(frame):
         self._codec.flush_buffers()
@@ -89,6 +102,7 @@ class _Reader:
       else:
         self._damaged = 'damaged'
         self._told.kinds['concealed'] = 1
+        self._leave(frame)
 
   def stop(self, reason: str):
     """The file cannot be read further."""
@@ -113,6 +127,19 @@ class _Reader:
       self._end = at + length
     return frame, damaged
 
+  def _misses(self, packet: av.Packet, torn: bool) -> bool:
+    """Whether what it refers to is not there, or not whole."""
+    missing = self._numbers is not None and self._numbers.misses(packet)
+    (before, was_torn), self._before = self._before, (packet.dts, torn)
+    if (torn or was_torn) and None not in (before, packet.dts):
+      late = float((packet.dts - before) * self._base) > 1.5 * self._step
+      missing = missing or (late and not packet.is_keyframe)
+    # Other decoders do not tell what they make up.
+    return missing or (torn and self._codec.name not in streams.CONCEALED)
+
+  def _is_bad(self, frame: av.VideoFrame) -> bool:
+    return frame.is_corrupt or frame.pts in self._torn
+
   def _is_invented(self, frame: av.VideoFrame) -> bool:
     """Whether a damaged picture is too bad for what refers to it."""
     if self._codec.name not in streams.CONCEALED:
@@ -128,7 +155,7 @@ class _Reader:
     with contextlib.suppress(av.FFmpegError):
       for frame in self._codec.decode(None):
         late = at is not None and (self._seconds(frame) or 0.0) >= at
-        if frame.is_corrupt or late:
+        if self._is_bad(frame) or late:
           break
         frame.time_base = self._stream.time_base  # unknown without a packet
         held.append(frame)
@@ -138,12 +165,14 @@ class _Reader:
   def _lose(self, packet: av.Packet, reason: str = ''):
     self._waiting = True
     self._damaged = self._damaged or reason or 'damaged'
-    if not packet.size:
-      return
+    if packet.size:
+      self._leave(packet)
+
+  def _leave(self, part: av.Packet | av.VideoFrame):
     self._bad += 1
-    at = self._seconds(packet)
+    at = self._seconds(part)
     if at is not None:
-      length = float((packet.duration or 0) * self._base) or self._step
+      length = float((part.duration or 0) * self._base) or self._step
       self._bad_end = max(self._bad_end or at, at + length)
 
   def _tell(self, until: float | None):
@@ -152,7 +181,11 @@ class _Reader:
     if seconds < 0:
       # No clock, or one that was set anew there: by what was left out.
       seconds = self._bad * self._step
-    at = 0.0 if end is None else max(0.0, end - begin)
+    if self._timed:
+      at = 0.0 if end is None else max(0.0, end - begin)
+    else:
+      at = (self._count + self._gone) * self._step
+    self._gone += self._bad
     self._told.add(Gap(round(at, 3), round(seconds, 3)))
 
   def _seconds(self, part: av.Packet | av.VideoFrame) -> float | None:
@@ -180,6 +213,25 @@ def _invented(codec: av.VideoCodecContext, packet: av.Packet) -> float:
       return 1.0
     shown.append(frames[0].to_ndarray(format='gray').astype(np.int16))
   return float((abs(shown[0] - shown[1]) > _LIKE).mean())
+
+
+def _torn(packets: Iterator[av.Packet]) -> Iterator[tuple[av.Packet, bool]]:
+  """Each packet, and whether bytes of it are missing.
+
+  The demuxer of transport streams marks the packet before it. It is whole all
+  the same if the next one is a keyframe: there another file was joined.
+  """
+  before = last = None
+  for packet in packets:
+    if last is not None:
+      yield last, _marked(before) and not packet.is_keyframe
+    before, last = last, packet
+  if last is not None:
+    yield last, False  # what empties the decoder
+
+
+def _marked(packet: av.Packet | None) -> bool:
+  return packet is not None and packet.is_corrupt
 
 
 def _packets(stream: av.VideoStream, reader: _Reader) -> Iterator[av.Packet]:

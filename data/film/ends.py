@@ -16,12 +16,15 @@ _BOXES = {  # that files are made of
   *(b'moof', b'mfra', b'uuid', b'meta', b'udta', b'pnot', b'emsg', b'prft'),
 }
 _MOST = 10_000  # boxes that are looked at
+_TS, _SYNC = 188, 0x47  # of the packets of a transport stream
+_FLV_TAG = 15  # bytes around what a tag holds
 
 
 def missing(source: Path | bytes) -> int:
   """Bytes that are announced, and not there: 0 if the file is whole.
 
-  Known of mp4 and mov, Matroska and WebM, and avi; of others it is 0.
+  Known of mp4 and mov, Matroska and WebM, avi and flv; of transport streams
+  that end within a packet; of others it is 0.
 
   Args:
     source: path of a file, or its bytes.
@@ -40,6 +43,10 @@ def _missing(file: io.BufferedIOBase, size: int) -> int:
     end = 8 + int.from_bytes(head[4:8], 'little')
   elif head[4:8] in _BOXES:
     end = _boxes_end(file, size)
+  elif head[:4] == b'FLV\x01':
+    end = _tags_end(file, size)
+  elif head[:1] == bytes([_SYNC]) and _is_transport(file, size):
+    end = -(-size // _TS) * _TS
   else:
     return 0
   return max(0, end - size)
@@ -62,6 +69,29 @@ def _boxes_end(file: io.BufferedIOBase, size: int) -> int:
     if at >= size:
       return at
   return at
+
+
+def _tags_end(file: io.BufferedIOBase, size: int) -> int:
+  """Where the last tag of an flv ends, with the length that follows it."""
+  file.seek(5)
+  at = int.from_bytes(file.read(4), 'big') + 4
+  while at < size:
+    file.seek(at)
+    head = file.read(4)
+    if len(head) == 4 and head[0] & 31 not in (8, 9, 18):
+      return at  # what follows may be anything
+    # Of a tag whose length is cut off something is missing.
+    at += _FLV_TAG + int.from_bytes(head[1:4], 'big')
+  return at
+
+
+def _is_transport(file: io.BufferedIOBase, size: int) -> bool:
+  """Whether packets of 188 bytes follow each other, up to the last one."""
+  file.seek(0)
+  starts = file.read(8 * _TS)[::_TS]
+  file.seek(size - size % _TS)
+  starts += file.read(1)
+  return len(starts) > 2 and set(starts) == {_SYNC}
 
 
 def _matroska_end(file: io.BufferedIOBase) -> int:

@@ -2,6 +2,7 @@
 
 bwdif (the filter of FFmpeg, after the BBC's weave and w3f) keeps a picture per
 frame, and leaves frames as they are that do not say that they are interlaced.
+Of codecs that cannot say so (motion JPEG ...) the file may.
 """
 
 from collections.abc import Iterator
@@ -11,13 +12,28 @@ import av
 from data.film.decoded import Frames
 from data.film.told import Told
 
+# Codecs whose frames never say which they are, as FFmpeg decodes them.
+_SILENT = frozenset(
+  {'mjpeg', 'png', 'huffyuv', 'ffvhuff', 'jpeg2000', 'v210', 'qtrle'}
+)
+# Of AVFieldOrder, which field is first: that of the first row, or the other.
+_ORDERS = {2: 'tff', 5: 'tff', 3: 'bff', 4: 'bff'}
 
-def deinterlaced(frames: Frames, told: Told) -> Frames:
+
+def order(stream: av.VideoStream) -> str:
+  """'tff' or 'bff' where all frames are interlaced by their file, or ''."""
+  codec = stream.codec_context
+  said = _ORDERS.get(codec.field_order, '')
+  return said if codec.name in _SILENT else ''
+
+
+def deinterlaced(frames: Frames, told: Told, first: str = '') -> Frames:
   """The frames, each of one moment, in the same order with the same times.
 
   Args:
     frames: of `decoded.clean`.
     told: counts those that were interlaced.
+    first: of `order`.
   """
   weaver = None
   for frame, damaged in frames:
@@ -25,12 +41,12 @@ def deinterlaced(frames: Frames, told: Told) -> Frames:
       yield from weaver.rest()
       weaver = None
     if weaver is None:
-      if not frame.interlaced_frame:
+      if not (first or frame.interlaced_frame):
         yield frame, damaged
         continue
       told.kinds['interlaced'] += 1
-      weaver = _Weaver(frame, damaged)
-    told.pictures['deinterlaced'] += frame.interlaced_frame
+      weaver = _Weaver(frame, damaged, first)
+    told.pictures['deinterlaced'] += bool(first) or frame.interlaced_frame
     yield from weaver.add(frame)
   if weaver:
     yield from weaver.rest()
@@ -39,7 +55,10 @@ def deinterlaced(frames: Frames, told: Told) -> Frames:
 class _Weaver:
   """bwdif, which holds a frame back until it has seen the next."""
 
-  def __init__(self, frame: av.VideoFrame, damaged: bool):
+  def __init__(self, frame: av.VideoFrame, damaged: bool, first: str):
+    how = f'parity={first}:deint=all'
+    if not first or frame.interlaced_frame:
+      how = 'parity=auto:deint=interlaced'
     self._kind = _kind(frame)
     self._damaged, self._base = damaged, frame.time_base
     self._graph = av.filter.Graph()
@@ -50,7 +69,7 @@ class _Weaver:
         format=frame.format,
         time_base=frame.time_base,
       ),
-      self._graph.add('bwdif', 'mode=send_frame:parity=auto:deint=interlaced'),
+      self._graph.add('bwdif', f'mode=send_frame:{how}'),
       self._graph.add('buffersink'),
     )
     self._graph.link_nodes(*nodes).configure()

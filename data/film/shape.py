@@ -1,11 +1,16 @@
 """How a frame is to be shown: turned, mirrored, of square pixels."""
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
 import av
 import numpy as np
 from jaxtyping import Shaped
+
+from data.source import BadRecord
+
+_ROUNDED = 0.02  # of a side, by which sizes of one shape differ
 
 
 class Turn(NamedTuple):
@@ -53,18 +58,40 @@ def turned(
   return picture[rows, columns]
 
 
+def aspect(stream: av.VideoStream) -> Fraction:
+  """Width / height of a pixel.
+
+  The one that a GIF has a byte for is ignored, as browsers do: what is written
+  there is seldom meant.
+  """
+  if stream.container.format.name == 'gif':
+    return Fraction(1)
+  return stream.sample_aspect_ratio or Fraction(1)
+
+
 def upright_size(
   stream: av.VideoStream, frame: av.VideoFrame
 ) -> tuple[int, int]:
-  """(height, width) of a frame as it is to be shown: upright, square pixels.
-
-  The aspect that a GIF has a byte for is ignored, as browsers do: what is
-  written there is seldom meant.
-  """
-  aspect = stream.sample_aspect_ratio or Fraction(1)
-  if stream.container.format.name == 'gif':
-    aspect = Fraction(1)
+  """(height, width) of a frame as it is to be shown: upright, square pixels."""
   # Pixels of old cameras are not square; only the width is stretched, as
   # players do.
-  height, width = frame.height, max(1, round(frame.width * aspect))
-  return (width, height) if turn(frame).swaps else (height, width)
+  width = max(1, round(frame.width * aspect(stream)))
+  return (width, frame.height) if turn(frame).swaps else (frame.height, width)
+
+
+def common_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+  """The largest (height, width) of frames whose picture changes size.
+
+  As when a call has more or fewer bytes a second; a player fills its window.
+
+  Raises:
+    BadRecord: their shapes differ: in one size they would be squeezed.
+  """
+  height, width = max(sizes, key=lambda size: size[0] * size[1])
+  for tall, wide in sizes:
+    if abs(wide * height - width * tall) > _ROUNDED * width * tall + height:
+      raise BadRecord(
+        f'its picture changes from {sizes[0][1]} x {sizes[0][0]} to '
+        f'{sizes[-1][1]} x {sizes[-1][0]} within a clip'
+      )
+  return height, width

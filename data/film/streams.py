@@ -29,6 +29,7 @@ _BESIDE = (
 )
 # Codecs whose decoder tells which pictures are invented in part.
 CONCEALED = frozenset({'h264', 'mpeg1video', 'mpeg2video', 'mpeg4'})
+_OTHERS = 1000  # packets beside a single one that make it a thumbnail
 _NO_TIMES = av.format.Flags.no_timestamps.value  # of raw streams
 
 
@@ -45,29 +46,21 @@ def opened(
   Raises:
     BadRecord: not a video; the reason is in the message.
   """
-  if isinstance(source, bytes):
-    size, file = len(source), io.BytesIO(source)
-  else:
-    size, file = source.stat().st_size, str(source)
+  size = len(source) if isinstance(source, bytes) else source.stat().st_size
   if not size:
     raise BadRecord('empty file')
-  try:
-    # A playlist in disguise must not make us fetch what it names.
-    # Titles are often in another encoding than they say: none is shown.
-    container = av.open(
-      file,
-      container_options={'protocol_whitelist': 'file'},
-      metadata_errors='replace',
-    )
-  except av.FFmpegError as error:
-    raise BadRecord(f'not a video: {error.strerror}') from error
-  with container:
+  with _container(source) as container:
     names = set(container.format.name.split(','))
     if names & _NOT_VIDEO or any(name.endswith('_pipe') for name in names):
       raise BadRecord(f'not a video: it reads as {container.format.name}')
     streams = videos_of(container)
+    single = set()
+    # Many files do not say how many pictures a stream has.
+    while len(streams) > 1 and _is_single(source, chosen(streams), streams):
+      single.add(chosen(streams).index)
+      streams = [each for each in streams if each.index not in single]
     stream = chosen(streams)
-    if told and len(streams) > 1:
+    if told and len(streams) + len(single) > 1:
       told.kinds['chosen'] += 1
     stream.thread_type = 'NONE'
     # A file of some bytes may say that its pictures fill the memory.
@@ -77,6 +70,38 @@ def opened(
       options['err_detect'] = 'explode'
     stream.codec_context.options = options
     yield stream
+
+
+def _container(source: Path | bytes) -> av.container.InputContainer:
+  """What FFmpeg makes of a file."""
+  try:
+    # A playlist in disguise must not make us fetch what it names.
+    # Titles are often in another encoding than they say: none is shown.
+    return av.open(
+      io.BytesIO(source) if isinstance(source, bytes) else str(source),
+      container_options={'protocol_whitelist': 'file'},
+      metadata_errors='replace',
+    )
+  except av.FFmpegError as error:
+    raise BadRecord(f'not a video: {error.strerror}') from error
+
+
+def _is_single(
+  source: Path | bytes,
+  stream: av.VideoStream,
+  streams: Sequence[av.VideoStream],
+) -> bool:
+  """Whether a stream is a picture, and another one beside it a video."""
+  own = others = 0
+  indices = {each.index for each in streams}
+  with contextlib.suppress(av.FFmpegError), _container(source) as container:
+    for packet in container.demux(*sorted(indices)):
+      if packet.size:
+        own += packet.stream_index == stream.index
+        others += packet.stream_index != stream.index
+      if own > 1 or others >= _OTHERS:
+        break
+  return own == 1 and others > 1
 
 
 def videos_of(

@@ -353,11 +353,54 @@ def test_damage_is_a_bad_record(film, tmp_path):
     made.read(0, RNG)
 
 
-def test_frames_that_packets_promise_are_replaced_by_the_last(film, tmp_path):
-  film.write(tmp_path / 'a.mp4', film.greys(6))
-  assert classified.count(tmp_path / 'a.mp4') == 6
-  shown = classified.pictures(tmp_path / 'a.mp4', np.array([4, 7, 2, 4]))
-  assert list(map(film.number, shown)) == [4, 5, 2, 4]
+def test_frames_that_packets_promise_are_not_made_up(
+  film, tmp_path, monkeypatch
+):
+  """A clip is taken from what is shown: no frame of it is frozen."""
+  film.write(tmp_path / 'a.mp4', film.greys(12))
+  (tmp_path / 'val.csv').write_text('a.mp4 0\n')
+  made = kinetics.make('test', path=str(tmp_path), clips=3, **READ)
+  monkeypatch.setattr(classified, 'count', lambda file: 16)
+  shown = [list(map(film.number, made.read(n, RNG)['video'])) for n in range(3)]
+  assert shown == [[0, 2, 4, 6], [4, 6, 8, 10], [5, 7, 9, 11]]
+
+
+@pytest.mark.parametrize(
+  ('codec', 'suffix'), [('mpeg2video', 'ts'), ('libx264', 'ts')]
+)
+def test_what_is_cut_out_of_a_stream_counts_from_its_first_keyframe(
+  film, tmp_path, codec, suffix
+):
+  options = {'g': '10', 'bf': '0', 'sc_threshold': '0'}
+  path = film.write(
+    *(tmp_path / f'a.{suffix}', film.texture(40)),
+    **{'codec': codec, 'rate': 25, 'options': options},
+  )
+  data = path.read_bytes()
+  path.write_bytes(data[len(data) // 3 // 188 * 188 :])
+  total = classified.count(path)
+  assert 20 <= total < 30
+  assert len(classified.pictures(path, np.arange(total))) == total
+  with pytest.raises(classified.Fewer) as caught:
+    classified.pictures(path, np.arange(total + 1))
+  assert caught.value.frames == total
+
+
+def test_a_picture_that_changes_size_is_not_squeezed(film, tmp_path):
+  data = {}
+  for size in (48, 64), (72, 96), (64, 48):
+    path = film.write(
+      tmp_path / 'a.ts', film.greys(10, *size), options={'bf': '0'}
+    )
+    data[size] = path.read_bytes()
+  # Of one shape: all in the larger size.
+  path.write_bytes(data[48, 64] + data[72, 96])
+  assert classified.pictures(path, np.arange(20)).shape == (20, 72, 96, 3)
+  assert classified.pictures(path, np.arange(8)).shape == (8, 48, 64, 3)
+  path.write_bytes(data[48, 64] + data[64, 48])
+  assert classified.pictures(path, np.arange(12, 18)).shape == (6, 64, 48, 3)
+  with pytest.raises(BadRecord, match='changes from 64 x 48 to 48 x 64 within'):
+    classified.pictures(path, np.arange(5, 15))
 
 
 def test_bad_options_and_lists_are_told(something, sport, tmp_path):

@@ -41,7 +41,8 @@ def decode(
     width: pixels.
 
   Raises:
-    BadRecord: damaged, or shorter than the annotations say.
+    BadRecord: damaged, shorter than the annotations say, or of pictures that
+      change their shape.
     OSError: no such file.
   """
   with film.opened(file) as stream:
@@ -61,15 +62,17 @@ def decode(
       stream.container.seek(wanted[0], stream=stream)
     except av.FFmpegError as error:
       raise BadRecord(f'damaged: {error.strerror}') from error
-    shown = {}
+    shown, sizes = {}, []
     # What is missing is found below.
     for frame in film.whole(stream, on_lost=lambda seconds: None):
       if frame.pts in wanted:
         shown[frame.pts] = film.upright(frame, height, width)
+        sizes.append(film.upright_size(stream, frame))
       if frame.pts >= wanted[-1]:
         break
   if shown.keys() != set(wanted):
     raise BadRecord(f'frames are missing among {numbers.tolist()}')
+  film.common_size(sizes)
   return np.stack([shown[time] for time in wanted])
 
 

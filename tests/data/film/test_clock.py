@@ -89,6 +89,29 @@ def test_a_clock_that_overflows_goes_on(tmp_path, film):
   assert not any(after)
 
 
+@pytest.mark.parametrize(
+  ('delays', 'shown'),
+  [
+    ([0, 0, 0, 0], [10, 10, 10]),
+    ([1, 1, 1, 1], [10, 10, 10]),
+    ([2, 1, 3, 0], [2, 10, 3]),
+    ([4, 300, 4, 4], [4, 300, 4]),
+  ],
+)
+def test_delays_of_a_gif_are_those_of_browsers(tmp_path, film, delays, shown):
+  """In hundredths of a second. FFmpeg takes a delay of 1 as it is."""
+  path = film.write(
+    tmp_path / 'a.gif', film.greys(4), codec='gif', pixels='rgb8'
+  )
+  data, at = bytearray(path.read_bytes()), -1
+  for delay in delays:
+    at = data.index(b'\x21\xf9\x04', at + 1)  # a control of one picture
+    data[at + 4 : at + 6] = delay.to_bytes(2, 'little')
+  path.write_bytes(data)
+  found, *_ = times(path)
+  assert [round(100 * (b - a)) for a, b in itertools.pairwise(found)] == shown
+
+
 def test_two_pictures_may_have_one_time(tmp_path, film):
   at = [0, 100, 200, 200, 300, 400]
   path = film.write(

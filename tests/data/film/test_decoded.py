@@ -198,3 +198,83 @@ def test_frames_before_an_edit_list_are_not_shown(tmp_path, film):
   path = cut(path, tmp_path / 'b.mp4', 13)
   assert any(packet.is_discard for packet in packets(path))
   assert clean(path, film) == (list(range(13, 40)), [])
+
+
+def left_out(path, target, *numbers):
+  """A copy without these packets."""
+  with av.open(str(path)) as source, av.open(str(target), 'w') as file:
+    stream = file.add_stream_from_template(source.streams.video[0])
+    for number, packet in enumerate(source.demux(video=0)):
+      if packet.size and number not in numbers:
+        packet.stream = stream
+        file.mux(packet)
+  return target
+
+
+@pytest.mark.parametrize('suffix', ['mp4', 'mkv', 'ts'])
+def test_what_refers_to_missing_pictures_is_left_out(tmp_path, film, suffix):
+  """FFmpeg shows it smeared, and says nothing."""
+  path = film.write(tmp_path / 'a.mp4', film.greys(40), options=GOP)
+  path = left_out(path, tmp_path / f'b.{suffix}', 19)
+  shown, (gap,) = clean(path, film)
+  assert shown == [*range(19), *range(24, 40)]
+  # In an mp4 the picture before it stays.
+  expected = (2.0, 0.4) if suffix == 'mp4' else (1.9, 0.5)
+  assert (gap.begin, gap.seconds) == pytest.approx(expected, abs=0.02)
+
+
+def torn(path, number):
+  """Bytes of a transport stream without a packet of 188 of this picture."""
+  data, begin = path.read_bytes(), packets(path)[number].pos
+  at = next(
+    at
+    for at in range(begin + 188, len(data), 188)
+    if not data[at + 1] & 0x40 and data[at + 1 : at + 3] == b'\1\0'
+  )
+  return data[:at] + data[at + 188 :]
+
+
+@pytest.mark.parametrize(
+  ('codec', 'kept'),
+  [
+    ('libx264', [*range(10), *range(11, 24)]),
+    ('mpeg2video', [*range(10), *range(11, 24)]),
+    # What it makes up it does not say.
+    ('libx265', [*range(10), *range(16, 24)]),
+  ],
+)
+def test_a_torn_picture_of_a_transport_stream_is_left_out(
+  tmp_path, film, codec, kept
+):
+  """The demuxer marks the packet before it."""
+  options = {'x265-params': 'keyint=8:min-keyint=8:bframes=0:log-level=none'}
+  if codec != 'libx265':
+    options = {**GOP, 'crf': '1'}
+  video = np.random.default_rng(0).integers(0, 255, (24, 48, 64, 3), np.uint8)
+  path = film.write(tmp_path / 'a.ts', video, codec=codec, options=options)
+  told = Told()
+  with film_lib.opened(torn(path, 10)) as stream:
+    at = [round(frame.time * 10) for frame, _ in decoded.clean(stream, told)]
+  assert [each - at[0] for each in at] == kept
+  (gap,) = told.gaps
+  assert gap.begin == pytest.approx(1, abs=0.01)
+  assert gap.seconds == pytest.approx((23 - len(kept) + 1) / 10, abs=0.01)
+
+
+@pytest.mark.parametrize(
+  ('suffix', 'codec'), [('avi', 'mpeg4'), ('h264', 'libx264')]
+)
+def test_a_bad_last_picture_is_as_long_as_a_picture(
+  tmp_path, film, suffix, codec
+):
+  """A raw stream has no times: its pictures are counted."""
+  video = np.random.default_rng(0).integers(0, 255, (20, 48, 64, 3), np.uint8)
+  path = film.write(
+    *(tmp_path / f'a.{suffix}', video), codec=codec, options=GOP
+  )
+  last = packets(path)[-1]
+  told = Told()
+  with film_lib.opened(path.read_bytes()[: last.pos + last.size // 2]) as file:
+    assert len(list(decoded.clean(file, told))) == 19
+  (gap,) = told.gaps
+  assert (gap.begin, gap.seconds) == pytest.approx((1.9, 0.1), abs=0.01)

@@ -118,6 +118,19 @@ def test_a_single_picture_beside_a_video_is_its_thumbnail(tmp_path, film):
   assert len(whole(several(tmp_path / 'a.mp4', film, parts))) == 6
 
 
+@pytest.mark.parametrize('suffix', ['mkv', 'nut'])
+@pytest.mark.parametrize('disposition', [NONE, DEFAULT])
+def test_so_is_one_of_a_file_that_does_not_count_its_pictures(
+  tmp_path, film, suffix, disposition
+):
+  parts = (1, (96, 128), disposition, 'mjpeg'), (6, LARGE, NONE, 'mpeg4')
+  path = several(tmp_path / f'a.{suffix}', film, parts)
+  told = film_lib.Told()
+  with film_lib.opened(path, told) as stream:
+    assert len(list(film_lib.whole(stream))) == 6
+  assert told.kinds == {'chosen': 1}
+
+
 def test_covers_are_no_video(tmp_path, film):
   cover = 1, LARGE, Disposition.attached_pic, 'mjpeg'
   path = several(tmp_path / 'a.mp4', film, [cover])
