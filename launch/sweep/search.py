@@ -12,6 +12,7 @@ had asked for.
 
 import dataclasses
 import importlib.util
+import os
 from collections.abc import Sequence
 
 from base import files
@@ -185,7 +186,8 @@ def journal_of(workdir: str, study: str) -> str:
     study: file that was asked for; '': one in the workdir.
 
   Raises:
-    ValueError: it would lie in an object store, where nothing is appended to.
+    ValueError: it would lie in an object store, where nothing is appended to;
+      or no file can be written there.
   """
   path = study or f'{workdir}/study.log'
   if not files.is_local(path):
@@ -193,6 +195,16 @@ def journal_of(workdir: str, study: str) -> str:
       f'{path} is in an object store, where no journal can be kept: give a '
       'file of a disk by --study='
     )
+  if study:
+    folder = os.path.dirname(os.path.abspath(study))
+    if not os.path.isdir(folder) or os.path.isdir(study):
+      raise ValueError(
+        f'--study={study}: expected a file in a folder that is there'
+      )
+    if not os.access(study if os.path.exists(study) else folder, os.W_OK):
+      raise ValueError(
+        f'--study={study} cannot be written by who runs this: choose another'
+      )
   return path
 
 

@@ -155,3 +155,11 @@ def test_the_command_checks_what_would_be_asked_first(tmp_path):
   done = run('--sweep=tiny')
   assert done.returncode == 1
   assert 'expected no --sweep and no --retry' in done.stderr
+
+
+def test_a_study_that_cannot_be_written_is_told_before_anything_is_asked(
+  tmp_path,
+):
+  for study in (tmp_path / 'none' / 'a.log', tmp_path):
+    with pytest.raises(ValueError, match='a file in a folder that is there'):
+      search.journal_of('rate', str(study))
