@@ -67,8 +67,11 @@ def chosen(
   if len(likely) != 1:
     listed = likely or fitting or known
     told = ', '.join(f'{each} ({known[each]})' for each in listed)
+    many = (
+      f'{len(likely)} features may be' if likely else 'no feature is surely'
+    )
     raise ValueError(
-      f'tfds: {path} has {len(likely)} features that must be the {what}, '
-      f'{kind.words}: name one with {what}=; it has {told}'
+      f'tfds: {path}: {many} the {what}, which is {kind.words}: name one with '
+      f'{what}=, or do without with keys=; there is {told}'
     )
   return likely[0]
