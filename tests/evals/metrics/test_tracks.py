@@ -103,6 +103,28 @@ def test_a_clip_without_a_visible_point_has_what_official_code_gives_it(called):
     assert zero[name] == pytest.approx(0.5 * alone[name], rel=1e-6), name
 
 
+def test_two_videos_one_without_a_visible_point():
+  """Digits of the official code; once the second one was left out of both."""
+  off = jnp.asarray([0, 0.5, *[6] * 4, *[12] * 4, 0, 0, 0]) / 256
+  visible = jnp.asarray([True] * 10 + [False] * 3)
+  true = jnp.zeros((2, 1, 13, 2))
+  clips = {
+    'predicted': true.at[..., 0].set(off),
+    # Of three hidden frames two are called visible; of twelve of the second
+    # video, whose point is seen in the frame of its query alone, eight.
+    'predicted_visible': jnp.arange(13) < jnp.asarray([12, 9])[:, None, None],
+    'true': true,
+    'true_visible': jnp.stack([visible, jnp.arange(13) < 1])[:, None],
+    'valid': jnp.ones((2, 1), bool),
+    'query_frame': jnp.zeros((2, 1), int),
+  }
+  names = 'average_jaccard', 'occlusion_accuracy', 'position_accuracy'
+  one = _scores({key: value[:1] for key, value in clips.items()})
+  assert [round(one[name], 4) for name in names] == [0.2619, 0.8333, 0.3778]
+  both = _scores(clips)
+  assert [round(both[name], 4) for name in names] == [0.1309, 0.5833, 0.3778]
+
+
 def test_the_query_frame_and_a_distance_of_the_threshold_do_not_count():
   # One point, three frames, asked for in frame 1.
   clips = {
