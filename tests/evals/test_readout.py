@@ -73,8 +73,9 @@ def test_starts_at_the_given_depth(case):
 
 def test_features_are_the_backbones(case):
   objective, params, batch = case
-  ours = objective.features(params, batch['video']).tokens
-  backbone = objective.backbone.features(params['backbone'], batch['video'])
+  ours = jax.jit(objective.features)(params, batch['video']).tokens
+  features = jax.jit(objective.backbone.features)
+  backbone = features(params['backbone'], batch['video'])
   np.testing.assert_array_equal(ours, backbone.tokens)
   assert ours.shape == (4, 2, 6, 16)
 

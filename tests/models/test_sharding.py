@@ -67,11 +67,15 @@ def test_the_table_covers_moogs_heads_and_no_row_is_idle():
   }
   tokens = jnp.zeros((1, 4, 3, 6))
   asked = {'points': jnp.zeros((1, 2, 2)), 'depth': None}
-  made = {
-    name: head.init(jax.random.key(0), tokens, asked[name])['params']
-    for name, head in heads.items()
-  }
-  params = {'heads': jax.tree.map(lambda x: x[None], made)}
+
+  def init(key):
+    made = {
+      name: head.init(key, tokens, asked[name])['params']
+      for name, head in heads.items()
+    }
+    return {'heads': jax.tree.map(lambda x: x[None], made)}
+
+  params = jax.eval_shape(init, jax.random.key(0))
   sharding.logical_axes(params)
   used = {sharding.TABLE[sharding.row_of(name)] for name in names(params)}
   assert used >= set(sharding.MOOG_READOUT)

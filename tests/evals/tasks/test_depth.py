@@ -123,7 +123,7 @@ def _dense(**options):
   batch['depth'] = batch['depth'].at[:, :, :, ::3].set(0.0)
   head = task.head((4, 16, 24))
   tokens = jax.random.normal(jax.random.key(1), (2, 4, 5, 6))
-  params = head.init(jax.random.key(0), tokens, None)
+  params = jax.jit(head.init)(jax.random.key(0), tokens, None)
   # Heads that have not learned answer all pixels alike.
   params = jax.tree.map(lambda x: 2 * x + 0.1, params)
 
@@ -161,7 +161,7 @@ def test_the_loss_is_of_the_pixels_drawn_and_their_valid_depths():
   def masked(params):
     return jnp.sum(task.loss(answer(params, only), only))
 
-  got, want = (jax.value_and_grad(f)(params) for f in (few, masked))
+  got, want = (jax.jit(jax.value_and_grad(f))(params) for f in (few, masked))
   np.testing.assert_allclose(got[0], want[0], rtol=1e-4)
   jax.tree.map(
     lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-3),

@@ -133,7 +133,11 @@ def test_the_dense_readout_decodes_each_frame_from_its_tokens():
     lambda p: p + 0.3 * np.random.default_rng(p.size).normal(size=p.shape),
     params,
   )
-  got = head.apply({'params': params}, features, rows, columns, (8, 12))
+  got = jax.jit(
+    lambda params: head.apply(
+      {'params': params}, features, rows, columns, (8, 12)
+    )
+  )(params)
   assert got.shape == (2, 5, 4, 3, 1)
   numbers = jax.tree.map(lambda x: np.asarray(x, np.float64), params)
   place = reference.places(8, 12)[1::2, ::4].reshape(-1, 2)
@@ -148,8 +152,8 @@ def test_a_head_gives_the_answers_copy_by_copy():
   features, asked = inputs(t=6)
   head = RecurrentHead(small(), frames=6, copies=2)
   params = {'params': params_of(small(), features, asked)}
-  want = small().apply(params, features, asked)
-  got = np.asarray(head.apply(params, features, asked))
+  want = jax.jit(small().apply)(params, features, asked)
+  got = np.asarray(jax.jit(head.apply)(params, features, asked))
   numbers = np.concatenate([want.values, want.logits], axis=-1)
   assert got.shape == (2, 3 * 2, 3 * 6)
   for t in range(6):
@@ -163,10 +167,10 @@ def test_a_head_gives_the_answers_copy_by_copy():
   frames = jnp.asarray([[0, 2, 5], [1, 4, 3]])
   timed = RecurrentHead(small(), frames=6, timed=True)
   when = (frames[..., None] + 0.5) / 6
-  got = timed.apply(
+  got = jax.jit(timed.apply)(
     params, features, jnp.concatenate([asked, when], axis=-1)
   ).reshape(2, 3, 6, 6)
-  want = small().apply(params, features, asked, frames)
+  want = jax.jit(small().apply)(params, features, asked, frames)
   np.testing.assert_allclose(
     got[..., :4], np.swapaxes(want.values, 1, 2), atol=1e-5
   )
@@ -184,7 +188,8 @@ def test_a_head_goes_on_in_parts_of_any_size(sizes):
     when = (frames[..., None] - first + 0.5) / size
     head = RecurrentHead(small(), frames=size, timed=True)
     timed = jnp.concatenate([asked, when], axis=-1)
-    found, state = head.carry(params, features[:, first:end], timed, state)
+    run = jax.jit(head.carry)
+    found, state = run(params, features[:, first:end], timed, state)
     return found.reshape(2, 3, size, 6), state
 
   whole, last = carry(0, 6, None)
@@ -201,11 +206,13 @@ def test_a_dense_head_gives_all_pixels_patch_by_patch():
   features, _ = inputs(t=2)
   reader = DenseReadout(outputs=1, layers=1, heads=2, head_dim=4, mlp=8)
   head = DenseHead(reader, (2, 4, 6), (2, 2, 3), bias=3.0)
-  params = head.init(jax.random.key(0), features, None)
-  got = np.asarray(head.apply(params, features, None))
+  params = jax.jit(head.init)(jax.random.key(0), features, None)
+  got = np.asarray(jax.jit(head.apply)(params, features, None))
   rows = jnp.broadcast_to(jnp.arange(4), (2, 2, 4))
   columns = jnp.broadcast_to(jnp.arange(6), (2, 2, 6))
-  want = reader.apply(params, features, rows, columns, (4, 6))
+  want = jax.jit(
+    lambda params: reader.apply(params, features, rows, columns, (4, 6))
+  )(params)
   assert got.shape == (2, 4, 12)
   # The last patch: rows 2 and 3, columns 3 to 5, of both frames.
   np.testing.assert_allclose(

@@ -1,5 +1,7 @@
 """Tokens that start at places, and attention that looks there."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,11 +25,12 @@ def test_what_starts_at_places_looks_where_it_is(variant):
     **{'subsample': 4, 'eval_subsample': 2},
   )
   video = jnp.full((1, objective.frames, 16, 16, 3), 128, jnp.uint8)
-  params = objective.init(jax.random.key(0), {'video': video})
+  params = jax.jit(objective.init)(jax.random.key(0), {'video': video})
   middles = jnp.arange(4)[None] * 4 + 2  # of 4 x 4 squares
-  states = objective.decoded(params, video)
+  states = jax.jit(objective.decoded)(params, video)
+  looks = jax.jit(functools.partial(pictures.looks, objective.cell))
   for state in states[:2]:
-    _, weights = pictures.looks(objective.cell, params, state, middles, middles)
+    _, weights = looks(params, state, middles, middles)
     np.testing.assert_array_equal(weights[0].argmax(-1), np.arange(16))
     assert jnp.diagonal(weights[0]).mean() > 0.5
 
