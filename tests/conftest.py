@@ -1,6 +1,8 @@
 """Eight simulated devices for every test, whatever the machine has."""
 
+import gc
 import importlib.util
+import json
 import os
 import pathlib
 import signal
@@ -48,6 +50,16 @@ jax.config.update('jax_compilation_cache_dir', str(_cache / 'xla'))
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
 
 
+# Tracing makes objects by the million, of which few are circles: looking for
+# those after every 700 is a sixth of it.
+gc.set_threshold(20_000, 10, 10)
+
+
+def pytest_collection_finish():
+  """What is there before the first test stays: nothing to look for."""
+  gc.freeze()
+
+
 @pytest.fixture
 def tpu_compiler(monkeypatch):
   """The compiler of TPUs can be used in this process; skips without it."""
@@ -73,6 +85,49 @@ def object_store(tmp_path_factory):
 def bucket(object_store):
   """A folder of that store which is this test's: gs://..."""
   return f'gs://{emulator.BUCKET}/{uuid.uuid4().hex}'
+
+
+@pytest.fixture(scope='module')
+def shared_programs():
+  """Runs of this module that compute the same trace and compile it once.
+
+  A program is made anew for what it is made of: model, optimizer, seed, shapes
+  and mesh. Not for tests that replace a part of it, or watch it be compiled.
+  """
+  from train import program as program_lib
+  from train import step as step_lib
+
+  make, made = program_lib.make, {}
+  make_pictures, drawings, kept = step_lib.make_pictures, {}, []
+  # Sections that say how a run goes on, and not what its step is.
+  others = ('checkpoint', 'data', 'eval', 'health')
+  others += ('init_from', 'init_parts', 'log', 'skips', 'watchdog')
+
+  def shared(config, objective, examples, mesh):
+    own = {key: x for key, x in config.items() if key not in others}
+    shapes = {key: (x.shape, f'{x.dtype}') for key, x in examples.items()}
+    words = [
+      type(objective).__name__,
+      own,
+      config['data']['batch_size'],
+      shapes,
+    ]
+    key = json.dumps(words, sort_keys=True, default=str), mesh
+    if key not in made:
+      made[key] = make(config, objective, examples, mesh)
+    return made[key]
+
+  def shared_pictures(objective, **options):
+    key = id(objective), json.dumps(options)
+    if key not in drawings:
+      drawings[key] = make_pictures(objective, **options)
+      kept.append(objective)
+    return drawings[key]
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(program_lib, 'make', shared)
+    patch.setattr(step_lib, 'make_pictures', shared_pictures)
+    yield
 
 
 @pytest.fixture(scope='session')

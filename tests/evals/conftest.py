@@ -1,5 +1,7 @@
 """A source of thirteen clips whose depth is written in their colours."""
 
+import json
+import shutil
 import sys
 import types
 
@@ -82,7 +84,7 @@ def toy_sources():
 
 
 @pytest.fixture(scope='module', autouse=True)
-def quick_to_compile():
+def quick_to_compile(shared_programs):
   """These programs run once: compiling them well takes longer than they do."""
   jax.config.update('jax_disable_most_optimizations', True)
   yield
@@ -134,13 +136,26 @@ def pretraining():
   }
 
 
+# Config of a pretraining run -> its folder and parameters.
+_TRAINED = {}
+
+
 @pytest.fixture(scope='module')
 def trained(pretraining, tmp_path_factory):
-  """A pretraining run of one step: (its folder, its parameters)."""
+  """A pretraining run of one step: (its folder, its parameters).
+
+  Modules whose config is the same have a copy each of one.
+  """
+  key = json.dumps(pretraining, sort_keys=True)
+  if key not in _TRAINED:
+    first = tmp_path_factory.mktemp('trained')
+    objective = objective_lib.make(**pretraining['model'])
+    state = loop.run(pretraining, objective, str(first))
+    _TRAINED[key] = first, jax.device_get(state.params)
+  first, params = _TRAINED[key]
   folder = tmp_path_factory.mktemp('run')
-  objective = objective_lib.make(**pretraining['model'])
-  state = loop.run(pretraining, objective, str(folder))
-  return folder, jax.device_get(state.params)
+  shutil.copytree(first, folder, dirs_exist_ok=True)
+  return folder, jax.tree.map(np.copy, params)
 
 
 @pytest.fixture(scope='module')

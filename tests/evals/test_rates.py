@@ -63,6 +63,8 @@ def test_fine_tuning_moves_the_backbone_by_its_share(pretrained, train):
   assert max(jax.tree.leaves(moved)) == pytest.approx(0.5 * whole, rel=0.3)
 
 
+# test_mesh.py has its scores, train/test_step.py its step.
+@pytest.mark.slow
 def test_a_sharded_job_equals_one_that_is_not(train, single):
   result, params = train(
     lrs=(1e-3,), mesh={'replica': 1, 'fsdp': 2, 'tensor': 2, 'sequence': 2}

@@ -20,6 +20,8 @@ from train.checkpoint import folders
 from train.step import State
 from train.writer import background
 
+pytestmark = pytest.mark.usefixtures('shared_programs')
+
 
 def run(config, folder, **options):
   objective = objective_lib.make(**config['model'])
