@@ -31,7 +31,10 @@ def pretraining(pretraining):
   return pretraining | {'model': model | {'subsample': 4}}
 
 
-@pytest.fixture(scope='module', params=HEADS)
+@pytest.fixture(
+  scope='module',
+  params=['dense', pytest.param('attention', marks=pytest.mark.slow)],
+)
 def train_with(request, train):
   """Trains a readout of depth with one kind of head."""
   options = readouts.options('depth', start=3.0, **HEADS[request.param])
