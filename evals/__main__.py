@@ -9,11 +9,14 @@ overridden: `--config.optim.lr=1e-3`; options of a source are part of the
 argument: `data=movi,data.path=DIR`.
 """
 
+import time
+
 from absl import flags
 from ml_collections import config_flags
 
 from base import command
 
+_STARTED = time.perf_counter()
 _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'A recipe: configs/readout.py:task=...,data=...'
 )
@@ -35,6 +38,13 @@ _ALLOW = flags.DEFINE_list(
   'NAME,... of config values that may differ from those that the job began '
   'with, as optim.lr; from here on.',
 )
+_LONGER = flags.DEFINE_string(
+  'longer',
+  '',
+  'What the learning rate does of a job that is given more steps before it has '
+  'its result, from its last checkpoint on: constant, rewarm or same (as from '
+  'the start).',
+)
 _BACK_TO = flags.DEFINE_integer(
   'back_to', -1, "Step of the job's own checkpoint to go on from."
 )
@@ -46,6 +56,7 @@ def main() -> None:
   from base import files
   from evals import evaluate
   from train import processes
+  from train.progress import Clock
   from train.workdir import Asked
 
   config = _CONFIG.value.to_dict()
@@ -57,7 +68,10 @@ def main() -> None:
     workdir=_WORKDIR.value,
     random_init=_RANDOM_INIT.value,
     step=_STEP.value,
-    asked=Asked(allow=_ALLOW.value, back_to=_BACK_TO.value),
+    clock=Clock(imports=time.perf_counter() - _STARTED),
+    asked=Asked(
+      allow=_ALLOW.value, longer=_LONGER.value, back_to=_BACK_TO.value
+    ),
   )
 
 

@@ -6,6 +6,7 @@ OUT/pictures/<task>.png
 """
 
 import contextlib
+import dataclasses
 import functools
 import json
 from collections.abc import Iterator, Mapping
@@ -26,7 +27,10 @@ from train import mesh as mesh_lib
 from train import step as step_lib
 from train import workdir as workdir_lib
 from train.init_from import start_from
+from train.progress import Clock, Goodput
 from train.watchdog import Watchdog
+
+_RESULT = 'result.json'
 
 
 def run(
@@ -36,6 +40,7 @@ def run(
   workdir: str,
   random_init: bool = False,
   step: int = -1,
+  clock: Clock | None = None,
   asked: workdir_lib.Asked = workdir_lib.GO_ON,
 ) -> dict[str, Any]:
   """Trains and tests readouts; goes on where `workdir` stopped.
@@ -47,6 +52,7 @@ def run(
     random_init: leave the backbone as it was at initialisation: the baseline
       of the same shape.
     step: of the checkpoint; -1: the last, or that which the job began with.
+    clock: holds the seconds that the start has taken so far.
     asked: of a job that has begun, beyond going on.
 
   Returns:
@@ -56,20 +62,27 @@ def run(
     ValueError: something cannot work; nothing was trained.
     base.exits.Again: told to stop; what was trained is saved.
   """
-  job = resolve(
-    config,
-    checkpoint=checkpoint,
-    random_init=random_init,
-    step=step,
-    workdir=workdir,
-  )
+  clock = clock or Clock()
+  with clock('model'):
+    job = resolve(
+      config,
+      checkpoint=checkpoint,
+      random_init=random_init,
+      step=step,
+      workdir=workdir,
+    )
+  # Of one that has its result `settle` tells what may not be changed.
+  if not files.exists(files.path(workdir) / _RESULT):
+    train, asked = workdir_lib.extended(workdir, job.train, asked)
+    job = dataclasses.replace(job, train=train)
   with _pinned(job.backbone, workdir):
-    example, tested_on = check_labels(job)
+    with clock('data'):
+      example, tested_on = check_labels(job)
     fingerprint = {'test': tested_on}
     with workdir_lib.claim(
       *(workdir, job.train), asked=asked, fingerprint=fingerprint
     ):
-      return _trained(job, workdir, example, asked)
+      return _trained(job, workdir, example, clock, asked)
 
 
 @contextlib.contextmanager
@@ -92,18 +105,45 @@ def _trained(
   job: Job,
   workdir: str,
   example: pipeline.Part,
+  clock: Clock,
   asked: workdir_lib.Asked,
 ) -> dict[str, Any]:
-  path = files.path(workdir) / 'result.json'
+  path = files.path(workdir) / _RESULT
   if files.exists(path):
     result = result_lib.read(workdir)
     say(f'{workdir} is done: {path}')
     say(result_lib.table([result]))
     return result
 
+  with Goodput(workdir, clock) as goodput:
+    result, tested = _tested(job, workdir, example, clock, goodput, asked)
+    with clock('evaluate'):
+      if jax.process_index() == 0:
+        result_lib.write_pictures(workdir, job.objective, result, tested)
+        result_lib.write_clips(workdir, result, tested)
+        # Last: where it is, the job is done.
+        files.write(path, json.dumps(result, indent=2))
+    goodput.end()
+  say(result_lib.table([result]))
+  return result
+
+
+def _tested(
+  job: Job,
+  workdir: str,
+  example: pipeline.Part,
+  clock: Clock,
+  goodput: Goodput,
+  asked: workdir_lib.Asked,
+) -> tuple[dict[str, Any], score.Scored]:
+  """Trains, chooses and tests: the result, and what it is made of."""
   mesh = mesh_lib.make(**job.train['mesh'])
   if job.cache:
-    with mesh_lib.use(mesh), Watchdog(**job.train['watchdog']) as watchdog:
+    with (
+      clock('features'),
+      mesh_lib.use(mesh),
+      Watchdog(**job.train['watchdog']) as watchdog,
+    ):
       backbone = functools.partial(backbone_params, job, example, mesh)
       features.fill(
         *(job.cache, job.clips, job.objective, backbone, mesh),
@@ -111,9 +151,18 @@ def _trained(
       )
   # Where it was to go back, it has.
   asked = asked._replace(back_to=-1)
-  state = loop.run(job.train, job.objective, workdir, asked=asked)
+  state = loop.run(
+    *(job.train, job.objective, workdir),
+    clock=clock,
+    goodput=goodput,
+    asked=asked,
+  )
   stops.check()  # in the last step: what follows is not saved
-  with mesh_lib.use(mesh), Watchdog(**job.train['watchdog']) as watchdog:
+  with (
+    clock('evaluate'),
+    mesh_lib.use(mesh),
+    Watchdog(**job.train['watchdog']) as watchdog,
+  ):
     is_frozen = optim.matches(job.train['step']['freeze'], state.params)
     params = step_lib.averaged(state, is_frozen)
     known = pipeline.make(split='train', **job.labels)
@@ -132,14 +181,7 @@ def _trained(
       validated = measured(validation, split='validation', pictures=0)
     tests = pipeline.once(split='test', **job.tests)
     tested = measured(tests, split='test')
-  result = result_lib.summary(job, unknown, validated, tested)
-  if jax.process_index() == 0:
-    result_lib.write_pictures(workdir, job.objective, result, tested)
-    result_lib.write_clips(workdir, result, tested)
-    # Last: where it is, the job is done.
-    files.write(path, json.dumps(result, indent=2))
-  say(result_lib.table([result]))
-  return result
+  return result_lib.summary(job, unknown, validated, tested), tested
 
 
 def backbone_params(

@@ -166,6 +166,7 @@ def tiny_config():
     config.checkpoint.update(every=3)
     config.eval.update(every=3, batches=1, pictures=2)
     config.log.update(every=1, tensorboard=False)
+    config.compile.update(keep=False)
     config.update_from_flattened_dict(changes)
     return config.to_dict()
 

@@ -6,8 +6,9 @@ Each change of tests/mutants.toml is made in a copy of the last commit, and its
 tests are run there. WORDS choose those whose file or change has one of them.
 What was found is kept in runs/mutants.jsonl, with what the file and its tests
 held: the same command goes on where it was stopped, and after a survivor was
-given its test makes that one again. Ends with 1 if fewer than `--least` were
-caught.
+given its test makes that one again. What ended by a limit of time is caught if
+it does so twice, and its tests pass in between without it: else the machine was
+busy, and it is not known. Ends with 1 if fewer than `--least` were caught.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import json
 import os
 import pathlib
 import queue
+import re
 import subprocess
 import sys
 import tempfile
@@ -33,6 +35,9 @@ LIST = ROOT / 'tests' / 'mutants.toml'
 FOUND = ROOT / 'runs' / 'mutants.jsonl'
 # A mistake may make a test wait for ever; none takes as long.
 _LIMIT_SEC = 600
+_CAUGHT = ('caught', 'hung')
+# Lines of pytest of a test that waited for too long: it may have been slow.
+_WAITED = re.compile(r'^E .*(time.?out|timed out|\bwait\()', re.I | re.M)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +81,7 @@ def listed(path: pathlib.Path) -> list[Mutant]:
 def run(
   mutants: Sequence[Mutant], root: pathlib.Path, found: pathlib.Path, jobs: int
 ) -> dict[str, str]:
-  """What became of each, by its name: 'caught', 'hung' or 'SURVIVED'.
+  """What became of each, by its name: see `judge`.
 
   Args:
     mutants: to be made.
@@ -108,7 +113,7 @@ def run(
       try:
         # Or what fails would not be the mistake's doing.
         if mutant.tests not in sound:
-          sound[mutant.tests] = _pytest(copy, mutant.tests) == 0
+          sound[mutant.tests] = _passes(copy, mutant.tests)
         if not sound[mutant.tests]:
           raise ValueError(
             f'{" ".join(mutant.tests)} fails without any mistake: mend it first'
@@ -122,33 +127,58 @@ def run(
       for task in concurrent.futures.as_completed(tasks):
         mutant, outcome, seconds = task.result()
         known[mutant.name] = outcome
+        bar.update(1)
+        if outcome != 'caught':
+          console.say(f'{outcome}: {mutant.name}')
+        if outcome == 'UNKNOWN':
+          continue  # another time it may be
         line = {'mutant': mutant.name, 'outcome': outcome}
         line |= {'held': keys[mutant.name]}
         found.parent.mkdir(parents=True, exist_ok=True)
         with open(found, 'a') as file:
           file.write(json.dumps(line | {'seconds': round(seconds, 1)}) + '\n')
-        bar.update(1)
-        if outcome != 'caught':
-          console.say(f'{outcome}: {mutant.name}')
     finally:
       threads.shutdown(cancel_futures=True)
   return {mutant.name: known[mutant.name] for mutant in mutants}
 
 
 def judge(mutant: Mutant, copy: pathlib.Path) -> str:
-  """Makes a mistake in a copy, runs its tests, and takes it back."""
+  """Makes a mistake in a copy, runs its tests, and takes it back.
+
+  Returns:
+    'caught', 'SURVIVED', or what a limit of time ended: 'hung', or 'UNKNOWN' if
+    that may be the machine's doing.
+  """
   path = copy / mutant.file
   before = path.read_text()
-  path.write_text(mutant.made_in(before))
-  try:
-    code = _pytest(copy, mutant.tests)
-  finally:
-    path.write_text(before)
-  return {None: 'hung', 0: 'SURVIVED'}.get(code, 'caught')
+
+  def made() -> str:
+    path.write_text(mutant.made_in(before))
+    try:
+      code, said = _pytest(copy, mutant.tests)
+    finally:
+      path.write_text(before)
+    if code is None or (code and _WAITED.search(said)):
+      return 'hung'
+    return 'caught' if code else 'SURVIVED'
+
+  outcome = made()
+  if outcome == 'hung':
+    passes = _pytest(copy, mutant.tests)[0] == 0
+    outcome = made() if passes else 'UNKNOWN'
+  return outcome
 
 
-def _pytest(copy: pathlib.Path, tests: Sequence[str]) -> int | None:
-  """Its code; None if it did not end."""
+def _passes(copy: pathlib.Path, tests: Sequence[str]) -> bool:
+  """Whether they do; what waited too long may do so the second time."""
+  code, said = _pytest(copy, tests)
+  if code is None or _WAITED.search(said):
+    code, said = _pytest(copy, tests)
+  return code == 0
+
+
+def _pytest(copy: pathlib.Path, tests: Sequence[str]) -> tuple[int | None, str]:
+  """Its code, None if it did not end, and what it said."""
   command = [
     sys.executable,
     '-m',
@@ -165,13 +195,15 @@ def _pytest(copy: pathlib.Path, tests: Sequence[str]) -> int | None:
       [*command, *tests],
       cwd=copy,
       env=quiet,
-      stdout=subprocess.DEVNULL,
+      stdout=subprocess.PIPE,
       stderr=subprocess.DEVNULL,
       timeout=_LIMIT_SEC,
+      text=True,
+      errors='replace',
     )
   except subprocess.TimeoutExpired:
-    return None
-  return done.returncode
+    return None, ''
+  return done.returncode, done.stdout
 
 
 @contextlib.contextmanager
@@ -218,10 +250,14 @@ def summary(mutants: Sequence[Mutant], outcomes: dict[str, str]) -> str:
   rows = []
   for name, group in itertools.groupby(sorted(mutants, key=room), room):
     mine = [outcomes[mutant.name] for mutant in group]
-    caught = sum(outcome != 'SURVIVED' for outcome in mine)
+    caught = sum(outcome in _CAUGHT for outcome in mine)
     rows.append({'room': name, 'made': f'{len(mine)}', 'caught': f'{caught}'})
-  lost = [name for name, outcome in outcomes.items() if outcome == 'SURVIVED']
-  return '\n'.join([console.table(rows), *(f'not caught: {x}' for x in lost)])
+  lost = [
+    f'{"not known" if outcome == "UNKNOWN" else "not caught"}: {name}'
+    for name, outcome in outcomes.items()
+    if outcome not in _CAUGHT
+  ]
+  return '\n'.join([console.table(rows), *lost])
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -240,7 +276,7 @@ def main(words: Sequence[str] | None = None) -> int:
     raise ValueError(f'no mutant has one of {asked.words}: see {LIST}')
   outcomes = run(mutants, ROOT, FOUND, asked.jobs)
   print(summary(mutants, outcomes))
-  caught = sum(outcome != 'SURVIVED' for outcome in outcomes.values())
+  caught = sum(outcome in _CAUGHT for outcome in outcomes.values())
   print(f'{caught} of {len(mutants)} caught, {caught / len(mutants):.0%}')
   return int(caught < asked.least * len(mutants))
 

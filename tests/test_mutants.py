@@ -88,6 +88,34 @@ def test_a_survivor_is_made_again_once_it_has_another_test(repository):
   assert outcome == 'caught'
 
 
+@pytest.mark.parametrize(
+  ('busy', 'outcome'), [(False, 'hung'), (True, 'UNKNOWN')]
+)
+def test_what_a_limit_ends_is_caught_if_the_machine_is_not_slow(
+  repository, monkeypatch, busy, outcome
+):
+  """The machine is slow from the first mistake on, or waits for it alone."""
+  said = 'E   subprocess.TimeoutExpired: timed out after 60 seconds'
+  ran = []
+
+  def pytest_(copy, tests):
+    text = (copy / 'code_under_test.py').read_text()
+    ran.append('x + 2' not in text)
+    return (1, said) if ran[-1] or (busy and any(ran)) else (0, '')
+
+  monkeypatch.setattr(mutants_lib, '_pytest', pytest_)
+  mutant = mutants_lib.Mutant(
+    'code_under_test.py', 'x + 2', 'x', ('test_code.py',)
+  )
+  found = repository / 'runs' / 'found.jsonl'
+  outcomes = mutants_lib.run([mutant], repository, found, 1)
+  assert outcomes == {mutant.name: outcome}
+  assert ran == [False, True, False] + ([] if busy else [True])
+  assert found.exists() != busy  # what is not known is made again
+  lost = 'not known' in mutants_lib.summary([mutant], outcomes)
+  assert lost == busy
+
+
 def test_tests_that_fail_anyway_judge_nothing(repository):
   pathlib.Path(repository, 'none.py').write_text('assert False\n')
   commit(repository, 'broken')

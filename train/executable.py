@@ -6,7 +6,9 @@ traced and lowered at every start, and its text compared: nothing that is not
 this very program, for these devices, by these versions, is loaded. JAX's
 compilation cache does the same for all programs of a machine; this one goes
 where the checkpoints go, and can come from `launch.plan.precompile`, as
-MaxText's `train_compile` has it.
+MaxText's `train_compile` has it. The same file lies in `steps/` of that cache,
+from where a new run has it: what comes out of JAX's cache cannot be saved again
+on CPUs.
 
 Loading runs what the file says, as importing a module does: a folder with one
 is to be trusted like code.
@@ -34,6 +36,8 @@ from train import chips
 from train import workdir as workdir_lib
 
 _PACKAGES = ('jax', 'jaxlib', 'libtpu')
+# What JAX tells of a program that its compilation cache has.
+_HIT = '/jax/compilation_cache/cache_hits'
 _VARIABLES = ('XLA_FLAGS', 'LIBTPU_INIT_ARGS')
 # Of JAX's own options, those that the compiler is told and no text shows.
 _SETTINGS = (
@@ -54,6 +58,7 @@ def compile_step(
   *,
   keep: bool,
   options: Mapping[str, bool | str],
+  later: Callable[[Callable[[], None]], None],
 ) -> jax.stages.Compiled:
   """The compiled step: of the run's folder, if it is there, else compiled now.
 
@@ -65,6 +70,7 @@ def compile_step(
       or saved is said, and is no error.
     options: of the compiler, over those of its chips: see
       `train.chips.compiler_options`.
+    later: is given what is left to do, which no step need wait for.
   """
   # Of the mesh, which may be of chips that are not here.
   chip = chips.of_device(mesh.devices.flat[0])
@@ -74,12 +80,21 @@ def compile_step(
   this = identity(lowered, mesh, options)
   # Looked at after lowering, which tells what program this is; a restart saves
   # the compiler's time, not the tracing.
-  loaded = _load(lowered, mesh, path_of(workdir), this)
+  path, stored = path_of(workdir), _stored(this)
+  loaded = _load(lowered, mesh, path, this)
   if loaded is not None:
     return loaded
-  with without_cache():
+  if stored and (loaded := _load(lowered, mesh, stored, this)):
+    if not jax.process_index():
+      later(lambda: _write(files.read_bytes(stored), path))
+    return loaded
+  with _noting_hits() as hits:
     compiled = lowered.compile(compiler_options=options)
-  save(compiled, path_of(workdir), this)
+  if hits:
+    say('the compiled step is not kept: it is in the compilation cache')
+  elif not jax.process_index():  # one file is for all, as in JAX's cache
+    content = _rendered(compiled, this)
+    later(lambda: _write(content, path, stored))
   return compiled
 
 
@@ -147,33 +162,68 @@ def identity(
 def save(
   compiled: jax.stages.Compiled, path: str, this: Mapping[str, str]
 ) -> None:
-  """Writes a step, in one process; says so where JAX cannot.
+  """Writes a step; says so where JAX cannot.
 
   Args:
-    compiled: the step.
+    compiled: the step, which has not run yet: on CPUs what sorts cannot be
+      saved when it has.
     path: of the file.
     this: its `identity`.
   """
-  if jax.process_index():
-    return  # one file is for all, as in JAX's compilation cache
+  _write(_rendered(compiled, this), path)
+
+
+def _rendered(compiled: jax.stages.Compiled, this: Mapping[str, str]) -> bytes:
+  """What a file holds; nothing where JAX cannot save a step, which is said."""
   try:
     payload, _, _ = serialize_executable.serialize(compiled)
   # Of backends without it, and of programs with constants as arguments.
   except (ValueError, NotImplementedError, jax.errors.JaxRuntimeError) as error:
     say(f'the compiled step is not kept: {error}')
-    return
+    return b''
   head = {'of': dict(this), 'sha256': hashlib.sha256(payload).hexdigest()}
-  files.make_parents(path)
-  files.write(path, json.dumps(head).encode() + b'\n' + payload)
+  return json.dumps(head).encode() + b'\n' + payload
+
+
+def _write(content: bytes, *paths: str) -> None:
+  """Writes it wherever it is to lie; '' is nowhere."""
+  for path in filter(None, paths if content else ()):
+    files.make_parents(path)
+    files.write(path, content)
+
+
+def _stored(this: Mapping[str, str]) -> str:
+  """Where a step of any run of this machine is kept; '': nowhere."""
+  folder = jax.config.values['jax_compilation_cache_dir']
+  name = _digest(json.dumps(dict(this), sort_keys=True))
+  return os.path.join(folder, 'steps', name) if folder else ''
+
+
+@contextlib.contextmanager
+def _noting_hits() -> Iterator[list[str]]:
+  """Inside, each program that this thread has from JAX's cache is in the list.
+
+  On CPUs such a program lacks its kernels when it is saved again: it would
+  load, and fail at the first step.
+  """
+  hits, here = [], threading.get_ident()
+
+  def note(event: str, **unused) -> None:
+    if event == _HIT and threading.get_ident() == here:
+      hits.append(event)
+
+  jax.monitoring.register_event_listener(note)
+  try:
+    yield hits
+  finally:
+    jax.monitoring.unregister_event_listener(note)
 
 
 @contextlib.contextmanager
 def without_cache() -> Iterator[None]:
   """Inside, programs are compiled, and not read from JAX's cache.
 
-  On CPUs a program from the cache lacks its kernels when it is saved again: it
-  would load, and fail at the first step. Those for chips that are not here
-  cannot be read back at all.
+  Those for chips that are not here cannot be read back.
   """
   name = 'jax_enable_compilation_cache'
   before = jax.config.values[name]
@@ -240,11 +290,16 @@ def _instructions() -> str:
   return ''.join(sorted(lines)) or platform.node()
 
 
-def options_of_programs_run_once() -> dict[str, int]:
+def options_of_programs_run_once() -> dict[str, int | bool]:
   """Compiler options for initialisation and the like.
 
   On a CPU, LLVM would spend 10 s on the random numbers of a small model that
-  take 0.1 s to draw.
+  take 0.1 s to draw; and half of what is left is of MLIR, by which fusions are
+  made.
   """
-  on_cpu = jax.default_backend() == 'cpu'
-  return {'xla_backend_optimization_level': 0} if on_cpu else {}
+  if jax.default_backend() != 'cpu':
+    return {}
+  return {
+    'xla_backend_optimization_level': 0,
+    'xla_cpu_use_fusion_emitters': False,
+  }

@@ -9,7 +9,7 @@ knows its name.
 
 import contextlib
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -45,6 +45,7 @@ def run(
   *,
   profile_steps: tuple[int, int] | None = None,
   clock: Clock | None = None,
+  goodput: Goodput | None = None,
   wanted: bool = True,
   asked: workdir_lib.Asked = workdir_lib.GO_ON,
 ) -> State | None:
@@ -59,6 +60,8 @@ def run(
     workdir: the run's folder.
     profile_steps: first and last step of a trace in WORKDIR/profile.
     clock: holds the seconds that the start has taken so far.
+    goodput: the bill on that clock, entered, of a caller that has more to do
+      in the folder; it ends it.
     wanted: whether the caller needs the state; of a finished run it is not
       read otherwise.
     asked: of a run that has begun, beyond going on.
@@ -82,6 +85,7 @@ def run(
     return _run(
       *(config, objective, workdir, mesh, profile_steps),
       clock=clock,
+      goodput=goodput,
       wanted=wanted,
       asked=asked,
       held=held,
@@ -89,7 +93,17 @@ def run(
 
 
 def _run(
-  config, objective, workdir, mesh, profile_steps, *, clock, wanted, asked, held
+  config,
+  objective,
+  workdir,
+  mesh,
+  profile_steps,
+  *,
+  clock,
+  goodput,
+  wanted,
+  asked,
+  held,
 ):
   config, asked = workdir_lib.extended(workdir, config, asked)
   steps, seed = config['steps'], config['seed']
@@ -124,19 +138,30 @@ def _run(
   start = checkpoints.latest() or 0
   if start >= steps:
     say(f'{workdir} is complete: {start} of {steps} steps')
-    return checkpoints.restore(program.state, start) if wanted else None
-  goodput = held.enter_context(Goodput(workdir, clock))
+    if not wanted:
+      return None
+    with clock('restore'):
+      return checkpoints.restore(program.state, start)
+  is_ours = goodput is None
+  goodput = goodput or held.enter_context(Goodput(workdir, clock))
   checkpoints.check_space(program.state)
 
   # 4. State: this run's last checkpoint; or new, perhaps with another run's
   # parameters. Processes meet where some may be late by minutes: operations on
-  # devices would wait without a word, and not for ever. The step of a run that
-  # goes on is compiled beside the restore: either may take minutes.
+  # devices would wait without a word, and not for ever. The step is compiled
+  # beside the state, either of which may take minutes; it is traced before,
+  # since in Python the two would take turns.
   with clock('join'):
     processes.meet('restore')
-  compiled = functools.partial(_compiled, program, workdir, config['compile'])
-  if start:
-    compiled = held.enter_context(executable.meanwhile(compiled)).result
+  with clock('trace'):
+    lowered = program.lower()
+  rest: list[Callable[[], None]] = []
+  compile_step = functools.partial(
+    *(executable.compile_step, lowered, program.mesh, workdir),
+    **config['compile'],
+    later=rest.append,
+  )
+  compiled = held.enter_context(executable.meanwhile(compile_step))
   with (
     watchdog.at('the start from a state'),
     clock('restore' if start else 'state'),
@@ -145,20 +170,7 @@ def _run(
       say(f'{workdir} goes on at step {start} of {steps}')
       state = checkpoints.restore(program.state, start)
     else:
-      places = program.places
-      # Run once: compiled quickly rather than well.
-      once = functools.partial(
-        jax.jit, compiler_options=executable.options_of_programs_run_once()
-      )
-      make_params = once(program.init, out_shardings=places.params)
-      params = make_params(jax.random.key(seed))
-      for part in (config['init_from'], *config['init_parts'].values()):
-        if part['path']:
-          params = start_from(params, places.params, **part)
-      make_state = once(
-        program.new_state, donate_argnums=0, out_shardings=places
-      )
-      state = make_state(params)
+      state = _new_state(config, program)
 
   writer = Writer(
     workdir, start=start, attempt=attempt, config=config, **config['log']
@@ -171,7 +183,7 @@ def _run(
     with clock('compile'):
       say('compiling the step: a minute or more for large models')
       with watchdog.at('the compilation'):
-        train_step = compiled()
+        train_step = compiled.result()
       processes.meet('first step')
     stop.begin()
 
@@ -239,6 +251,8 @@ def _run(
             progress.read()
         if step == start + 1:
           say(f'start-up {clock.total():.1f} s:', str(clock))
+          for function in rest:
+            writer.soon(function)
 
         # 7. Evaluate, then save. Nothing is saved that is not known to be
         # finite.
@@ -258,8 +272,10 @@ def _run(
       with clock('save'):
         checkpoints.wait()
   watchdog.now('')
-  goodput.end()
-  if stopping and step < steps:
+  stopped = stopping and step < steps
+  if is_ours or stopped:
+    goodput.end()
+  if stopped:
     processes.part()
     raise Again(
       f'stopped after step {step}: the same command goes on from there'
@@ -267,8 +283,25 @@ def _run(
   return state
 
 
-def _compiled(
-  program: program_lib.Program, workdir: str, options: Mapping[str, Any]
-) -> jax.stages.Compiled:
-  lowered = program.lower()
-  return executable.compile_step(lowered, program.mesh, workdir, **options)
+def _new_state(
+  config: Mapping[str, Any], program: program_lib.Program
+) -> State:
+  """Before the first update; parameters are new, or of other runs."""
+  # Run once: compiled quickly rather than well.
+  once = functools.partial(
+    jax.jit, compiler_options=executable.options_of_programs_run_once()
+  )
+  places = program.places
+
+  def new_params():
+    return program.init(jax.random.key(config['seed']))
+
+  sections = (config['init_from'], *config['init_parts'].values())
+  parts = [part for part in sections if part['path']]
+  if not parts:
+    return once(lambda: program.new_state(new_params()), out_shardings=places)()
+  params = once(new_params, out_shardings=places.params)()
+  for part in parts:
+    params = start_from(params, places.params, **part)
+  make_state = once(program.new_state, donate_argnums=0, out_shardings=places)
+  return make_state(params)

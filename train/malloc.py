@@ -1,18 +1,24 @@
 """The heap of a process that computes, or compiles, on its own CPU cores."""
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Mapping
 
-# Of glibc's malloc.h: numbers of mallopt's options; what they are to be for
-# memory to be kept, and what they were.
+# Of glibc's malloc.h: numbers of mallopt's options, and what they were.
 _OPTIONS = {
+  'M_MMAP_MAX': (-4, 65536),
+  'M_TRIM_THRESHOLD': (-1, 128 * 1024),
+  'M_ARENA_MAX': (-8, 0),
+}
+_KEPT = {
   # Large blocks come from the heap, not from the kernel,
-  'M_MMAP_MAX': (-4, 0, 65536),
+  'M_MMAP_MAX': 0,
   # and stay in it when they are freed.
-  'M_TRIM_THRESHOLD': (-1, 2**31 - 1, 128 * 1024),
-  # There is one heap, whose blocks all threads reuse. In any other than the
-  # first, blocks above 64 MiB come from the kernel nevertheless.
-  'M_ARENA_MAX': (-8, 1, 0),
+  'M_TRIM_THRESHOLD': 2**31 - 1,
+  # There are two heaps, whose blocks all threads reuse. With one alone they
+  # wait for one another: a step of the quickstart takes a seventh longer then,
+  # and its compilation a third. With more, each keeps what it had; and in any
+  # but the first, blocks above 64 MiB come from the kernel nevertheless.
+  'M_ARENA_MAX': 2,
 }
 
 
@@ -25,7 +31,7 @@ def keep() -> bool:
   parameters. Call it before JAX starts its backend, whose threads keep the heap
   in which they begin; C libraries other than glibc are left as they are.
   """
-  return _set(0)
+  return _set(_KEPT)
 
 
 def share() -> bool:
@@ -35,19 +41,18 @@ def share() -> bool:
   parts of a program which one of them puts together: it took a fifth more
   memory. Call it before JAX starts its backend, as `keep`.
   """
-  return _set(0, ['M_ARENA_MAX'])
+  return _set({'M_ARENA_MAX': 1})
 
 
 def give_back() -> bool:
   """Undoes `keep`, for a process that computes elsewhere."""
-  return _set(1)
+  return _set({name: before for name, (_, before) in _OPTIONS.items()})
 
 
-def _set(column: int, names: Sequence[str] = tuple(_OPTIONS)) -> bool:
+def _set(values: Mapping[str, int]) -> bool:
   libc = ctypes.CDLL(None)
   # musl and macOS have none.
   if not hasattr(libc, 'mallopt'):
     return False
-  options = [_OPTIONS[name] for name in names]
-  done = [libc.mallopt(key, values[column]) for key, *values in options]
+  done = [libc.mallopt(_OPTIONS[k][0], x) for k, x in values.items()]
   return all(done)

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import shutil
 import threading
 
 import jax
@@ -17,6 +18,17 @@ from models import objective as objective_lib
 from train import chips, executable, loop, stop
 from train import mesh as mesh_lib
 from train.checkpoint import Checkpoints
+
+
+@pytest.fixture
+def machine(tmp_path):
+  """One that has nothing compiled; its folder of compiled steps."""
+  name, folder = 'jax_compilation_cache_dir', tmp_path / 'machine'
+  before = jax.config.values[name]
+  with executable.without_cache():
+    jax.config.update(name, str(folder))
+    yield folder / 'steps'
+    jax.config.update(name, before)
 
 
 @pytest.fixture
@@ -45,7 +57,7 @@ def head(folder):
 
 
 def test_a_restarted_run_loads_its_step_and_goes_on_the_same(
-  tiny_config, tmp_path, monkeypatch, compiled_programs, capsys
+  tiny_config, tmp_path, monkeypatch, machine, compiled_programs, capsys
 ):
   def run(workdir, **changes):
     config = tiny_config(
@@ -63,6 +75,7 @@ def test_a_restarted_run_loads_its_step_and_goes_on_the_same(
       run(tmp_path / 'cut', **{'compile.keep': True})
   assert compiled_programs == ['jit_train_step'] * 2
   capsys.readouterr()
+  shutil.rmtree(machine)
   resumed = run(tmp_path / 'cut', **{'compile.keep': True})
   assert compiled_programs == ['jit_train_step'] * 2
   assert 'compiled step is loaded in' in capsys.readouterr().out
@@ -79,7 +92,7 @@ def test_a_restarted_run_loads_its_step_and_goes_on_the_same(
 
 
 def test_options_of_the_recipe_reach_the_compiler(
-  tiny_config, tmp_path, monkeypatch, compiled_programs, capsys
+  tiny_config, tmp_path, monkeypatch, machine, compiled_programs, capsys
 ):
   given = {'xla_cpu_enable_fast_math': True}
   row = chips.Chip(
@@ -120,19 +133,29 @@ def test_options_of_the_recipe_reach_the_compiler(
 
 
 @pytest.fixture
-def step(tmp_path):
+def step(tmp_path, machine):
   """A function that compiles x -> factor x + sum(x) as a run would."""
 
-  def make(factor=2.0, mesh=None, options=None):
+  def make(factor=2.0, mesh=None, options=None, run='.', is_new=True):
+    if is_new:  # on another machine than before
+      shutil.rmtree(machine, ignore_errors=True)
+    left = []
     mesh = mesh or mesh_lib.make(fsdp=4, tensor=2)
     place = NamedSharding(mesh, PartitionSpec('fsdp'))
     x = jax.device_put(jnp.arange(8.0), place)
     lowered = jax.jit(
       lambda x: factor * x + x.sum(), donate_argnums=0, out_shardings=place
     ).lower(x)
-    return executable.compile_step(
-      lowered, mesh, str(tmp_path), options=options or {}, keep=True
-    )(x)
+    compiled = executable.compile_step(
+      *(lowered, mesh, str(tmp_path / run)),
+      options=options or {},
+      keep=True,
+      later=left.append,
+    )
+    result = compiled(x)
+    for function in left:
+      function()
+    return result
 
   return make
 
@@ -181,6 +204,38 @@ def test_what_is_of_another_step_is_compiled_anew(
   with monkeypatch.context() as set_:
     set_.setattr(executable, '_instructions', lambda: 'flags: sse4')
     said('devices: 8 x cpu', compiles=1)
+
+
+def test_a_new_run_has_the_step_of_another_one_of_its_machine(
+  step, tmp_path, machine, compiled_programs, capsys
+):
+  step(run='first')
+  (kept,) = machine.iterdir()
+  capsys.readouterr()
+  np.testing.assert_array_equal(step(run='second', is_new=False), EXPECTED)
+  assert f'{kept}: the compiled step is loaded' in capsys.readouterr().out
+  assert len(compiled_programs) == 1
+  # Which goes with the run.
+  np.testing.assert_array_equal(step(run='second'), EXPECTED)
+  assert len(compiled_programs) == 1
+  # Another program has a file of its own.
+  step(run='third', factor=3.0, is_new=False)
+  assert len(compiled_programs) == 2
+
+
+def test_what_comes_out_of_jaxs_cache_is_not_saved_again(
+  step, tmp_path, monkeypatch, capsys
+):
+  compile_ = jax.stages.Lowered.compile
+
+  def had(self, compiler_options):
+    jax.monitoring.record_event(executable._HIT)
+    return compile_(self, compiler_options=compiler_options)
+
+  monkeypatch.setattr(jax.stages.Lowered, 'compile', had)
+  np.testing.assert_array_equal(step(), EXPECTED)
+  assert 'is not kept: it is in the compilation' in capsys.readouterr().out
+  assert not (tmp_path / 'compiled').exists()
 
 
 @pytest.mark.parametrize('keep', [0, 1, 300, -1])

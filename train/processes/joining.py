@@ -112,6 +112,8 @@ def _set_up(compilation_cache: str) -> None:
   if compilation_cache:
     folder = os.path.expanduser(compilation_cache)
     jax.config.update('jax_compilation_cache_dir', folder)
+    # By default what took less than a second is compiled anew at each start.
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
   # Before the backend starts: its threads would take heaps of their own.
   malloc.keep()
 

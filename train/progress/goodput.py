@@ -25,8 +25,11 @@ BUCKETS = {
     'imports, devices, other processes',
     ('imports', 'join'),
   ),
-  'TRAINING_PREP': ('data, model, folder, state', ('data', 'model', 'state')),
-  'PROGRAM_STARTUP': ('compiling', ('compile', 'first_step')),
+  'TRAINING_PREP': (
+    'data, model, cached features, state',
+    ('data', 'model', 'features', 'state'),
+  ),
+  'PROGRAM_STARTUP': ('tracing, compiling', ('trace', 'compile', 'first_step')),
   'DATA_LOADING_SYNC': ('waiting for data', ('data_wait',)),
   'UNPRODUCTIVE_CHECKPOINT_SAVE_TIME': ('saving', ('save',)),
   'UNPRODUCTIVE_CHECKPOINT_RESTORE_TIME': ('restoring', ('proof', 'restore')),

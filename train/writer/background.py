@@ -2,13 +2,13 @@
 
 Which there are, others decide: a new scalar is logged by `train/step.py`, if
 it is of the model, or `train/progress.py`, if it is of the machine. Everything
-slow (TensorBoard, W&B, files) happens in one background thread, in
-order; importing TensorFlow for clu's summary writer too, so that no step waits
-for it. Where the run's folder is in an object store, files that grow are
-written on this machine, and brought there by that thread.
+slow (TensorBoard, W&B, files) happens in one background thread, in order;
+importing TensorFlow for clu's summary writer too, so that no step waits for it,
+and not before the first scalars, since tracing the step would. Where the run's
+folder is in an object store, files that grow are written on this machine, and
+brought there by that thread.
 """
 
-import functools
 import json
 import threading
 from collections.abc import Callable, Mapping
@@ -75,6 +75,7 @@ class Writer:
     self._is_first = jax.process_index() == 0
     self._thread = ThreadPoolExecutor(1, 'metrics')
     self._pending, self._boards = [], []
+    self._unopened: list[Callable[[], Any]] = []
     self._adding = threading.Lock()
     self._mirror = mirror.Mirror(workdir)
     self.left = record.Left()
@@ -85,31 +86,35 @@ class Writer:
     record.drop_after(self._mirror.fetch('skipped.jsonl'), start)
     self._jsonl = open(path, 'a')  # noqa: SIM115
     if tensorboard:
-      self._submit(self._open_tensorboard, start)
+      self._unopened.append(lambda: self._tensorboard(start))
     if wandb != 'disabled':
-      open_wandb = functools.partial(
-        self._open_wandb,
-        mode=wandb,
-        project=wandb_project,
-        group=wandb_group,
-        config=config,
+      self._unopened.append(
+        lambda: boards.WeightsAndBiases(
+          self._mirror.folder,
+          self._workdir,
+          mode=wandb,
+          project=wandb_project,
+          group=wandb_group,
+          config=config,
+        )
       )
-      self._submit(open_wandb)
 
-  def _open_tensorboard(self, start):
+  def _tensorboard(self, start):
     before = [
       self._mirror.fetch(name)
       for name in files.names(self._workdir)
       if name.startswith('events.out.tfevents')
     ]
-    board = boards.TensorBoard(self._mirror.folder, before, start=start)
-    self._boards.append(board)
+    return boards.TensorBoard(self._mirror.folder, before, start=start)
 
-  def _open_wandb(self, **options):
-    board = boards.WeightsAndBiases(
-      self._mirror.folder, self._workdir, **options
-    )
-    self._boards.append(board)
+  def _opened(self):
+    """In the thread: boards, which are opened when there is something to show.
+
+    What is in `metrics.jsonl` by then, one of W&B takes from there.
+    """
+    while self._unopened:
+      self._boards.append(self._unopened.pop(0)())
+    return self._boards
 
   def _submit(self, function, *args):
     with self._adding:  # what cannot be read is told by another thread
@@ -175,9 +180,10 @@ class Writer:
     line = {'step': step, **values}
     if samples:
       line[record.SAMPLES] = samples()
+    opened = self._opened()
     self._jsonl.write(json.dumps(line) + '\n')
     self._jsonl.flush()
-    for board in self._boards:
+    for board in opened:
       board.scalars(step, values)
 
   def pictures(self, step: int, clips: Mapping[str, np.ndarray]) -> None:
@@ -187,12 +193,13 @@ class Writer:
       self._submit(self._write_pictures, step, sheets)
 
   def _write_pictures(self, step, sheets):
+    opened = self._opened()
     folder = self._workdir / 'pictures' / str(step)
     for name, sheet in sheets.items():
       _, encoded = cv2.imencode('.png', sheet[..., ::-1])
       files.make_parents(folder / f'{name}.png')
       files.write(folder / f'{name}.png', encoded.tobytes())
-    for board in self._boards:
+    for board in opened:
       board.pictures(step, sheets)
 
   def skipped(self, report: Mapping[str, Any]) -> None:

@@ -10,6 +10,6 @@ def test_options_of_the_compiler(config_of):
   config = config_of(**{'compile.options': {'xla_a': False, 'xla_z': '9'}})
   found = flags.with_options(config, items)
   expected = {'xla_a': True, 'xla_b': 'true', 'xla_c': '3', 'xla_z': '9'}
-  assert found['compile'] == {'keep': False, 'options': expected}
+  assert found['compile'] == {'keep': True, 'options': expected}
   with pytest.raises(ValueError, match="'xla_d' must be NAME=VALUE"):
     flags.with_options(config, ['xla_d'])
