@@ -16,7 +16,8 @@ from data import source as source_lib
 from evals import evaluate, metrics
 from evals import job as job_lib
 from evals.resolve import resolve
-from train import loop, retention, stop, workdir
+from train import loop, progress, retention, stop, workdir
+from train.progress import Clock
 
 
 @pytest.fixture(scope='module')
@@ -97,6 +98,65 @@ def test_a_stopped_job_goes_on_to_the_same_numbers(
   assert not (tmp_path / 'result.json').exists()
   second = evaluate.run(recipe, checkpoint=str(run), workdir=str(tmp_path))
   assert second == result
+
+
+def test_the_bill_of_a_job_has_its_start_and_its_scores(
+  run, recipe, tmp_path, monkeypatch
+):
+  """Over an end while it scores: all of the time, of two starts."""
+
+  def go():
+    clock = Clock(imports=0.01)  # which it says to have taken
+    evaluate.run(
+      recipe, checkpoint=str(run), workdir=str(tmp_path), clock=clock
+    )
+
+  with monkeypatch.context() as patch:
+    patch.setattr(evaluate.score, 'run', lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+      go()
+  assert not (tmp_path / 'result.json').exists()
+  go()
+  bill = progress.read(tmp_path)
+  assert (bill.starts, bill.step, bill.redone) == (2, 3, 0)
+  seconds = bill.seconds
+  assert seconds['imports'] == pytest.approx(0.02)
+  for part in ('model', 'data', 'restore', 'compile', 'step', 'evaluate'):
+    assert seconds[part] > 0, part
+  assert sum(seconds.values()) == pytest.approx(bill.seen - bill.began, abs=0.1)
+  # Read once more, it is no start.
+  go()
+  assert progress.read(tmp_path) == bill
+
+
+def test_a_stopped_job_is_given_more_steps(run, recipe, tmp_path):
+  """And is trained on; what has its result stays as it is."""
+  out = tmp_path / 'out'
+
+  def go(folder, asked=workdir.GO_ON, **changes):
+    return evaluate.run(
+      {
+        **recipe,
+        'optim': recipe['optim'] | {'schedule': 'constant'},
+        **changes,
+      },
+      checkpoint=str(run),
+      workdir=str(folder),
+      asked=asked,
+    )
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(evaluate, 'score', None)  # it fails behind its last step
+    with pytest.raises(AttributeError):
+      go(out, steps=2)
+  with pytest.raises(ValueError, match=r'holds a run of 2 steps, now steps=3'):
+    go(out)
+  longer = workdir.Asked(longer='same')
+  assert go(out, longer)['config']['steps'] == 3
+  assert workdir.steps(str(out)) == [2, 3]
+  assert workdir.read_history(str(out))[0]['changed'] == {'steps': [2, 3]}
+  with pytest.raises(ValueError, match=r'the result of another config .*steps'):
+    go(out, longer, steps=4)
 
 
 def test_a_stopped_job_goes_on_while_its_run_does(

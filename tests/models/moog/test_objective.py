@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from evals.flops import forward_flops
+from models.moog.cell import Pixels
 from models.nn import pixels
 from models.objective import row_keys
 from tests.models import recipes
@@ -302,6 +303,29 @@ def test_the_loss_gradient_is_not_computed_when_it_is_off(batch):
   del params['decoder']
   with pytest.raises(KeyError, match='decoder'):
     jax.eval_shape(objective.features, params, batch['video'])
+
+
+def test_nothing_is_learned_through_the_slope_of_the_loss(batch):
+  """It is an input: no second derivatives, by which the decoder would learn."""
+  cell = make(loss_gradient=True).cell
+  params = params_of(make(loss_gradient=True), batch)
+  frame = batch['video'][:, 0]
+  ones = jnp.ones([3, 1], jnp.int32)
+  asked = Pixels(frame[:, 1:2, 1:2], rows=ones, columns=ones)
+
+  def corrected(decoder):
+    own = {**params, 'decoder': decoder}
+    state = jnp.ones([3, *cell.state])
+    return cell.step(own, state, cell.encode(own, frame), asked).corrected
+
+  def total(decoder):
+    return jnp.sum(jnp.square(corrected(decoder)))
+
+  gradient = jax.jit(jax.grad(total))(params['decoder'])
+  assert max(abs(x).max() for x in jax.tree.leaves(gradient)) == 0
+  # Though what comes out depends on it.
+  other = jax.tree.map(lambda x: 2 * x, params['decoder'])
+  assert abs(corrected(other) - corrected(params['decoder'])).max() > 1e-3
 
 
 def test_a_stopped_gradient_does_not_cross_frames(batch):
