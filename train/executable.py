@@ -17,6 +17,7 @@ is to be trusted like code.
 import contextlib
 import hashlib
 import json
+import math
 import os
 import platform
 import threading
@@ -26,6 +27,7 @@ from concurrent import futures
 from typing import Any
 
 import jax
+from jax._src.config import persistent_cache_min_compile_time_secs
 from jax.experimental import serialize_executable
 from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh
@@ -88,7 +90,8 @@ def compile_step(
     if not jax.process_index():
       later(lambda: _write(files.read_bytes(stored), path))
     return loaded
-  with _noting_hits() as hits:
+  # JAX need not save it too. There is no public way for one thread alone.
+  with _noting_hits() as hits, persistent_cache_min_compile_time_secs(math.inf):
     compiled = lowered.compile(compiler_options=options)
   if hits:
     say('the compiled step is not kept: it is in the compilation cache')

@@ -14,7 +14,15 @@ import pytest
 from base import claim, exits, files, jsons
 from models import objective as objective_lib
 from tests.train.test_processes import command, in_two_processes
-from train import checkpoint, loop, progress, retention, stop, workdir
+from train import (
+  checkpoint,
+  executable,
+  loop,
+  progress,
+  retention,
+  stop,
+  workdir,
+)
 from train import writer as writer_lib
 from train.checkpoint import folders
 from train.step import State
@@ -81,9 +89,11 @@ def test_all_that_a_run_leaves_on_a_disk_is_there(tiny_config, bucket, capsys):
   config = tiny_config(
     **{'log.tensorboard': True, 'log.wandb': 'offline', 'compile.keep': True}
   )
-  with stopped_after(4):
-    run(config, bucket, profile_steps=(3, 4))
-  run(config, bucket)
+  # What JAX's cache has, a run does not keep.
+  with executable.without_cache():
+    with stopped_after(4):
+      run(config, bucket, profile_steps=(3, 4))
+    run(config, bucket)
   assert 'the compiled step is loaded' in capsys.readouterr().out
   there = files.names(bucket)
   # Of each start, one that says so and one of its values.
