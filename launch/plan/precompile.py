@@ -4,8 +4,8 @@
     --topology=v5p:8x8x8 --workdir=WORKDIR
 
 prints what `python -m launch.plan` does. `python -m train` with the same
-recipe, --workdir and --config.compile.keep=True takes the step, if it is the
-same program for the same chips; needs libtpu, `pip install --group tpu`.
+recipe and --workdir takes the step, if it is the same program for the same
+chips; needs libtpu, `pip install --group tpu`.
 """
 
 from absl import flags
