@@ -131,7 +131,8 @@ class _Reader:
     """Whether what it refers to is not there, or not whole."""
     missing = self._numbers is not None and self._numbers.misses(packet)
     (before, was_torn), self._before = self._before, (packet.dts, torn)
-    if (torn or was_torn) and None not in (before, packet.dts):
+    known = self._step and None not in (before, packet.dts)
+    if (torn or was_torn) and known:
       late = float((packet.dts - before) * self._base) > 1.5 * self._step
       missing = missing or (late and not packet.is_keyframe)
     # Other decoders do not tell what they make up.
