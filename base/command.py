@@ -215,6 +215,9 @@ def _in_one_line(function: Callable, *arguments):
   except KeyboardInterrupt:
     print('stopped by Ctrl-C', file=sys.stderr)
     sys.exit(exits.INTERRUPTED)
+  except exits.Unavailable as error:
+    print(f'{_said(error)}{_DEBUG_HINT}', file=sys.stderr)
+    sys.exit(exits.FAULT)
   except (ValueError, ArithmeticError, RuntimeError, OSError) as error:
     if not (isinstance(error, OSError) or _is_meant(error)):
       raise

@@ -49,10 +49,10 @@ def of(folder: epath.PathLike, wanted: Collection[str]) -> dict[str, Digest]:
   """
   if not files.is_local(folder):
     there = stores.listed(folder) if wanted else {}
-    return {name: _of_object(there[name]) for name in wanted if name in there}
+    return {name: of_object(there[name]) for name in wanted if name in there}
   with ThreadPoolExecutor(_THREADS, 'digests') as threads:
     paths = [os.path.join(folder, name) for name in wanted]
-    found = dict(zip(wanted, threads.map(_of_file, paths)))
+    found = dict(zip(wanted, threads.map(of_file, paths)))
   return {name: digest for name, digest in found.items() if digest}
 
 
@@ -61,8 +61,8 @@ def same(one: Digest, other: Digest) -> bool:
   return all(one[key] == other[key] for key in one.keys() & other.keys())
 
 
-def _of_file(path: str) -> Digest:
-  """Empty where there is none."""
+def of_file(path: str) -> Digest:
+  """Of one file; empty where there is none."""
   size, crc32, crc32c = 0, 0, 0
   try:
     with open(path, 'rb', buffering=0) as file:
@@ -80,7 +80,8 @@ def _of_file(path: str) -> Digest:
   return {'bytes': size, 'crc32': f'{crc32:08x}', 'crc32c': f'{crc32c:08x}'}
 
 
-def _of_object(about: stores.About) -> Digest:
+def of_object(about: stores.About) -> Digest:
+  """Of an object, as its store says."""
   digest = {'bytes': about['size'], 'crc32c': about['crc32c']}
   # One that was put together of others has none.
   if about['md5Hash']:

@@ -22,3 +22,10 @@ INTERRUPTED = 130
 
 class Again(Exception):
   """Told to stop, and saved: the same command goes on. It ends with AGAIN."""
+
+
+class Unavailable(Exception):
+  """What lies elsewhere cannot be had now; another start may find it: FAULT.
+
+  No OSError, which readers of files take for a fault of the file.
+  """

@@ -293,6 +293,35 @@ def lock(
     yield ''
 
 
+@contextlib.contextmanager
+def in_use(path: epath.PathLike) -> Iterator[None]:
+  """Inside, `remove_unused` of any process of this machine leaves a file.
+
+  Raises:
+    FileNotFoundError: it is not there, or was just removed.
+  """
+  with open(path, 'rb') as file:
+    fcntl.flock(file, fcntl.LOCK_SH)
+    if not os.fstat(file.fileno()).st_nlink:
+      raise FileNotFoundError(
+        errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(path)
+      )
+    yield
+
+
+def remove_unused(path: epath.PathLike) -> bool:
+  """Removes a file of a disk unless it is `in_use`; whether it is gone."""
+  try:
+    with open(path, 'rb') as file:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      os.remove(path)
+  except FileNotFoundError:
+    return True
+  except BlockingIOError:
+    return False
+  return True
+
+
 def check_lock(path: epath.PathLike) -> None:
   """To be asked before what only the holder of a `lock` may do.
 

@@ -12,7 +12,7 @@ import importlib.metadata
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, TypedDict
 
 from etils import epath
@@ -85,7 +85,7 @@ def read(path: epath.PathLike) -> bytes:
     FileNotFoundError: it is not there.
     OSError: it cannot be read.
   """
-  with _using(path) as system:
+  with using(path) as system:
     return system.cat_file(os.fspath(path))
 
 
@@ -102,7 +102,7 @@ def write(path: epath.PathLike, data: bytes, *, only_new: bool = False) -> None:
     OSError: it cannot be written, such as to a bucket that is not there.
   """
   mode = 'create' if only_new else 'overwrite'
-  with _using(path) as system:
+  with using(path) as system:
     try:
       system.pipe_file(os.fspath(path), data, mode=mode)
     except FileNotFoundError as error:
@@ -126,7 +126,7 @@ def is_folder(path: epath.PathLike) -> bool:
 
 
 def _kind(path):
-  with _using(path) as system:
+  with using(path) as system:
     try:
       return system.info(os.fspath(path))['type']
     except FileNotFoundError:
@@ -136,7 +136,7 @@ def _kind(path):
 def names(folder: epath.PathLike) -> list[str]:
   """Of objects and folders in a folder, sorted; none where there is none."""
   own = os.fspath(folder).rstrip('/').partition('://')[2]
-  with _using(folder) as system:
+  with using(folder) as system:
     try:
       found = system.ls(own, detail=False)
     except FileNotFoundError:
@@ -157,33 +157,45 @@ class About(TypedDict):
 def listed(folder: epath.PathLike) -> dict[str, About]:
   """Of all objects below a folder, by their names from there on."""
   own = os.fspath(folder).rstrip('/').partition('://')[2]
-  with _using(folder) as system:
+  with using(folder) as system:
     found = system.find(own, detail=True)
+  return told(own, found)
+
+
+def told(
+  folder: str, found: Mapping[str, Mapping[str, Any]]
+) -> dict[str, About]:
+  """What fsspec found below a folder, without those made by hand."""
   return {
-    path.removeprefix(f'{own}/'): About(
-      size=int(about['size']),
-      crc32c=about['crc32c'],
-      md5Hash=about.get('md5Hash') or '',
-    )
+    path.removeprefix(f'{folder}/'): about_of(about)
     for path, about in found.items()
     if not path.endswith('/')  # a folder that was made by hand
   }
 
 
+def about_of(found: Mapping[str, Any]) -> About:
+  """What fsspec says of an object."""
+  return About(
+    size=int(found['size']),
+    crc32c=found['crc32c'],
+    md5Hash=found.get('md5Hash') or '',
+  )
+
+
 def remove(path: epath.PathLike) -> None:
   """Removes an object, if it is there."""
-  with _using(path) as system, contextlib.suppress(FileNotFoundError):
+  with using(path) as system, contextlib.suppress(FileNotFoundError):
     system.rm_file(os.fspath(path))
 
 
 def remove_folder(path: epath.PathLike) -> None:
   """Removes all objects below a name, if there are any."""
-  with _using(path) as system, contextlib.suppress(FileNotFoundError):
+  with using(path) as system, contextlib.suppress(FileNotFoundError):
     system.rm(os.fspath(path), recursive=True)
 
 
 @contextlib.contextmanager
-def _using(path: epath.PathLike) -> Iterator[Any]:
+def using(path: epath.PathLike) -> Iterator[Any]:
   """fsspec's file system, the one that epath and Orbax take too.
 
   Inside, what libraries raise becomes an OSError that names the path.

@@ -21,6 +21,10 @@ LAYOUTS = pathlib.Path(__file__).with_name('layouts.json')
 # Of reading one example; ours. A disk of a network may take as long, once.
 STALLED_SEC = 120.0
 
+# Copies of files of object stores on this machine: '' is ~/.cache/scale4d/data,
+# and a few hundred shards fit any host of a pod. Ours.
+REMOTE = {'folder': '', 'gb': 100.0}
+
 # Keys of a source that are no option of its make().
 _OURS = ('name', 'weight', 'keys', 'split')
 

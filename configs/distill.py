@@ -112,6 +112,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
         'shuffle': True,
         'workers': 2 if laptop else 16,  # as in configs/mae.py
         'stalled_sec': common.STALLED_SEC,
+        'remote': common.REMOTE,
         'max_bad': 0.0 if laptop else 1e-3,
       },
       **config,

@@ -129,6 +129,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
         # Ours: of a machine of two cores, and of a pod's host.
         'workers': 2 if size in ('tiny', 'S') else 16,
         'stalled_sec': common.STALLED_SEC,
+        'remote': common.REMOTE,
         'max_bad': 1e-3,  # ours: a damaged file here and there stops no run
       },
       **common.training(

@@ -72,6 +72,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
         # workers, and these would take turns with the step on two cores.
         'workers': 0,
         'stalled_sec': common.STALLED_SEC,
+        'remote': common.REMOTE,
         'max_bad': 0.0,  # what we render is never damaged
       },
       **common.training(

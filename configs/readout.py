@@ -286,6 +286,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
         # As in configs/quickstart.py.
         'workers': 0 if args['data'] == 'world' else recipe['workers'],
         'stalled_sec': common.STALLED_SEC,
+        'remote': common.REMOTE,
         'max_bad': 0.0,  # ours: a benchmark is read whole
       },
       'test_sources': source(args, 'test', recipe['sources'])

@@ -5,10 +5,10 @@ part m % parts of batch m // parts.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from data import shared
+from data import remote, shared
 from data import workers as workers_lib
 from data.examples import Examples, Part, RowRange, TooManyBadRecords
 
@@ -46,7 +46,11 @@ class Batches:
       on_bad: is told of each record that was replaced by another.
     """
     self.keys: list[int] = []
-    self._parts, self._on_bad = parts, on_bad
+    self._parts, self._on_bad, self._step = parts, on_bad, start
+    # Of files of a disk there is nothing to bring.
+    needs = functools.partial(_needs, examples, parts)
+    is_remote = any(isinstance(file, remote.Remote) for file in needs(start))
+    self._ahead = remote.Ahead(needs, start) if is_remote else None
     self._max_bad, self._seen, self._refused = max_bad, 0, 0
     work = functools.partial(_Work, examples, start, parts)
     if workers:
@@ -95,6 +99,9 @@ class Batches:
         'checkpoint.'
       )
     self.keys = keys
+    if self._ahead:
+      self._ahead.reached(self._step)
+    self._step += 1
     return batch
 
   def at(self) -> str:
@@ -103,7 +110,18 @@ class Batches:
 
   def close(self) -> None:
     """See above."""
+    if self._ahead:
+      self._ahead.close()
     self._elements.close()
+
+
+def _needs(
+  examples: Examples, parts: Sequence[RowRange], step: int
+) -> Iterator[remote.Path]:
+  """Files of a step; a file may come more than once."""
+  for low, high in parts:
+    for row in range(low, high):
+      yield from examples.needs(step * examples.batch_size + row)
 
 
 class _Work:

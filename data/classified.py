@@ -3,13 +3,13 @@
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import av
 import numpy as np
 from jaxtyping import Int, UInt8
 
 from data import film, require
+from data.remote import Path
 from data.source import BadRecord, digest
 from data.views import Views
 from data.views import make as make_views
@@ -49,6 +49,10 @@ class Classified:
   def classes(self) -> int:
     """How many there are, or must be at least, as far as the list tells."""
     return max(len(self.names), int(self.labels.max()) + 1)
+
+  def needs(self, index: int) -> tuple[Path, ...]:
+    """The file of a record."""
+    return (self.files[index // len(self.views)],)
 
   def read(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """One clip, with the keys asked for.

@@ -3,12 +3,13 @@
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from grain.experimental import index_shuffle
 
+from data import remote
 from data import source as source_lib
 
 Part = dict[str, np.ndarray]
@@ -75,6 +76,12 @@ class Examples:
     text = json.dumps([self.labels[which], record, self.seed, example])
     digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
     return int.from_bytes(digest)
+
+  def needs(self, example: int) -> Sequence[remote.Path]:
+    """Files that reading it takes, as far as its source tells."""
+    which, record = self.locate(example)
+    needs = getattr(self.sources[which], 'needs', None)
+    return needs(record) if needs else ()
 
   def read(self, example: int) -> tuple[Mapping[str, np.ndarray], list[dict]]:
     """The example's arrays, and a report of each record that was refused.

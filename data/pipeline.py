@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from data import mixture
+from data import remote as remote_lib
 from data import source as source_lib
 from data.batches import Batches
 from data.examples import WORD, Examples, Part, RowRange
@@ -32,6 +33,7 @@ def make(
   workers: int,
   stalled_sec: float,
   max_bad: float | None,
+  remote: Mapping[str, Any],
 ) -> 'Pipeline':
   """A pipeline over one source or a weighted mixture.
 
@@ -48,10 +50,13 @@ def make(
       around at the end.
     workers: grain worker processes; 0 reads in this process.
     stalled_sec: seconds in which a worker that is waited for must have read an
-      example; then, or if it has died, it is replaced.
+      example; then, or if it has died, it is replaced. In them an object store
+      must give something.
     max_bad: the run stops when more than this share of its examples could
       not be read (and at least 3 of them). None: never; for a pass over a
       split that counts and drops them itself.
+    remote: where files of object stores are kept on this machine, and how many
+      bytes: options of `data.remote.Cache`, but for `stalled_sec`.
 
   Raises:
     ValueError: an option out of range, an empty or unknown source.
@@ -78,7 +83,8 @@ def make(
       raise ValueError(f'data.sources.{label} lacks {sorted(missing)}')
     weights.append(options.pop('weight'))
     name = options.pop('name')
-    made.append(source_lib.make(name, split, keys=tuple(keys), **options))
+    with remote_lib.cached(stalled_sec=stalled_sec, **remote):
+      made.append(source_lib.make(name, split, keys=tuple(keys), **options))
     if not len(made[-1]):
       raise ValueError(
         f'data.sources.{label} ({name}) has no record in split {split!r}'

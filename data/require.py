@@ -7,9 +7,10 @@ The last two are of the files that come with the data.
 import numbers
 import os
 from collections.abc import Collection, Sequence
-from pathlib import Path
+from pathlib import PurePosixPath
 
 from base.names import choose
+from data.remote import Path, Remote
 
 _LONGEST = 255  # bytes of a file's name
 
@@ -151,15 +152,18 @@ def below(who: str, folder: Path, name: str, file: Path) -> Path:
   Raises:
     ValueError: it is outside, or would be for some links.
   """
-  top = os.path.abspath(folder)
-  inside = os.path.join(top, name)
-  parts = Path(name).parts
+  if isinstance(folder, Remote):
+    top = folder.text
+    name = name.removeprefix(f'{top}/')
+  else:
+    top = os.path.abspath(folder)
+  inside, parts = os.path.join(top, name), PurePosixPath(name).parts
   if max(len(os.fsencode(part)) for part in (*parts, '')) > _LONGEST:
     raise ValueError(
       f'{who}: {file} names {name[:99]!r}..., longer than a name of a file can '
       'be: it is damaged, or another file; copy it again'
     )
-  if '..' in parts or not Path(inside).is_relative_to(top):
+  if '..' in parts or not PurePosixPath(inside).is_relative_to(top):
     raise ValueError(
       f'{who}: {file} names {name!r}, which is outside {folder}: expected a '
       'file in it; mend the list, or name a folder that holds it'

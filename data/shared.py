@@ -85,14 +85,14 @@ class Borrower:
 
 
 class Board:
-  """Where each worker says which process it is, and what it is at.
+  """Where each worker says which process it is, what it is at, and that it is.
 
   Attributes:
     place: what a worker needs for its `slot`.
   """
 
   def __init__(self, workers: int):
-    self._table, self.place = np.zeros([workers, 2], np.int64), None
+    self._table, self.place = np.zeros([workers, 3], np.int64), None
     if AVAILABLE:
       file = os.memfd_create('scale4d')
       os.truncate(file, self._table.nbytes)
@@ -101,8 +101,8 @@ class Board:
       weakref.finalize(self, os.close, file)
     self._table[:, 1] = -1
 
-  def read(self, worker: int) -> tuple[int, int]:
-    """(pid, what it is at) of a worker; (0, -1) before it is up."""
+  def read(self, worker: int) -> tuple[int, int, int]:
+    """(pid, what it is at, signs of life) of one; (0, -1, 0): not yet up."""
     return tuple(self._table[worker].tolist())
 
   def pids(self) -> list[int]:
@@ -113,7 +113,7 @@ class Board:
 def slot(
   place: tuple[int, int] | None, worker: int, workers: int
 ) -> np.ndarray | None:
-  """In a worker: the two numbers that a `Board` of its parent shows of it."""
+  """In a worker: the numbers that a `Board` of its parent shows of it."""
   if place is None:
     return None
   process, file = place
@@ -124,8 +124,8 @@ def slot(
 
 
 def _table(file: int, workers: int) -> np.ndarray:
-  memory = mmap.mmap(file, 16 * workers)
-  return np.ndarray([workers, 2], np.int64, buffer=memory)
+  memory = mmap.mmap(file, 24 * workers)
+  return np.ndarray([workers, 3], np.int64, buffer=memory)
 
 
 def _give_back(memory: mmap.mmap) -> None:

@@ -47,7 +47,6 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float
 
-from base import files
 from base.names import choose, nearest
 from data import sources
 
@@ -84,7 +83,9 @@ class Source(Protocol):
   One that says `is_fixed = True` draws nothing from `rng`: it always gives
   the same clip of a record. One with labels may say how many `classes` there
   are, and their `names`. One whose data lie in files has a `fingerprint`, see
-  `digest`: the same for the same data, wherever they lie.
+  `digest`: the same for the same data, wherever they lie; and where it is known
+  which of them a record needs before it is drawn, `needs(index)` gives their
+  `data.remote.Path`s, so that those of a store are brought in time.
   """
 
   def __len__(self) -> int:
@@ -174,7 +175,7 @@ def typed(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
   Raises:
     ValueError: no such source or option (the nearest is named), text that is
-      no such value, or a path that is not on a disk.
+      no such value.
   """
   known = _options(name)
   takes_any = any(
@@ -183,12 +184,6 @@ def typed(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
   )
   values = {}
   for key, value in options.items():
-    if isinstance(value, str) and not files.is_local(value):
-      raise ValueError(
-        f'data source {name!r}: {key}={value} is in an object store, and '
-        'records are mapped into memory: copy them to a disk, or mount the '
-        'bucket'
-      )
     if key not in known:
       if not takes_any:
         raise ValueError(

@@ -21,7 +21,7 @@ from absl import flags
 
 from base import command
 from base.console import duration
-from data import children, shared
+from data import children, remote, shared
 
 _TRIES = 3  # times that workers are replaced for one element
 # In which one must have begun its first element, if the limit is shorter: it
@@ -99,7 +99,7 @@ class Workers:
 
   def at(self) -> str:
     """What is waited for, and of whom."""
-    worker, pid, noted = self._crews[-1].at(self._next)
+    worker, pid, noted, _ = self._crews[-1].at(self._next)
     process = f'pid {pid}' if pid else 'not up yet'
     what = self._tell(self._next, noted)
     return f'worker {worker} ({process}) on {socket.gethostname()}, {what}'
@@ -167,8 +167,8 @@ class _Crew:
       except Exception as error:  # whatever it is, `get` raises it
         self._gives.put((None, error))
 
-  def at(self, element: int) -> tuple[int, int, int]:
-    """(worker, pid, noted) of whose turn an element is; 0 and -1: not yet."""
+  def at(self, element: int) -> tuple[int, int, int, int]:
+    """(worker, pid, noted, signs) of whose turn it is; 0 and -1: not yet."""
     worker = (element - self._first) % self._count
     return worker, *self._board.read(worker)
 
@@ -200,7 +200,7 @@ class _Crew:
       waited, now = waited + tick, self.at(element)
       if now != before:
         waited, before = 0.0, now
-      patience = limit if now[-1] >= 0 else max(limit, _BEGIN_SEC)
+      patience = limit if now[2] >= 0 else max(limit, _BEGIN_SEC)
       if waited >= patience:
         raise _Gone(f'it has not come on for {duration(waited)}')
       if waited - tick < patience / 2 <= waited:
@@ -291,6 +291,14 @@ def _begin(place: tuple[int, int] | None, worker: int, workers: int) -> None:
   global _slot
   children.begin()
   _slot = shared.slot(place, worker, workers)
+  # A file of an object store may take longer than a worker, while it comes.
+  remote.heard_by(_sign)
+
+
+def _sign() -> None:
+  """Says, in a worker, that it comes on with what it is at."""
+  if _slot is not None:
+    _slot[2] += 1
 
 
 def note(what: int) -> None:

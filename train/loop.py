@@ -15,7 +15,7 @@ from typing import Any
 import jax
 
 from base.console import say
-from base.exits import Again
+from base.exits import Again, Unavailable
 from data import pipeline
 from models.objective import Objective
 from train import executable, optim, processes
@@ -224,7 +224,7 @@ def _run(
       """Saves it if data does not come; on several, all would have to."""
       try:
         yield
-      except TimeoutError:
+      except (TimeoutError, Unavailable):
         if step > start and jax.process_count() == 1:
           save(step, True)
         raise

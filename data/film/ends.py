@@ -7,7 +7,8 @@ containers write of themselves are compared with that of the file.
 
 import io
 import os
-from pathlib import Path
+
+from data.remote import Path
 
 _SEGMENT = b'\x18\x53\x80\x67'  # of Matroska and WebM
 _EBML = b'\x1a\x45\xdf\xa3'

@@ -8,12 +8,13 @@ import contextlib
 import io
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from pathlib import Path
 
 import av
 from av.stream import Disposition
 
+from data import remote
 from data.film.told import Told
+from data.remote import Path
 from data.source import BadRecord
 
 _PIXELS = 2**26  # of a frame, at most: twice those of 8K
@@ -46,10 +47,15 @@ def opened(
   Raises:
     BadRecord: not a video; the reason is in the message.
   """
-  size = len(source) if isinstance(source, bytes) else source.stat().st_size
-  if not size:
-    raise BadRecord('empty file')
-  with _container(source) as container:
+  with contextlib.ExitStack() as used:
+    if isinstance(source, bytes):
+      size = len(source)
+    else:
+      source = used.enter_context(remote.local(source))
+      size = source.stat().st_size
+    if not size:
+      raise BadRecord('empty file')
+    container = used.enter_context(_container(source))
     names = set(container.format.name.split(','))
     if names & _NOT_VIDEO or any(name.endswith('_pipe') for name in names):
       raise BadRecord(f'not a video: it reads as {container.format.name}')

@@ -7,8 +7,9 @@ be kept: every few megabytes a copy of it is, of about 50 kB.
 import bisect
 import dataclasses
 import zlib
-from pathlib import Path
 from typing import Any
+
+from data.remote import Path
 
 _CHUNK = 2**16  # packed bytes that are read at a time
 _APART = 2**22  # unpacked bytes between kept states (ours): 1% of the data

@@ -10,17 +10,20 @@ bytes of colour and of depth, u64; the coded colour; the packed depth, u16.
 
 import dataclasses
 import functools
+import os
 import re
 import struct
 import zlib
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from jaxtyping import Float, Int
 
+from data import remote
 from data.formats import picture
+from data.remote import Path
 from data.source import BadRecord
 
 _NAME = struct.Struct('<IQ')
@@ -53,6 +56,10 @@ class Sens:
   def __len__(self) -> int:
     """Frames that have a pose."""
     return len(self.offsets)
+
+  def files(self, numbers: Sequence[int]) -> list[Path]:
+    """Those that frames are in."""
+    return [self.path]
 
   def frame(self, number: int) -> Frame:
     """Frame `number` of those with a pose."""
@@ -93,18 +100,30 @@ class Exported:
     """Frames that have a pose."""
     return len(self.numbers)
 
+  def files(self, numbers: Sequence[int]) -> list[Path]:
+    """Those that frames are in."""
+    return [file for n in numbers for file in self._files(n)]
+
+  def _files(self, number: int) -> tuple[Path, Path, Path]:
+    """Colour, depth and pose of a frame."""
+    name = self.numbers[number]
+    return (
+      self.path / 'color' / f'{name}.jpg',
+      self.path / 'depth' / f'{name}.png',
+      self.path / 'pose' / f'{name}.txt',
+    )
+
   def frame(self, number: int) -> Frame:
     """Frame `number` of those with a pose."""
-    name = self.numbers[number]
-    file = self.path / 'depth' / f'{name}.png'
+    colour, file, pose = self._files(number)
     depth = picture.decode(file.read_bytes(), cv2.IMREAD_UNCHANGED)
     if depth.dtype != np.uint16 or depth.ndim != 2:
       raise BadRecord(f'{file} is not a picture of 16-bit depth')
     return Frame(
-      (self.path / 'color' / f'{name}.jpg').read_bytes(),
+      colour.read_bytes(),
       # Exported depth is in millimetres, whatever the scan's units were.
       (depth[..., None] / 1000).astype(np.float32),
-      _matrix(self.path / 'pose' / f'{name}.txt').astype(np.float32),
+      _matrix(pose).astype(np.float32),
     )
 
 
@@ -128,8 +147,9 @@ def _sens(path: Path) -> Sens:
     version, length = _unpack(file, _NAME)
     if version != 4:
       raise BadRecord(f'{path}: version {version} of .sens; 4 is known')
+    size = os.fstat(file.fileno()).st_size
     # A name has some letters; as far as a file goes, the header is missing.
-    file.seek(min(length, path.stat().st_size), 1)
+    file.seek(min(length, size), 1)
     header = _unpack(file, _HEADER)
     colour_coded, depth_packed = header[64:66]
     width, height, units, frames = header[68:]
@@ -145,7 +165,7 @@ def _sens(path: Path) -> Sens:
       raise BadRecord(
         f'{path}: depth of {height} x {width} pixels, {units} units in a metre'
       )
-    size, offsets = path.stat().st_size, []
+    offsets = []
     for _ in range(frames):
       offset = file.tell()
       *pose, _, _, colour_bytes, depth_bytes = _unpack(file, _FRAME)
@@ -171,6 +191,7 @@ def _exported(path: Path) -> Exported:
   if other:
     raise BadRecord(f'{path}: color/{other[0]}.jpg, expected NUMBER.jpg')
   numbers = sorted(map(int, names))
+  remote.bring(path / 'pose' / f'{number}.txt' for number in numbers)
   posed = [
     number
     for number in numbers

@@ -12,15 +12,17 @@
 
 import dataclasses
 import functools
+import pathlib
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from array_record.python import array_record_module
 
 from base import jsons, npz
+from data import remote
+from data.remote import Path
 from data.source import BadRecord
 
 MANIFEST, INDEX, QUARANTINE = 'manifest.json', 'index.npz', 'quarantine.jsonl'
@@ -67,15 +69,15 @@ class Shards:
     Raises:
       BadRecord: the shard is damaged or gone.
     """
-    shard = int(self.index['shard'][row])
-    position = int(self.index['position'][row])
+    position, file = int(self.index['position'][row]), self.file(row)
     try:
-      reader = _reader(self.path / shard_name(shard), self.fingerprint)
-      return reader.read([position])[0]
+      return _reader(file, self.fingerprint).read([position])[0]
     except (RuntimeError, IndexError, OverflowError, OSError) as error:
-      raise BadRecord(
-        f'record {position} of {self.path / shard_name(shard)}: {error}'
-      ) from error
+      raise BadRecord(f'record {position} of {file}: {error}') from error
+
+  def file(self, row: int) -> Path:
+    """The shard that a record is in."""
+    return self.path / shard_name(int(self.index['shard'][row]))
 
 
 def shard_name(shard: int) -> str:
@@ -92,7 +94,7 @@ def manifest(path: Path) -> dict[str, Any]:
   command = f"python -m data.ingest --videos='DIR/**' --out={path}"
   if not path.is_dir():
     raise ValueError(f'data: no folder {path}. Make it with `{command}`.')
-  if not (path / MANIFEST).exists():
+  if not (path / MANIFEST).is_file():
     raise ValueError(
       f'data: {path} has no {MANIFEST}: it was not ingested, or ingestion has '
       f'not finished. Run `{command}` (again: it goes on where it stopped).'
@@ -115,7 +117,7 @@ def quarantine(path: Path) -> tuple[list[dict], list[dict]]:
   """
   described, file = manifest(path), path / QUARANTINE
   rows = []
-  if file.exists():
+  if file.is_file():
     kind = {'file': str, 'reason': str}
     rows = jsons.read_lines(file, kind, _REMEDY)
   expected = described['refused'] + described['damaged']
@@ -157,7 +159,7 @@ def open_shards(path: Path, fingerprint: str | None = None) -> Shards:
         f'{shard_name(0)!r} or such: it is damaged; {_REMEDY}'
       )
     file = path / shard['file']
-    size = file.stat().st_size if file.exists() else None
+    size = file.stat().st_size if file.is_file() else None
     if size != shard['bytes']:
       raise ValueError(
         f'data: {file} has {size} bytes, expected {shard["bytes"]}. The copy '
@@ -169,8 +171,10 @@ def open_shards(path: Path, fingerprint: str | None = None) -> Shards:
 # The readers and the index belong to the process, not to the source: they are
 # opened when first used, and never pickled. The fingerprint is in the key so
 # that other data at the same path is not mistaken for this.
-@functools.lru_cache(maxsize=_OPEN_READERS)
-def _reader(path: Path, _: str) -> array_record_module.ArrayRecordReader:
+@remote.kept_open(_OPEN_READERS)
+def _reader(
+  path: pathlib.Path, _: str
+) -> array_record_module.ArrayRecordReader:
   if not path.exists():
     raise FileNotFoundError(f'no file {path}')
   return array_record_module.ArrayRecordReader(str(path))

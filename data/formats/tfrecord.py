@@ -2,12 +2,13 @@
 
 import functools
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import google_crc32c
 import numpy as np
 
+from data import remote
 from data.formats import gzipped
+from data.remote import Path
 
 _HEADER, _FOOTER = 12, 4  # bytes: length and its checksum; that of the record
 _MASK = 0xA282EAD8  # of checksums, TensorFlow's
@@ -83,7 +84,8 @@ def views(file: Path) -> Iterator[memoryview]:
     for start, size in spans:
       yield memoryview(_opened(file).read(start, size))
     return
-  mapped = memoryview(np.memmap(file, np.uint8, 'r'))
+  with remote.local(file) as copy:
+    mapped = memoryview(np.memmap(copy, np.uint8, 'r'))
   for start, size in spans:
     yield mapped[start : start + size]
 

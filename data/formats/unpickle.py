@@ -9,10 +9,11 @@ import pickle
 import pickletools
 from collections.abc import Callable
 from io import BufferedReader
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from data.remote import Path
 
 # What the unpickler raises when bytes are missing or make no sense.
 _DAMAGE = (

@@ -11,12 +11,13 @@ import dataclasses
 import functools
 import struct
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from data import remote
 from data.formats import tfds, tfrecord
+from data.remote import Path
 from data.source import BadRecord
 
 FRONT = 1  # CameraName
@@ -173,7 +174,7 @@ def _table(path: Path) -> tuple[dict[int, int], list[Label]]:
 
 
 def _columns(path: Path, names: Sequence[str]) -> list[list]:
-  with _parquet().ParquetFile(path) as file:
+  with remote.local(path) as copy, _parquet().ParquetFile(copy) as file:
     table = file.read(columns=list(names), use_threads=False)
   return [table.column(name).to_pylist() for name in names]
 
@@ -181,7 +182,7 @@ def _columns(path: Path, names: Sequence[str]) -> list[list]:
 def _table_pictures(path: Path, rows: Sequence[int]) -> list[bytes]:
   """Goes through the groups of rows that hold these, some rows at a time."""
   found, start = {}, 0
-  with _parquet().ParquetFile(path) as file:
+  with remote.local(path) as copy, _parquet().ParquetFile(copy) as file:
     for group in range(file.num_row_groups):
       count = file.metadata.row_group(group).num_rows
       wanted = [row for row in rows if start <= row < start + count]

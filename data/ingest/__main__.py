@@ -21,7 +21,6 @@ bucket): `pip install --group beam`, then `--beam_runner=DirectRunner`,
 """
 
 import os
-from pathlib import Path
 
 from absl import flags
 
@@ -66,11 +65,12 @@ _BEAM_OPTIONS = flags.DEFINE_string('beam_options', '', "The runner's options.")
 
 def main() -> None:
   """Ingests, and says what the folder now holds."""
+  from base import files
   from data.ingest import folder
 
   if not _OUT.value:
     raise ValueError('--out is empty: name the folder to write')
-  out = Path(_OUT.value)
+  out = files.path(_OUT.value)
   # What is finished is on disk at any time.
   with stops.taken(_stop):
     manifest = folder.ingest(

@@ -7,15 +7,15 @@ runner's options) and must see the folders of the videos and of the data.
 import functools
 import shlex
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
+from base import files as base_files
 from data.ingest import steps
 from data.ingest.recipe import Recipe
 
 
 def run(
-  out: Path,
+  out: steps.Folder,
   todo: Iterable[Mapping[str, Any]],
   recipe: Recipe,
   runner: str,
@@ -67,13 +67,14 @@ def _part(
 ) -> tuple[int, int]:
   """(shard, position) of a file whose part is there now, or in its shard."""
   shard, position, root, name = file
+  folder = base_files.path(out)
   # Beam may do again what it has done, also after the shard has taken it.
-  done = steps.part(Path(out), shard, position), steps.summary(Path(out), shard)
-  if not any(file.exists() for file in done):
-    steps.make_part(Path(out), shard, position, root, name, recipe)
+  done = steps.part(folder, shard, position), steps.summary(folder, shard)
+  if not any(map(base_files.exists, done)):
+    steps.make_part(folder, shard, position, root, name, recipe)
   return shard, position
 
 
 def _join(out: str, group: tuple[int, Iterable[int]]):
   shard, positions = group
-  steps.make_shard(Path(out), shard, len(list(positions)))
+  steps.make_shard(base_files.path(out), shard, len(list(positions)))

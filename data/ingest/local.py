@@ -2,19 +2,19 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import tqdm
 
 from base import console
 from base import files as base_files
+from data import remote
 from data.ingest import manifest, pool, steps
 from data.ingest.recipe import Recipe
 
 
 def run(
-  out: Path,
+  out: steps.Folder,
   todo: Iterable[Mapping[str, Any]],
   recipe: Recipe,
   workers: int,
@@ -41,7 +41,7 @@ class _Run:
 
   def __init__(
     self,
-    out: Path,
+    out: steps.Folder,
     todo: Iterable[Mapping[str, Any]],
     recipe: Recipe,
     workers: pool.Pool,
@@ -52,17 +52,19 @@ class _Run:
     self._lost = Counter()  # processes that each task has cost
 
   def run(self):
-    sizes = {}
+    sizes, done = {}, steps.done(self._out)
     for number, shard in self._shards.items():
+      root = remote.path(shard['root'])
       for position, name in enumerate(shard['files']):
-        if steps.part(self._out, number, position).exists():
+        if steps.part(self._out, number, position).name in done:
           continue
         task = pool.Task(
           steps.make_part,
           (self._out, number, position, shard['root'], name, self._recipe),
         )
-        path = Path(shard['root']) / name
-        sizes[task.arguments[1:3]] = path.stat().st_size if path.exists() else 0
+        path = root / name
+        size = path.stat().st_size if path.is_file() else 0
+        sizes[task.arguments[1:3]] = size
         self._missing[number] += 1
         self._pool.add(task)
       if not self._missing[number]:

@@ -5,7 +5,6 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import av
@@ -20,7 +19,7 @@ from data.ingest.recipe import Recipe
 _GAPS = 4  # that are told one by one
 
 
-def finish(out: Path, recipe: Recipe, shards: int) -> dict[str, Any]:
+def finish(out: steps.Folder, recipe: Recipe, shards: int) -> dict[str, Any]:
   """Writes manifest, index and quarantine of finished shards.
 
   Raises:

@@ -7,23 +7,30 @@ neither workers nor interruptions nor files added later change a shard.
 """
 
 import dataclasses
+import fnmatch
 import hashlib
 import json
+import pathlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgpack
 from array_record.python import array_record_module
+from etils import epath
 
 from base import files as base_files
 from base import jsons
+from data import remote
 from data.formats import record
 from data.formats.shards import WRITER_OPTIONS, shard_name
 from data.ingest import transcode
 from data.ingest.recipe import Recipe
+from data.remote import Path
 from data.source import BadRecord
+
+# Where data are written: of a disk, or of a store.
+Folder = pathlib.Path | epath.Path
 
 PLAN, PARTS = 'plan.jsonl', 'parts'
 FORMAT = 1
@@ -41,7 +48,11 @@ _FILE = {'bytes': _COUNT, 'sha256': str}
 
 
 def plan(
-  out: Path, root: Path, files: Sequence[str], recipe: Recipe, per_shard: int
+  out: Folder,
+  root: Path,
+  files: Sequence[str],
+  recipe: Recipe,
+  per_shard: int,
 ) -> list[dict[str, Any]]:
   """The shards to make, those of earlier calls first.
 
@@ -94,7 +105,12 @@ def _groups(
 
 
 def make_part(
-  out: Path, shard: int, position: int, root: str, name: str, recipe: Recipe
+  out: Folder,
+  shard: int,
+  position: int,
+  root: str,
+  name: str,
+  recipe: Recipe,
 ) -> dict[str, Any]:
   """Transcodes one file to a part; returns what the report says of it.
 
@@ -105,7 +121,7 @@ def make_part(
   """
   label = printable(name)
   try:
-    made = transcode.records(Path(root) / name, label, recipe)
+    made = transcode.records(remote.path(root) / name, label, recipe)
   except (BadRecord, FileNotFoundError, PermissionError) as error:
     return refuse(out, shard, position, name, str(error))
   parsed = [record.parse(data) for data in made.records]
@@ -128,7 +144,7 @@ def make_part(
 
 
 def refuse(
-  out: Path, shard: int, position: int, name: str, reason: str
+  out: Folder, shard: int, position: int, name: str, reason: str
 ) -> dict[str, Any]:
   """Leaves a part that says why there are no records of this file."""
   row = {'name': printable(name), 'refused': reason}
@@ -136,17 +152,22 @@ def refuse(
   return row
 
 
-def part(out: Path, shard: int, position: int) -> Path:
+def part(out: Folder, shard: int, position: int) -> Folder:
   """Where the records of one file wait for their shard."""
   return out / PARTS / f'{shard:05d}-{position:05d}'
 
 
-def summary(out: Path, shard: int) -> Path:
+def summary(out: Folder, shard: int) -> Folder:
   """What says that a shard is finished, and what is in it."""
   return (out / shard_name(shard)).with_suffix('.json')
 
 
-def make_shard(out: Path, shard: int, files: int) -> dict[str, Any]:
+def done(out: Folder) -> set[str]:
+  """Names of what is finished: of parts and of summaries, without folders."""
+  return {*base_files.names(out), *base_files.names(out / PARTS)}
+
+
+def make_shard(out: Folder, shard: int, files: int) -> dict[str, Any]:
   """Joins the parts of a shard, in the order of the plan.
 
   Safe to call again, however the last call ended, as Beam does: parts go last,
@@ -157,16 +178,16 @@ def make_shard(out: Path, shard: int, files: int) -> dict[str, Any]:
     OSError: `out` cannot be written, for example a full disk.
   """
   parts = [part(out, shard, position) for position in range(files)]
-  if not summary(out, shard).exists():
+  if not base_files.exists(summary(out, shard)):
     made = _join(out, shard, parts)
     # Last: it is what says that the shard is whole.
     base_files.write(summary(out, shard), json.dumps(made))
   for path in parts:
-    path.unlink(missing_ok=True)
+    base_files.remove(path)
   return read_summary(out, shard)
 
 
-def _join(out: Path, shard: int, parts: Sequence[Path]) -> dict[str, Any]:
+def _join(out: Folder, shard: int, parts: Sequence[Folder]) -> dict[str, Any]:
   """Writes the records of the parts; returns what the summary says."""
   rows, records, made = [], 0, {}
   target = out / shard_name(shard)
@@ -183,14 +204,14 @@ def _join(out: Path, shard: int, parts: Sequence[Path]) -> dict[str, Any]:
       made['sha256'] = hashlib.file_digest(file, 'sha256').hexdigest()
     made['bytes'] = draft.stat().length
   if not records:
-    target.unlink()
+    base_files.remove(target)
     made = {}
   return {'shard': shard, 'records': records, 'videos': rows} | made
 
 
-def _read_part(path: Path) -> tuple[dict[str, Any], list[bytes]]:
+def _read_part(path: Folder) -> tuple[dict[str, Any], list[bytes]]:
   try:
-    row, packed = msgpack.unpackb(path.read_bytes())
+    row, packed = msgpack.unpackb(base_files.read_bytes(path))
   # All that msgpack raises of bytes that are cut off or garbled.
   except (ValueError, TypeError, msgpack.UnpackException) as error:
     raise ValueError(
@@ -200,7 +221,7 @@ def _read_part(path: Path) -> tuple[dict[str, Any], list[bytes]]:
   return row, packed
 
 
-def read_summary(out: Path, shard: int) -> dict[str, Any]:
+def read_summary(out: Folder, shard: int) -> dict[str, Any]:
   """What is in a finished shard.
 
   Raises:
@@ -235,7 +256,7 @@ def printable(name: str) -> str:
   return name.encode(errors='backslashreplace').decode()
 
 
-def _lines(out: Path) -> list[dict[str, Any]]:
+def _lines(out: Folder) -> list[dict[str, Any]]:
   """The head of the plan, and the shards; nothing if none is planned.
 
   Raises:
@@ -243,17 +264,17 @@ def _lines(out: Path) -> list[dict[str, Any]]:
   """
   file, lines = out / PLAN, []
   remedy = 'give another --out, or copy the folder again'
-  if file.exists():
+  if base_files.exists(file):
     lines = jsons.read_lines(file, dict, remedy)
     # A kill while writing leaves a last line without its end: not yet planned.
-    text = file.read_bytes()
+    text = base_files.read_bytes(file)
     whole = text[: text.rfind(b'\n') + 1]
     if whole != text:
       base_files.write(file, whole)
   for number, line in enumerate(lines, 1):
     where = f'line {number} of {file}'
     jsons.expect(line, _PLANNED if number > 1 else _HEAD, where, remedy)
-  finished = len(list(out.glob('shard-*.json')))
+  finished = len(fnmatch.filter(base_files.names(out), 'shard-*.json'))
   if finished > max(0, len(lines) - 1):
     raise ValueError(
       f'{file} has {max(0, len(lines) - 1)} shards, and {finished} are '
@@ -262,6 +283,6 @@ def _lines(out: Path) -> list[dict[str, Any]]:
   return lines
 
 
-def _append(path: Path, rows: Sequence[Mapping[str, Any]]):
-  with path.open('a') as file:
-    file.writelines(json.dumps(row) + '\n' for row in rows)
+def _append(path: Folder, rows: Sequence[Mapping[str, Any]]):
+  if rows:
+    base_files.append(path, ''.join(json.dumps(row) + '\n' for row in rows))

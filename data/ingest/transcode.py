@@ -17,7 +17,6 @@ import hashlib
 import io
 from collections.abc import Iterator
 from fractions import Fraction
-from pathlib import Path
 from typing import NamedTuple
 
 import av
@@ -27,6 +26,7 @@ from data import film, video
 from data.film.told import PARTS, Told
 from data.formats.record import PACKET, Record, pack
 from data.ingest.recipe import GROUP, Recipe
+from data.remote import Path
 from data.source import BadRecord
 
 _SLICES = (1, 5)  # H.264 NAL units that hold pictures

@@ -18,7 +18,7 @@ were read fit on it is in `data/inspect/records.py`. Ends with an error if a
 record is bad.
 """
 
-from pathlib import Path
+import pathlib
 
 from absl import flags
 
@@ -44,20 +44,22 @@ _SPLIT = flags.DEFINE_string(
 
 def main(words: list[str]) -> None:
   """Prints, checks and draws; ends with an error if a record is bad."""
+  from data import remote
   from data.film import told
   from data.inspect import file, records
 
   if not words:
     print(records.sources())
     return
-  if Path(words[0]).is_file():
+  path = remote.path(words[0])
+  if path.is_file():
     try:
-      for line in file.describe(Path(words[0])):
+      for line in file.describe(path):
         print(line)
     except BadRecord as error:
       raise SystemExit(f'inspect: ingestion refuses it: {error}') from error
     return
-  out = Path(_OUT.value) if _OUT.value else None
+  out = pathlib.Path(_OUT.value) if _OUT.value else None
   found = records.inspect(words[0], _SPLIT.value, _RECORDS.value, out)
   if found['bad']:
     raise SystemExit(f'inspect: {told.count("fault", len(found["bad"]))}')

@@ -6,7 +6,6 @@ Decodes all of it, as ingestion does; nothing is encoded or written.
 import functools
 from collections.abc import Iterator
 from fractions import Fraction
-from pathlib import Path
 
 import av
 from av.video.reformatter import ColorPrimaries, ColorTrc
@@ -15,6 +14,7 @@ from data import film
 from data.film import streams, told
 from data.ingest import transcode
 from data.ingest.recipe import GROUP, Recipe
+from data.remote import Path
 from data.source import BadRecord
 
 _STRETCHES = 20  # that are told one by one

@@ -1,20 +1,21 @@
 """The work of `data.inspect`: counts, checks and a contact sheet."""
 
 import math
+import pathlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
 from base import console
-from data import contact_sheet, transforms, video
+from data import contact_sheet, remote, transforms, video
 from data import source as source_lib
 from data.film import told
 from data.formats import record, shards
 from data.inspect import check
+from data.remote import Path
 from data.splits import SPLITS
 
 _ROWS = 12  # of the sheet, at least; a record is drawn as a whole
@@ -201,7 +202,7 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def inspect(
-  data: str, split: str, records: int, out: Path | None
+  data: str, split: str, records: int, out: pathlib.Path | None
 ) -> Mapping[str, Any]:
   """Prints, checks and draws; returns {'checked', 'bad', 'picture'}.
 
@@ -215,16 +216,17 @@ def inspect(
     ValueError: neither an ingested folder nor a source, or a picture that
       cannot be written.
   """
-  if Path(data).is_dir():
-    out = out or Path(data) / 'contact.png'
-    print(describe(Path(data)))
-    total = len(shards.open_shards(Path(data)).index['frames'])
-    found = read_folder(
-      Path(data), contact_sheet.spread(total, records or total)
-    )
+  path = remote.path(data)
+  if path.is_dir():
+    # That of a store is drawn here.
+    is_here = isinstance(path, pathlib.Path)
+    out = out or (path if is_here else pathlib.Path()) / 'contact.png'
+    print(describe(path))
+    total = len(shards.open_shards(path).index['frames'])
+    found = read_folder(path, contact_sheet.spread(total, records or total))
   else:
     name, options = parse(data)
-    out = out or Path(f'contact-{name}.png')
+    out = out or pathlib.Path(f'contact-{name}.png')
     print(f'{data}')
     splits = (split,) if split else SPLITS
     found = read_source(name, options, splits, records)

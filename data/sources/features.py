@@ -6,11 +6,10 @@ number, which is written last.
 """
 
 import dataclasses
-import functools
 import json
 import math
+import pathlib
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -19,7 +18,9 @@ from array_record.python import array_record_module
 
 from base import files, jsons
 from base.console import say
+from data import remote
 from data import source as source_lib
+from data.remote import Path
 
 KEYS = ('features',)  # and those of the source that it is made with
 DTYPE = np.dtype(ml_dtypes.bfloat16)
@@ -57,6 +58,12 @@ class Features:
     """What the source leaves out."""
     return getattr(self.inner, 'excluded', {})
 
+  def needs(self, index: int) -> tuple[Path, ...]:
+    """The file of features, and what the source needs."""
+    needs = getattr(self.inner, 'needs', None)
+    inner = needs(index) if needs else ()
+    return (file_of(self.path, self.split), *inner)
+
   def read(
     self, index: int, rng: np.random.Generator
   ) -> Mapping[str, np.ndarray]:
@@ -89,7 +96,7 @@ def make(
       source.
   """
   del clip
-  about = described(Path(path), split)
+  about = described(remote.path(path), split)
   if about is None:
     raise ValueError(
       f'{path} holds no features of split {split!r}: run the readout job with '
@@ -108,7 +115,7 @@ def make(
         f'the source has {len(inner)}: delete the folder to make them again'
       )
   return Features(
-    Path(path), split, tuple(about['shape']), inner, about['count']
+    remote.path(path), split, tuple(about['shape']), inner, about['count']
   )
 
 
@@ -119,11 +126,11 @@ def described(path: Path, split: str) -> dict[str, Any] | None:
     ValueError: they are damaged.
   """
   about, file = path / f'{split}.json', file_of(path, split)
-  if not about.exists():
+  if not about.is_file():
     return None
   remedy = 'run the readout job again, which writes it anew'
   found = jsons.read(about, _ABOUT, remedy)
-  size = file.stat().st_size if file.exists() else None
+  size = file.stat().st_size if file.is_file() else None
   if size != found['bytes']:
     raise ValueError(
       f'{file} has {size} bytes, expected {found["bytes"]}: it is damaged; '
@@ -139,7 +146,7 @@ def described(path: Path, split: str) -> dict[str, Any] | None:
   return found
 
 
-def is_missing(path: Path, split: str) -> bool:
+def is_missing(path: pathlib.Path, split: str) -> bool:
   """Whether a split is to be written; what is damaged is told, and is."""
   try:
     return described(path, split) is None
@@ -148,7 +155,9 @@ def is_missing(path: Path, split: str) -> bool:
     return True
 
 
-def write(path: Path, split: str, batches: Iterable[np.ndarray]) -> None:
+def write(
+  path: pathlib.Path, split: str, batches: Iterable[np.ndarray]
+) -> None:
   """Writes a split's features [b t n d], in order, if they are missing.
 
   One process writes to a folder. Where another one does, this one waits, and
@@ -187,6 +196,6 @@ def file_of(path: Path, split: str) -> Path:
   return path / f'{split}.array_record'
 
 
-@functools.lru_cache(maxsize=16)
-def _reader(path: Path) -> array_record_module.ArrayRecordReader:
+@remote.kept_open(16)
+def _reader(path: pathlib.Path) -> array_record_module.ArrayRecordReader:
   return array_record_module.ArrayRecordReader(str(path))

@@ -13,12 +13,12 @@ Both may have tabs for what is between, and blank lines.
 
 import csv
 import io
-import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import PurePosixPath
 
-from data import classified, require, splits
+from data import classified, remote, require, splits
+from data.remote import Path
 
 KEYS = classified.KEYS
 _COLUMNS = {'label', 'youtube_id', 'time_start', 'time_end'}
@@ -80,10 +80,11 @@ def make(
   list_of_split = splits.listed_in(
     split, train=train, validation=validation, test=test
   )
-  file, folder = Path(path) / list_of_split, Path(path) / videos
+  lists, folder = remote.path(path), remote.path(path, videos)
+  file = lists / list_of_split
   classes = []
   if _is_csv(file):
-    classes = _names(Path(path) / names if names else None, Path(path) / train)
+    classes = _names(lists / names if names else None, lists / train)
     listed = _csv_rows(file, folder, classes)
   else:
     listed = _list_rows(file, folder)
@@ -180,11 +181,7 @@ def _csv_rows(
 ) -> list[tuple[Path | None, int]]:
   """(file, class) of each entry; None where there is no such file."""
   number = {name: index for index, name in enumerate(classes)}
-  found = {
-    name: Path(place) / name
-    for place, _, names in os.walk(folder, followlinks=True)
-    for name in names
-  }
+  found = {each.name: each for each in remote.files_below(folder)}
   rows = []
   for entry in _entries(file):
     if entry['label'] not in number:
@@ -225,7 +222,7 @@ def _list_rows(file: Path, folder: Path) -> list[tuple[Path | None, int]]:
 def _refuse_frames(file: Path, place: str, line: str):
   """Rows of three columns, which VideoMAE has for folders of frames."""
   found = _FRAMES.fullmatch(place)
-  if found and not file.is_file() and not Path(found[1]).suffix:
+  if found and not file.is_file() and not PurePosixPath(found[1]).suffix:
     raise ValueError(
       f'kinetics: {line} lists a folder of frames, how many, and a class: '
       'frames in folders are not read; list videos, as `path number`'

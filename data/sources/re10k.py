@@ -9,13 +9,13 @@ row by row, OpenCV axes. Frames are IMAGES/SPLIT/SCENE/TIMESTAMP.png or .jpg.
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
 from base.console import progress
-from data import pictures, require, splits, transforms
+from data import pictures, remote, require, splits, transforms
+from data.remote import Path
 from data.source import BadRecord, digest
 
 KEYS = ('video', 'pose', 'intrinsics')
@@ -149,7 +149,8 @@ def make(
   folder = splits.listed_in(
     split, train=train, validation=validation, test=test
   )
-  texts, shown = Path(path) / folder, Path(images or path) / folder
+  texts = remote.path(path) / folder
+  shown = remote.path(images or path) / folder
   files = sorted(texts.glob('*.txt'))
   files = splits.of_list(
     're10k',
@@ -244,6 +245,7 @@ def _present(
 
 def _decoded(files: Sequence[Path]) -> np.ndarray:
   try:
+    remote.bring(files)
     decoded = [pictures.decode(file.read_bytes()) for file in files]
   except OSError as error:
     raise BadRecord(str(error)) from error

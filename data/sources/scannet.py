@@ -8,13 +8,13 @@ ScanNet).
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
 
-from data import pictures, require, splits, transforms
+from data import pictures, remote, require, splits, transforms
 from data.formats import scannet
+from data.remote import Path
 from data.source import BadRecord, digest
 
 KEYS = ('video', 'depth', 'pose', 'intrinsics')
@@ -48,6 +48,11 @@ class ScanNet:
     """Number of clips."""
     return len(self.scans) * self.clips
 
+  def needs(self, index: int) -> tuple[Path, ...]:
+    """The file of a scan, if it is one."""
+    path = self.scans[index // self.clips]
+    return (path,) if path.suffix == '.sens' else ()
+
   def read(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """One clip, with the keys asked for.
 
@@ -58,6 +63,7 @@ class ScanNet:
     try:
       scan = scannet.load(path)
       numbers = self._window(len(scan), index % self.clips, rng)
+      remote.bring(scan.files(numbers.tolist()))
       frames = [scan.frame(number) for number in numbers.tolist()]
     except OSError as error:
       raise BadRecord(f'{path}: {error}') from error
@@ -158,7 +164,8 @@ def make(
   )
   require.stride('scannet', stride)
   lists = {'train': train, 'validation': validation, 'test': test}
-  file = Path(path) / lists[split]
+  folder = remote.path(path)
+  file = folder / lists[split]
   if not file.is_file():
     raise ValueError(
       f'scannet: {file} is missing: copy the lists of scenes (Tasks/Benchmark '
@@ -166,8 +173,8 @@ def make(
     )
   scenes = require.text('scannet', file).split()
   for scene in scenes:
-    require.below('scannet', Path(path), scene, file)
-  found = [_find(Path(path), scene) for scene in scenes]
+    require.below('scannet', folder, scene, file)
+  found = [_find(folder, scene) for scene in scenes]
   scans = tuple(scan for scan in found if scan)
   if not scans:
     raise ValueError(

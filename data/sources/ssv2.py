@@ -8,11 +8,11 @@ name is something-something-v2-NAME. Videos are VIDEOS/ID.webm
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from base import jsons
-from data import classified, require, splits
+from data import classified, remote, require, splits
+from data.remote import Path
 
 KEYS = classified.KEYS
 
@@ -63,10 +63,10 @@ def make(
   listed = splits.listed_in(
     split, train=train, validation=validation, test=test
   )
-  file = _listed(Path(path), listed)
-  classes = _classes(_listed(Path(path), 'labels.json'))
+  lists, folder = remote.path(path), remote.path(path, videos)
+  file = _listed(lists, listed)
+  classes = _classes(_listed(lists, 'labels.json'))
   names = sorted(classes, key=classes.get)
-  folder = Path(path) / videos
   on_disk = {file.stem for file in folder.glob('*.webm')}
   rows, missing = [], 0
   for entry in _load(file, [dict]):

@@ -20,14 +20,14 @@ import dataclasses
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from data import pictures, require
+from data import pictures, remote, require
 from data.formats import unpickle
+from data.remote import Path
 from data.source import BadRecord, digest, pad_rows
 
 KEYS = ('video', 'tracks', 'tracks_visible', 'query_frames')
@@ -165,7 +165,7 @@ def make(
   require.told_frames('tapvid', queries, keys, 'tracks', 'points')
   window = stride * np.arange(frames)
   videos, excluded = [], Counter()
-  for name, example in _examples(_files(Path(path).expanduser())):
+  for name, example in _examples(_files(remote.path(path).expanduser())):
     _check(name, example)
     if window[-1] >= len(example['video']):
       excluded[f'video with fewer than {window[-1] + 1} frames'] += 1

@@ -15,14 +15,14 @@ Panoptic Studio), as its scripts write it: an npz per video.
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from base import npz
 from base.console import progress
-from data import pictures, require
+from data import pictures, remote, require
+from data.remote import Path
 from data.source import BadRecord, digest, pad_rows
 
 KEYS = (
@@ -74,6 +74,10 @@ class Tapvid3d:
   def __len__(self) -> int:
     """Number of records."""
     return len(self.videos)
+
+  def needs(self, index: int) -> tuple[Path, ...]:
+    """The file of a video."""
+    return (self.videos[index].file,)
 
   def read(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """The clip of a video, always the same.
@@ -158,7 +162,9 @@ def make(
   require.told_frames('tapvid3d', queries, keys, 'tracks_3d', 'points3d')
   window = stride * np.arange(frames)
   videos, excluded = [], Counter()
-  files, excluded['file of a folder tmp'] = _files(Path(path).expanduser())
+  files, excluded['file of a folder tmp'] = _files(
+    remote.path(path).expanduser()
+  )
   with progress('tapvid3d', len(files), 'video') as bar:
     for file in files:
       bar.update(1)

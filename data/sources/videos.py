@@ -3,13 +3,12 @@
 import dataclasses
 import functools
 from collections.abc import Sequence
-from pathlib import Path
 
 import av
 import numpy as np
 from jaxtyping import Int
 
-from data import require, splits, transforms, video
+from data import remote, require, splits, transforms, video
 from data.formats import moments, record, shards
 from data.formats.record import Record
 
@@ -84,6 +83,10 @@ class Videos:
     found = self.fetch(index)
     clip = self.draw(found, rng)
     return {'video': self.render(self.decode(found, clip), clip)}
+
+  def needs(self, index: int) -> tuple[remote.Path, ...]:
+    """The shard of a record."""
+    return (self.shards.file(int(self._parts.rows[index])),)
 
   def fetch(self, index: int) -> Record:
     """The record, not yet decoded: what of it is in this split."""
@@ -189,7 +192,7 @@ def make(
   )
   trains = split == 'train'
   source = Videos(
-    shards=shards.open_shards(Path(path), fingerprint),
+    shards=shards.open_shards(remote.path(path), fingerprint),
     split=split,
     frames=frames,
     height=height,

@@ -9,14 +9,14 @@ arXiv 2512.01342, appendix A.4).
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from base.console import progress
-from data import pictures, require, splits, transforms
+from data import pictures, remote, require, splits, transforms
 from data.formats import waymo
+from data.remote import Path
 from data.source import digest, pad_rows
 
 KEYS = ('video', 'boxes', 'boxes_visible')
@@ -67,6 +67,10 @@ class Waymo:
   def __len__(self) -> int:
     """Number of clips."""
     return len(self.windows)
+
+  def needs(self, index: int) -> tuple[Path, ...]:
+    """The file of a segment."""
+    return (self.files[int(self.windows[index, 0])],)
 
   def read(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """One clip, with the keys asked for; nothing about it is random.
@@ -181,7 +185,7 @@ def make(
     raise ValueError(
       f'waymo: together={together} of frames={frames}: give at most frames'
     )
-  folder = Path(path) / splits.listed_in(
+  folder = remote.path(path) / splits.listed_in(
     split, train=train, validation=validation, test=test
   )
   files = _segments(folder)

@@ -141,7 +141,7 @@ def test_refusals_of_the_store_are_told_with_the_path(
     content = b'{"error": {"code": %d, "message": "denied"}}' % code
     retry.validate_response(code, content, 'o/a')
 
-  with stores._using(bucket) as system:
+  with stores.using(bucket) as system:
     monkeypatch.setattr(system, 'info', refuse)
   with pytest.raises(kind, match=said) as raised:
     files.exists(f'{bucket}/a')

@@ -64,6 +64,7 @@ def test_all_figures_are_there(folder):
     'keys': keys,
     'shuffle': True,
     'stalled_sec': 60.0,
+    'remote': {},
     'max_bad': 0.0,
   }
   found = bench.measure(options, rounds=1, clips=4, copies=1, workers=1)

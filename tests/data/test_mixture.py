@@ -49,7 +49,13 @@ def cost(paths):
       for number, path in enumerate(paths)
     },
     keys=('video',),
-    **{'shuffle': True, 'workers': 0, 'stalled_sec': 60.0, 'max_bad': 0.0},
+    **{
+      'shuffle': True,
+      'workers': 0,
+      'stalled_sec': 60.0,
+      'remote': {},
+      'max_bad': 0.0,
+    },
   )
   for _ in itertools.islice(made.batches(), 3):
     pass
@@ -98,7 +104,7 @@ def epochs(workers):
       keys=('label',),
       **{'seed': 0, 'shuffle': True},
     ),
-    **{'workers': workers, 'stalled_sec': 60.0, 'max_bad': 0.0},
+    **{'workers': workers, 'stalled_sec': 60.0, 'remote': {}, 'max_bad': 0.0},
   )
   batches = pipe.batches()
   rows = [next(batches)[0]['label'] for _ in range(10)]

@@ -397,7 +397,13 @@ def test_too_many_bad_records_stop_the_run():
 def test_wrong_options_are_errors():
   options = {
     **{'split': 'train', 'batch_size': 4, 'seed': 0, 'keys': ('video',)},
-    **{'shuffle': True, 'workers': 0, 'max_bad': 0.0, 'stalled_sec': 60.0},
+    **{
+      'shuffle': True,
+      'workers': 0,
+      'max_bad': 0.0,
+      'stalled_sec': 60.0,
+      'remote': {},
+    },
   }
   with pytest.raises(ValueError, match='sources is empty'):
     pipeline.make(**options, sources={})

@@ -119,6 +119,7 @@ def pretraining():
       'shuffle': True,
       'workers': 0,
       'stalled_sec': 60.0,
+      'remote': {},
       'max_bad': 1e-3,
     },
     'optim': OPTIM | {'lr': 1e-3},

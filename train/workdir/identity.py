@@ -10,7 +10,8 @@ from base.names import nearest
 # how it is watched and what it survives, not what it computes.
 NEUTRAL = (
   *('checkpoint', 'compile', 'eval', 'health', 'log', 'mesh', 'processes'),
-  *('data.workers', 'data.stalled_sec', 'data.max_bad', 'skips', 'watchdog'),
+  *('data.workers', 'data.stalled_sec', 'data.max_bad', 'data.remote'),
+  *('skips', 'watchdog'),
   # The checkpoint that a backbone is of is known by when it was saved.
   *('backbone.run', 'feature_cache'),
 )

@@ -8,10 +8,10 @@ as numbers, or as bytes that may be packed.
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from base import jsons
+from data import remote
 
 _REMEDY = 'copy it again'
 
@@ -71,7 +71,7 @@ def described(path: str) -> dict[str, Described]:
   Raises:
     ValueError: the file is damaged.
   """
-  file = Path(path).expanduser() / 'features.json'
+  file = remote.path(path).expanduser() / 'features.json'
   if not file.is_file():
     return {}
   found = jsons.read(file, {'pythonClassName': str}, _REMEDY)
@@ -87,7 +87,7 @@ def described(path: str) -> dict[str, Described]:
 def class_names(path: str, feature: str) -> tuple[str, ...]:
   """The names of the classes of a label, if the folder has them."""
   name = f'{feature.replace("/", "-")}.labels.txt'
-  file = Path(path).expanduser() / name
+  file = remote.path(path).expanduser() / name
   if not file.is_file():
     return ()
   return tuple(file.read_text(encoding='utf-8').rstrip('\n').split('\n'))

@@ -13,16 +13,16 @@ Files may have other names: dataset_info.json has a template of them.
 
 import bisect
 import dataclasses
-import functools
 import itertools
-from pathlib import Path
+import pathlib
 from typing import Any
 
 from array_record.python import array_record_module
 
 from base import jsons
-from data import require
+from data import remote, require
 from data.formats import tfrecord
+from data.remote import Path
 from data.source import BadRecord
 
 # The first is the better one: where in a file a record begins is found by going
@@ -54,12 +54,16 @@ class Folder:
     """
     which = bisect.bisect_right(self.ends, index)
     start = self.ends[which - 1] if which else 0
-    file, position = self.files[which], index - start
+    file, position = self.file(index), index - start
     read = _read_array if self.format == 'array_record' else tfrecord.read
     try:
       return read(file, position)
     except (RuntimeError, IndexError, OSError) as error:
       raise BadRecord(f'record {position} of {file}: {error}') from error
+
+  def file(self, index: int) -> Path:
+    """The file that a record is in."""
+    return self.files[bisect.bisect_right(self.ends, index)]
 
 
 def open_folder(path: str, split: str) -> Folder:
@@ -73,7 +77,7 @@ def open_folder(path: str, split: str) -> Folder:
     ValueError: not such a folder, no such split, shards are missing, or in a
       format that is not read.
   """
-  folder = Path(path).expanduser()
+  folder = remote.path(path).expanduser()
   listed, format_of_file, name = _info(folder)
   lengths = _lengths(folder, listed[split]) if split in listed else []
   if split in listed and 'shardLengths' not in listed[split]:
@@ -178,8 +182,8 @@ def _read_array(file: Path, position: int) -> bytes:
   return _reader(file).read([position])[0]
 
 
-@functools.lru_cache(maxsize=_OPEN_FILES)
-def _reader(file: Path) -> array_record_module.ArrayRecordReader:
+@remote.kept_open(_OPEN_FILES)
+def _reader(file: pathlib.Path) -> array_record_module.ArrayRecordReader:
   if not file.exists():
     raise FileNotFoundError('no such file')
   return array_record_module.ArrayRecordReader(str(file))

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 from base.console import say
 from data import pictures, require, splits, transforms
 from data.formats import picture, tfds
+from data.remote import Path
 from data.source import BadRecord, digest, pad_rows
 from data.sources.movi.tracks import Clip, tracks
 
@@ -87,6 +88,10 @@ class Movi:
   def __len__(self) -> int:
     """Number of records."""
     return len(self.folder)
+
+  def needs(self, index: int) -> tuple[Path, ...]:
+    """The shard of a record."""
+    return (self.folder.file(index),)
 
   def read(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """One clip.

@@ -7,7 +7,6 @@ is nearest to it is shown. That is said once of each such video.
 """
 
 import functools
-from pathlib import Path
 from typing import NamedTuple
 
 import av
@@ -16,6 +15,7 @@ from jaxtyping import Int, UInt8
 
 from base.console import say
 from data import film
+from data.remote import Path
 from data.source import BadRecord
 
 

@@ -8,7 +8,6 @@ frame where they are seen, boxes once a second.
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,8 @@ from jaxtyping import Int
 
 from base import jsons
 from base.console import say
-from data import require
+from data import remote, require
+from data.remote import Path
 from data.source import BadRecord, digest, pad_rows
 from data.sources.perception_test.frames import Told, decode
 from data.sources.perception_test.labels import READERS, Labels, read
@@ -69,6 +69,10 @@ class PerceptionTest:
   def __len__(self) -> int:
     """Number of records."""
     return len(self.videos)
+
+  def needs(self, index: int) -> tuple[Path, ...]:
+    """The file of a video."""
+    return (self.videos[index].file,)
 
   def read(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """One clip of a video.
@@ -149,14 +153,15 @@ def make(
     objects=objects,
   )
   wanted = [name for name in READERS if {name, f'{name}_visible'} & {*keys}]
-  file = Path(path) / annotations.format(split=SPLITS[split])
+  file = remote.path(path) / annotations.format(split=SPLITS[split])
+  folder = remote.path(path, videos)
   rows = {'tracks': points, 'boxes': objects}
   found, excluded, odd = [], Counter(), ''
   for name, entry in _load(file).items():
     try:
       if entry['metadata']['split'] != SPLITS[split]:
         continue
-      described = file, Path(path) / videos, entry
+      described = file, folder, entry
       made, faults = _video(*described, wanted, frames, stride)
     except (LookupError, TypeError, ValueError, OverflowError) as error:
       raise ValueError(

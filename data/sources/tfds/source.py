@@ -16,6 +16,7 @@ from jaxtyping import Int, UInt8
 
 from data import pictures, require, splits, views
 from data.formats import tfds
+from data.remote import Path
 from data.source import BadRecord, digest
 from data.sources.tfds import feature, named
 
@@ -53,6 +54,10 @@ class Tfds:
   def __len__(self) -> int:
     """Number of clips."""
     return len(self.rows) * len(self.views)
+
+  def needs(self, index: int) -> tuple[Path, ...]:
+    """The shard of a record."""
+    return (self.folder.file(int(self.rows[index // len(self.views)])),)
 
   def read(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """One clip, with the keys asked for.

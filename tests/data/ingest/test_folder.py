@@ -199,7 +199,7 @@ def test_a_joining_that_is_killed_can_be_done_again(
   planned = steps.plan(tmp_path, root, names, RECIPE, 4)
   for position, name in enumerate(planned[0]['files']):
     steps.make_part(tmp_path, 0, position, str(root), name, RECIPE)
-  replacing, unlink = files.replacing, Path.unlink
+  replacing, remove = files.replacing, files.remove
 
   def killed(*arguments, **options):
     raise KeyboardInterrupt
@@ -207,16 +207,16 @@ def test_a_joining_that_is_killed_can_be_done_again(
   def shard(path):
     return killed() if str(path).endswith('record') else replacing(path)
 
-  def last(path, **options):
+  def last(path):
     if path.name == '00000-00003':
       raise KeyboardInterrupt
-    unlink(path, **options)
+    remove(path)
 
   patches = {
     'shard': (files, 'replacing', shard),
     'summary': (files, 'write', killed),
-    'parts': (Path, 'unlink', killed),
-    'last part': (Path, 'unlink', last),
+    'parts': (files, 'remove', killed),
+    'last part': (files, 'remove', last),
   }
   with monkeypatch.context() as patch:
     patch.setattr(*patches[before])

@@ -1,0 +1,167 @@
+"""Objects of a store for who reads many: listed, and brought to a disk.
+
+A store that does not answer is told after half of a limit; then it is given
+up, also where its connection stays open.
+"""
+
+import os
+from collections.abc import Callable, Coroutine
+from concurrent import futures
+from typing import Any
+
+from etils import epath
+
+from base import console, exits, files, stores
+from base.stores import About
+
+_LARGE = 10**8  # bytes, from which gcsfs reads several parts at a time
+_TICKS = 20  # looks at what is waited for within the limit
+
+
+class _Silent(Exception):
+  """Nothing has come within the limit."""
+
+
+def entries(
+  folder: epath.PathLike, limit_sec: float
+) -> dict[str, About | None]:
+  """What is in a folder, not below it, by name; None for a folder.
+
+  Nothing, where there is none.
+
+  Args:
+    folder: of a store.
+    limit_sec: in which it must answer; so below.
+
+  Raises:
+    base.exits.Unavailable: it does not, or refuses.
+  """
+  own = _own(folder)
+  try:
+    found = _waited(
+      folder,
+      lambda system: system._ls(own, detail=True, refresh=True),
+      limit_sec,
+    )
+  except FileNotFoundError:
+    return {}
+  # A folder that was made by hand is an object too, and in its own list.
+  return {
+    each['name'].rstrip('/').rpartition('/')[2]: (
+      None if each['type'] == 'directory' else stores.about_of(each)
+    )
+    for each in found
+    if each['name'].rstrip('/') != own
+  }
+
+
+def below(folder: epath.PathLike, limit_sec: float) -> dict[str, About]:
+  """All objects below a folder, by their names from there on; see `entries`."""
+  own = _own(folder)
+  found = _waited(
+    folder, lambda system: system._find(own, detail=True), limit_sec
+  )
+  return stores.told(own, found)
+
+
+def about(path: epath.PathLike, limit_sec: float) -> About | None:
+  """What a store says of an object; None where there is none, or a folder.
+
+  Raises:
+    base.exits.Unavailable: it does not answer, or refuses.
+  """
+  own = _own(path)
+  try:
+    found = _waited(path, lambda system: system._info(own), limit_sec)
+  except FileNotFoundError:
+    return None
+  return None if found['type'] == 'directory' else stores.about_of(found)
+
+
+def bring(
+  path: epath.PathLike,
+  size: int,
+  target: str,
+  limit_sec: float,
+  heard: Callable[[], Any] = lambda: None,
+) -> None:
+  """Writes an object to a file of this machine; it may have been cut off.
+
+  Args:
+    path: of the object.
+    size: its bytes.
+    target: the file.
+    limit_sec: in which some of it must come, again and again.
+    heard: called while it does.
+
+  Raises:
+    FileNotFoundError: there is none.
+    base.exits.Unavailable: it does not come, or is refused.
+    OSError: the disk is full.
+  """
+  from fsspec.callbacks import Callback
+
+  own, came = _own(path), Callback()
+  # Of a small one gcsfs would ask how large it is, which is one more request.
+  how = {} if size > _LARGE else {'concurrency': 1}
+  _waited(
+    path,
+    lambda system: system._get_file(own, target, callback=came, **how),
+    *(limit_sec, lambda: came.value, heard),
+  )
+
+
+def _own(path: epath.PathLike) -> str:
+  return os.fspath(path).rstrip('/').partition('://')[2]
+
+
+def _waited(
+  path: epath.PathLike,
+  work: Callable[[Any], Coroutine],
+  limit: float,
+  count: Callable[[], Any] = lambda: 0,
+  heard: Callable[[], Any] = lambda: None,
+) -> Any:
+  """What `work` makes of a file system; `count` tells how far it is."""
+  import asyncio  # where there is no store, nobody needs it
+
+  try:
+    with stores.using(path) as system:
+      coming = asyncio.run_coroutine_threadsafe(work(system), system.loop)
+      return _result(coming, os.fspath(path), limit, count, heard)
+  except FileNotFoundError:
+    raise
+  except _Silent as error:
+    raise exits.Unavailable(
+      f'{os.fspath(path)}: nothing came for {console.duration(limit)}: look at '
+      'the network and the store, or raise config.data.stalled_sec='
+      f'{limit:g}; the same command goes on'
+    ) from error
+  except OSError as error:
+    behind = error.__cause__
+    if isinstance(behind, OSError) and behind.errno in files.FULL:
+      raise behind from None
+    raise exits.Unavailable(
+      f'{os.fspath(path)}: {error.strerror or error}; the same command goes on'
+    ) from error
+
+
+def _result(coming: futures.Future, where: str, limit, count, heard) -> Any:
+  tick, quiet, before = limit / _TICKS, 0.0, count()
+  while True:
+    done, _ = futures.wait([coming], timeout=tick)
+    if done:
+      return coming.result()
+    # Ticks are counted, not seconds: while all is held (Ctrl-Z) nothing comes.
+    quiet, now = quiet + tick, count()
+    if now != before:
+      heard()
+      quiet, before = 0.0, now
+    if quiet >= limit:
+      coming.cancel()
+      raise _Silent
+    if quiet - tick < limit / 2 <= quiet:
+      console.say(
+        f'{where}: nothing has come for {console.duration(quiet)}; it is given '
+        f'up after {console.duration(limit)}'
+      )

@@ -1,0 +1,123 @@
+"""Ingestion from and to an object store: the bytes are those of a disk."""
+
+import pytest
+
+from base import files
+from data import remote
+from data.formats import shards
+from data.ingest import folder as ingest
+from data.ingest import steps
+from data.inspect import file, records
+from tests.data.ingest.test_folder import contents, run
+from tests.data.remote.conftest import put
+
+pytestmark = pytest.mark.usefixtures('copies')
+
+
+@pytest.fixture
+def copies(tmp_path):
+  with remote.cached(folder=str(tmp_path / 'copies'), stalled_sec=60.0):
+    yield
+
+
+@pytest.fixture(scope='module')
+def whole(footage, tmp_path_factory):
+  """The footage, ingested from a disk to one."""
+  out = tmp_path_factory.mktemp('whole') / 'data'
+  run(footage / '**', out, per_shard=4)
+  return out
+
+
+def stored(out) -> dict[str, bytes]:
+  """Every object but the plan, which names its folder."""
+  return {
+    name: files.read_bytes(f'{out}/{name}')
+    for name in files.names(out)
+    if name != steps.PLAN
+  }
+
+
+def on_disk(out) -> dict[str, bytes]:
+  """The same; a lock stays there."""
+  found = contents(out)
+  del found['.lock']
+  return found
+
+
+def test_videos_and_data_may_lie_there(footage, whole, bucket):
+  put(footage, f'{bucket}/in')
+  out = files.path(f'{bucket}/data')
+  run(f'{bucket}/in/**', out, per_shard=4)
+  assert stored(out) == on_disk(whole)
+  found = shards.open_shards(remote.path(out))
+  assert found.fingerprint == shards.open_shards(whole).fingerprint
+
+
+@pytest.mark.parametrize('finished', [1, 5])
+def test_a_run_that_was_killed_goes_on(
+  footage, whole, bucket, monkeypatch, finished
+):
+  real, made = steps.make_part, []
+
+  def stops(*arguments):
+    if len(made) == finished:
+      raise KeyboardInterrupt
+    made.append(arguments[4])
+    return real(*arguments)
+
+  monkeypatch.setattr(steps, 'make_part', stops)
+  with pytest.raises(KeyboardInterrupt):
+    run(footage, bucket, per_shard=4)
+  with pytest.raises(ValueError, match='ingestion has not finished'):
+    shards.open_shards(remote.path(bucket))
+  finished = -1
+  run(footage, bucket, per_shard=4)
+  assert len(made) == len(set(made)) == 6  # nothing was done twice
+  assert stored(bucket) == on_disk(whole)
+
+
+def test_two_runs_at_once_are_refused(footage, bucket):
+  with (
+    files.lock(f'{bucket}/.lock'),
+    pytest.raises(ValueError, match=r'process \d+ of .* writes to'),
+  ):
+    run(footage, bucket)
+
+
+@pytest.mark.parametrize(
+  'pattern',
+  ['', '**', '*', '*.mp4', '**/*.mkv', 'below/*', '[ab]*', '**/b.*', 'a.mp4'],
+)
+def test_a_pattern_finds_what_it_does_on_a_disk(
+  footage, tmp_path_factory, bucket, pattern
+):
+  here = tmp_path_factory.mktemp('out')
+  put(footage, bucket)
+  files.write(f'{bucket}/.hidden.mp4', b'')
+  files.write(f'{bucket}/out/a.mp4', b'')
+  _, names = ingest.find(f'{footage}/{pattern}', here)
+  root, found = ingest.find(f'{bucket}/{pattern}', files.path(f'{bucket}/out'))
+  assert (found, str(root)) == (names, f'{bucket}{_fixed(pattern)}')
+
+
+def _fixed(pattern):
+  return '/below' if pattern.startswith('below') else ''
+
+
+def test_nothing_that_matches_is_an_error(bucket):
+  with pytest.raises(ValueError, match='no file matches'):
+    ingest.find(f'{bucket}/none/**', files.path(f'{bucket}/out'))
+
+
+def test_a_folder_and_a_video_of_a_store_are_looked_at(
+  footage, whole, bucket, tmp_path, capsys, monkeypatch
+):
+  put(whole, f'{bucket}/data')
+  put(footage, f'{bucket}/in')
+  monkeypatch.chdir(tmp_path)
+  found = records.inspect(f'{bucket}/data', '', 0, None)
+  assert (found['checked'], found['bad']) == (4, [])
+  assert (tmp_path / 'contact.png').exists()
+  assert '3 videos, 4 records' in capsys.readouterr().out
+  path = remote.path(f'{bucket}/in/c.avi')
+  assert [*file.describe(path)][1:] == [*file.describe(footage / 'c.avi')][1:]
