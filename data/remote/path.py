@@ -295,6 +295,8 @@ def kept_open(most: int) -> Callable:
         opened.popitem(last=False)
       return opened[key][1]
 
+    # As of any cached function, of files of a disk.
+    get.cache_clear, get.cache_info = on_disk.cache_clear, on_disk.cache_info
     return get
 
   return decorate

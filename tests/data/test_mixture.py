@@ -104,7 +104,7 @@ def epochs(workers):
       keys=('label',),
       **{'seed': 0, 'shuffle': True},
     ),
-    **{'workers': workers, 'stalled_sec': 60.0, 'remote': {}, 'max_bad': 0.0},
+    **{'workers': workers, 'stalled_sec': 60.0, 'max_bad': 0.0},
   )
   batches = pipe.batches()
   rows = [next(batches)[0]['label'] for _ in range(10)]
