@@ -159,6 +159,13 @@ def test_clipping_bounds_the_global_norm():
   assert norm == pytest.approx(1.0, rel=1e-5)
 
 
+def test_what_is_below_the_bound_is_left_as_it_is():
+  tx, _ = make(name='sgd', lr=1.0, b1=0.0, weight_decay=0.0, clip_norm=1.0)
+  grads = {'w': jnp.array([0.3, 0.4])}
+  updates, _ = tx.update(grads, tx.init(grads), grads, step=0, norm=0.5)
+  np.testing.assert_allclose(updates['w'], [-0.3, -0.4], rtol=1e-6)
+
+
 @pytest.mark.parametrize(
   ('schedule', 'last'),
   [('cosine', 0.1), ('linear', 0.1), ('constant', 1.0), ('rsqrt', 0.2**0.5)],
