@@ -9,9 +9,9 @@ Laptop: two cores, 7 to 10 minutes with readouts of five tasks after it,
     python -m train --config=configs/quickstart.py --workdir=runs/quickstart
 
 Pod: none needed.
-Reached, mean of three seeds with readouts of 600 steps (`make seeds`, 43
-minutes): depth AbsRel 0.352, pose 2.65 m, points AJ 0.048, boxes IoU 0.340,
-class top-1 0.242; at random initialisation 0.405, 3.57, 0.022, 0.298, 0.078.
+Reached, mean of three seeds with readouts of 600 steps (`make seeds`, 35 CPU
+minutes): depth AbsRel 0.354, pose 2.70 m, points AJ 0.050, boxes IoU 0.346,
+class top-1 0.229; at random initialisation 0.405, 3.58, 0.022, 0.298, 0.081.
 """
 
 from ml_collections import ConfigDict
