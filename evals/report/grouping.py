@@ -17,8 +17,11 @@ from models import objective as objective_lib
 
 KINDS = ('frozen', 'fine-tuned', 'random', 'scratch')
 # Of a config, what seeds change, and what does not change a result.
-_ASIDE = ('seed', 'mesh', 'log', 'checkpoint', 'eval', 'health')
-_DATA_ASIDE = ('seed', 'workers', 'keys')
+_ASIDE = (
+  *('seed', 'mesh', 'log', 'checkpoint', 'eval', 'health', 'compile'),
+  *('processes', 'skips', 'watchdog'),
+)
+_DATA_ASIDE = ('seed', 'workers', 'keys', 'stalled_sec', 'remote')
 
 
 @dataclasses.dataclass(frozen=True)

@@ -69,7 +69,9 @@ def test_runs_that_differ_in_more_than_a_seed_are_two_models(
     ('', 'steps', 40, 2),
     # How they are read, and who reads them.
     ('data', 'workers', 7, 1),
+    ('data', 'remote', {'gb': 1.0}, 1),
     ('', 'mesh', {'fsdp': 8}, 1),
+    ('', 'compile', {'keep': False}, 1),
   ],
 )
 def test_readouts_that_differ_in_more_than_a_seed_are_two_rows(
