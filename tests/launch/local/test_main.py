@@ -186,13 +186,20 @@ def test_wrong_input_ends_it_at_once(launch, tmp_path):
 # Saves when it is told to stop, in which its worker takes part.
 SAVES = """
 import multiprocessing
-def work(pipe):
+def work(pipe, other):
+  other.close()  # or its end is never seen, and this one stays
   (here / f'worker-{number}').write_text(str(os.getpid()))
   while True:
-    pipe.send(pipe.recv())
+    try:
+      pipe.send(pipe.recv())
+    except EOFError:
+      os._exit(0)
 if __name__ == '__main__':
   ours, theirs = multiprocessing.Pipe()
-  multiprocessing.Process(target=work, args=(theirs,), daemon=True).start()
+  multiprocessing.Process(
+    target=work, args=(theirs, ours), daemon=True
+  ).start()
+  theirs.close()
   def save(*_):
     ours.send('saved')
     assert ours.poll(100)
