@@ -97,7 +97,7 @@ def make(
       "leave 'float32', or choose another optim.name"
     )
   rule = rules[name]()
-  if check_parametrisation(parametrisation, base_width, name) == 'mup':
+  if _check_parametrisation(parametrisation, base_width, name) == 'mup':
     rule = optax.chain(rule, _scale_by_width(base_width))
   rate = schedule_lib.make(
     steps=steps,
@@ -127,7 +127,7 @@ def make(
   return optax.chain(*parts), rate
 
 
-def check_parametrisation(
+def _check_parametrisation(
   parametrisation: str, base_width: int, name: str
 ) -> str:
   """`optim.parametrisation`, which is there, and goes with the others.

@@ -23,8 +23,9 @@ def of_runs(paths: Sequence[str]) -> dict[str, list[Point]]:
       are not seeds of one another.
   """
   runs = reading.runs(paths)
-  for why in (why for run in runs for why in run.damaged):
-    raise ValueError(f'{why}; of a part of the runs no law is fitted')
+  damaged = [why for run in runs for why in run.damaged]
+  if damaged:
+    raise ValueError(f'{damaged[0]}; of a part of the runs no law is fitted')
   models = grouping.models(runs)
   found: dict[str, list[Point]] = {}
   for model in models:
