@@ -12,6 +12,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
+from typing import IO
 
 from etils import epath
 
@@ -279,18 +280,28 @@ def lock(
   # Not emptied: it says who holds it.
   with open(path, 'a+') as file:
     try:
-      fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+      _flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
       file.seek(0)
       yield file.read().strip() or 'another process'
       return
-    except OSError as error:
-      if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
-        raise
     file.truncate(0)
     file.write(f'process {os.getpid()} of {socket.gethostname()}\n')
     file.flush()
     yield ''
+
+
+def _flock(file: IO, how: int) -> None:
+  """Locks an open file where its file system has locks.
+
+  Raises:
+    BlockingIOError: asked not to wait, and another process has it.
+  """
+  try:
+    fcntl.flock(file, how)
+  except OSError as error:
+    if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+      raise
 
 
 @contextlib.contextmanager
@@ -301,7 +312,7 @@ def in_use(path: epath.PathLike) -> Iterator[None]:
     FileNotFoundError: it is not there, or was just removed.
   """
   with open(path, 'rb') as file:
-    fcntl.flock(file, fcntl.LOCK_SH)
+    _flock(file, fcntl.LOCK_SH)
     if not os.fstat(file.fileno()).st_nlink:
       raise FileNotFoundError(
         errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(path)
@@ -312,12 +323,13 @@ def in_use(path: epath.PathLike) -> Iterator[None]:
 def remove_unused(path: epath.PathLike) -> bool:
   """Removes a file of a disk unless it is `in_use`; whether it is gone."""
   try:
-    with open(path, 'rb') as file:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    # To be written, though it is not: NFS locks nothing else for one alone.
+    with open(path, 'r+b') as file:
+      _flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
       os.remove(path)
   except FileNotFoundError:
     return True
-  except BlockingIOError:
+  except (BlockingIOError, PermissionError):
     return False
   return True
 

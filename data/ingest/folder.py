@@ -115,6 +115,14 @@ def _find_in_store(videos: str, out: epath.PathLike) -> tuple[Path, list[str]]:
   """As `find`, by one list of what is below the pattern's fixed part."""
   parts = videos.rstrip('/').split('/')
   fixed = next((n for n, part in enumerate(parts) if glob.has_magic(part)), 0)
+  if fixed == 2:
+    raise ValueError(
+      f'ingest: --videos={videos!r}: the bucket {parts[2]!r} is a pattern: '
+      'give its whole name'
+    )
+  # As on a disk a folder is one, whatever is in its name.
+  if fixed and remote.path(videos).is_dir():
+    fixed = 0
   root = remote.path('/'.join(parts[:fixed] if fixed else parts))
   if not fixed and root.is_file():
     return root.parent, [root.name]

@@ -6,8 +6,7 @@ from typing import Any
 
 import tqdm
 
-from base import console
-from base import files as base_files
+from base import console, exits
 from data import remote
 from data.ingest import manifest, pool, steps
 from data.ingest.recipe import Recipe
@@ -32,6 +31,7 @@ def run(
   Raises:
     ValueError: what an earlier call left is damaged.
     OSError: `out` cannot be written, for example a full disk.
+    base.exits.Unavailable: a store does not give a file now; no other is tried.
   """
   _Run(out, todo, recipe, pool.Pool(workers, limit_s)).run()
 
@@ -111,7 +111,8 @@ class _Run:
     """What became of a file; None: try again."""
     if not isinstance(outcome, Exception):
       return outcome
-    if isinstance(outcome, OSError) and outcome.errno in base_files.FULL:
+    # A file that cannot be read has its part: `out` is what failed, or a store.
+    if isinstance(outcome, OSError | exits.Unavailable):
       raise outcome
     _, number, position, _, name, _ = task.arguments
     if isinstance(outcome, pool.Died):

@@ -114,15 +114,18 @@ def make_part(
 ) -> dict[str, Any]:
   """Transcodes one file to a part; returns what the report says of it.
 
-  A file that is not a good video leaves a part that says so.
+  A file that is not a good video, or cannot be read, leaves a part that says
+  so.
 
   Raises:
     OSError: `out` cannot be written, for example a full disk.
+    base.exits.Unavailable: the file's store does not give it now.
   """
-  label = printable(name)
+  label, file = printable(name), remote.path(root) / name
   try:
-    made = transcode.records(remote.path(root) / name, label, recipe)
-  except (BadRecord, FileNotFoundError, PermissionError) as error:
+    with remote.once(file):
+      made = transcode.records(file, label, recipe)
+  except (BadRecord, OSError) as error:
     return refuse(out, shard, position, name, str(error))
   parsed = [record.parse(data) for data in made.records]
   last, told = parsed[-1], made.told

@@ -15,6 +15,7 @@ from data.remote.path import (
   files_below,
   kept_open,
   local,
+  once,
   path,
 )
 
@@ -29,5 +30,6 @@ __all__ = [
   'heard_by',
   'kept_open',
   'local',
+  'once',
   'path',
 ]

@@ -8,6 +8,7 @@ process reads it the bytes stay until that is closed, as POSIX has it.
 import contextlib
 import contextvars
 import dataclasses
+import errno
 import hashlib
 import os
 import pathlib
@@ -58,8 +59,10 @@ class Cache:
     """Where an object's bytes are, or will be; other bytes are elsewhere."""
     told = [url, about['size'], about['crc32c'], about['md5Hash']]
     name = hashlib.sha256('\n'.join(map(str, told)).encode()).hexdigest()[:24]
-    # With its own name, whose ending tells FFmpeg what it may be.
-    return self.place / f'{name}-{url.rpartition("/")[2][-100:]}'
+    # With its own name, whose ending tells FFmpeg what it may be. Disks count
+    # bytes, of which a letter may have four.
+    own = os.fsencode(url.rpartition('/')[2])[-100:].decode(errors='ignore')
+    return self.place / f'{name}-{own}'
 
   def fetch(self, url: str, about: About) -> pathlib.Path:
     """The copy, which is brought if it is not here.
@@ -68,15 +71,41 @@ class Cache:
       FileNotFoundError: the object is gone.
       base.exits.Unavailable: it cannot be had, or not kept.
     """
-    copy = self.copy(url, about)
-    if is_there(copy):
-      return copy
+    copy, size = self.copy(url, about), about['size']
     lock = int(copy.name[:8], 16) % _LOCKS
-    with files.lock(self.place / 'locks' / f'{lock:03}', wait=True):
-      # Another process may have brought it.
-      if not is_there(copy):
-        self._bring(url, about, copy)
+    try:
+      if not is_there(copy, size):
+        own = files.lock(self.place / 'locks' / f'{lock:03}', wait=True)
+        # Where a file system has no locks, threads share a draft.
+        with _threads[lock], own:
+          # Another process may have brought it.
+          if not is_there(copy, size):
+            self._bring(url, about, copy)
+    except OSError as error:
+      if error.filename == url:
+        raise
+      # Of this machine's folder, which is no fault of the file.
+      raise exits.Unavailable(self._useless(error)) from error
     return copy
+
+  def check(self) -> None:
+    """Whether copies can be kept, before anything is brought.
+
+    Raises:
+      ValueError: they cannot.
+    """
+    try:
+      self.place.mkdir(parents=True, exist_ok=True)
+      if not os.access(self.place, os.R_OK | os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+      raise ValueError(self._useless(error)) from error
+
+  def _useless(self, error: OSError) -> str:
+    return (
+      f'{self.place}, for copies of what lies in an object store, cannot be '
+      f'used ({error.strerror or error}): give another data.remote.folder'
+    )
 
   def _bring(self, url: str, about: About, copy: pathlib.Path) -> None:
     size = about['size']
@@ -89,9 +118,12 @@ class Cache:
     try:
       with self._room(size), files.replacing(copy) as draft:
         for _ in range(_TRIES):
-          objects.bring(
-            url, size, os.fspath(draft), self.stalled_sec, _heard[-1]
-          )
+          try:
+            objects.bring(
+              url, size, os.fspath(draft), self.stalled_sec, _heard[-1]
+            )
+          except FileNotFoundError as error:
+            raise missing(url) from error
           found = digests.of_file(os.fspath(draft))
           if digests.same(digests.of_object(about), found):
             return
@@ -150,13 +182,24 @@ class Cache:
     return total
 
 
-def is_there(copy: pathlib.Path) -> bool:
-  """Whether there is a copy, which is then the one that was used last."""
+def is_there(copy: pathlib.Path, size: int | None = None) -> bool:
+  """Whether there is a copy, which is then the one that was used last.
+
+  Args:
+    copy: its path.
+    size: its bytes, if they are to be looked at: where a machine lost its power
+      a file may be there without them.
+  """
   try:
     os.utime(copy)
+    return size is None or os.stat(copy).st_size == size
   except FileNotFoundError:
     return False
-  return True
+
+
+def missing(url: str) -> FileNotFoundError:
+  """The error of an object that is not there."""
+  return FileNotFoundError(errno.ENOENT, 'no such object', url)
 
 
 # Bytes that this process may still bring to a folder without looking at it, and
@@ -164,6 +207,7 @@ def is_there(copy: pathlib.Path) -> bool:
 _left: Counter[pathlib.Path] = Counter()
 _coming: Counter[pathlib.Path] = Counter()
 _turn = threading.Condition()
+_threads = [threading.Lock() for _ in range(_LOCKS)]
 _brought: set[str] = set()
 _heard: list[Callable[[], object]] = [lambda: None]
 _now: contextvars.ContextVar[Cache | None] = contextvars.ContextVar(

@@ -15,7 +15,7 @@ from typing import Any
 
 from base import files, objects
 from base.stores import About
-from data.remote.cache import Cache, current, is_there
+from data.remote.cache import Cache, current, is_there, missing
 
 _NAMES = 10**6  # in lists, which are half a gigabyte
 _THREADS = 16  # that ask a store at once
@@ -145,7 +145,7 @@ class Remote:
     """
     about = self.about()
     if about is None:
-      raise _missing(self)
+      raise missing(self.text)
     return types.SimpleNamespace(st_size=about['size'])
 
   def iterdir(self) -> Iterator['Remote']:
@@ -176,8 +176,16 @@ class Remote:
     """
     about = self.about()
     if about is None:
-      raise _missing(self)
+      raise missing(self.text)
     return self.cache.fetch(self.text, about)
+
+  def forget(self) -> None:
+    """Removes the copy, if there is one that no other process reads."""
+    above, _, name = self.text.rpartition('/')
+    listed = self.lists.folders.get(above, {}).get(name)
+    about = listed or self.lists.objects.get(self.text)
+    if about:
+      files.remove_unused(self.cache.copy(self.text, about))
 
   def open(self, mode: str = 'r', **options: Any) -> io.IOBase:
     """Its copy, opened to be read."""
@@ -207,7 +215,7 @@ def path(*names: str | os.PathLike) -> Path:
 
   Raises:
     ValueError: a store that is not known, or cannot be reached without more
-      packages.
+      packages; or no place for copies.
   """
   last = max(
     (n for n, name in enumerate(names) if not files.is_local(name)), default=-1
@@ -219,8 +227,9 @@ def path(*names: str | os.PathLike) -> Path:
     return pathlib.Path(below)
   if isinstance(names[last], Remote):
     return names[last] / below
-  top = os.fspath(files.path(names[last]))
-  return Remote(top, top, current(), Lists()) / below
+  top, cache = os.fspath(files.path(names[last])), current()
+  cache.check()
+  return Remote(top, top, cache, Lists()) / below
 
 
 @contextlib.contextmanager
@@ -242,6 +251,16 @@ def local(file: Path) -> Iterator[pathlib.Path]:
       except FileNotFoundError:
         pass  # another process needed the room
     yield copy
+
+
+@contextlib.contextmanager
+def once(file: Path) -> Iterator[None]:
+  """Inside, a file is read that nobody needs again: then its copy goes."""
+  try:
+    yield
+  finally:
+    if isinstance(file, Remote):
+      file.forget()
 
 
 def bring(wanted: Iterable[Path]) -> None:
@@ -300,7 +319,3 @@ def kept_open(most: int) -> Callable:
     return get
 
   return decorate
-
-
-def _missing(file: Remote) -> FileNotFoundError:
-  return FileNotFoundError(2, 'no such object', file.text)

@@ -17,7 +17,7 @@ import pytest
 from base import command, exits
 from data import examples, pipeline
 from models import objective as objective_lib
-from train import checkpoint, feed, loop, progress, stop, workdir
+from train import checkpoint, evaluate, feed, loop, progress, stop, workdir
 
 pytestmark = pytest.mark.usefixtures('shared_programs')
 
@@ -235,19 +235,38 @@ def test_a_stop_while_data_is_waited_for_saves_the_last_step(
   assert int(state.step) == 6
 
 
+@pytest.mark.parametrize('kind', [TimeoutError, exits.Unavailable])
 def test_what_was_trained_is_saved_where_data_does_not_come(
-  tiny_config, tmp_path, monkeypatch
+  tiny_config, tmp_path, monkeypatch, kind
 ):
   part = examples.Examples.part
 
   def stalled(self, step, *args, **options):
     if step == 2:
-      raise TimeoutError('no worker came on')
+      raise kind('nothing came')
     return part(self, step, *args, **options)
 
-  monkeypatch.setattr(examples.Examples, 'part', stalled)
-  with pytest.raises(TimeoutError, match='no worker came on'):
-    run(tiny_config(**{'eval.every': 0}), tmp_path)
+  config = tiny_config(**{'eval.every': 0})
+  with monkeypatch.context() as patch:
+    patch.setattr(examples.Examples, 'part', stalled)
+    with pytest.raises(kind, match='nothing came'):
+      run(config, tmp_path)
+  assert checkpoint.steps(str(tmp_path)) == [2]
+  run(config, tmp_path)
+  assert sorted(curve(tmp_path)) == [1, 2, 3, 4, 5, 6]
+
+
+def test_what_was_trained_is_saved_where_validation_does_not_come(
+  tiny_config, tmp_path, monkeypatch
+):
+  """Of its data a store may be asked for the first time after hours."""
+
+  def fails(*_, **__):
+    raise exits.Unavailable('nothing came')
+
+  monkeypatch.setattr(evaluate.Evaluation, 'run', fails)
+  with pytest.raises(exits.Unavailable, match='nothing came'):
+    run(tiny_config(**{'eval.every': 2}), tmp_path)
   assert checkpoint.steps(str(tmp_path)) == [2]
 
 

@@ -1,8 +1,10 @@
 """Ingestion from and to an object store: the bytes are those of a disk."""
 
+import errno
+
 import pytest
 
-from base import files
+from base import exits, files, objects
 from data import remote
 from data.formats import shards
 from data.ingest import folder as ingest
@@ -18,6 +20,13 @@ pytestmark = pytest.mark.usefixtures('copies')
 def copies(tmp_path):
   with remote.cached(folder=str(tmp_path / 'copies'), stalled_sec=60.0):
     yield
+
+
+# What is asked of a store, of which objects, and how it fails.
+FAILING = {
+  'bring': (objects, 'bring', '/in/', exits.Unavailable('nothing came')),
+  'write': (files, 'write', '/parts/', OSError(errno.EIO, 'not now')),
+}
 
 
 @pytest.fixture(scope='module')
@@ -76,6 +85,37 @@ def test_a_run_that_was_killed_goes_on(
   assert stored(bucket) == on_disk(whole)
 
 
+@pytest.mark.parametrize('fails', ['bring', 'write'])
+def test_a_store_that_fails_refuses_no_video(
+  footage, whole, bucket, monkeypatch, fails
+):
+  """The next start finds it again, and its videos."""
+  put(footage, f'{bucket}/in')
+  out = files.path(f'{bucket}/data')
+  module, name, below, error = FAILING[fails]
+  real, asked = getattr(module, name), []
+
+  def fail(path, *rest):
+    if below in str(path):
+      asked.append(path)
+    if len(asked) == 2:
+      raise error
+    return real(path, *rest)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(module, name, fail)
+    with pytest.raises(type(error)):
+      run(f'{bucket}/in/**', out, per_shard=4)
+  run(f'{bucket}/in/**', out, per_shard=4)
+  assert stored(out) == on_disk(whole)
+
+
+def test_videos_leave_no_copies(footage, bucket, tmp_path):
+  put(footage, f'{bucket}/in')
+  run(f'{bucket}/in', tmp_path / 'data')
+  assert not [*(tmp_path / 'copies').glob('*-*')]
+
+
 def test_two_runs_at_once_are_refused(footage, bucket):
   with (
     files.lock(f'{bucket}/.lock'),
@@ -102,6 +142,14 @@ def test_a_pattern_finds_what_it_does_on_a_disk(
 
 def _fixed(pattern):
   return '/below' if pattern.startswith('below') else ''
+
+
+def test_a_folder_is_one_whatever_is_in_its_name(footage, bucket):
+  files.write(f'{bucket}/in [HD]/a*b.mp4', b'')
+  root, found = ingest.find(f'{bucket}/in [HD]', files.path(f'{bucket}/out'))
+  assert (found, str(root)) == (['a*b.mp4'], f'{bucket}/in [HD]')
+  with pytest.raises(ValueError, match='give its whole name'):
+    ingest.find('gs://buck*/in/**', files.path(f'{bucket}/out'))
 
 
 def test_nothing_that_matches_is_an_error(bucket):

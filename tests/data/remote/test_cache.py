@@ -145,6 +145,47 @@ def test_a_full_disk_is_told_with_the_options(bucket, tmp_path, monkeypatch):
     (top / 'a').fetch()
 
 
+def test_a_copy_that_was_cut_off_is_brought_again(bucket, tmp_path, counted):
+  """As a machine that lost its power may leave it."""
+  with remote.cached(folder=str(tmp_path)):
+    top = put(bucket, a=b'abcdef')
+  copy = (top / 'a').fetch()
+  copy.write_bytes(b'')
+  assert (top / 'a').read_bytes() == b'abcdef'
+  assert counted == ['a', 'a']
+
+
+def test_a_folder_that_cannot_have_copies_is_told(bucket, tmp_path):
+  (tmp_path / 'file').touch()
+  for folder in (tmp_path / 'file', tmp_path / 'file' / 'below'):
+    with (
+      remote.cached(folder=str(folder)),
+      pytest.raises(ValueError, match=r'give another data\.remote\.folder'),
+    ):
+      remote.path(bucket)
+  with remote.cached(folder=str(tmp_path / 'copies')):
+    top = put(bucket, a=b'a')
+  # From now on: no file of the data is to blame.
+  (tmp_path / 'copies').rmdir()
+  (tmp_path / 'copies').touch()
+  with pytest.raises(exits.Unavailable, match=r'copies, .* cannot be used'):
+    (top / 'a').fetch()
+
+
+@pytest.mark.parametrize(
+  'name',
+  ['映' * 80, 'я' * 120 + '.mp4', 'a b#1?&%2F.x', '[a]*{b}'],
+  ids=['3 bytes', '2 bytes', 'signs', 'patterns'],
+)
+def test_objects_may_have_any_name(bucket, tmp_path, name):
+  with remote.cached(folder=str(tmp_path)):
+    top = put(bucket, **{name: b'abc'})
+  assert (top / name).read_bytes() == b'abc'
+  assert [each.name for each in top.iterdir()] == [name]
+  (copy,) = tmp_path.glob('*-*')
+  assert copy.suffix == (top / name).suffix
+
+
 def test_an_object_that_is_gone_is_a_missing_file(bucket, tmp_path):
   with remote.cached(folder=str(tmp_path)):
     top = put(bucket, a=b'a')
