@@ -15,6 +15,11 @@ ARRAYS = {
   'occluded': np.array([[True, False]]),
   'jpegs': np.array([b'\xff\xd8abc', b'\xff\xd8d']),
   'scalar': np.float64(0.5),
+  'fortran': np.asfortranarray(np.arange(6).reshape(2, 3)),
+  'exchanged': np.arange(24).reshape(2, 3, 4).transpose(2, 0, 1),
+  'objects': np.array([[b'\xff\x00', None], ['a', 3]], object),
+  'none': np.zeros((0, 5, 2), np.float32),
+  'zero_d': np.array(3.5),
   'rest': [1, 2.5, 'name', None, (b'bytes\xff', b'', True)],
 }
 
@@ -25,9 +30,26 @@ def test_arrays_come_back(tmp_path, protocol):
   file.write_bytes(pickle.dumps(ARRAYS, protocol))
   found = unpickle.load(file)
   assert found.keys() == ARRAYS.keys()
-  for key in ('video', 'points', 'occluded', 'jpegs', 'scalar'):
+  for key in ARRAYS.keys() - {'rest'}:
     np.testing.assert_array_equal(found[key], ARRAYS[key], strict=True)
   assert found['rest'] == ARRAYS['rest']
+
+
+@pytest.mark.parametrize('protocol', [0, 2, 3, 5])
+def test_the_other_order_of_bytes(tmp_path, protocol):
+  """As of other machines; NumPy itself may turn it."""
+  file, large = tmp_path / 'a.pkl', np.arange(6, dtype='>f4').reshape(2, 3)
+  file.write_bytes(pickle.dumps(large, protocol))
+  np.testing.assert_array_equal(unpickle.load(file), large)
+
+
+def test_arrays_are_sent_to_others_as_any(tmp_path):
+  file = tmp_path / 'a.pkl'
+  file.write_bytes(pickle.dumps(ARRAYS['video'], 3))
+  found = unpickle.load(file)
+  for protocol in (2, 5):
+    again = pickle.dumps(found, protocol)
+    assert again == pickle.dumps(ARRAYS['video'], protocol)
 
 
 def test_the_name_that_numpy_had_is_known(tmp_path):
@@ -58,8 +80,8 @@ def test_an_array_that_python_2_wrote(tmp_path):
 class Run:
   """Runs a command when it is unpickled."""
 
-  def __init__(self, function, *arguments):
-    self.call = function, arguments
+  def __init__(self, function, *arguments, state=None):
+    self.call = function, arguments, state
 
   def __reduce__(self):
     return self.call
@@ -123,6 +145,38 @@ def test_an_array_without_its_numbers_is_refused(tmp_path):
     file.write_bytes(pickle.dumps(bad, 2))
     with pytest.raises(ValueError, match='not a pickle, or a damaged one'):
       unpickle.load(file)
+
+
+def test_what_an_array_says_of_itself_is_not_believed(tmp_path):
+  """NumPy believes it: where fields lie, and how many objects there are."""
+  file = tmp_path / 'a.pkl'
+  reconstruct, arguments, state = np.zeros(2, object).__reduce__()
+  from_buffer = ARRAYS['video'].__reduce_ex__(5)[0]
+  numbers = np.arange(8, dtype=np.uint8)
+  for bad, said in (
+    (np.zeros(2, [('a', 'f4')]), "an array of 'V4', expected numbers, bytes"),
+    (np.zeros(2, 'M8[s]'), "an array of 'M8'"),
+    (np.zeros(2, 'V0'), "an array of 'V0'"),
+    (np.dtype([('a', 'O')]), "an array of 'V8'"),
+    (Run(np.dtype, ['f4']), 'a pickle, or a damaged one'),
+    (
+      Run(reconstruct, *arguments, state=(*state[:4], [1, 2, 3])),
+      r'an array of \(2,\) with 3 objects',
+    ),
+    (
+      # What it is of could be given other numbers, elsewhere.
+      Run(from_buffer, numbers, np.dtype('u1'), (8,), 'C'),
+      'an array of the bytes of a _Array',
+    ),
+  ):
+    file.write_bytes(pickle.dumps(bad, 2))
+    with pytest.raises(ValueError, match=said):
+      unpickle.load(file)
+  coded = pickle.dumps(numbers, 2)
+  state = coded[coded.rindex(b'(K\x01') :]
+  file.write_bytes(coded[:-1] + state)
+  with pytest.raises(ValueError, match='whose numbers are given twice'):
+    unpickle.load(file)
 
 
 def test_a_place_that_no_pickle_gets_to_is_not_made(tmp_path):
