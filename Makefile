@@ -13,9 +13,10 @@ PY := $(VENV)/bin/python
 READOUTS := --config=configs/readout.py:task=all,data=world,seed=$(SEED),lr=$(LR),steps=$(STEPS),cache=runs/features
 
 TRACKS := --config=configs/readout.py:task=points+boxes,data=world,seed=$(SEED),steps=1200,cache=runs/features
+SCALING ?= runs/scaling
 MOOG = runs/moog-$(LAYOUT)-$(SEED)
 
-.PHONY: quickstart seeds moog pods test test-slow test-newest drills mutants lint lock xpk
+.PHONY: quickstart seeds scaling moog pods test test-slow test-newest drills mutants lint lock xpk
 
 # Pretrain, read depth, pose, points, boxes and class from the frozen features
 # and from a backbone that was never trained, compare. Each line goes on where
@@ -33,6 +34,19 @@ seeds: $(VENV)/.installed
 	$(MAKE) quickstart LR=3e-3+1e-2 STEPS=600 SEED=1 RUN=runs/seed-1
 	$(MAKE) quickstart LR=3e-3+1e-2 STEPS=600 SEED=2 RUN=runs/seed-2
 	$(PY) -m evals.report runs/seed-0 runs/seed-1 runs/seed-2 --out=$(REPORT)
+
+# The scaling study: five sizes, the largest forecast before it is started, read
+# from frozen features and fine-tuned; within an hour on two cores, and it goes on
+# where it was stopped.
+scaling: $(VENV)/.installed
+	$(PY) -m launch.sweep --config=configs/sweep_world.py --sweep=ladder \
+	  --at_once=2 --workdir=$(SCALING) \
+	  --readouts=configs/readout.py:task=all,data=world,steps=300 \
+	  --readouts=configs/readout.py:task=all,data=world,finetune=0.1,steps=300
+	$(PY) -m launch.scaling $(SCALING)/clips-* $(SCALING)/flops-* \
+	  --out=$(SCALING)/study \
+	  --forecast=$(SCALING)/forecast-clips-264-0.json \
+	  --report=$(SCALING)/report/index.html
 
 # MooG, or one of its baselines on a grid: pretraining, then points and boxes from
 # frozen tokens, and from tokens that were never trained.

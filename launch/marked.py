@@ -14,11 +14,25 @@ def put(text: str, part: str, begin: str) -> str:
   Raises:
     ValueError: the markers are not in it, once and in order.
   """
+  above, _, below = _parts(text, begin)
+  return f'{above}{begin}\n{part}\n{END}{below}'
+
+
+def get(text: str, begin: str) -> str:
+  """What stands between the markers of a document; see `put`.
+
+  Raises:
+    ValueError: the markers are not in it.
+  """
+  return _parts(text, begin)[1].strip('\n')
+
+
+def _parts(text: str, begin: str) -> tuple[str, str, str]:
   above, is_there, rest = text.partition(begin)
-  _, closes, below = rest.partition(END)
+  part, closes, below = rest.partition(END)
   if not (is_there and closes):
     raise ValueError(
       f'expected the lines {begin!r} and {END!r} around what is written; put '
       'them where it should be'
     )
-  return f'{above}{begin}\n{part}\n{END}{below}'
+  return above, part, below

@@ -14,6 +14,7 @@ from evals.report import (
   pairing,
   reading,
   sections,
+  shell,
   tables,
 )
 from evals.report.grouping import Model, Row
@@ -64,11 +65,9 @@ def _written(runs: Sequence[reading.Run], out: str) -> tuple[str, str]:
     + health.section(runs, out)
     + _go_on(runs, rows, out)
   )
-  with open(os.path.join(os.path.dirname(__file__), 'page.css')) as file:
-    style = file.read()
-  # Last, so that whatever the page shows is there.
   path = os.path.join(out, 'index.html')
-  files.write(path, _page(models, _tiles(latest, pairs), body, style))
+  # Last, so that whatever the page shows is there.
+  shell.write(path, _title(models), _lead(models), _tiles(latest, pairs), body)
   return path, tables.summary(pair for pair in pairs if pair.ours in latest)
 
 
@@ -87,33 +86,10 @@ def _write_numbers(
       tables.write_csv(os.path.join(out, f'{name}.csv'), lines)
 
 
-def _page(models: Sequence[Model], tiles: str, body: str, style: str) -> str:
-  title = f'What {len(models)} models learned'
+def _title(models: Sequence[Model]) -> str:
   if len(models) == 1:
-    title = f'What {escape(models[0].name)} learned'
-  return f"""<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="icon" href="data:,">
-<title>{title}</title>
-<style>
-{style}</style>
-<header><div>
-<div class="brand">scale4d</div>
-<h1>{title}</h1>
-<p>{_lead(models)}</p>
-</div></header>
-<main>
-<div class="tiles">
-{tiles}
-</div>
-{body}
-</main>
-<footer>In this folder, every figure and every frame of a clip is in a PNG, and
-every number in a CSV.</footer>
-</html>
-"""
+    return f'What {escape(models[0].name)} learned'
+  return f'What {len(models)} models learned'
 
 
 def _lead(models: Sequence[Model]) -> str:

@@ -11,6 +11,8 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
+from launch.local import shares
+
 # What moves the cursor of a terminal, as bars of several lines do.
 _MOVES = re.compile(r'\x1b\[[0-9;?]*[A-Za-ln-z]')
 # Of a line without an end, bytes that are kept in memory.
@@ -38,7 +40,17 @@ class Child:
     command: Sequence[str],
     environment: Mapping[str, str],
     log: pathlib.Path,
+    cores: Sequence[int] = (),
   ):
+    """Starts it.
+
+    Args:
+      number: of the process, from 0.
+      command: its words.
+      environment: all its variables.
+      log: its file.
+      cores: of the CPU, that it and what it starts run on; (): on all.
+    """
     self.number, self.log = number, log
     self.code: int | None = None
     self.ended = 0.0
@@ -49,7 +61,7 @@ class Child:
     tie = [tied, '--pdeathsig', 'TERM'] if tied else []
     with open(log, 'ab') as file:
       self._process = subprocess.Popen(
-        [*tie, *command],
+        [*tie, *shares.pinned(command, cores)],
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=file,

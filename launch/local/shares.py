@@ -1,11 +1,30 @@
 """What each of several processes of a machine has of its devices."""
 
+import itertools
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 Share = Mapping[str, str]
+
+
+def cores(count: int) -> list[tuple[int, ...]]:
+  """The CPU cores of each of `count` runs that have nothing to do together.
+
+  Small ones are faster with a part of the cores each than with all of them in
+  turns: `python -m launch.bench.together`. All have all, as () says, where JAX
+  computes on something else, where there are fewer cores than runs, or where
+  the system does not let them be chosen (a Mac).
+  """
+  if count == 1 or not hasattr(os, 'sched_getaffinity') or _gpus():
+    return [()] * count
+  mine = sorted(os.sched_getaffinity(0))
+  each = len(mine) // count
+  if not each:
+    return [()] * count
+  ends = [round(number * len(mine) / count) for number in range(count + 1)]
+  return [tuple(mine[a:b]) for a, b in itertools.pairwise(ends)]
 
 
 def of(processes: int, devices: int) -> list[Share]:
@@ -43,6 +62,16 @@ def of(processes: int, devices: int) -> list[Share]:
     mine = gpus[number * each : (number + 1) * each]
     share['CUDA_VISIBLE_DEVICES'] = ','.join(mine)
   return shares
+
+
+def pinned(command: Sequence[str], cores: Sequence[int]) -> list[str]:
+  """The command, on some cores of the CPU; (): on all.
+
+  By a command too, since what runs between fork and exec may not take locks.
+  """
+  pin = shutil.which('taskset') if cores else None
+  words = [pin, '--cpu-list', ','.join(map(str, cores))] if pin else []
+  return [*words, *command]
 
 
 def _gpus() -> list[str]:

@@ -1,6 +1,6 @@
 """Errors over size: what was run, the law, what was forecast, what came out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,21 +9,26 @@ from matplotlib.figure import Figure
 
 from evals.report import naming, plots
 from launch.scaling import power
-from launch.scaling.points import LOSS, score
+from launch.scaling.points import LOSS, Points, score
 from launch.scaling.power import Law, Point
 
 _COLUMNS = 3
+_COLOURS = ('#c9a227', '#7b5fc7', '#3a9e8f')  # of other series
 
 
 def draw(
-  forecast: Mapping[str, Any], points: Mapping[str, Sequence[Point]], path: str
+  forecast: Mapping[str, Any],
+  points: Points,
+  path: str,
+  others: Mapping[str, Points] | None = None,
 ) -> Figure:
   """A panel for each of what was forecast.
 
   Args:
     forecast: as `launch.scaling.forecast` has it.
-    points: of all runs, that of the forecast's size included if it is there.
+    points: of its series, that of the forecast's size included if it is there.
     path: of the PNG.
+    others: title -> points of other series, shown beside.
   """
   count = len(forecast['of'])
   rows = -(-count // _COLUMNS)
@@ -33,6 +38,8 @@ def draw(
     for axes in panels[count:]:
       axes.axis('off')
     for axes, (what, found) in zip(panels, forecast['of'].items()):
+      for (title, other), colour in zip((others or {}).items(), _COLOURS):
+        _series(axes, what, other.get(what, ()), title, colour)
       _panel(axes, what, found, forecast['size'], points.get(what, ()))
     panels[0].legend(fontsize=8)
     plots.save(figure, path)
@@ -80,6 +87,20 @@ def _panel(axes, what, found, size, points) -> None:
   if name:
     shown = naming.metric(metric)
     axes.set_ylabel(f'{shown.label} {shown.arrow}')
+
+
+def _series(axes, what, points, label, colour) -> None:
+  axes.plot(
+    [point.size for point in points],
+    [score(what, point.mean) for point in points],
+    color=colour,
+    marker='s',
+    markersize=4,
+    markerfacecolor='white',
+    linestyle='--',
+    linewidth=1.0,
+    label=label,
+  )
 
 
 def _ends(what: str, found: Mapping[str, Any]) -> list[float]:

@@ -8,7 +8,8 @@ r"""Runs a sweep: every run once, N at a time, with its readouts.
 A sweep is a function sweep() or sweep_NAME() of a file of Python that yields
 dicts: the recipe under 'config', and overrides as {'optim.lr': 3e-4}. Each run
 is a folder of --workdir, named by what differs; overrides behind -- are for all
-of them. All are checked before the first starts.
+of them. All are checked before the first starts. What a run with 'forecast':
+True will reach is written down when all that are yielded before it are done.
 
 With --search=NAME, Optuna asks search_NAME(trial) of the file for --trials
 runs: as many as run at once, and then, of their --score, the next.
@@ -83,7 +84,7 @@ _CACHE = command.compilation_cache()
 def main(more: Sequence[str]) -> None:
   """Checks everything, then starts."""
   from base import console, files
-  from launch.sweep import plan, results, runs
+  from launch.sweep import forecasts, plan, results, runs
   from launch.sweep import state as state_lib
 
   workdir = _WORKDIR.value.rstrip('/')
@@ -101,6 +102,7 @@ def main(more: Sequence[str]) -> None:
   else:
     items = runs.read(_CONFIG.value, _SWEEP.value)
   entries = make(items)
+  forecasts.check(entries)
   plan.check(entries, backend)
   if _DRY_RUN.value:
     console.say(plan.commands(entries, backend))
@@ -126,7 +128,11 @@ def main(more: Sequence[str]) -> None:
     if _SEARCH.value:
       entries = _rounds(make, backend, workdir, claim)
     else:
-      _follow(entries, backend, claim)
+      forecasts.in_order(
+        entries,
+        workdir,
+        lambda some: _follow(some, backend, claim, shown=entries),
+      )
     console.say(results.write(workdir, entries))
     console.say(results.report(workdir, entries))
   failed = {x.name: x.state.failed for x in entries if x.state.failed}
@@ -140,7 +146,7 @@ def main(more: Sequence[str]) -> None:
     )
 
 
-def _follow(entries, backend, claim: str) -> None:
+def _follow(entries, backend, claim: str, shown=()) -> None:
   from launch.sweep import loop
 
   loop.follow(
@@ -149,6 +155,7 @@ def _follow(entries, backend, claim: str) -> None:
     at_once=_AT_ONCE.value,
     max_restarts=_MAX_RESTARTS.value,
     claim=claim,
+    shown=shown,
   )
 
 

@@ -9,6 +9,7 @@ from launch import policy
 from launch.checks import Cost
 from launch.sweep import state as state_lib
 from launch.sweep.backends import End, Job
+from launch.sweep.runs import Item
 from launch.sweep.stages import TRAIN, Stage
 from launch.sweep.state import State
 
@@ -25,6 +26,7 @@ class Entry:
     stages: in order.
     state: as its file has it.
     cost: of training.
+    forecast: whether its results are forecast before it starts.
     began: when the running stage did, by time.monotonic.
     not_before: when the next may start, so too.
     held_by: who else is at its folder; '': nobody.
@@ -38,6 +40,7 @@ class Entry:
   stages: list[Stage]
   state: State
   cost: Cost
+  forecast: bool = False
   began: float = 0.0
   not_before: float = 0.0
   held_by: str = ''
@@ -193,11 +196,12 @@ def logged(stage: Stage) -> dict[str, float]:
 
 
 def of(
-  name: str, folder: str, stages: list[Stage], fresh: State, cost: Cost
+  name: str, folder: str, stages: list[Stage], item: Item, cost: Cost
 ) -> Entry:
   """The entry of a run, as its folder has it.
 
   Raises:
     ValueError: its state is damaged.
   """
-  return Entry(name, folder, stages, state_lib.read(folder) or fresh, cost)
+  state = state_lib.read(folder) or state_lib.fresh(item)
+  return Entry(name, folder, stages, state, cost, item.forecast)

@@ -26,15 +26,17 @@ def follow(
   at_once: int,
   max_restarts: int,
   claim: str = '',
+  shown: Sequence[Entry] = (),
 ) -> None:
   """Returns when nothing is left to start, and nothing runs.
 
   Args:
-    entries: all runs.
+    entries: the runs.
     backend: where they run.
     at_once: how many.
     max_restarts: crashes of a stage after which it is started again.
     claim: that this sweep holds, if any.
+    shown: all runs of the sweep, where `entries` are those that come first.
 
   Raises:
     exits.Again: told to stop; the same command goes on.
@@ -43,7 +45,7 @@ def follow(
   """
   for entry in entries:
     _take_up(entry, backend)
-  board = board_lib.Board(entries, at_once)
+  board = board_lib.Board(shown or entries, at_once)
   try:
     with Stop() as stop:
       _follow(entries, backend, stop, board, at_once, max_restarts, claim)

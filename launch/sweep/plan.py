@@ -80,7 +80,7 @@ def make(
         readouts=heads,
         cache=cache,
       ),
-      state_lib.fresh(item),
+      item,
       costs[name],
     )
     for name, item in named.items()

@@ -22,12 +22,15 @@ class Item:
     overrides: 'section.option' -> value.
     name: that it gives itself; '': none.
     launch: flags of the launcher, for its machines.
+    forecast: whether what it will reach is written down before it starts, of
+      the runs that are yielded before it, which then are over.
   """
 
   recipe: str
   overrides: Mapping[str, Any]
   name: str = ''
   launch: str = ''
+  forecast: bool = False
 
   @property
   def identity(self) -> str:
@@ -131,7 +134,8 @@ def item(made: Any, what: str) -> Item:
   """A run, of the dict that a function made.
 
   Args:
-    made: the recipe under 'config', perhaps 'name' and 'launch', and overrides.
+    made: the recipe under 'config', perhaps 'name', 'launch', 'forecast', and
+      overrides.
     what: it is, for the error.
 
   Raises:
@@ -148,6 +152,12 @@ def item(made: Any, what: str) -> Item:
   for key, value in (('name', name), ('launch', launch)):
     if not isinstance(value, str):
       raise ValueError(f'{what}: {key}={value!r} must be a text')
+  forecast = overrides.pop('forecast', False)
+  if not isinstance(forecast, bool):
+    raise ValueError(
+      f'{what}: forecast={forecast!r} must be True or False: whether it waits '
+      'for those before it, and what it will reach is forecast of them'
+    )
   if not recipe or not isinstance(recipe, str):
     raise ValueError(
       f"{what} needs its recipe, as {{'config': 'configs/mae.py:size=S', ...}}"
@@ -162,4 +172,4 @@ def item(made: Any, what: str) -> Item:
         f'{what}: {key}={value!r} must be a number, a text, a boolean, or a '
         'tuple of them'
       )
-  return Item(recipe, overrides, name, launch)
+  return Item(recipe, overrides, name, launch, forecast)

@@ -103,6 +103,7 @@ def test_predict_draws_its_depth(run, film, tmp_path):
   assert len(found['windows'][0]['depth']['median']) == layouts.T
 
 
+@pytest.mark.slow
 def test_a_readout_of_it_is_trained(run, tmp_path):
   config = readout.get_config('task=depth,data=world,steps=1').to_dict()
   config['data'] |= {'batch_size': 8, 'workers': 0}

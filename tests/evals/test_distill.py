@@ -83,6 +83,7 @@ def test_a_published_file_teaches_as_its_run_does(
   jax.tree.map(np.testing.assert_array_equal, params, run[1])
 
 
+@pytest.mark.slow
 def test_readouts_are_of_the_student_and_read_no_teacher(
   run, recipe, tmp_path, capsys
 ):

@@ -17,7 +17,10 @@ from train import mesh as mesh_lib
 SMALL = {'width': 16, 'heads': 2}
 
 
-@pytest.fixture(scope='module', params=['attention', 'moog'])
+@pytest.fixture(
+  scope='module',
+  params=['attention', pytest.param('moog', marks=pytest.mark.slow)],
+)
 def scored(request, tiny_config, tmp_path_factory):
   """(facts, sums) of all tasks, by mesh, with the same parameters."""
   folder = tmp_path_factory.mktemp('run')

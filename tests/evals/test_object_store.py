@@ -34,6 +34,7 @@ def job(there, recipe):
   return folder, result
 
 
+@pytest.mark.slow
 def test_a_job_is_that_of_a_disk(job, there, pretraining, recipe, tmp_path):
   folder, result = job
   config = {**pretraining, 'steps': 2}
@@ -61,6 +62,7 @@ def test_what_is_not_there_is_told_in_one_line(there, recipe, tmp_path):
     evaluate.run(cached, checkpoint=there, **out)
 
 
+@pytest.mark.slow
 def test_checkpoints_are_watched_by_turns(there, recipe, bucket):
   """From another machine than the run's; a step that another has is left."""
 
@@ -97,6 +99,7 @@ def test_a_run_that_is_about_to_begin_there_is_waited_for(
   assert files.names(bucket) == []
 
 
+@pytest.mark.slow
 def test_a_report_reads_runs_there_and_is_written_here_or_there(
   there, job, bucket, tmp_path
 ):
@@ -117,6 +120,7 @@ def test_a_report_reads_runs_there_and_is_written_here_or_there(
     page.write([there, f'{there}/'], here)
 
 
+@pytest.mark.slow
 def test_predictions_of_a_job_there(there, job, bucket, tmp_path):
   frames = np.linspace(0, 255, 6 * 40 * 64 * 3).astype(np.uint8)
   movie = film(tmp_path / 'in.mp4', frames.reshape(6, 40, 64, 3))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from configs import sweep_scaling
+from configs import sweep_scaling, sweep_world
 from launch import checks, job, overrides
 from launch.sweep import runs
 
@@ -25,6 +25,15 @@ def test_flops_of_a_clip_are_those_that_the_model_counts():
     (cost,) = costs(item.flags)
     per_clip = cost.flops / config['steps'] / config['data']['batch_size']
     stated = sweep_scaling.FLOPS[config['model']['size']]
+    assert per_clip == pytest.approx(stated, rel=1e-3)
+
+
+def test_flops_of_the_ladder_of_the_world_are_those_too():
+  for item in runs.read('configs/sweep_world.py', 'ladder'):
+    config = overrides.resolved(item.flags)
+    (cost,) = costs(item.flags)
+    per_clip = cost.flops / config['steps'] / config['data']['batch_size']
+    stated = sweep_world.FLOPS[config['model']['dim']]
     assert per_clip == pytest.approx(stated, rel=1e-3)
 
 

@@ -91,6 +91,7 @@ def test_a_restarted_run_loads_its_step_and_goes_on_the_same(
   assert executable.identity(planned, mesh, {}) == head(tmp_path / 'cut')['of']
 
 
+@pytest.mark.slow
 def test_options_of_the_recipe_reach_the_compiler(
   tiny_config, tmp_path, monkeypatch, machine, compiled_programs, capsys
 ):

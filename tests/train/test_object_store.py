@@ -338,6 +338,7 @@ def test_a_run_in_use_elsewhere_is_refused_as_on_a_disk(bucket):
   assert files.names(bucket) == ['claim']
 
 
+@pytest.mark.slow
 def test_parameters_come_from_a_run_there(tiny_config, tmp_path, bucket):
   steps = {'steps': 1, 'eval.every': 0, 'optim.warmup_fraction': 0.0}
   first = run(tiny_config(**steps), bucket)

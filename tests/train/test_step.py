@@ -130,7 +130,7 @@ def moog_config(tiny_config, mesh, changes):
   scope='module',
   params=[
     {'variant': 'A', 'loss_gradient': True},
-    {'variant': 'B', 'remat': 'named'},
+    pytest.param({'variant': 'B', 'remat': 'named'}, marks=pytest.mark.slow),
   ],
   ids=['A', 'B'],
 )

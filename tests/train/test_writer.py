@@ -127,6 +127,7 @@ with Writer(folder, start=start, **options) as writer:
 """
 
 
+@pytest.mark.slow
 def test_after_a_kill_every_log_has_each_step_once(tmp_path):
   # Else W&B's process of other tests, which is not killed, serves both.
   alone = {k: x for k, x in os.environ.items() if k != 'WANDB_SERVICE'}

@@ -3,18 +3,19 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from base import files, jsons
 from launch.scaling import power
+from launch.scaling.points import Points
 from launch.scaling.power import Law, Point
 
 _KIND = {'size': float, 'of': dict, 'sha256': str}
 _REMEDY = 'take the file that was written before the model was trained'
 
 
-def make(points: Mapping[str, Sequence[Point]], size: float) -> dict[str, Any]:
+def make(points: Points, size: float) -> dict[str, Any]:
   """What a model of that size is expected to reach, of all that was measured.
 
   Args:
@@ -76,6 +77,25 @@ def read(path: str) -> dict[str, Any]:
       f'{said[:12]}; {_REMEDY}'
     )
   return forecast
+
+
+def series_of(forecast: Mapping[str, Any], series: Mapping[str, Points]) -> str:
+  """Of several series, the title of that which was forecast from.
+
+  Raises:
+    ValueError: none of them has the points that the forecast was made of.
+  """
+  for title, points in series.items():
+    if all(
+      Point(size, tuple(errors)) in points.get(what, ())
+      for what, found in forecast['of'].items()
+      for size, errors in found['points']
+    ):
+      return title
+  raise ValueError(
+    'the runs are not those that the forecast was made of: give these, as many '
+    f'seeds of each; got {", ".join(series) or "no two that belong together"}'
+  )
 
 
 def _digest(forecast: Mapping[str, Any]) -> str:

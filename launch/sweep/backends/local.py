@@ -27,7 +27,13 @@ class Children:
     self._numbers = itertools.count()
 
   def start(
-    self, words: Sequence[str], folder: str, *, attempt: int, share: Share
+    self,
+    words: Sequence[str],
+    folder: str,
+    *,
+    attempt: int,
+    share: Share,
+    cores: Sequence[int] = (),
   ) -> Job:
     """Starts one, which ends when this process does.
 
@@ -36,6 +42,7 @@ class Children:
       folder: of its log.
       attempt: which start of the run this is.
       share: variables by which it has a share of the machine.
+      cores: of the CPU, that it runs on; (): on all.
     """
     number = next(self._numbers)
     files.make_folder(folder, '--workdir')
@@ -43,7 +50,7 @@ class Children:
     job = job_lib.parse(words, one_disk=True)
     log = f'{folder}/process-0.log'
     command = environment.command(job)
-    self._children[number] = Child(number, command, variables, log)
+    self._children[number] = Child(number, command, variables, log, cores)
     return {'number': number}
 
   def poll(self, job: Job) -> End | None:
@@ -90,8 +97,9 @@ class Local:
     Raises:
       ValueError: there are not so many.
     """
-    self._free = shares.of(at_once, devices)
-    self._shares: dict[int, Share] = {}
+    parts = shares.of(at_once, devices)
+    self._free = list(zip(parts, shares.cores(at_once)))
+    self._shares: dict[int, tuple[Share, Sequence[int]]] = {}
     self._children = Children()
 
   def words(self, stage: Stage, *, name: str) -> Sequence[str]:
@@ -104,14 +112,15 @@ class Local:
 
   def start(self, stage: Stage, *, name: str, attempt: int) -> Job:
     """See `Backend`; its log is where `launch.local` has it."""
-    share = self._free.pop(0)
+    share, cores = self._free.pop(0)
     job = self._children.start(
       self.words(stage, name=name),
       f'{stage.folder}/logs/attempt-{attempt}',
       attempt=attempt,
       share=share,
+      cores=cores,
     )
-    self._shares[job['number']] = share
+    self._shares[job['number']] = share, cores
     return job
 
   def find(self, stage: Stage, *, name: str, job: Job, attempt: int) -> Job:

@@ -283,6 +283,7 @@ def recurrent(config, frames):
   return json.loads(json.dumps(config))
 
 
+@pytest.mark.slow
 def test_windows_of_recurrent_heads_do_not_show(config, movie, tmp_path):
   """Windows of 4 and 6 frames and one of 10; points of frames of all three."""
   asked = {

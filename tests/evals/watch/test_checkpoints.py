@@ -140,6 +140,7 @@ def test_each_checkpoint_once_and_then_it_ends(run, recipe, quick, capsys):
   assert quick[0] == [(1, ['depth']), (2, ['depth'])]
 
 
+@pytest.mark.slow
 def test_a_killed_watch_ends_with_the_same_numbers(
   finished, recipe, tmp_path, monkeypatch
 ):

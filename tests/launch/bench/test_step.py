@@ -1,7 +1,10 @@
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.slow
 def test_bench_prints_what_the_step_alone_can_do(tiny_config):
   model = tiny_config()['model']
   overrides = [

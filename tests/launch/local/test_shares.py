@@ -1,5 +1,7 @@
 """How processes of a machine share its devices."""
 
+import os
+
 import pytest
 
 from launch.local import shares
@@ -50,3 +52,16 @@ def test_too_few_gpus_are_told(gpus, processes, devices, says):
 def test_gpus_do_not_matter_to_a_run_on_the_cpu(monkeypatch):
   monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '0')
   assert visible(2, 1) == [None, None]
+
+
+def test_runs_side_by_side_have_cores_of_their_own(monkeypatch):
+  monkeypatch.setattr(os, 'sched_getaffinity', lambda _: {1, 2, 4, 5, 7})
+  assert shares.cores(2) == [(1, 2), (4, 5, 7)]
+  # One has all; and so have all, where there is no core for each.
+  assert shares.cores(1) == [()]
+  assert shares.cores(6) == [()] * 6
+
+
+def test_cores_are_not_shared_out_where_gpus_compute(gpus):
+  gpus('0,1')
+  assert shares.cores(2) == [(), ()]

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from launch.scaling import figure, forecast, tables
+from launch.scaling import figure, forecast, page, tables
 from launch.scaling.points import error, score
 from launch.scaling.power import Law, Point
 
@@ -71,3 +71,39 @@ def test_what_did_not_come_out_is_named(points):
   made = forecast.make(points, 1e6)
   with pytest.raises(ValueError, match='1,000,000 parameters, which no run'):
     tables.missed_lines(made, points)
+
+
+def test_the_series_that_was_forecast_is_found_by_its_points(points):
+  made = forecast.make(points, 1e6)
+  other = {LOSS: [Point(1e4, (0.7,)), *points[LOSS][1:]]}
+  grown = {key: [*mine, Point(1e6, (0.3,))] for key, mine in points.items()}
+  found = {'as many FLOPs': other | {JACCARD: []}, 'as many clips': grown}
+  assert forecast.series_of(made, found) == 'as many clips'
+  del found['as many clips']
+  with pytest.raises(ValueError, match='not those that the forecast was made'):
+    forecast.series_of(made, found)
+
+
+def test_the_page_has_the_hash_the_misses_and_every_run(points, tmp_path):
+  made = forecast.make(points, 1e6)
+  found = made['of'][LOSS]
+  out = found['value'] + 3 * (found['high'] - found['low'])
+  grown = {
+    **{LOSS: [*points[LOSS], Point(1e6, (out,))]},
+    JACCARD: [*points[JACCARD], Point(1e6, (made['of'][JACCARD]['value'],))],
+  }
+  lines = tables.missed_lines(made, grown)
+  path = tmp_path / 'index.html'
+  page.write(
+    str(path), made, lines, series=['3 clips each', 'a < b'], runs='../r.html'
+  )
+  text = path.read_text()
+  assert made['sha256'] in text
+  assert '<b>1 of 2</b>' in text  # within its band
+  assert 'a &lt; b' in text
+  assert 'href="../r.html"' in text
+  written = page.point_lines({'3 clips each': grown})
+  assert len(written) == 2 * 9
+  assert written[-1]['value'] == pytest.approx(
+    score(JACCARD, made['of'][JACCARD]['value'])
+  )

@@ -1,7 +1,9 @@
+import json
+
 import pytest
 
 from launch.scaling import points
-from tests.evals.report.conftest import Maker
+from tests.evals.report.conftest import MODEL, Maker
 
 
 @pytest.fixture
@@ -41,3 +43,47 @@ def test_two_recipes_of_one_size_are_no_seeds(folder):
   Maker(folder).run('d', dim=8, mlp=16, mask_ratio=0.75)
   with pytest.raises(ValueError, match='not seeds of one another'):
     points.of_runs([*paths(folder), str(folder / 'd')])
+
+
+def series(folder, runs):
+  """Titles and sizes of what runs (width, steps) belong to."""
+  make = Maker(folder)
+  made = []
+  for width, steps in runs:
+    path = make.run(f'{width}-{steps}', dim=width, mlp=2 * width)
+    config = json.loads((path / 'config.json').read_text())
+    (path / 'config.json').write_text(json.dumps(config | {'steps': steps}))
+    with open(path / 'metrics.jsonl', 'w') as file:
+      file.write(json.dumps({'step': steps, 'eval/loss': 1 / steps}) + '\n')
+    made.append(str(path))
+  found = points.series(made)
+  return {
+    title: [1 / point.errors[0] for point in of['loss']]
+    for title, of in found.items()
+  }
+
+
+def test_runs_are_of_series_of_as_many_clips_and_as_many_flops(tmp_path):
+  flops = {
+    width: points._flops(
+      {
+        'steps': 1,
+        'model': MODEL | {'dim': width, 'mlp': 2 * width},
+        'data': {'batch_size': 8},
+      }
+    )
+    for width in (8, 16, 32)
+  }
+  more, fewer = (round(1000 * flops[16] / flops[x]) for x in (8, 32))
+  runs = [(8, 1000), (16, 1000), (32, 1000), (8, more), (32, fewer)]
+  found = series(tmp_path, runs)
+  spent = f'{1000 * flops[16]:.1e} FLOPs each'
+  assert found.keys() == {'8,000 clips each', spent}
+  assert found['8,000 clips each'] == pytest.approx([1000] * 3)
+  # The middle one is in both.
+  assert found[spent] == pytest.approx([more, 1000, fewer])
+
+
+def test_a_run_of_no_series_is_named(tmp_path):
+  with pytest.raises(ValueError, match='8-77 saw as many clips as no other'):
+    series(tmp_path, [(8, 1000), (16, 1000), (8, 77)])

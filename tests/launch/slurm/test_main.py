@@ -206,6 +206,7 @@ def test_stop_waits_for_the_save_and_is_the_end(job):
   assert state.code(job.record) == 75
 
 
+@pytest.mark.slow
 def test_who_waits_sees_the_log_and_gets_the_code(job):
   """Also with a job that another has started."""
   record = job.start(SAVES)

@@ -63,6 +63,9 @@ def run(name, folder, sec, codes):
     assert not held_by
     with open(folder / 'starts', 'a') as file:
       file.write(os.environ[ATTEMPT] + '\n')
+    if hasattr(os, 'sched_getaffinity'):
+      mine = sorted(os.sched_getaffinity(0))
+      (folder / 'cores').write_text(','.join(map(str, mine)))
     codes = [int(code) for code in codes.split(',')]
     start = len((folder / 'starts').read_text().splitlines()) - 1
     code = codes[min(start, len(codes) - 1)]

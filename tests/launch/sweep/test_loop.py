@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -72,6 +73,20 @@ def test_runs_are_done_once_with_what_follows(tmp_path, capsys):
 def no_pause(monkeypatch):
   """What crashed is started again at once."""
   monkeypatch.setattr(policy, 'pause', lambda restarts: 0.0)
+
+
+@pytest.mark.skipif(
+  not shutil.which('taskset') or len(os.sched_getaffinity(0)) < 2,
+  reason='needs taskset, and two cores',
+)
+def test_runs_at_once_are_on_cores_of_their_own(tmp_path):
+  driver.follow(driver.entries(tmp_path, ['0'] * 2, readout=False))
+  first, second = (
+    set(map(int, (tmp_path / name / 'cores').read_text().split(',')))
+    for name in ('r0', 'r1')
+  )
+  assert not first & second
+  assert first | second == os.sched_getaffinity(0)
 
 
 def test_a_crash_is_tried_again_and_wrong_input_is_not(tmp_path, no_pause):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from configs import sweep_scaling
+from configs import sweep_scaling, sweep_world
 from launch import overrides
 from launch.sweep import runs
 
@@ -58,6 +58,11 @@ def test_a_sweep_is_a_function_of_a_file(sweep):
       '',
       'name=3 must be a te',
     ),
+    (
+      'def sweep(): yield {"config": "x", "forecast": 1}',
+      '',
+      'forecast=1 must be True or False',
+    ),
   ],
 )
 def test_what_is_no_sweep_is_refused(sweep, text, name, why):
@@ -99,6 +104,31 @@ def test_the_sweeps_that_come_with_it_are_of_recipes_as_they_are(name):
     resolved = overrides.resolved(item.flags)
     batch, accumulate = resolved['data']['batch_size'], resolved['step']
     assert batch % accumulate['accumulate'] == 0
+
+
+@pytest.mark.parametrize(
+  'name', ['ladder', 'rates', 'mask', 'patch', 'decoder', 'stride', 'videos']
+)
+def test_the_studies_on_the_world_are_of_recipes_as_they_are(name):
+  items = runs.read('configs/sweep_world.py', name)
+  assert len({item.name for item in items}) == len(items) >= 4
+  for item in items:
+    overrides.resolved(item.flags)
+
+
+def test_the_ladder_of_the_world_is_forecast_of_what_saw_as_many_clips():
+  items = runs.read('configs/sweep_world.py:clips=3200', 'ladder')
+  (largest,) = [number for number, item in enumerate(items) if item.forecast]
+  resolved = [overrides.resolved(item.flags) for item in items]
+  clips = [x['steps'] * x['data']['batch_size'] for x in resolved]
+  assert set(clips[: largest + 1]) == {3200}
+  widths = {x['model']['dim'] for x in resolved[:largest]}
+  assert max(widths) < resolved[largest]['model']['dim']
+  # The other series: clips times FLOPs of a clip are the middle size's.
+  flops = sweep_world.FLOPS
+  for each, count in list(zip(resolved, clips))[largest + 1 :]:
+    spent = count * flops[each['model']['dim']]
+    assert spent == pytest.approx(3200 * flops[sweep_world.MIDDLE], rel=0.03)
 
 
 def test_sizes_of_the_ladder_see_the_same_clips():

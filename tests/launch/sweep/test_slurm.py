@@ -20,6 +20,7 @@ def backend(folder, *flags):
   return made
 
 
+@pytest.mark.slow
 def test_jobs_are_found_again_by_the_next_sweep(tmp_path, slurm):
   command = [sys.executable, '-m', 'tests.launch.sweep.driver']
   sweep = subprocess.Popen(

@@ -21,6 +21,7 @@ def machines(found=None, **changes):
   return QueuedResource(found or order(), Reach(**reach))
 
 
+@pytest.mark.slow
 def test_slices_are_asked_for_and_come_and_go(cloud):
   these = machines(create_flags=('--network=mine',))
   assert these.state().phase is Phase.ABSENT

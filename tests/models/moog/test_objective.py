@@ -259,7 +259,14 @@ def jacobian(function, video):
   return np.abs(slopes[:, 0]).max((2, 3, 4))
 
 
-@pytest.mark.parametrize('options', MODELS, ids=str)
+@pytest.mark.parametrize(
+  'options',
+  [
+    pytest.param(each, marks=[pytest.mark.slow] * (number > 0))
+    for number, each in enumerate(MODELS)
+  ],
+  ids=str,
+)
 def test_no_output_depends_on_later_frames(options, batch):
   """And what a frame is decoded from not on the frame itself."""
   objective = make(**options)

@@ -1,0 +1,1 @@
+"""Which model a number of chip-hours is best spent on."""

@@ -1,0 +1,1 @@
+"""Which learning rate is best at each width, with and without muP."""
