@@ -39,7 +39,7 @@ seeds: $(VENV)/.installed
 # from frozen features and fine-tuned; within an hour on two cores, and it goes on
 # where it was stopped.
 scaling: $(VENV)/.installed
-	$(PY) -m launch.sweep --config=configs/sweep_world.py --sweep=ladder \
+	$(PY) -m launch.sweep --config=configs/sweeps/world.py --sweep=ladder \
 	  --at_once=2 --workdir=$(SCALING) \
 	  --readouts=configs/readout.py:task=all,data=world,steps=300 \
 	  --readouts=configs/readout.py:task=all,data=world,finetune=0.1,steps=300

@@ -1,6 +1,6 @@
 """Model FLOP/s of small runs that share the cores: `launch.bench.together`.
 
-    python -m launch.bench.together --config=configs/sweep_world.py \
+    python -m launch.bench.together --config=configs/sweeps/world.py \
       --sweep=ladder --against=configs/quickstart.py
 
 As many steps of each of a sweep's models run at once as `launch.sweep

@@ -1,6 +1,6 @@
 r"""Runs a sweep: every run once, N at a time, with its readouts.
 
-    python -m launch.sweep --config=configs/sweep_scaling.py --sweep=tiny \
+    python -m launch.sweep --config=configs/sweeps/scaling.py --sweep=tiny \
       --on=local --at_once=2 --workdir=runs/tiny \
       --readouts=configs/readout.py:task=depth,data=world,steps=100 \
       -- --config.log.wandb=offline
@@ -14,7 +14,7 @@ True will reach is written down when all that are yielded before it are done.
 With --search=NAME, Optuna asks search_NAME(trial) of the file for --trials
 runs: as many as run at once, and then, of their --score, the next.
 
-    python -m launch.sweep --config=configs/sweep_rate.py --search=tiny \
+    python -m launch.sweep --config=configs/sweeps/rate.py --search=tiny \
       --trials=12 --at_once=2 --workdir=runs/rate
 
 The same command goes on where it was stopped, or killed: a finished run never
@@ -33,7 +33,7 @@ from base import command
 _PLACES = ('local', 'slurm', 'tpu', 'gke')
 
 _CONFIG = flags.DEFINE_string(
-  'config', None, 'A file with sweeps: configs/sweep_FILE.py[:KEY=VALUE,...]'
+  'config', None, 'A file with sweeps: configs/sweeps/FILE.py[:KEY=VALUE,...]'
 )
 _SWEEP = flags.DEFINE_string('sweep', '', 'NAME of sweep_NAME(); of sweep().')
 _ON = flags.DEFINE_enum('on', 'local', _PLACES, 'Where runs run.')

@@ -1,4 +1,4 @@
-"""The runs of a sweep: what a function in `configs/sweep_*.py` yields."""
+"""The runs of a sweep: what a function in `configs/sweeps/*.py` yields."""
 
 import dataclasses
 import importlib.util
@@ -51,7 +51,7 @@ def read(config: str, sweep: str) -> list[Item]:
   """The runs that a sweep yields.
 
   Args:
-    config: 'configs/sweep_x.py', or with an argument for the function behind a
+    config: 'configs/sweeps/x.py', or with an argument for the function behind a
       colon.
     sweep: 'x' of `sweep_x()`; '' of `sweep()`.
 
@@ -92,7 +92,7 @@ def function(config: str, name: str, kind: str) -> tuple[Callable, list[str]]:
   if not functions:
     raise ValueError(
       f'--config={path} has no {kind}(): expected functions {kind}() or '
-      f'{kind}_NAME(), as in configs/sweep_scaling.py'
+      f'{kind}_NAME(), as in configs/sweeps/scaling.py'
     )
   if name not in functions and not name:
     raise ValueError(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from configs import sweep_scaling, sweep_world
+from configs.sweeps import scaling, world
 from launch import checks, job, overrides
 from launch.sweep import runs
 
@@ -20,25 +20,25 @@ def costs(*flags, readouts=()):
 
 
 def test_flops_of_a_clip_are_those_that_the_model_counts():
-  for item in runs.read('configs/sweep_scaling.py', ''):
+  for item in runs.read('configs/sweeps/scaling.py', ''):
     config = overrides.resolved(item.flags)
     (cost,) = costs(item.flags)
     per_clip = cost.flops / config['steps'] / config['data']['batch_size']
-    stated = sweep_scaling.FLOPS[config['model']['size']]
+    stated = scaling.FLOPS[config['model']['size']]
     assert per_clip == pytest.approx(stated, rel=1e-3)
 
 
 def test_flops_of_the_ladder_of_the_world_are_those_too():
-  for item in runs.read('configs/sweep_world.py', 'ladder'):
+  for item in runs.read('configs/sweeps/world.py', 'ladder'):
     config = overrides.resolved(item.flags)
     (cost,) = costs(item.flags)
     per_clip = cost.flops / config['steps'] / config['data']['batch_size']
-    stated = sweep_world.FLOPS[config['model']['dim']]
+    stated = world.FLOPS[config['model']['dim']]
     assert per_clip == pytest.approx(stated, rel=1e-3)
 
 
 def test_budgets_are_spent():
-  for item in runs.read('configs/sweep_scaling.py', 'iso_flops'):
+  for item in runs.read('configs/sweeps/scaling.py', 'iso_flops'):
     (cost,) = costs(item.flags)
     assert cost.flops == pytest.approx(float(item.name.split('_')[0]), rel=1e-3)
 

@@ -8,7 +8,7 @@ import numpy as np
 from launch.plan import topology
 from launch.scaling.budget.law import Law
 
-# Ours, as in configs/sweep_scaling.py: fewer are not a schedule.
+# Ours, as in configs/sweeps/scaling.py: fewer are not a schedule.
 _LEAST_STEPS = 10_000
 
 

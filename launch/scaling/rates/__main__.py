@@ -1,6 +1,6 @@
 r"""Shows losses over learning rates and widths.
 
-    python -m launch.sweep --config=configs/sweep_world.py --sweep=rates \
+    python -m launch.sweep --config=configs/sweeps/world.py --sweep=rates \
       --at_once=2 --workdir=runs/rates
     python -m launch.scaling.rates runs/rates/*-lr-* --out=runs/rates/figure
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from configs import sweep_scaling, sweep_world
+from configs.sweeps import scaling, world
 from launch import overrides
 from launch.sweep import runs
 
@@ -72,7 +72,7 @@ def test_what_is_no_sweep_is_refused(sweep, text, name, why):
 
 def test_a_file_that_is_not_there_and_an_argument_that_is_not_wanted(sweep):
   with pytest.raises(ValueError, match='is no file'):
-    runs.read('configs/sweep_scalin.py', '')
+    runs.read('configs/sweeps/scalin.py', '')
   path = sweep('def sweep(): yield {}')
   with pytest.raises(ValueError, match='takes no argument: leave out :a=1'):
     runs.read(f'{path}:a=1', '')
@@ -98,7 +98,7 @@ def test_a_wrong_override_is_one_line(flags, why):
 
 @pytest.mark.parametrize('name', ['', 'iso_flops', 'tiny'])
 def test_the_sweeps_that_come_with_it_are_of_recipes_as_they_are(name):
-  items = runs.read('configs/sweep_scaling.py', name)
+  items = runs.read('configs/sweeps/scaling.py', name)
   assert len(items) >= 6
   for item in items:
     resolved = overrides.resolved(item.flags)
@@ -110,14 +110,14 @@ def test_the_sweeps_that_come_with_it_are_of_recipes_as_they_are(name):
   'name', ['ladder', 'rates', 'mask', 'patch', 'decoder', 'stride', 'videos']
 )
 def test_the_studies_on_the_world_are_of_recipes_as_they_are(name):
-  items = runs.read('configs/sweep_world.py', name)
+  items = runs.read('configs/sweeps/world.py', name)
   assert len({item.name for item in items}) == len(items) >= 4
   for item in items:
     overrides.resolved(item.flags)
 
 
 def test_the_ladder_of_the_world_is_forecast_of_what_saw_as_many_clips():
-  items = runs.read('configs/sweep_world.py:clips=3200', 'ladder')
+  items = runs.read('configs/sweeps/world.py:clips=3200', 'ladder')
   (largest,) = [number for number, item in enumerate(items) if item.forecast]
   resolved = [overrides.resolved(item.flags) for item in items]
   clips = [x['steps'] * x['data']['batch_size'] for x in resolved]
@@ -125,18 +125,18 @@ def test_the_ladder_of_the_world_is_forecast_of_what_saw_as_many_clips():
   widths = {x['model']['dim'] for x in resolved[:largest]}
   assert max(widths) < resolved[largest]['model']['dim']
   # The other series: clips times FLOPs of a clip are the middle size's.
-  flops = sweep_world.FLOPS
+  flops = world.FLOPS
   for each, count in list(zip(resolved, clips))[largest + 1 :]:
     spent = count * flops[each['model']['dim']]
-    assert spent == pytest.approx(3200 * flops[sweep_world.MIDDLE], rel=0.03)
+    assert spent == pytest.approx(3200 * flops[world.MIDDLE], rel=0.03)
 
 
 def test_sizes_of_the_ladder_see_the_same_clips():
   resolved = [
     overrides.resolved(item.flags)
-    for item in runs.read('configs/sweep_scaling.py', '')
+    for item in runs.read('configs/sweeps/scaling.py', '')
   ]
   clips = {x['steps'] * x['data']['batch_size'] for x in resolved}
   assert len(clips) == 1
   sizes = {x['model']['size'] for x in resolved}
-  assert sizes == sweep_scaling.SLICES.keys()
+  assert sizes == scaling.SLICES.keys()

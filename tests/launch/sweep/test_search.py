@@ -144,7 +144,7 @@ def test_what_cannot_be_searched_is_named(make, tmp_path, monkeypatch):
 def test_the_command_checks_what_would_be_asked_first(tmp_path):
   def run(*words):
     return commands.run(
-      *('launch.sweep', *words, '--dry_run', '--config=configs/sweep_rate.py'),
+      *('launch.sweep', *words, '--dry_run', '--config=configs/sweeps/rate.py'),
       *(f'--workdir={tmp_path}/rate', '--search=tiny'),
     )
 

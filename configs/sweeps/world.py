@@ -6,7 +6,7 @@ Laptop: two cores, within an hour, forecast and report included,
 
     make scaling
 
-Pod: `configs/sweep_scaling.py` has the sizes of 4DS. Reached: docs/scaling.md.
+Pod: `configs/sweeps/scaling.py` has the sizes of 4DS. Reached: docs/scaling.md.
 
 `--sweep=rates` is the loss over learning rates and widths, with and without
 muP; those below it change one thing of the middle size.

@@ -3,7 +3,7 @@ r"""Learning rates, searched by Optuna, for `python -m launch.sweep --search=`.
 A function takes a trial, and returns what those of other sweeps yield: the
 recipe under 'config', and overrides. On a laptop, where 60 steps tell little:
 
-    python -m launch.sweep --config=configs/sweep_rate.py --search=tiny \
+    python -m launch.sweep --config=configs/sweeps/rate.py --search=tiny \
       --trials=12 --at_once=2 --workdir=runs/rate
 """
 

@@ -6,13 +6,13 @@ differs, a name under 'name'.
 
 All sizes on the same clips, one slice after another (not run: no pod was here):
 
-    python -m launch.sweep --config=configs/sweep_scaling.py:data=DATA \
+    python -m launch.sweep --config=configs/sweeps/scaling.py:data=DATA \
       --on=tpu --workdir=gs://BUCKET/ladder
 
 `--sweep=iso_flops` spends each of three budgets on several sizes. The six runs
 of `--sweep=tiny` see the built-in world, on a laptop:
 
-    python -m launch.sweep --config=configs/sweep_scaling.py --sweep=tiny \
+    python -m launch.sweep --config=configs/sweeps/scaling.py --sweep=tiny \
       --on=local --workdir=runs/tiny \
       --readouts=configs/readout.py:task=depth,data=world,steps=100
 """

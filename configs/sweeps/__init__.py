@@ -1,0 +1,1 @@
+"""Sweeps: functions that yield runs, for `python -m launch.sweep`."""
