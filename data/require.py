@@ -4,6 +4,7 @@
 The last two are of the files that come with the data.
 """
 
+import codecs
 import numbers
 import os
 from collections.abc import Collection, Sequence
@@ -172,15 +173,21 @@ def below(who: str, folder: Path, name: str, file: Path) -> Path:
 
 
 def text(who: str, file: Path) -> str:
-  """All of a small file, without the mark of byte order that some begin with.
+  r"""All of a small file, without the mark of byte order that some begin with.
+
+  Lines end with \n, whatever they end with in the file.
 
   Raises:
     ValueError: it is not text.
   """
+  data = file.read_bytes()
+  # What spreadsheets call Unicode has two bytes for a letter.
+  is_wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
   try:
-    return file.read_text(encoding='utf-8-sig')
+    found = data.decode('utf-16' if is_wide else 'utf-8-sig')
   except UnicodeDecodeError as error:
     raise ValueError(
       f'{who}: {file} is not text ({error}): it is damaged, or another file; '
       'copy it again'
     ) from error
+  return found.replace('\r\n', '\n').replace('\r', '\n')

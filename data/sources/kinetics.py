@@ -5,10 +5,11 @@ A list is read by what is in it:
 * the csv of Kinetics (Kay et al., arXiv 1705.06950), whose first line is
   `label,youtube_id,time_start,time_end,split`; a video is
   YOUTUBEID_START_END.mp4, with six digits each, anywhere below VIDEOS;
-* lines of `path number`, as VideoMAE and V-JEPA have them; a path is relative
-  to VIDEOS, or absolute and below it (with videos='/' it may be anywhere).
+* lines of `path number`, as VideoMAE and V-JEPA have them, or `path,number`; a
+  path is relative to VIDEOS, or absolute and below it (with videos='/' it may
+  be anywhere).
 
-Both may have tabs for what is between, and blank lines.
+Both may have tabs for what is between, quotes, and blank lines.
 """
 
 import csv
@@ -22,11 +23,12 @@ from data.remote import Path
 
 KEYS = classified.KEYS
 _COLUMNS = {'label', 'youtube_id', 'time_start', 'time_end'}
+_BETWEEN = ',\t;'  # what may be between the columns of a csv
 _LINE = 1000  # characters of the first line that are looked at
 # A path, and the number of a class, which spreadsheets write as 3.0.
-_ROW = re.compile(r'(.*\S)\s+(\d{1,6})(?:\.0*)?')
-# A folder of frames, and how many they are.
-_FRAMES = re.compile(r'(.*\S)\s+\d+')
+_ROW = re.compile(r'(.*[^\s,])(?:\s*,\s*|\s+)(\d{1,6})(?:\.0*)?')
+# A folder of frames, and how many they are; or a video, and another class.
+_TWO = re.compile(r'(.*[^\s,])(?:\s*,\s*|\s+)\d+')
 
 
 def make(
@@ -61,7 +63,7 @@ def make(
     videos: the folder with the videos, below `path` or absolute.
     names: file below `path` with the name of a class per line, in order; ''
       if they are the names in the list for training, sorted. A list of `path
-      number` needs none.
+      number` needs none; where it is given, no number may be beyond it.
     keys: of the record, among KEYS.
     frames, height, width, stride, clips, crops, scale, aspect, flip: see
       `data.views.make`.
@@ -82,13 +84,16 @@ def make(
   )
   lists, folder = remote.path(path), remote.path(path, videos)
   file = lists / list_of_split
-  classes = []
-  if _is_csv(file):
-    classes = _names(lists / names if names else None, lists / train)
-    listed = _csv_rows(file, folder, classes)
+  classes = _names(lists / names) if names else []
+  entries = _entries(file)
+  if entries is None:
+    listed = _list_rows(file, folder, classes)
   else:
-    listed = _list_rows(file, folder)
-  on_disk = [row for row in listed if row[0] and row[0].is_file()]
+    classes = classes or _names_in(lists / train)
+    listed = _csv_rows(entries, file, folder, classes)
+  if not listed:
+    raise ValueError(f'kinetics: {file} lists no video: copy it again')
+  on_disk = _on_disk(listed, file)
   rows = splits.of_list(
     'kinetics',
     split,
@@ -116,74 +121,108 @@ def make(
   )
 
 
+def _on_disk(
+  listed: Sequence[tuple[Path | None, int]], file: Path
+) -> list[tuple[Path, int]]:
+  """The rows of a list whose video is there."""
+  found = []
+  for row in listed:
+    video, _ = row
+    if video and video.is_file():
+      found.append(row)
+    elif video and video.is_dir():
+      raise ValueError(
+        f'kinetics: {file} lists the folder {video}: frames in folders are not '
+        'read; list videos, as `path number`'
+      )
+  return found
+
+
 def _video(file: Path) -> str:
   """What a clip is of, without its times, if its name has any."""
   return re.sub(r'_\d{6}_\d{6}$', '', file.stem)
 
 
-def _is_csv(file: Path) -> bool:
+def _entries(file: Path) -> list[dict[str, str]] | None:
+  """The rows of a csv of Kinetics, by column; None: it is another list."""
   if not file.is_file():
     raise ValueError(
       f'kinetics: {file} is missing: put the list there, or name another with '
       'train=, validation= or test='
     )
-  return set(_header(file)) >= _COLUMNS
-
-
-def _header(file: Path) -> list[str]:
-  with file.open(encoding='utf-8-sig', errors='replace') as opened:
-    line = opened.readline(_LINE).strip()
-  return line.split(_between(line))
-
-
-def _between(line: str) -> str:
-  return '\t' if '\t' in line else ','
-
-
-def _entries(file: Path) -> list[dict[str, str]]:
-  text = require.text('kinetics', file)
-  between = _between(text.partition('\n')[0])
-  reader = csv.DictReader(io.StringIO(text), delimiter=between)
+  text = require.text('kinetics', file).lstrip()
+  first = text.partition('\n')[0][:_LINE]
+  for between in _BETWEEN:
+    options = {'delimiter': between, 'skipinitialspace': True}
+    head = [cell.strip() for cell in next(csv.reader([first], **options), ())]
+    if {*head} >= _COLUMNS:
+      break
+    if _COLUMNS - {*head} == {'label'}:
+      raise ValueError(
+        f'kinetics: {file} has no column label: a list without classes, as the '
+        'published one of the test split. Name one that has.'
+      )
+  else:
+    return None
+  entries = []
   try:
-    entries = [row for row in reader if any(map(_is_told, row.values()))]
+    _, *rows = csv.reader(io.StringIO(text), **options)
   except csv.Error as error:
     raise ValueError(
       f'kinetics: {file} is not a csv ({error}): it is damaged, or another '
       'file; copy it again'
     ) from error
-  for entry in entries:
-    if None in (entry[column] for column in _COLUMNS):
+  for row in rows:
+    cells = [cell.strip() for cell in row]
+    entry = dict(zip(head, cells))
+    if not any(cells):
+      continue
+    if not entry.keys() >= _COLUMNS or not entry['label']:
       raise ValueError(
-        f'kinetics: an entry of {file} is {[*entry.values()]}, expected '
-        f'{", ".join(reader.fieldnames)}: copy it again'
+        f'kinetics: an entry of {file} is {row}, expected {", ".join(head)}: '
+        'copy it again'
       )
+    entries.append(entry)
   return entries
 
 
-def _is_told(value: str | list[str] | None) -> bool:
-  """Whether a cell holds anything; what is beyond the columns is a list."""
-  return bool(value and ''.join(value).strip())
+def _names(file: Path) -> list[str]:
+  """A name per line: its number is the class."""
+  names: dict[str, None] = {}
+  lines = require.text('kinetics', file).rstrip().split('\n')
+  for number, name in enumerate(map(str.strip, lines), 1):
+    if not name or name in names:
+      what = f'{name!r} again' if name else 'blank'
+      raise ValueError(
+        f'kinetics: line {number} of {file} is {what}, and the number of a '
+        'line is that of a class: mend it'
+      )
+    names[name] = None
+  return [*names]
 
 
-def _names(file: Path | None, train: Path) -> list[str]:
-  if file:
-    return require.text('kinetics', file).rstrip().splitlines()
-  if not _is_csv(train):
+def _names_in(train: Path) -> list[str]:
+  """Those of the list for training."""
+  entries = _entries(train)
+  if entries is None:
     raise ValueError(
       f'kinetics: {train} does not name classes: name a file that does with '
       'names=, or a csv with train='
     )
-  return sorted({entry['label'] for entry in _entries(train)})
+  return sorted({entry['label'] for entry in entries})
 
 
 def _csv_rows(
-  file: Path, folder: Path, classes: Sequence[str]
+  entries: Sequence[dict[str, str]],
+  file: Path,
+  folder: Path,
+  classes: Sequence[str],
 ) -> list[tuple[Path | None, int]]:
   """(file, class) of each entry; None where there is no such file."""
   number = {name: index for index, name in enumerate(classes)}
   found = {each.name: each for each in remote.files_below(folder)}
   rows = []
-  for entry in _entries(file):
+  for entry in entries:
     if entry['label'] not in number:
       raise ValueError(
         f'kinetics: class {entry["label"]!r} in {file} is not one of the '
@@ -201,29 +240,55 @@ def _csv_rows(
   return rows
 
 
-def _list_rows(file: Path, folder: Path) -> list[tuple[Path | None, int]]:
+def _list_rows(
+  file: Path, folder: Path, classes: Sequence[str]
+) -> list[tuple[Path, int]]:
   rows = []
-  for number, line in enumerate(require.text('kinetics', file).splitlines(), 1):
-    found = _ROW.fullmatch(line.strip())
+  text = require.text('kinetics', file)
+  for number, line in enumerate(text.split('\n'), 1):
+    found, where = _ROW.fullmatch(line.strip()), f'line {number} of {file}'
     if found:
-      place, label = found.groups()
+      place, label = _unquoted(found[1]), int(found[2])
       one = require.below('kinetics', folder, place, file)
-      _refuse_frames(one, place, f'line {number} of {file}')
-      rows.append((one, int(label)))
+      _refuse_others(one, folder, place, where)
+      if classes and label >= len(classes):
+        raise ValueError(
+          f'kinetics: {where} has class {label}, and names= tells '
+          f'{len(classes)}, from 0 on: mend one of them'
+        )
+      rows.append((one, label))
     elif line.strip():
       raise ValueError(
-        f'kinetics: line {number} of {file} is {line!r}, expected `path '
-        'number` (of 6 digits at most), or a csv of Kinetics with its first '
-        'line'
+        f'kinetics: {where} is {line!r}, expected `path number` (of 6 digits '
+        'at most), or a csv of Kinetics with its first line'
       )
   return rows
 
 
-def _refuse_frames(file: Path, place: str, line: str):
-  """Rows of three columns, which VideoMAE has for folders of frames."""
-  found = _FRAMES.fullmatch(place)
-  if found and not file.is_file() and not PurePosixPath(found[1]).suffix:
+def _unquoted(place: str) -> str:
+  """A path with spaces, as who writes csv does."""
+  if len(place) > 1 and place[0] == place[-1] == '"':
+    return place[1:-1].replace('""', '"')
+  return place
+
+
+def _refuse_others(file: Path, folder: Path, place: str, line: str):
+  """Rows of three columns, as other code has them.
+
+  VideoMAE's are of folders of frames, how many they are, and a class; those of
+  others of a video and several classes.
+  """
+  found = _TWO.fullmatch(place)
+  if not found or file.is_file():
+    return
+  shorter = folder / _unquoted(found[1])
+  if shorter.is_dir() or not PurePosixPath(found[1]).suffix:
     raise ValueError(
       f'kinetics: {line} lists a folder of frames, how many, and a class: '
       'frames in folders are not read; list videos, as `path number`'
+    )
+  if shorter.is_file():
+    raise ValueError(
+      f'kinetics: {line} has two numbers behind a video: a video has one '
+      'class; list videos, as `path number`'
     )

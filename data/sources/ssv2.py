@@ -15,6 +15,8 @@ from data import classified, remote, require, splits
 from data.remote import Path
 
 KEYS = classified.KEYS
+_REMEDY = 'copy it again'
+_OTHER = 'lists of `path number` are read by the source kinetics, with flip=0'
 
 
 def make(
@@ -69,7 +71,7 @@ def make(
   names = sorted(classes, key=classes.get)
   on_disk = {file.stem for file in folder.glob('*.webm')}
   rows, missing = [], 0
-  for entry in _load(file, [dict]):
+  for entry in _load(file, [dict], f'{_REMEDY}; {_OTHER}'):
     label = _label(entry, classes, file)
     if str(entry['id']) in on_disk:
       rows.append((folder / f'{entry["id"]}.webm', label))
@@ -110,44 +112,42 @@ def _listed(folder: Path, name: str) -> Path:
 
 def _classes(file: Path) -> dict[str, int]:
   """The number of each class."""
-  found = _load(file, dict)
+  found = _load(file, dict, _REMEDY)
   try:
-    classes = {name: int(number) for name, number in found.items()}
+    numbers = [float(number) for number in found.values()]
   except (ValueError, TypeError, OverflowError) as error:
     raise ValueError(
       f'ssv2: {file} has classes without a number ({error}): it is damaged, or '
       'another file; copy it again'
     ) from error
-  if not all(0 <= number < len(classes) for number in classes.values()):
+  if not numbers or sorted(numbers) != [*range(len(numbers))]:
     raise ValueError(
-      f'ssv2: {file} has the numbers {min(classes.values())} to '
-      f'{max(classes.values())} for {len(classes)} classes, expected those '
-      'from 0: it is damaged, or another file; copy it again'
+      f'ssv2: {file} has {len(numbers)} classes, whose numbers are not 0 to '
+      f'{len(numbers) - 1}, each once: it is damaged, or another file; copy it '
+      'again'
     )
-  return classes
+  return dict(zip(found, map(int, numbers)))
 
 
-def _load(file: Path, kind: Any):
+def _load(file: Path, kind: Any, remedy: str):
   if not file.is_file():
     raise ValueError(
       f'ssv2: {file} is missing: put the published lists there, or name '
       'another with train=, validation= or test='
     )
-  return jsons.read(file, kind, 'copy it again')
+  return jsons.read(file, kind, remedy)
 
 
 def _label(entry: dict, classes: dict[str, int], file: Path) -> int:
   """The class of an entry: labels.json names it without the brackets."""
-  jsons.expect(
-    entry, {'id': object}, f'ssv2: an entry of {file}', 'copy it again'
-  )
+  jsons.expect(entry, {'id': object}, f'ssv2: an entry of {file}', _REMEDY)
   if 'template' not in entry:
     raise ValueError(
       f'ssv2: entry {entry["id"]} of {file} has no template: this list has '
       'no classes, as the published test.json. Name one that has.'
     )
   where = f'ssv2: entry {entry["id"]} of {file}'
-  jsons.expect(entry, {'template': str}, where, 'copy it again')
+  jsons.expect(entry, {'template': str}, where, _REMEDY)
   name = entry['template'].replace('[', '').replace(']', '')
   if name not in classes:
     raise ValueError(
