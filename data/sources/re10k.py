@@ -20,6 +20,7 @@ from data.source import BadRecord, digest
 
 KEYS = ('video', 'pose', 'intrinsics')
 _SUFFIXES = ('.png', '.jpg', '.jpeg')
+_CLOSE = 1e-2  # of a rotation times its transpose to the identity (ours)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +87,7 @@ class Re10k:
     rows, _ = _present(self.texts / f'{scene}.txt', self.images / scene)
     try:
       cameras = np.array([numbers for _, numbers in rows], float)
+      _check(cameras, [file.stem for file, _ in rows])
     except ValueError as error:
       raise BadRecord(f'{self.texts / scene}.txt: {error}') from error
     return [file for file, _ in rows], cameras
@@ -225,10 +227,14 @@ def _present(
       for file in images.iterdir()
       if file.suffix.lower() in _SUFFIXES
     }
-  rows, missing = [], 0
-  lines = require.text('re10k', text).rstrip().splitlines()
-  # The first line is the address of the video.
-  for number, line in enumerate(lines[1:], 2):
+  rows, missing, before = [], 0, -1
+  first, *lines = require.text('re10k', text).rstrip().splitlines() or ['']
+  if len(first.split()) > 1:
+    raise ValueError(
+      f're10k: line 1 of {text} is {first[:40]!r}..., expected the address of '
+      'the video: copy it again'
+    )
+  for number, line in enumerate(lines, 2):
     words = line.split()
     if len(words) != 19:
       raise ValueError(
@@ -236,11 +242,31 @@ def _present(
         '19: a timestamp, 6 of the camera and 12 of its pose: copy it again'
       )
     timestamp, *numbers = words
+    if not timestamp.isdecimal() or int(timestamp) <= before:
+      raise ValueError(
+        f're10k: line {number} of {text} is of {timestamp} microseconds, '
+        f'expected a whole number of more than {before}: copy it again'
+      )
+    before = int(timestamp)
     if timestamp in files:
       rows.append((files[timestamp], numbers))
     else:
       missing += 1
   return rows, missing
+
+
+def _check(cameras: Float[np.ndarray, 'n 18'], times: Sequence[str]):
+  """Refuses rows of which no camera can be made."""
+  good = np.isfinite(cameras).all(1) & (cameras[:, :2] > 0).all(1)
+  turns = cameras[:, 6:].reshape(-1, 3, 4)[..., :3]
+  turns = np.where(good[:, None, None], turns, 0)
+  apart = np.abs(turns @ turns.swapaxes(1, 2) - np.eye(3)).max((1, 2))
+  good &= apart < _CLOSE
+  if not good.all():
+    raise ValueError(
+      f'the row of {times[good.argmin()]} is no camera: expected finite '
+      'numbers, focal lengths above 0 and a rotation; copy it again'
+    )
 
 
 def _decoded(files: Sequence[Path]) -> np.ndarray:

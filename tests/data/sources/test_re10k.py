@@ -169,6 +169,44 @@ def test_blank_lines_at_the_end_are_none_and_others_are_named(tmp_path):
     make(tmp_path, 'test')
 
 
+@pytest.mark.parametrize(
+  ('old', 'new', 'said'),
+  [
+    (
+      'https://www.youtube.com/watch?v=abc\n',
+      '',
+      r"line 1 of .*is '0 0\.5 0\.8",
+    ),
+    ('\n66666 ', '\n22222 ', 'line 4 of .*is of 22222 micro.*more than 33333'),
+    ('\n66666 ', '\n33333 ', 'line 4 of .*is of 33333 micro.*more than 33333'),
+    ('\n66666 ', '\n66666.0 ', 'line 4 of .*is of 66666.0 micro'),
+  ],
+)
+def test_rows_out_of_order_are_named(tmp_path, old, new, said):
+  """They would be taken for a video, and a first row for an address."""
+  write(tmp_path, 'test', '55ff')
+  text = tmp_path / 'test' / '55ff.txt'
+  text.write_text(text.read_text().replace(old, new))
+  with pytest.raises(ValueError, match=said):
+    make(tmp_path, 'test')
+
+
+@pytest.mark.parametrize(
+  ('column', 'value'),
+  [(7, 'nan'), (12, '-inf'), (1, '0'), (2, 'nan'), (7, '2')],
+)
+def test_a_row_that_is_no_camera_is_a_bad_record(tmp_path, column, value):
+  write(tmp_path, 'test', '66aa')
+  text = tmp_path / 'test' / '66aa.txt'
+  lines = text.read_text().split('\n')
+  words = lines[3].split()
+  words[column] = value
+  text.write_text('\n'.join([*lines[:3], ' '.join(words), *lines[4:]]))
+  made = make(tmp_path, 'test')
+  with pytest.raises(BadRecord, match=r'66aa\.txt: the row of 66666 is no cam'):
+    made.read(0, RNG)
+
+
 def test_bad_options_are_told(folder):
   for options, message in (
     ({'split': 'val'}, "split of .* 'val': expected one of train, val"),
