@@ -101,22 +101,32 @@ def load(
       stacklevel=2,
     )
   function = _FUNCTIONS[layout.kind](path, layout, tuple(output_patch))
-  if cut:
-    if layout.kind not in ('backbone', 'depth'):
-      raise ValueError(
-        f'{path}: cut=True is of 4DS, whose patches fill a clip; this is of '
-        f'kind {layout.kind!r}: leave it out'
-      )
-    function = _cutting(function, backbone_of(layout.sizes['backbone']))
+  if layout.kind in ('backbone', 'depth'):
+    backbone = backbone_of(layout.sizes['backbone'])
+    function = _fitting(function, backbone, cut)
+  elif cut:
+    raise ValueError(
+      f'{path}: cut=True is of 4DS, whose patches fill a clip; this is of '
+      f'kind {layout.kind!r}: leave it out'
+    )
   params = loading.params(entries, layout.leaves)
   return Published(layout.kind, params, layout, jax.jit(function))
 
 
-def _cutting(function: Callable, backbone: vit.Backbone) -> Callable:
-  """The function of videos whose end is cut first."""
+def _fitting(function: Callable, backbone: vit.Backbone, cut: bool) -> Callable:
+  """The function of videos that fill the clip, or whose end is cut first."""
+  clip, patch = backbone.clip, backbone.patch
 
   def run(params, video):
-    return function(params, patches.cut(video, backbone.clip, backbone.patch))
+    if cut:
+      video = patches.cut(video, clip, patch)
+    elif tuple(video.shape[1:]) != (*clip, 3):
+      raise ValueError(
+        f'video must be [b t h w 3] with (t, h, w)={clip}, got shape '
+        f'{tuple(video.shape)}: resize it; or load the file with cut=True, if '
+        f'it is larger by less than a patch, {patch}'
+      )
+    return function(params, video)
 
   return run
 
