@@ -107,8 +107,8 @@ def _mae(layout: Layout, recipe: Mapping[str, Any]) -> dict[str, Any]:
   for name, known in SIZES.items():
     if dataclasses.replace(known, parameters=None) == own:
       size = {'size': name, **dict.fromkeys(size)}
-  # 95% of a small grid could leave nothing.
-  few = {} if t * h * w >= 20 else {'mask_ratio': 0.5}
+  # 95% of a small grid could leave nothing, and half of a single patch.
+  few = {} if t * h * w >= 20 else {'mask_ratio': 0.5 * (t * h * w > 1)}
   return {
     **size,
     **few,

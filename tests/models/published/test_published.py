@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from configs import mae
-from models import published, sizes
+from models import objective, published, sizes
 from models.published import files, loading, names
 from tests.models.published import layouts
 
@@ -257,6 +257,19 @@ def test_positions_are_published_without_leading_axes_of_one(
     again = loading.arrays(model.layout.leaves, model.params)
     assert again[key].shape == (*stored, 12)
     np.testing.assert_array_equal(again[key].ravel(), arrays[key].ravel())
+
+
+@pytest.mark.parametrize('grid', [(1, 1, 1), (1, 1, 2), (3, 2, 4)])
+def test_a_run_can_be_made_of_any_grid(grid):
+  """An autoencoder that is pretrained further sees a patch, of one too."""
+  key = 'params/encoder/posenc/embeddings'
+  layout = names.of_file('x', layouts.backbone() | {key: (*grid, 12)})
+  model = published.model_options(
+    'x', layout, mae.get_config().to_dict()['model']
+  )
+  made = objective.make(**model)
+  assert made.backbone.grid == grid
+  assert made.visible >= 1
 
 
 def test_a_video_that_does_not_fill_its_patches_is_cut_when_asked(
