@@ -18,12 +18,19 @@ _LARGE = 10**8  # bytes, from which gcsfs reads several parts at a time
 _TICKS = 20  # looks at what is waited for within the limit
 
 
+Heard = Callable[[], object]
+
+
 class _Silent(Exception):
   """Nothing has come within the limit."""
 
 
+def _nobody() -> None:
+  """Hears nothing."""
+
+
 def entries(
-  folder: epath.PathLike, limit_sec: float
+  folder: epath.PathLike, limit_sec: float, heard: Heard = _nobody
 ) -> dict[str, About | None]:
   """What is in a folder, not below it, by name; None for a folder.
 
@@ -32,6 +39,7 @@ def entries(
   Args:
     folder: of a store.
     limit_sec: in which it must answer; so below.
+    heard: called again and again while it is waited for; so below.
 
   Raises:
     base.exits.Unavailable: it does not, or refuses.
@@ -42,6 +50,7 @@ def entries(
       folder,
       lambda system: system._ls(own, detail=True, refresh=True),
       limit_sec,
+      heard,
     )
   except FileNotFoundError:
     return {}
@@ -55,16 +64,20 @@ def entries(
   }
 
 
-def below(folder: epath.PathLike, limit_sec: float) -> dict[str, About]:
+def below(
+  folder: epath.PathLike, limit_sec: float, heard: Heard = _nobody
+) -> dict[str, About]:
   """All objects below a folder, by their names from there on; see `entries`."""
   own = _own(folder)
   found = _waited(
-    folder, lambda system: system._find(own, detail=True), limit_sec
+    folder, lambda system: system._find(own, detail=True), limit_sec, heard
   )
   return stores.told(own, found)
 
 
-def about(path: epath.PathLike, limit_sec: float) -> About | None:
+def about(
+  path: epath.PathLike, limit_sec: float, heard: Heard = _nobody
+) -> About | None:
   """What a store says of an object; None where there is none, or a folder.
 
   Raises:
@@ -72,7 +85,7 @@ def about(path: epath.PathLike, limit_sec: float) -> About | None:
   """
   own = _own(path)
   try:
-    found = _waited(path, lambda system: system._info(own), limit_sec)
+    found = _waited(path, lambda system: system._info(own), limit_sec, heard)
   except FileNotFoundError:
     return None
   return None if found['type'] == 'directory' else stores.about_of(found)
@@ -83,7 +96,7 @@ def bring(
   size: int,
   target: str,
   limit_sec: float,
-  heard: Callable[[], Any] = lambda: None,
+  heard: Heard = _nobody,
 ) -> None:
   """Writes an object to a file of this machine; it may have been cut off.
 
@@ -92,7 +105,7 @@ def bring(
     size: its bytes.
     target: the file.
     limit_sec: in which some of it must come, again and again.
-    heard: called while it does.
+    heard: see `entries`.
 
   Raises:
     FileNotFoundError: there is none.
@@ -107,7 +120,7 @@ def bring(
   _waited(
     path,
     lambda system: system._get_file(own, target, callback=came, **how),
-    *(limit_sec, lambda: came.value, heard),
+    *(limit_sec, heard, lambda: came.value),
   )
 
 
@@ -119,8 +132,8 @@ def _waited(
   path: epath.PathLike,
   work: Callable[[Any], Coroutine],
   limit: float,
+  heard: Heard,
   count: Callable[[], Any] = lambda: 0,
-  heard: Callable[[], Any] = lambda: None,
 ) -> Any:
   """What `work` makes of a file system; `count` tells how far it is."""
   import asyncio  # where there is no store, nobody needs it
@@ -128,7 +141,7 @@ def _waited(
   try:
     with stores.using(path) as system:
       coming = asyncio.run_coroutine_threadsafe(work(system), system.loop)
-      return _result(coming, os.fspath(path), limit, count, heard)
+      return _result(coming, os.fspath(path), limit, heard, count)
   except FileNotFoundError:
     raise
   except _Silent as error:
@@ -146,7 +159,7 @@ def _waited(
     ) from error
 
 
-def _result(coming: futures.Future, where: str, limit, count, heard) -> Any:
+def _result(coming: futures.Future, where: str, limit, heard, count) -> Any:
   tick, quiet, before = limit / _TICKS, 0.0, count()
   while True:
     done, _ = futures.wait([coming], timeout=tick)
@@ -154,8 +167,8 @@ def _result(coming: futures.Future, where: str, limit, count, heard) -> Any:
       return coming.result()
     # Ticks are counted, not seconds: while all is held (Ctrl-Z) nothing comes.
     quiet, now = quiet + tick, count()
+    heard()
     if now != before:
-      heard()
       quiet, before = 0.0, now
     if quiet >= limit:
       coming.cancel()

@@ -9,13 +9,14 @@ import contextlib
 import contextvars
 import dataclasses
 import errno
+import functools
 import hashlib
 import os
 import pathlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from base import console, digests, exits, files, objects
 from base.stores import About
@@ -23,6 +24,7 @@ from base.stores import About
 _TRIES = 3  # at bytes that are not those of the object
 _LOCKS = 256  # files of locks; objects that share one wait for each other
 _PARTS = 256  # of the limit, in which a process may fill it without a look
+_LOOK_SEC = 0.05  # between looks at a lock that another process has
 _MARK = '.draft-'  # of `base.files`
 
 
@@ -75,12 +77,12 @@ class Cache:
     lock = int(copy.name[:8], 16) % _LOCKS
     try:
       if not is_there(copy, size):
-        own = files.lock(self.place / 'locks' / f'{lock:03}', wait=True)
+        file = self.place / 'locks' / f'{lock:03}'
         # Where a file system has no locks, threads share a draft.
-        with _threads[lock], own:
+        with _threads[lock], self._alone(file, url):
           # Another process may have brought it.
           if not is_there(copy, size):
-            self._bring(url, about, copy)
+            self._bring(url, about, copy, functools.partial(_sign, file))
     except OSError as error:
       if error.filename == url:
         raise
@@ -107,7 +109,35 @@ class Cache:
       f'used ({error.strerror or error}): give another data.remote.folder'
     )
 
-  def _bring(self, url: str, about: About, copy: pathlib.Path) -> None:
+  @contextlib.contextmanager
+  def _alone(self, file: pathlib.Path, url: str) -> Iterator[None]:
+    """Inside, no other process has the lock; its file shows who is alive.
+
+    Raises:
+      base.exits.Unavailable: one has it that is not, as after Ctrl-Z.
+    """
+    quiet, before = 0.0, -1.0
+    while True:
+      with files.lock(file) as held_by:
+        if not held_by:
+          yield
+          return
+      now = file.stat().st_mtime
+      quiet = 0.0 if now != before else quiet + _LOOK_SEC
+      if quiet >= self.stalled_sec:
+        raise exits.Unavailable(
+          f'{url}: {held_by} is to bring it, or another object, and has not '
+          f'come on for {console.duration(quiet)}: let it go on, or end it; '
+          'the same command goes on'
+        )
+      before = now
+      # Who waits for it is alive.
+      heard()
+      time.sleep(_LOOK_SEC)
+
+  def _bring(
+    self, url: str, about: About, copy: pathlib.Path, sign: objects.Heard
+  ) -> None:
     size = about['size']
     if size > self.gb * 1e9:
       raise exits.Unavailable(
@@ -119,9 +149,7 @@ class Cache:
       with self._room(size), files.replacing(copy) as draft:
         for _ in range(_TRIES):
           try:
-            objects.bring(
-              url, size, os.fspath(draft), self.stalled_sec, _heard[-1]
-            )
+            objects.bring(url, size, os.fspath(draft), self.stalled_sec, sign)
           except FileNotFoundError as error:
             raise missing(url) from error
           found = digests.of_file(os.fspath(draft))
@@ -197,6 +225,18 @@ def is_there(copy: pathlib.Path, size: int | None = None) -> bool:
     return False
 
 
+def heard() -> None:
+  """Says that a store is waited for: see `heard_by`."""
+  _heard[-1]()
+
+
+def _sign(file: pathlib.Path) -> None:
+  """Says the same, also to processes that wait for this one's lock."""
+  with contextlib.suppress(FileNotFoundError):
+    os.utime(file)
+  heard()
+
+
 def missing(url: str) -> FileNotFoundError:
   """The error of an object that is not there."""
   return FileNotFoundError(errno.ENOENT, 'no such object', url)
@@ -209,7 +249,7 @@ _coming: Counter[pathlib.Path] = Counter()
 _turn = threading.Condition()
 _threads = [threading.Lock() for _ in range(_LOCKS)]
 _brought: set[str] = set()
-_heard: list[Callable[[], object]] = [lambda: None]
+_heard: list[objects.Heard] = [lambda: None]
 _now: contextvars.ContextVar[Cache | None] = contextvars.ContextVar(
   'cache', default=None
 )
@@ -242,6 +282,9 @@ def current() -> Cache:
   return _now.get() or Cache()
 
 
-def heard_by(call: Callable[[], object]) -> None:
-  """Has this process call it, from now on, while an object comes."""
+def heard_by(call: objects.Heard) -> None:
+  """Has this process call it, from now on, while a store is waited for.
+
+  A store has a limit of its own: who waits for it is not stalled.
+  """
   _heard.append(call)

@@ -15,7 +15,7 @@ from typing import Any
 
 from base import files, objects
 from base.stores import About
-from data.remote.cache import Cache, current, is_there, missing
+from data.remote.cache import Cache, current, heard, is_there, missing
 
 _NAMES = 10**6  # in lists, which are half a gigabyte
 _THREADS = 16  # that ask a store at once
@@ -69,6 +69,10 @@ class Remote:
     return dataclasses.replace(self, text=text)
 
   @property
+  def _limit(self) -> tuple[float, objects.Heard]:
+    return self.cache.stalled_sec, heard
+
+  @property
   def _pure(self) -> pathlib.PurePosixPath:
     return pathlib.PurePosixPath(self.text.partition('://')[2])
 
@@ -104,7 +108,7 @@ class Remote:
     """What is in the folder, by name; None: a folder."""
     known = self.lists.folders
     if self.text not in known:
-      found = objects.entries(self.text, self.cache.stalled_sec)
+      found = objects.entries(self.text, *self._limit)
       self.lists.add(self.text, found)
     return known[self.text]
 
@@ -115,7 +119,7 @@ class Remote:
       return self.lists.folders[above].get(name)
     known = self.lists.objects
     if self.text not in known:
-      known[self.text] = objects.about(self.text, self.cache.stalled_sec)
+      known[self.text] = objects.about(self.text, *self._limit)
     return known[self.text]
 
   def is_file(self) -> bool:
@@ -161,7 +165,7 @@ class Remote:
 
   def rglob(self, pattern: str) -> Iterator['Remote']:
     """Files of the folder and all below it whose name matches."""
-    found = objects.below(self.text, self.cache.stalled_sec)
+    found = objects.below(self.text, *self._limit)
     for name, about in sorted(found.items()):
       file = self._at(f'{self.text}/{name}')
       self.lists.objects[file.text] = about

@@ -212,17 +212,60 @@ def silent(bucket, tmp_path, monkeypatch):
     yield top
 
 
-def test_a_store_that_does_not_answer_is_told_and_given_up(silent, capsys):
+@pytest.fixture
+def calls(monkeypatch):
+  """Signs that this process gave of waiting for a store."""
+  given = []
+  monkeypatch.setattr('data.remote.cache._heard', [lambda: given.append(1)])
+  return given
+
+
+def test_a_store_that_does_not_answer_is_told_and_given_up(
+  silent, capsys, calls
+):
+  """By who asks it, whom nobody takes for stalled before."""
   for ask in ((silent / 'a').fetch, silent.entries, (silent / 'b').about):
+    calls.clear()
     with pytest.raises(exits.Unavailable, match=r'nothing came for .*the same'):
       ask()
     assert 'nothing has come for' in capsys.readouterr().out
+    assert len(calls) >= 10
 
 
-def test_what_comes_slowly_is_waited_for(bucket, tmp_path, monkeypatch):
+def lock_of(file):
+  """Of the copy of a `Remote`, as another process would have it."""
+  copy = file.cache.copy(file.text, file.about())
+  return file.cache.place / 'locks' / f'{int(copy.name[:8], 16) % 256:03}'
+
+
+def test_who_waits_for_another_process_is_alive_while_that_is(
+  bucket, tmp_path, calls
+):
+  with remote.cached(folder=str(tmp_path), stalled_sec=0.3):
+    file = put(bucket, a=b'abc') / 'a'
+  lock = lock_of(file)
+  with futures.ThreadPoolExecutor(1) as threads, files.lock(lock):
+    with pytest.raises(exits.Unavailable, match=r'process \d+ of .*has not co'):
+      file.fetch()
+    waits = threads.submit(file.fetch)
+    for _ in range(4):
+      # While it brings what is large, longer than the limit.
+      calls.clear()
+      _until(lambda: len(calls) >= 3)
+      os.utime(lock)
+      assert not waits.done()
+  assert waits.result().read_bytes() == b'abc'
+
+
+def _until(done):
+  """Waits for what comes, on any machine: pytest's own limit is the limit."""
+  tick = threading.Event()
+  while not done():
+    tick.wait(0.01)
+
+
+def test_what_comes_slowly_is_waited_for(bucket, tmp_path, monkeypatch, calls):
   """Longer than the limit, while some of it comes; who reads is seen alive."""
-  calls = []
-  monkeypatch.setattr('data.remote.cache._heard', [lambda: calls.append(1)])
   with remote.cached(folder=str(tmp_path), stalled_sec=0.4):
     top = put(bucket, a=b'aaaa')
   assert (top / 'a').about()
