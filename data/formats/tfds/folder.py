@@ -157,8 +157,10 @@ def _names(
   info = folder / 'dataset_info.json'
   template = about.get('filepathTemplate') or _TEMPLATE
   jsons.expect(template, str, f'{info}: filepathTemplate', _REMEDY)
-  # What follows is how it was coded.
-  template, digits = template.partition('%')[0], max(5, len(str(shards)))
+  # What follows the last one is how it was coded.
+  at = template.rfind('%')
+  template = template[:at] if at >= 0 else template
+  digits = max(5, len(str(shards)))
   found = []
   for shard in range(shards):
     place, total = f'{shard:0{digits}d}', f'{shards:0{digits}d}'
@@ -175,6 +177,11 @@ def _names(
       named = named.replace(word, value)
     file = require.below('tfds', folder, named, info)
     found.append(next(folder.glob(named), file) if '*' in named else file)
+  if len({*found}) < shards:
+    raise ValueError(
+      f'{info}: filepathTemplate {template!r} of split {about["name"]!r} gives '
+      f'{shards} shards the name of one file: it is damaged; {_REMEDY}'
+    )
   return found
 
 

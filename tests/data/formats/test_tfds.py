@@ -41,7 +41,7 @@ def write(folder, kind, shards, split='train', name='', packed=False):
       .replace('{FILEFORMAT}', kind)
       .replace('{SHARD_X_OF_Y}', place)
       .replace('{SHARD_INDEX}', place[:5])
-      .partition('%')[0]
+      .removesuffix('%json')
     )
     file.parent.mkdir(exist_ok=True)
     records = [str(number + i).encode() for i in range(length)]
@@ -100,6 +100,7 @@ def test_a_stray_file_does_not_hide_a_whole_split(tmp_path):
     '{SPLIT}/data.{FILEFORMAT}-{SHARD_INDEX}',
     '{DATASET}-{SPLIT}-combined.{FILEFORMAT}-{SHARD_X_OF_Y}',
     '{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}%json',
+    '{SPLIT}-100%-{SHARD_X_OF_Y}.{FILEFORMAT}%json',
   ],
 )
 def test_files_are_named_by_the_template(tmp_path, name):
@@ -117,6 +118,13 @@ def test_a_template_stays_in_the_folder(tmp_path):
   describe(tmp_path / 'a', [about])
   with pytest.raises(ValueError, match=r'names .*, which is outside'):
     tfds.open_folder(str(tmp_path / 'a'), 'train')
+
+
+def test_a_template_without_a_shard_is_told(tmp_path):
+  """One file would be read as each of them."""
+  write(tmp_path, 'tfrecord', [2, 2], name='{DATASET}-{SPLIT}.{FILEFORMAT}')
+  with pytest.raises(ValueError, match='gives 2 shards the name of one file'):
+    tfds.open_folder(str(tmp_path), 'train')
 
 
 def test_a_split_that_was_not_written_refuses_itself_alone(tmp_path):
