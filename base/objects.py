@@ -4,6 +4,7 @@ A store that does not answer is told after half of a limit; then it is given
 up, also where its connection stays open.
 """
 
+import errno
 import os
 from collections.abc import Callable, Coroutine
 from concurrent import futures
@@ -67,11 +68,20 @@ def entries(
 def below(
   folder: epath.PathLike, limit_sec: float, heard: Heard = _nobody
 ) -> dict[str, About]:
-  """All objects below a folder, by their names from there on; see `entries`."""
+  """All objects below a folder, by their names from there on; see `entries`.
+
+  Raises:
+    FileNotFoundError: there is no such bucket.
+  """
   own = _own(folder)
-  found = _waited(
-    folder, lambda system: system._find(own, detail=True), limit_sec, heard
-  )
+  try:
+    found = _waited(
+      folder, lambda system: system._find(own, detail=True), limit_sec, heard
+    )
+  except FileNotFoundError as error:
+    raise FileNotFoundError(
+      errno.ENOENT, 'there is no such bucket', os.fspath(folder)
+    ) from error
   return stores.told(own, found)
 
 

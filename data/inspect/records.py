@@ -224,6 +224,8 @@ def inspect(
     print(describe(path))
     total = len(shards.open_shards(path).index['frames'])
     found = read_folder(path, contact_sheet.spread(total, records or total))
+  elif isinstance(path, remote.Remote):
+    raise ValueError(f'{data}: there is no such folder or file in the store')
   else:
     name, options = parse(data)
     out = out or pathlib.Path(f'contact-{name}.png')

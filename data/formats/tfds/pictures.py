@@ -34,14 +34,15 @@ def frames(
     BadRecord: the record lacks it, or its sizes do not fit.
   """
   if about is None or about.coding == 'file':
-    (files,) = features(record, [name]).values()
-    if not isinstance(files, list):
-      raise BadRecord(f'{name} has no picture')
-    return files
-  try:
-    return _pixels(record, name, about)
-  except (ValueError, TypeError, zlib.error) as error:
-    raise BadRecord(f'{name} is not {about}: {error}') from error
+    (found,) = features(record, [name]).values()
+  else:
+    try:
+      found = _pixels(record, name, about)
+    except (ValueError, TypeError, zlib.error) as error:
+      raise BadRecord(f'{name} is not {about}: {error}') from error
+  if not isinstance(found, list) or not found:
+    raise BadRecord(f'{name} has no picture')
+  return found
 
 
 def _pixels(record: bytes, name: str, about: Described) -> list[np.ndarray]:

@@ -1,11 +1,13 @@
 """Data sets by the names that the package tensorflow-datasets gives them."""
 
 import re
-from pathlib import Path
+
+from etils import epath
 
 from base import files
 from base.console import say
 from base.names import nearest
+from data import remote
 
 
 def folder_of(name: str, data_dir: str, prepare: bool) -> str:
@@ -13,13 +15,19 @@ def folder_of(name: str, data_dir: str, prepare: bool) -> str:
 
   Args:
     name: as the package takes it: NAME, NAME/CONFIG, NAME/CONFIG:VERSION.
-    data_dir: where it has its data sets; '' for its own default.
+    data_dir: where it has its data sets, on a disk or in a store; '' for its
+      own default.
     prepare: whether it may download and prepare what is missing.
 
   Raises:
     ValueError: it knows no such data set, or it is not there and may not or
       cannot be prepared.
+    base.exits.Unavailable: the store does not answer.
   """
+  if not files.is_local(data_dir) and not remote.path(data_dir).is_dir():
+    raise ValueError(
+      f'tfds: data_dir={data_dir}: there is no such folder in the store'
+    )
   # Slow to import, and of no use to who has the folder.
   import tensorflow_datasets as package
 
@@ -29,13 +37,13 @@ def folder_of(name: str, data_dir: str, prepare: bool) -> str:
   except (ValueError, AssertionError) as error:
     raise ValueError(_unknown(package, name, data_dir, error)) from error
   folder = str(builder.data_path)
-  if not files.is_local(folder):
-    raise ValueError(
-      f'tfds: dataset={name} is in {folder}: records are read from a disk; '
-      'copy it to one, and name that with data_dir='
-    )
   if builder.is_prepared():
     return folder
+  if not files.is_local(folder):
+    raise ValueError(
+      f'tfds: dataset={name} is not in {folder}: prepare it on a disk with '
+      f'`tfds build {name}`, and copy it there'
+    )
   if not prepare:
     raise ValueError(
       f'tfds: dataset={name} is not in {folder}: prepare it with `tfds build '
@@ -67,7 +75,7 @@ def _prepare(package, name: str, builder) -> None:
 def _unknown(package, name: str, data_dir: str, error: Exception) -> str:
   """Why there is no builder, with the nearest name that has one."""
   dataset = re.split('[/:]', name)[0]
-  root = Path(data_dir or package.core.constants.DATA_DIR).expanduser()
+  root = epath.Path(data_dir or package.core.constants.DATA_DIR).expanduser()
   there = [
     *(root / dataset).glob('*/dataset_info.json'),
     *(root / dataset).glob('*/*/dataset_info.json'),

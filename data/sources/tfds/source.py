@@ -72,7 +72,7 @@ class Tfds:
       data = self.folder.read(row)
       if 'label' in self.keys:
         (values,) = tfds.features(data, [self.label]).values()
-        record['label'] = _label(values)
+        record['label'] = _label(values, self.classes)
       if 'video' in self.keys:
         frames = tfds.frames(data, self.video, self.stored)
         decode = functools.partial(_decoded, frames)
@@ -202,12 +202,17 @@ def _try(
     tfds.frames(record, video, None)
   if 'label' in keys:
     (values,) = tfds.features(record, [label]).values()
-    _label(values)
+    _label(values, 0)
 
 
-def _label(values) -> np.ndarray:
-  if not isinstance(values, np.ndarray) or values.shape != (1,):
-    raise BadRecord('its label is not one number')
+def _label(values: tfds.Feature, classes: int) -> np.ndarray:
+  """The class of a record; 0 classes: it is not told how many there are."""
+  if getattr(values, 'dtype', None) != np.int64 or values.shape != (1,):
+    raise BadRecord('its label is not one whole number')
+  # Splits whose labels are kept back have -1, which would count from the end.
+  if not 0 <= values[0] < (classes or 2**31):
+    most = f'to {classes - 1}' if classes else 'or more'
+    raise BadRecord(f'its label is {values[0]}, expected 0 {most}')
   return np.array(values[0], np.int32)
 
 

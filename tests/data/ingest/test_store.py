@@ -155,6 +155,10 @@ def test_a_folder_is_one_whatever_is_in_its_name(footage, bucket):
 def test_nothing_that_matches_is_an_error(bucket):
   with pytest.raises(ValueError, match='no file matches'):
     ingest.find(f'{bucket}/none/**', files.path(f'{bucket}/out'))
+  with pytest.raises(ValueError, match=f'{bucket}/none: there is no such fo'):
+    records.inspect(f'{bucket}/none', '', 0, None)
+  with pytest.raises(FileNotFoundError, match=r'no such bucket.*gs://nobucket'):
+    ingest.find('gs://nobucket/in/**', files.path(f'{bucket}/out'))
 
 
 def test_a_folder_and_a_video_of_a_store_are_looked_at(

@@ -34,7 +34,7 @@ def clip(frames, start=0):
     np.stack([5 * rows, 4 * columns, 0 * rows + 11 * n + start], -1)
     for n in range(frames)
   ]
-  return np.stack(pictures).astype(np.uint8)
+  return np.reshape(pictures, (frames, HEIGHT, WIDTH, 3)).astype(np.uint8)
 
 
 class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -184,6 +184,21 @@ class TensorLike(_Builder):
 
 def floats(*shape):
   return F.Tensor(shape=shape, dtype=np.float32)
+
+
+class OddLike(_Builder):
+  """A label that is kept back, and a video without a picture."""
+
+  SPLITS = (('test', 2),)
+
+  def spec(self):
+    return {
+      'video': F.Video(shape=(None, HEIGHT, WIDTH, 3)),
+      'label': F.ClassLabel(num_classes=2),
+    }
+
+  def example(self, number):
+    return {'video': clip(4 * number), 'label': 0 - number}
 
 
 class MoviELike(_Builder):
@@ -393,6 +408,7 @@ def main(out):
           for name, value in OTHERS.items():
             arrays[f'{split}/{number}/{name}'] = value(found)
     np.savez(Path(out) / f'{builder.name}.npz', **arrays)
+  OddLike(data_dir=out).download_and_prepare()
   for kind in ('tfrecord', 'array_record'):
     folder = Path(out) / kind
     MoviELike(data_dir=folder, file_format=kind).download_and_prepare()

@@ -4,16 +4,20 @@ import dataclasses
 import json
 import re
 import shutil
+import sys
+import types
 
 import numpy as np
 import pytest
 
+from base import files as store
 from configs import mae
 from data import pipeline, source
 from data.formats.tfds import pictures
 from data.inspect import check
 from data.source import BadRecord
 from data.sources import movi, tfds
+from data.sources.tfds import named
 from tests.data.sources.movi import files
 
 SIZE = {'frames': 4, 'height': 24, 'width': 32}
@@ -30,7 +34,7 @@ TOLD = {
 
 
 def make(root, of, split='test', **options):
-  options = {'keys': ('video',), **SIZE, **TOLD[of], **options}
+  options = {'keys': ('video',), **SIZE, **TOLD.get(of, {}), **options}
   return tfds.make(split, path=str(root / of / '1.0.0'), **options)
 
 
@@ -107,6 +111,50 @@ def test_a_tensor_that_is_cut_off_is_a_bad_record(root, monkeypatch):
   other = dataclasses.replace(made, stored=numbers)
   with pytest.raises(BadRecord, match='other values than whole numbers'):
     other.read(0, rng())
+
+
+@pytest.mark.parametrize(
+  ('key', 'reason'),
+  [
+    ('video', 'video has no picture'),
+    ('label', 'its label is -1, expected 0 to 1'),
+  ],
+)
+def test_a_record_that_lacks_what_is_asked_for_is_a_bad_one(root, key, reason):
+  made = make(root, 'odd_like', keys=(key,))
+  reasons = []
+  for index in range(2):
+    try:
+      assert made.read(index, rng()).keys() == {key}
+    except BadRecord as error:
+      reasons.append(str(error))
+  (said,) = reasons
+  assert said.endswith(reason)
+
+
+@pytest.fixture
+def package(monkeypatch):
+  """A stand-in, of which every data set is in its data_dir, if it is there."""
+
+  class Builder:
+    def __init__(self, name, data_dir):
+      self.data_path = f'{data_dir}/{name}/1.0.0'
+
+    def is_prepared(self):
+      return store.exists(self.data_path)
+
+  made = types.SimpleNamespace(builder=Builder)
+  monkeypatch.setitem(sys.modules, 'tensorflow_datasets', made)
+
+
+@pytest.mark.usefixtures('package')
+def test_a_data_set_with_a_name_may_be_in_a_store(bucket):
+  store.write(f'{bucket}/here/1.0.0/dataset_info.json', '{}')
+  assert named.folder_of('here', bucket, False) == f'{bucket}/here/1.0.0'
+  with pytest.raises(ValueError, match='prepare it on a disk with `tfds build'):
+    named.folder_of('there', bucket, True)
+  with pytest.raises(ValueError, match=r'none: there is no such folder'):
+    named.folder_of('here', f'{bucket}/none', False)
 
 
 @pytest.mark.parametrize('kind', ['tfrecord', 'array_record'])
