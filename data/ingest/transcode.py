@@ -23,7 +23,7 @@ import av
 import numpy as np
 
 from data import film, video
-from data.film.told import PARTS, Told
+from data.film.told import PARTS, Told, count
 from data.formats.record import PACKET, Record, pack
 from data.ingest.recipe import GROUP, Recipe
 from data.remote import Path
@@ -100,7 +100,8 @@ def too_short(longest: int, recipe: Recipe, told: Told) -> str:
   """Why a file is refused whose longest stretch has `longest` frames."""
   parts = [kind for kind in PARTS if told.kinds[kind]]
   parted = f' at a time ({", ".join(parts)})' if parts else ''
-  return f'too short: {longest} frames{parted}, fewer than {recipe.min_frames}'
+  frames = count('frame', longest)
+  return f'too short: {frames}{parted}, fewer than {recipe.min_frames}'
 
 
 def chunks(total: int, recipe: Recipe) -> Iterator[tuple[int, int]]:

@@ -77,10 +77,12 @@ def describe(path: Path) -> Iterator[str]:
 
 def _container(path: Path, taken: av.VideoStream) -> Iterator[str]:
   container = taken.container
-  duration = (container.duration or 0) / av.time_base
+  # Where the header does not tell, FFmpeg goes by times; raw streams have none.
+  ticks = container.duration
+  length = f'{ticks / av.time_base:.1f} s as FFmpeg has it' if ticks else ''
   yield (
     f'{path}: {container.format.name}, {path.stat().st_size / 1e6:.2f} MB, '
-    f'{duration:.1f} s by its header'
+    f'{length or "does not tell its length"}'
   )
   for stream in container.streams.video:
     codec = stream.codec_context

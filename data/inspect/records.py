@@ -182,7 +182,8 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
   name, _, rest = text.partition(':')
   if not name.isidentifier():
     raise ValueError(
-      f'{name} is no folder, nor the name of a source, as world or tapvid'
+      f'{name} is no folder or file, nor the name of a source, as world or '
+      'tapvid'
     )
   options = {
     'keys': source_lib.keys_of(name),
@@ -218,6 +219,12 @@ def inspect(
   """
   path = remote.path(data)
   if path.is_dir():
+    if not (path / shards.MANIFEST).is_file():
+      raise ValueError(
+        f'{path} has no {shards.MANIFEST}: data.ingest did not write it, or '
+        'has not finished. If it is of another data set, name its source, as '
+        f'SOURCE:path={path} (without words, data.inspect lists them)'
+      )
     # That of a store is drawn here.
     is_here = isinstance(path, pathlib.Path)
     out = out or (path if is_here else pathlib.Path()) / 'contact.png'

@@ -55,6 +55,10 @@ def test_tells_gaps_and_a_truncated_end(tmp_path, film):
     (lambda path, film: path.write_bytes(b''), 'empty file'),
     (lambda path, film: path.write_text('words'), 'not a video'),
     (lambda path, film: film.write(path, film.texture(9)), 'too short: 9 fr'),
+    (
+      lambda path, film: film.write(path, film.texture(1)),
+      'too short: 1 frame, fewer than 16',
+    ),
   ],
 )
 def test_says_why_ingestion_refuses_a_file(tmp_path, film, write, reason):
@@ -70,6 +74,13 @@ def test_says_why_ingestion_refuses_a_file(tmp_path, film, write, reason):
 def test_says_one_of_one(tmp_path, film, frames, end):
   path = film.write(tmp_path / 'a.mp4', film.texture(frames))
   assert end in lines(path)[-1]
+
+
+def test_a_raw_stream_does_not_tell_its_length(tmp_path, film):
+  path = film.write(tmp_path / 'a.mp4', film.texture(16))
+  assert '1.6 s as FFmpeg has it' in lines(path)[0]
+  path = film.write(tmp_path / 'a.h264', film.texture(16))
+  assert lines(path)[0].endswith('does not tell its length')
 
 
 def test_the_aspect_of_a_gif_is_not_told_as_if_it_counted(tmp_path, film):

@@ -167,13 +167,24 @@ def test_says_which_splits_a_source_lacks_and_what_it_left_out(
     ('world:antialias=1', "'true' or 'false'"),
     ('world:keys=video+sound', 'sound'),
     ('mixture', "unknown data source 'mixture'"),
-    ('no/such.folder', 'no/such.folder is no folder'),
+    ('no/such.mp4', r'no/such\.mp4 is no folder or file, nor the name of'),
+    (
+      'docs',
+      r'docs has no manifest\.json: .* name its source, as SOURCE:path=',
+    ),
     ('kinetics:path=/nowhere', 'kinetics has none of train, validation, test'),
   ],
 )
 def test_mistakes_are_told(text, message, tmp_path):
   with pytest.raises(ValueError, match=message):
     records.inspect(text, '', 1, tmp_path / 'sheet.png')
+
+
+def test_a_folder_of_another_data_set_is_told_of_its_source(tmp_path):
+  with pytest.raises(
+    ValueError, match=r'has no manifest\.json: .*its source, as SOURCE:path='
+  ):
+    records.inspect(str(tmp_path), '', 1, tmp_path / 'sheet.png')
 
 
 @pytest.mark.parametrize('name', ['nowhere/a.png', 'a.xyz', 'a'])
