@@ -257,6 +257,11 @@ def _check(name: str, example: Any):
       f'occluded {np.shape(occluded)}: expected uint8 or JPEG frames [t], '
       'points [n t 2] and occluded [n t] of bool.'
     )
+  if not np.isfinite(points[~occluded]).all():
+    raise ValueError(
+      f'tapvid: {name} has a point that is seen and not finite: get the file '
+      'where it is published.'
+    )
 
 
 def _queries(
@@ -288,6 +293,8 @@ def _clip(
     frames = frames[window]
   visible = ~example['occluded'][rows][:, window]
   points = example['points'][rows][:, window]
+  # What is not seen may be no number, in files of others.
+  points = np.where(np.isfinite(points), points, 0)
   return Video(name, frames, points, visible, asked)
 
 

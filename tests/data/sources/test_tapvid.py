@@ -301,6 +301,27 @@ def test_other_pickles_are_told(tmp_path, data, message):
     make(write(tmp_path / 'a.pkl', data))
 
 
+def test_points_that_are_no_numbers(tmp_path):
+  """Some write them where nothing is seen; elsewhere they are wrong."""
+  whole, hidden = example(), example()
+  hidden['points'][hidden['occluded']] = np.nan
+  found = [
+    read(make(write(tmp_path / 'a.pkl', [each]))) for each in (whole, hidden)
+  ]
+  for each in found:
+    assert check.faults(each) == []
+  seen = found[0]['tracks_visible']
+  for key in found[0]:
+    np.testing.assert_array_equal(
+      *(each[key][seen] if key == 'tracks' else each[key] for each in found)
+    )
+  hidden['points'][1, 0] = np.inf
+  with pytest.raises(
+    ValueError, match='a/0 has a point that is seen and not f'
+  ):
+    make(write(tmp_path / 'a.pkl', [hidden]))
+
+
 def test_no_files_are_told(tmp_path):
   with pytest.raises(ValueError, match=r'no folder with \*\.pkl files'):
     make(tmp_path)
