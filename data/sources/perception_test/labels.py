@@ -89,6 +89,8 @@ def _row(track, value, seen, width: int) -> _Row:
       f'{length} frame_ids, and values of shape {value.shape}, shown '
       f'{seen.shape}'
     )
+  if not np.isfinite(value).all():
+    raise ValueError('values that are not finite')
   return _Row(frame, value, seen)
 
 

@@ -313,12 +313,14 @@ def test_points_in_the_order_of_the_readme_are_told(folder, tmp_path):
 def test_one_odd_track_is_left_out_and_counted(folder, tmp_path, capsys):
   odd = [{**box(9, [0, 30]), 'bounding_boxes': [[0, 0, 1, 1]]}, None]
   odd.append({'id': 8, 'frame_ids': [0, 30]})
+  nan = float('nan')  # as Python's JSON has it
+  odd.append({**box(7, [0]), 'bounding_boxes': [[0, 0, nan, 1]]})
   entries = [entry('video_1', objects=[odd[0], box(1, [0, 30]), *odd[1:]])]
   videos = str(folder / 'videos')
   made = make(
     write(tmp_path / 'a', entries), keys=BOXES, stride=15, videos=videos
   )
-  assert made.excluded == {'box not as published': 3}
+  assert made.excluded == {'box not as published': 4}
   assert '2 frame_ids, and values of shape (1, 4)' in capsys.readouterr().out
   clip = made.read(0, rng())
   assert clip['boxes_visible'].any(1).tolist() == [True, False]
