@@ -136,10 +136,11 @@ def _lengths(folder: Path, about: dict[str, Any]) -> list[int]:
   where = f'{folder / "dataset_info.json"}: split {about["name"]!r}'
   if 'shardLengths' not in about:
     return []
-  jsons.expect(about, {'shardLengths': [str]}, where, _REMEDY)
+  jsons.expect(about, {'shardLengths': [object]}, where, _REMEDY)
   try:
-    # In JSON, protocol buffers have whole numbers of 64 bits as text.
-    lengths = [int(length) for length in about['shardLengths']]
+    # In JSON, protocol buffers have whole numbers of 64 bits as text; who reads
+    # them takes numbers too.
+    lengths = [int(f'{length}') for length in about['shardLengths']]
     if min(lengths, default=0) < 0:
       raise ValueError(f'{min(lengths)} records')
   except ValueError as error:

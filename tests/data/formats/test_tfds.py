@@ -120,6 +120,19 @@ def test_a_template_stays_in_the_folder(tmp_path):
     tfds.open_folder(str(tmp_path / 'a'), 'train')
 
 
+def test_lengths_may_be_numbers(tmp_path):
+  """In JSON, whoever reads a protocol buffer takes them for its text."""
+  write(tmp_path, 'tfrecord', [1, 2])
+  describe(tmp_path, [{'name': 'train', 'shardLengths': [1, '2']}])
+  assert len(tfds.open_folder(str(tmp_path), 'train')) == 3
+  for wrong in (1.5, None, [1]):
+    describe(tmp_path, [{'name': 'train', 'shardLengths': [1, wrong]}])
+    with pytest.raises(
+      ValueError, match='has lengths of shards that are no num'
+    ):
+      tfds.open_folder(str(tmp_path), 'train')
+
+
 def test_a_template_without_a_shard_is_told(tmp_path):
   """One file would be read as each of them."""
   write(tmp_path, 'tfrecord', [2, 2], name='{DATASET}-{SPLIT}.{FILEFORMAT}')
