@@ -154,6 +154,7 @@ class Cache:
             raise missing(url) from error
           found = digests.of_file(os.fspath(draft))
           if digests.same(digests.of_object(about), found):
+            _brought.add(url)
             return
         raise exits.Unavailable(
           f'{url}: what came is not what the store said that it has ({size} '
@@ -264,7 +265,6 @@ def _tell_again(url: str, gb: int | float) -> None:
       f'data.remote.gb={gb:g}, which costs time; raise it, or copy them to a '
       'disk'
     )
-  _brought.add(url)
 
 
 @contextlib.contextmanager

@@ -133,16 +133,22 @@ def test_what_does_not_fit_is_told(bucket, tmp_path):
     (top / 'a').fetch()
 
 
-def test_a_full_disk_is_told_with_the_options(bucket, tmp_path, monkeypatch):
+def test_a_full_disk_is_told_with_the_options(
+  bucket, tmp_path, monkeypatch, capsys
+):
   with remote.cached(folder=str(tmp_path)):
     top = put(bucket, a=b'a')
 
   def full(*_):
     raise files.full(tmp_path)
 
+  monkeypatch.setattr('data.remote.cache._brought', set())
   monkeypatch.setattr(objects, 'bring', full)
-  with pytest.raises(exits.Unavailable, match=r'is full: .*data.remote.folder'):
-    (top / 'a').fetch()
+  for _ in range(2):
+    with pytest.raises(exits.Unavailable, match=r'full: .*data.remote.folder'):
+      (top / 'a').fetch()
+  # It was never here: nothing is brought again.
+  assert not capsys.readouterr().out
 
 
 def test_a_copy_that_was_cut_off_is_brought_again(bucket, tmp_path, counted):
