@@ -80,8 +80,7 @@ class Examples:
   def needs(self, example: int) -> Sequence[remote.Path]:
     """Files that reading it takes, as far as its source tells."""
     which, record = self.locate(example)
-    needs = getattr(self.sources[which], 'needs', None)
-    return needs(record) if needs else ()
+    return _needs(self.sources[which], record)
 
   def read(self, example: int) -> tuple[Mapping[str, np.ndarray], list[dict]]:
     """The example's arrays, and a report of each record that was refused.
@@ -90,13 +89,17 @@ class Examples:
       TooManyBadRecords: the record and all its substitutes are bad.
     """
     which, record = self.locate(example)
-    source, bad = self.sources[which], []
-    for attempt in range(1 + self.substitutes):
+    source, bad, is_mended = self.sources[which], [], False
+    while len(bad) <= self.substitutes:
       # Of the example, not of the record: each epoch cuts another clip.
-      rng = np.random.default_rng((self.seed, example, attempt))
+      rng = np.random.default_rng((self.seed, example, len(bad)))
       try:
         return source.read(record, rng), bad
       except source_lib.BadRecord as error:
+        # A copy that is damaged on this machine is no fault of the record.
+        if not is_mended and remote.mend(_needs(source, record)):
+          is_mended = True
+          continue
         bad.append(
           {
             'example': example,
@@ -107,7 +110,7 @@ class Examples:
         )
         # Of the same source, so that shares stay; from the draws of the
         # example, so that every host and every start takes the same one.
-        record = int(rng.integers(len(source)))
+        record, is_mended = int(rng.integers(len(source))), False
     raise TooManyBadRecords(
       f'example {example}: its record and {self.substitutes} substitutes '
       f'cannot be read: {bad[: 1 + _SUBSTITUTES]}. Check the data set with '
@@ -147,6 +150,11 @@ class Examples:
           )
         arrays[key][row - low] = value
     return arrays, bad, keys % WORD
+
+
+def _needs(source: source_lib.Source, record: int) -> Sequence[remote.Path]:
+  needs = getattr(source, 'needs', None)
+  return needs(record) if needs else ()
 
 
 def _shuffled(key: tuple[int, ...], size: int, position: int) -> int:

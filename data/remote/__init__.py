@@ -15,6 +15,7 @@ from data.remote.path import (
   files_below,
   kept_open,
   local,
+  mend,
   once,
   path,
 )
@@ -30,6 +31,7 @@ __all__ = [
   'heard_by',
   'kept_open',
   'local',
+  'mend',
   'once',
   'path',
 ]

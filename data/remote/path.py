@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from typing import Any
 
-from base import files, objects
+from base import console, digests, files, objects
 from base.stores import About
 from data.remote.cache import Cache, current, heard, is_there, missing
 
@@ -185,11 +185,30 @@ class Remote:
 
   def forget(self) -> None:
     """Removes the copy, if there is one that no other process reads."""
+    if about := self._known():
+      files.remove_unused(self.cache.copy(self.text, about))
+
+  def mend(self) -> bool:
+    """Removes a copy whose bytes have changed since; whether there was one."""
+    about = self._known()
+    if not about:
+      return False
+    copy = self.cache.copy(self.text, about)
+    found = digests.of_file(os.fspath(copy))
+    is_whole = digests.same(digests.of_object(about), found)
+    if 'error' not in found and is_whole:  # or there is none
+      return False
+    console.say(
+      f'{copy}, a copy of {self.text}, was changed by this machine or its '
+      'disk: it is brought again'
+    )
+    return files.remove_unused(copy)
+
+  def _known(self) -> About | None:
+    """As `about`, if it was asked for before."""
     above, _, name = self.text.rpartition('/')
     listed = self.lists.folders.get(above, {}).get(name)
-    about = listed or self.lists.objects.get(self.text)
-    if about:
-      files.remove_unused(self.cache.copy(self.text, about))
+    return listed or self.lists.objects.get(self.text)
 
   def open(self, mode: str = 'r', **options: Any) -> io.IOBase:
     """Its copy, opened to be read."""
@@ -267,6 +286,12 @@ def once(file: Path) -> Iterator[None]:
       file.forget()
 
 
+def mend(read: Iterable[Path]) -> bool:
+  """Whether a file had a damaged copy, which is gone: it may be read again."""
+  # Each of them, not up to the first.
+  return sum(file.mend() for file in read if isinstance(file, Remote)) > 0
+
+
 def bring(wanted: Iterable[Path]) -> None:
   """Brings files of a store to this machine, many at once."""
   wanted = [file for file in wanted if isinstance(file, Remote)]
@@ -298,25 +323,26 @@ def kept_open(most: int) -> Callable:
 
   def decorate(open_: Callable) -> Callable:
     on_disk = functools.lru_cache(most)(open_)
-    opened: OrderedDict[tuple, tuple[pathlib.Path, Any]] = OrderedDict()
+    opened: OrderedDict[tuple, tuple[pathlib.Path, int, Any]] = OrderedDict()
 
     @functools.wraps(open_)
     def get(file: Path, *more: Any) -> Any:
       if isinstance(file, pathlib.Path):
         return on_disk(file, *more)
       key = file, *more
-      copy, reader = opened.get(key, (None, None))
-      if copy is not None and is_there(copy):
+      copy, inode, reader = opened.get(key, (None, 0, None))
+      # Another process may have brought it again.
+      if copy is not None and is_there(copy) and copy.stat().st_ino == inode:
         opened.move_to_end(key)
         return reader
-      for each, (copy, _) in list(opened.items()):
+      for each, (copy, *_) in list(opened.items()):
         if not copy.exists():
           del opened[each]
       with local(file) as copy:
-        opened[key] = copy, open_(copy, *more)
+        opened[key] = copy, copy.stat().st_ino, open_(copy, *more)
       if len(opened) > most:
         opened.popitem(last=False)
-      return opened[key][1]
+      return opened[key][2]
 
     # As of any cached function, of files of a disk.
     get.cache_clear, get.cache_info = on_disk.cache_clear, on_disk.cache_info

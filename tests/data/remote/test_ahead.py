@@ -80,6 +80,20 @@ def test_batches_are_those_of_the_disk(
   assert workers or copies <= share * total
 
 
+def test_copies_that_a_disk_has_changed_come_again(
+  folder, bucket, tmp_path, expected, capsys
+):
+  """Also where the process has opened them before."""
+  put(folder, bucket)
+  pipe = make(bucket, folder=str(tmp_path))
+  assert hashes(pipe) == expected
+  for copy in tmp_path.glob('*.array_record'):
+    copy.write_bytes(bytes(copy.stat().st_size))
+  assert hashes(pipe) == expected
+  said = capsys.readouterr().out
+  assert 'was changed by this machine or its disk' in said
+
+
 def test_files_of_coming_steps_come_before_they_are_asked_for(bucket, tmp_path):
   with remote.cached(folder=str(tmp_path)):
     top = remote.path(bucket)
