@@ -28,7 +28,7 @@ _LINE = 1000  # characters of the first line that are looked at
 # A path, and the number of a class, which spreadsheets write as 3.0.
 _ROW = re.compile(r'(.*[^\s,])(?:\s*,\s*|\s+)(\d{1,6})(?:\.0*)?')
 # A folder of frames, and how many they are; or a video, and another class.
-_TWO = re.compile(r'(.*[^\s,])(?:\s*,\s*|\s+)\d+')
+_TWO = re.compile(r'(.*[^\s,])(\s*,\s*|\s+)\d+')
 
 
 def make(
@@ -220,7 +220,12 @@ def _csv_rows(
 ) -> list[tuple[Path | None, int]]:
   """(file, class) of each entry; None where there is no such file."""
   number = {name: index for index, name in enumerate(classes)}
-  found = {each.name: each for each in remote.files_below(folder)}
+  found: dict[str, Path] = {}
+  for each in remote.files_below(folder):
+    other = found.setdefault(each.name, each)
+    # Of copies the same one on all machines, whose folders are in any order.
+    if each is not other and each < other:
+      found[each.name] = each
   rows = []
   for entry in entries:
     if entry['label'] not in number:
@@ -281,14 +286,15 @@ def _refuse_others(file: Path, folder: Path, place: str, line: str):
   found = _TWO.fullmatch(place)
   if not found or file.is_file():
     return
-  shorter = folder / _unquoted(found[1])
-  if shorter.is_dir() or not PurePosixPath(found[1]).suffix:
+  shorter, has_comma = folder / _unquoted(found[1]), ',' in found[2]
+  is_like = not has_comma and not PurePosixPath(found[1]).suffix
+  if is_like or shorter.is_dir():
     raise ValueError(
       f'kinetics: {line} lists a folder of frames, how many, and a class: '
       'frames in folders are not read; list videos, as `path number`'
     )
-  if shorter.is_file():
+  if has_comma or shorter.is_file():
     raise ValueError(
-      f'kinetics: {line} has two numbers behind a video: a video has one '
-      'class; list videos, as `path number`'
+      f'kinetics: {line} has two numbers behind a path: a video has one class; '
+      'list videos, as `path number`'
     )

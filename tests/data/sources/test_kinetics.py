@@ -128,8 +128,9 @@ def test_a_csv_as_other_writers_leave_it(tmp_path, text):
 @pytest.mark.parametrize(
   ('lines', 'said'),
   [
-    ('a.mp4 1 2\n', r'line 1 of .*val\.csv has two numbers behind a video'),
-    ('a.mp4 1,2\n', r'line 1 of .*val\.csv has two numbers behind a video'),
+    ('a.mp4 1 2\n', r'line 1 of .*val\.csv has two numbers behind a path'),
+    ('a.mp4 1,2\n', r'line 1 of .*val\.csv has two numbers behind a path'),
+    ('abc,1,11,5\n', r'line 1 of .*val\.csv has two numbers behind a path'),
     ('b/x.y 10 1\n', r'line 1 of .*val\.csv lists a folder of frames, how'),
     ('a.mp4 1\nb 1\n', r'val\.csv lists the folder .*b: frames in folders'),
     ('\n', r'val\.csv lists no video: copy it again'),
@@ -146,6 +147,19 @@ def test_other_lists_are_told(tmp_path, lines, said):
     (tmp_path / name).write_text(lines)
   with pytest.raises(ValueError, match=f'^kinetics: .*{said}'):
     made(tmp_path)
+
+
+def test_of_copies_the_first_by_name_is_read(tmp_path, monkeypatch):
+  """Folders are gone through in any order, on each machine in another."""
+  (tmp_path / 'val.csv').write_text(HEAD + 'run,abc,1,11,val\n')
+  (tmp_path / 'names.txt').write_text('run\n')
+  copies = [tmp_path / name / 'abc_000001_000011.mp4' for name in 'acb']
+  for file in copies:
+    file.parent.mkdir()
+    file.touch()
+  for order in (copies, copies[::-1]):
+    monkeypatch.setattr(kinetics.remote, 'files_below', lambda _, o=order: o)
+    assert made(tmp_path, names='names.txt').files == (copies[0],)
 
 
 @pytest.mark.parametrize(
