@@ -36,12 +36,11 @@ seeds: $(VENV)/.installed
 	$(PY) -m evals.report runs/seed-0 runs/seed-1 runs/seed-2 --out=$(REPORT)
 
 # The scaling study: five sizes, the largest forecast before it is started, read
-# from frozen features and fine-tuned; within an hour on two cores, and it goes on
-# where it was stopped.
+# from frozen features and fine-tuned; it goes on where it was stopped.
 scaling: $(VENV)/.installed
 	$(PY) -m launch.sweep --config=configs/sweeps/world.py --sweep=ladder \
 	  --at_once=2 --workdir=$(SCALING) \
-	  --readouts=configs/readout.py:task=all,data=world,steps=300 \
+	  --readouts=configs/readout.py:task=all,data=world,cache=$(SCALING)/features \
 	  --readouts=configs/readout.py:task=all,data=world,finetune=0.1,steps=300
 	$(PY) -m launch.scaling $(SCALING)/clips-* $(SCALING)/flops-* \
 	  --out=$(SCALING)/study \
