@@ -45,6 +45,7 @@ os.chdir(_ROOT)
 _cache = _ROOT / '.cache' / os.environ.get('PYTEST_XDIST_WORKER', 'alone')
 _cache.joinpath('home').mkdir(parents=True, exist_ok=True)
 os.environ['HOME'] = str(_cache / 'home')
+os.environ.pop('XDG_CACHE_HOME', None)
 # Tests share compiled programs, with each other and with the last run.
 jax.config.update('jax_compilation_cache_dir', str(_cache / 'xla'))
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)

@@ -33,7 +33,7 @@ class Cache:
   """Plain values: cheap to send to another process.
 
   Attributes:
-    folder: of copies; '': ~/.cache/scale4d/data.
+    folder: of copies; '': scale4d/data in $XDG_CACHE_HOME, or in ~/.cache.
     gb: 1e9 bytes that they may have together.
     stalled_sec: in which a store that is asked must give something.
   """
@@ -55,7 +55,11 @@ class Cache:
   @property
   def place(self) -> pathlib.Path:
     """The folder."""
-    return pathlib.Path(self.folder or '~/.cache/scale4d/data').expanduser()
+    if self.folder:
+      return pathlib.Path(self.folder).expanduser()
+    # Commands without a recipe, and workers of Beam, have no other option.
+    above = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
+    return pathlib.Path(above).expanduser() / 'scale4d' / 'data'
 
   def copy(self, url: str, about: About) -> pathlib.Path:
     """Where an object's bytes are, or will be; other bytes are elsewhere."""
@@ -106,7 +110,8 @@ class Cache:
   def _useless(self, error: OSError) -> str:
     return (
       f'{self.place}, for copies of what lies in an object store, cannot be '
-      f'used ({error.strerror or error}): give another data.remote.folder'
+      f'used ({error.strerror or error}): give another data.remote.folder, or '
+      'XDG_CACHE_HOME where there is no recipe'
     )
 
   @contextlib.contextmanager

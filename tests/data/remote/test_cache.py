@@ -294,6 +294,13 @@ def test_what_comes_slowly_is_waited_for(bucket, tmp_path, monkeypatch, calls):
   assert calls
 
 
+def test_a_command_without_a_recipe_is_told_a_folder_too(tmp_path, monkeypatch):
+  assert remote.Cache().place.parts[-3:] == ('.cache', 'scale4d', 'data')
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+  assert remote.Cache().place == tmp_path / 'scale4d' / 'data'
+  assert str(remote.Cache(folder='/x').place) == '/x'
+
+
 def test_impossible_options_are_told(tmp_path):
   with pytest.raises(ValueError, match=r'data.remote.gb=0 must be above 0'):
     remote.Cache(gb=0)
