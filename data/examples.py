@@ -143,13 +143,31 @@ class Examples:
         if row == low:
           arrays[key] = empty((high - low, *value.shape), value.dtype)
         if value.shape != arrays[key].shape[1:]:
-          raise ValueError(
-            f'{key} of example {step * self.batch_size + row} has shape '
-            f'{value.shape}, others have {arrays[key].shape[1:]}: give every '
-            'source the same frames, height and width'
-          )
+          number = step * self.batch_size + row
+          raise ValueError(self._unlike(key, number, value, arrays[key][0]))
         arrays[key][row - low] = value
     return arrays, bad, keys % WORD
+
+  def _unlike(self, key: str, example: int, value, first) -> str:
+    """Why the rows of a batch are no array: what each source gives."""
+    shapes = {}
+    for which, label in enumerate(self.labels):
+      row = [source for source, _ in self.rows].index(which)
+      clip, _ = self.read(row)
+      shapes[label] = list(np.shape(clip[key]))
+    if len({*map(str, shapes.values())}) == 1:
+      which, record = self.locate(example)
+      return (
+        f'{key} of record {record} of source {self.labels[which]!r} has shape '
+        f'{list(value.shape)}, others have {list(first.shape)}: expected one '
+        'shape of all records'
+      )
+    told = ', '.join(f'{shape} in {name!r}' for name, shape in shapes.items())
+    return (
+      f'data.sources: {key} has shape {told}: expected one shape; give every '
+      'source the same frames, height and width (of labels: points and '
+      'objects), as config.data.sources.NAME.height'
+    )
 
 
 def _needs(source: source_lib.Source, record: int) -> Sequence[remote.Path]:

@@ -47,7 +47,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float
 
-from base.names import choose, nearest
+from base.names import choose, did_you_mean
 from data import sources
 
 # The same for programs: key -> dtype, and shape in letters.
@@ -188,7 +188,7 @@ def typed(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
       if not takes_any:
         raise ValueError(
           f'data source {name!r}: unknown option {key!r}: expected one of '
-          f'{", ".join(known)}; did you mean {nearest(key, known)!r}?'
+          f'{", ".join(known)}{did_you_mean(key, known)}'
         )
     elif isinstance(value, str):
       like = known[key].default

@@ -83,13 +83,13 @@ def make(
     split, train=train, validation=validation, test=test
   )
   lists, folder = remote.path(path), remote.path(path, videos)
-  file = lists / list_of_split
-  classes = _names(lists / names) if names else []
+  file = remote.path(lists, list_of_split)
+  classes = _names(remote.path(lists, names)) if names else []
   entries = _entries(file)
   if entries is None:
     listed = _list_rows(file, folder, classes)
   else:
-    classes = classes or _names_in(lists / train)
+    classes = classes or _names_in(remote.path(lists, train))
     listed = _csv_rows(entries, file, folder, classes)
   if not listed:
     raise ValueError(f'kinetics: {file} lists no video: copy it again')

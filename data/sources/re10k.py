@@ -124,7 +124,8 @@ def make(
   Args:
     split: 'train', 'validation' or 'test'.
     path: the folder with the texts.
-    images: the folder with the frames; '' if they are beside the texts.
+    images: the folder with the frames, below `path` or absolute; '' if they
+      are beside the texts.
     keys: of the record, among KEYS.
     frames: of a clip.
     height: pixels.
@@ -151,8 +152,8 @@ def make(
   folder = splits.listed_in(
     split, train=train, validation=validation, test=test
   )
-  texts = remote.path(path) / folder
-  shown = remote.path(images or path) / folder
+  texts = remote.path(path, folder)
+  shown = remote.path(path, images, folder)
   files = sorted(texts.glob('*.txt'))
   files = splits.of_list(
     're10k',
@@ -176,7 +177,8 @@ def make(
     raise ValueError(
       f're10k: no scene of {texts}/*.txt for {split} has {frames} frames in '
       f'{shown}: {dict(excluded)}. Frames must be named '
-      'SCENE/TIMESTAMP.png (or .jpg).'
+      'SCENE/TIMESTAMP.png (or .jpg); name the folder of theirs, '
+      f'below {path} or absolute, with images='
     )
   return Re10k(
     scenes=tuple(scenes),

@@ -150,7 +150,7 @@ def make(
     width: pixels.
     stride: least and greatest distance between frames, of 30 in a second.
     clips: of each scan, in the splits that are not for training.
-    train: list of the scenes of this split, a file in `path`.
+    train: list of the scenes of this split, a file below `path` or absolute.
     validation: as `train`.
     test: as `train`.
 
@@ -165,7 +165,7 @@ def make(
   require.stride('scannet', stride)
   lists = {'train': train, 'validation': validation, 'test': test}
   folder = remote.path(path)
-  file = folder / lists[split]
+  file = remote.path(folder, lists[split])
   if not file.is_file():
     raise ValueError(
       f'scannet: {file} is missing: copy the lists of scenes (Tasks/Benchmark '

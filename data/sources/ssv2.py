@@ -106,7 +106,8 @@ def make(
 
 def _listed(folder: Path, name: str) -> Path:
   """The list of this name, in either release."""
-  file, older = folder / name, folder / f'something-something-v2-{name}'
+  file = remote.path(folder, name)
+  older = file.parent / f'something-something-v2-{file.name}'
   return older if older.is_file() and not file.is_file() else file
 
 

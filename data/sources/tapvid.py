@@ -132,7 +132,9 @@ def make(
 
   Args:
     split: 'test'.
-    path: one of the files, or a folder with all files of one data set.
+    path: one of the files, or a folder with all files of one data set. Of
+      several data sets one file must be named: they are tests apart. Files are
+      parts of one if their names differ in numbers only.
     keys: of the record (KEYS).
     frames: of a clip.
     height: pixels; the whole picture is resized, whatever its shape, as in
@@ -208,6 +210,15 @@ def _files(path: Path) -> list[Path]:
     raise ValueError(
       f'tapvid: {path} is no file, and no folder with *.pkl files. Give the '
       'published file, or a folder with all files of one data set.'
+    )
+  # Parts of one benchmark are numbered; two benchmarks are two tests.
+  benchmarks = {re.sub(r'\d+', '', file.name) for file in files}
+  if len(benchmarks) > 1:
+    raise ValueError(
+      f'tapvid: {path} has files of several benchmarks, '
+      f'{", ".join(file.name for file in files)}: expected those of one, whose '
+      f'names differ in numbers only; name one, as path={files[0]}, or put '
+      'each in a folder of its own'
     )
   numbered = [re.fullmatch(r'\d+_of_(\d+)\.pkl', file.name) for file in files]
   totals = {int(match[1]) for match in numbered if match}

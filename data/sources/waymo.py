@@ -185,8 +185,9 @@ def make(
     raise ValueError(
       f'waymo: together={together} of frames={frames}: give at most frames'
     )
-  folder = remote.path(path) / splits.listed_in(
-    split, train=train, validation=validation, test=test
+  folder = remote.path(
+    path,
+    splits.listed_in(split, train=train, validation=validation, test=test),
   )
   files = _segments(folder)
   files = splits.of_list(

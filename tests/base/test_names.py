@@ -18,5 +18,28 @@ def test_an_empty_choice_is_seen():
     names.choose('sweep', 'tinny', ('', 'tiny'))
 
 
+@pytest.mark.parametrize(
+  ('name', 'choices', 'near'),
+  [
+    ('sede', ('steps', 'seed'), 'seed'),
+    ('Tinny', ('S', 'tiny'), 'tiny'),
+    ('v5q', ('v5p', 'v6e'), 'v5p'),
+    ('val', ('train', 'validation', 'test'), 'validation'),
+    ('image', ('steps/observation/image', 'tags'), 'steps/observation/image'),
+    ('lrr', ('optim.lr', 'steps'), 'optim.lr'),
+    ('optim.lrr', ('data.lr', 'optim.lr'), 'optim.lr'),
+    ('blah', ('placebo', 'ultrafast', 'medium'), ''),
+    ('foo', ('train', 'validation', 'test'), ''),
+    ('gs', ('tfds', 'ssv2'), ''),
+    ('x', ('xyz', ''), ''),
+  ],
+)
+def test_near_is_what_helps(name, choices, near):
+  assert names.nearest(name, choices) == near
+  with pytest.raises(ValueError, match='expected one of') as error:
+    names.choose('thing', name, choices)
+  assert ('did you mean' in str(error.value)) == bool(near)
+
+
 def test_without_choices_nothing_is_near():
   assert names.nearest('x', ()) == ''

@@ -125,3 +125,44 @@ def test_each_epoch_of_each_source_is_the_same_whoever_reads(workers):
     for start in range(0, 10 - size + 1, size):
       assert sorted(records[start : start + size]) == list(range(size))
   assert len(np.unique(alone[..., 2])) == 10 * MANY
+
+
+class Plain:
+  """Records of these shapes, in order."""
+
+  def __init__(self, *shapes):
+    self.shapes = shapes
+
+  def __len__(self):
+    return len(self.shapes)
+
+  def read(self, index, rng):
+    return {'video': np.zeros((2, *self.shapes[index], 3), np.uint8)}
+
+
+@pytest.mark.parametrize(
+  ('sources', 'said'),
+  [
+    (
+      {'flat': [(32, 64)], 'tall': [(48, 64)], 'other': [(32, 64)]},
+      r"video has shape \[2, 32, 64, 3\] in 'flat', \[2, 48, 64, 3\] in 'tall',"
+      r" \[2, 32, 64, 3\] in 'other': .* frames, height and width",
+    ),
+    (
+      {'even': [(8, 6)], 'uneven': [(8, 6), (9, 6)]},
+      r"video of record 1 of source 'uneven' has shape \[2, 9, 6, 3\], others "
+      r'have \[2, 8, 6, 3\]',
+    ),
+  ],
+)
+def test_a_source_of_another_shape_is_named(sources, said):
+  rows = [(n, row) for row in range(2) for n in range(len(sources))]
+  made = pipeline.Examples(
+    labels=tuple(sources),
+    sources=[Plain(*shapes) for shapes in sources.values()],
+    rows=rows,
+    keys=('video',),
+    **{'seed': 0, 'shuffle': False},
+  )
+  with pytest.raises(ValueError, match=said):
+    made.part(0, (0, len(rows)))

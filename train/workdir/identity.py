@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from base.names import nearest
+from base.names import did_you_mean
 
 # Config keys that may change between the starts of one run: they decide where,
 # how it is watched and what it survives, not what it computes.
@@ -101,8 +101,8 @@ def refused(
   for name in allow:
     if not any(_within(key, [name]) for key in keys):
       raise ValueError(
-        f'--allow={name}: the config has no such value; did you mean '
-        f'{nearest(name, keys)!r}?'
+        f'--allow={name}: the config has no such value'
+        + (did_you_mean(name, keys) or '; config.json of the run has all')
       )
   return [key for key in changed if not _within(key, allow)]
 

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
-from base.names import nearest
+from base.names import did_you_mean
 from data.source import BadRecord
 
 Feature = list[bytes] | np.ndarray
@@ -55,7 +55,7 @@ def features(
   missing = sorted(set(names) - found.keys())
   if missing:
     known = [key.decode(errors='replace') for key in there]
-    meant = f'; did you mean {nearest(missing[0], known)!r}?' if known else ''
+    meant = did_you_mean(missing[0], known)
     raise BadRecord(f'no feature {", ".join(missing)}{meant}')
   return found
 

@@ -26,6 +26,7 @@ KEYS = ('video', 'tracks', 'tracks_visible', 'boxes', 'boxes_visible')
 SPLITS = {'train': 'train', 'validation': 'valid', 'test': 'test'}
 # Frames times rows of a video, at most: far more than published ones have.
 _CELLS = 2**26
+_NO_CLIP = 'video without such a clip'
 _ROW = {'tracks': 'track', 'boxes': 'box'}
 
 
@@ -127,9 +128,9 @@ def make(
   Args:
     split: 'train', 'validation' or 'test'.
     path: the folder with the annotations.
-    annotations: the JSON file below `path`; {split} is train, valid or test.
-      Entries of another split are left out. Of points alone there is
-      point_tracking_{split}.json.
+    annotations: the JSON file, below `path` or absolute; {split} is train,
+      valid or test. Entries of another split are left out. Of points alone
+      there is point_tracking_{split}.json.
     videos: the folder with the videos, below `path` or absolute.
     keys: of the record (KEYS).
     frames, height, width, points: as of `data.sources.tapvid.make`.
@@ -153,13 +154,14 @@ def make(
     objects=objects,
   )
   wanted = [name for name in READERS if {name, f'{name}_visible'} & {*keys}]
-  file = remote.path(path) / annotations.format(split=SPLITS[split])
+  file = remote.path(path, annotations.format(split=SPLITS[split]))
   folder = remote.path(path, videos)
   rows = {'tracks': points, 'boxes': objects}
-  found, excluded, odd = [], Counter(), ''
+  found, excluded, others, odd = [], Counter(), Counter(), ''
   for name, entry in _load(file).items():
     try:
       if entry['metadata']['split'] != SPLITS[split]:
+        others[str(entry['metadata']['split'])] += 1
         continue
       described = file, folder, entry
       made, faults = _video(*described, wanted, frames, stride)
@@ -186,12 +188,21 @@ def make(
     raise ValueError(
       f'perception_test: {odd}; no video is left: {dict(excluded)}'
     )
+  if not found and not excluded:
+    _refuse_others(split, file, others)
   if not found:
+    # What a longer stride cannot mend is not told to have one.
+    is_apart = 'boxes' in wanted and excluded[_NO_CLIP]
     raise ValueError(
       f'perception_test: no video of {split!r} in {file} is left with '
       f'keys={tuple(keys)}, frames={frames} and stride={stride}: '
-      f'{dict(excluded)}. Boxes are annotated in each 30th frame: give them '
-      'stride=15 or 30.'
+      f'{dict(excluded)}. '
+      + (
+        'Boxes are annotated in each 30th frame: give them stride=15 or 30.'
+        if is_apart
+        else f'Videos are looked for in {folder}: name another folder with '
+        'videos=, ask for other keys, or for shorter clips.'
+      )
     )
   return PerceptionTest(
     videos=tuple(found),
@@ -203,6 +214,23 @@ def make(
     width=width,
     stride=stride,
     rows=rows,
+  )
+
+
+def _refuse_others(split: str, file: Path, others: Mapping[str, int]):
+  """Says of annotations without an entry of a split whose they are."""
+  if not others:
+    raise ValueError(
+      f'perception_test: {file} has no entry: copy it again, or name other '
+      'annotations with annotations='
+    )
+  counts = ', '.join(f'{n} of {name!r}' for name, n in others.items())
+  ours = [f'split {our!r}' for our, name in SPLITS.items() if name in others]
+  raise ValueError(
+    f'perception_test: no entry of {file} is of {SPLITS[split]!r}, which split '
+    f'{split!r} is: it has {counts}. Name the annotations of '
+    f'{SPLITS[split]!r} with annotations='
+    + (f', or take {" or ".join(ours)}' * bool(ours))
   )
 
 
@@ -253,4 +281,4 @@ def _reason(found: Video, wanted: Sequence[str]) -> str:
   for name in wanted:
     if not found.labels[name].rows:
       return f'video without {name}'
-  return '' if len(found.starts) else 'video without such a clip'
+  return '' if len(found.starts) else _NO_CLIP

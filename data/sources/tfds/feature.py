@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from base.names import choose, nearest
+from base.names import choose, did_you_mean
 from data.formats.tfds import Described
 
 
@@ -57,10 +57,10 @@ def chosen(
   if given:
     choose(f'{what} of tfds', given, known)
     if given not in fitting:
-      meant = nearest(given, fitting)
+      there = f'there is {", ".join(fitting)}' if fitting else 'there is none'
       raise ValueError(
         f'tfds: {what}={given} is a {known[given]}, expected {kind.words}: '
-        + (f'did you mean {meant!r}?' if meant else f'{path} has none')
+        f'{there}{did_you_mean(given, fitting)}'
       )
     return given
   likely = [each for each in fitting if kind.is_likely(known[each])]

@@ -6,7 +6,7 @@ from etils import epath
 
 from base import files
 from base.console import say
-from base.names import nearest
+from base.names import did_you_mean
 from data import remote
 
 
@@ -96,7 +96,4 @@ def _unknown(package, name: str, data_dir: str, error: Exception) -> str:
     if not known and re.fullmatch(r'\w+', dataset):
       configs = package.builder_cls(dataset).builder_configs
       known = [f'{dataset}/{config}' for config in configs] or [dataset]
-  meant = nearest(name, known)
-  return f'tfds: dataset={name}: {why}' + (
-    f'; did you mean {meant!r}?' * bool(meant)
-  )
+  return f'tfds: dataset={name}: {why}{did_you_mean(name, known)}'

@@ -31,6 +31,23 @@ def test_lists_as_editors_and_spreadsheets_leave_them(tmp_path, lines):
   assert made.labels.tolist() == [3, 4]
 
 
+def test_lists_are_below_path_or_absolute(tmp_path):
+  lists, folder = tmp_path / 'lists', tmp_path / 'data'
+  lists.mkdir()
+  (folder / 'videos').mkdir(parents=True)
+  (folder / 'videos' / 'a.mp4').touch()
+  (lists / 'mine.csv').write_text('a.mp4 1\n')
+  (lists / 'names.txt').write_text('run\nwalk\n')
+  found = made(
+    folder,
+    videos='videos',
+    test=str(lists / 'mine.csv'),
+    names=str(lists / 'names.txt'),
+  )
+  assert found.names == ('run', 'walk')
+  assert len(found) == 1
+
+
 @pytest.mark.parametrize('between', [',', '\t'])
 def test_a_csv_with_a_byte_order_mark_tabs_and_blank_lines(tmp_path, between):
   rows = [

@@ -298,6 +298,32 @@ def test_bad_options_are_told(folder, options, message):
     make(folder, **options)
 
 
+def test_annotations_of_another_split_are_told_as_that(folder):
+  with pytest.raises(ValueError, match='no entry of ') as error:
+    make(folder, 'test', annotations='all_valid.json')
+  said = str(error.value)
+  for part in ("is of 'test'", "3 of 'valid', 1 of 'train'", 'annotations='):
+    assert part in said
+  assert "or take split 'train' or split 'validation'" in said
+  assert 'stride' not in said
+
+
+def test_annotations_without_an_entry_are_told(tmp_path):
+  with pytest.raises(ValueError, match='has no entry: copy it again'):
+    make(write(tmp_path / 'a', []))
+
+
+def test_a_longer_stride_is_advised_where_it_helps_only(folder, tmp_path):
+  with pytest.raises(ValueError, match='with videos=') as error:
+    make(folder, keys=BOXES, videos='elsewhere')
+  assert 'stride=15' not in str(error.value)
+
+
+def test_an_absolute_file_of_annotations_is_taken(folder, tmp_path):
+  file = write(tmp_path / 'a') / 'all_valid.json'
+  assert len(make(folder, annotations=str(file))) == len(make(folder))
+
+
 def test_points_in_the_order_of_the_readme_are_told(folder, tmp_path):
   wrong = point(1, range(5))
   wrong['points'] = np.transpose(wrong['points']).tolist()

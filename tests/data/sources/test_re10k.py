@@ -1,5 +1,7 @@
 """RealEstate10K, from texts and frames written here as published."""
 
+import shutil
+
 import cv2
 import numpy as np
 import pytest
@@ -106,6 +108,23 @@ def test_frames_may_lie_elsewhere(folder, tmp_path):
   (tmp_path / 'test' / '22cc.txt').write_text(text)
   made = make(tmp_path, 'test', images=str(folder))
   assert made.read(0, RNG)['video'].shape == (4, 9, 12, 3)
+
+
+def test_frames_elsewhere_are_below_path_or_absolute(
+  folder, tmp_path, monkeypatch
+):
+  moved = tmp_path / 'moved'
+  shutil.copytree(folder, moved, ignore=shutil.ignore_patterns('*.txt'))
+  for split in ('train', 'test'):
+    (tmp_path / split).mkdir()
+    for text in (folder / split).glob('*.txt'):
+      shutil.copy(text, tmp_path / split)
+  monkeypatch.chdir(folder)
+  for images in ('moved', str(moved)):
+    assert make(tmp_path, 'test', images=images).scenes == ('22cc',)
+  with pytest.raises(ValueError, match='with images=') as error:
+    make(tmp_path, 'test')
+  assert f'below {tmp_path} or absolute' in str(error.value)
 
 
 def test_validation_is_held_out_of_training(tmp_path):

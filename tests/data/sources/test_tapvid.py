@@ -180,6 +180,17 @@ def test_several_dicts_are_robotap(tmp_path):
   assert [video.name for video in made.videos] == ['video_0', 'video_1']
 
 
+@pytest.mark.parametrize('other', ['tapvid_rgb_stacking', 'robotap_split0'])
+def test_two_benchmarks_are_not_one_test(other, tmp_path):
+  davis = write(tmp_path / 'tapvid_davis.pkl', {'goat': example()})
+  write(tmp_path / f'{other}.pkl', [example(seed=1)])
+  with pytest.raises(ValueError, match='several benchmarks') as error:
+    make(tmp_path)
+  for said in ('tapvid_davis.pkl', f'{other}.pkl', 'name one, as path='):
+    assert said in str(error.value)
+  assert [video.name for video in make(davis).videos] == ['goat']
+
+
 def kinetics(folder, shards=3, per_shard=1):
   """As generate_tapvid.py writes it; the true points of each example."""
   truth = []

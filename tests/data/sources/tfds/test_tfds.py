@@ -243,7 +243,7 @@ def test_several_clips_and_crops_of_a_record(root):
     ),
     (
       *('tensor_like', {'video': 'floats'}),
-      r"floats is a Tensor of float32 \[2 4 4 3\], .* did you mean 'list'",
+      r'floats is a Tensor of float32 \[2 4 4 3\], .*: there is .*list',
     ),
   ],
 )
