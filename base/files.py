@@ -215,6 +215,11 @@ def make_parents(path: epath.PathLike) -> None:
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
 
 
+def is_draft(name: str) -> bool:
+  """Whether a file in a folder is one that is being written, or was."""
+  return name.startswith('.') and _DRAFT in name
+
+
 def remove_drafts(folder: epath.PathLike) -> None:
   """Removes what killed writers left, where no other writes: hold a `lock`.
 

@@ -8,6 +8,7 @@
 | shard-00000.json | the files it was made of, and those that were refused |
 | quarantine.jsonl | what was refused, and why; then what is damaged |
 | plan.jsonl | which file goes to which shard, so that ingestion resumes |
+| contact.png | what `data.inspect` has drawn |
 """
 
 import dataclasses
@@ -26,6 +27,7 @@ from data.remote import Path
 from data.source import BadRecord
 
 MANIFEST, INDEX, QUARANTINE = 'manifest.json', 'index.npz', 'quarantine.jsonl'
+CONTACT = 'contact.png'
 WRITER_OPTIONS = 'group_size:1,uncompressed'
 
 # What the manifest holds of what is read here and in `data.inspect`.

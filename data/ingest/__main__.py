@@ -13,6 +13,9 @@ was done (pauses, turns, HDR ...: docs/data.md) is told at the end.
 Stop it at any time: the same command goes on where it stopped. Run it again
 with more videos in DIR, or with another DIR, and they are added as new shards;
 finished shards never change. A file that was ingested is not looked at again.
+DATA may lie above the videos, among or below them: of the files that match,
+those that ingestion itself wrote there are left out, by name, and no others.
+As in a shell, names that begin with a dot match where the pattern has the dot.
 
 About 3 core-seconds per 10 seconds of 480p video. It scales out on any Apache
 Beam runner whose workers see DIR and DATA as folders (NFS, Lustre, a mounted

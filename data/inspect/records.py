@@ -227,7 +227,7 @@ def inspect(
       )
     # That of a store is drawn here.
     is_here = isinstance(path, pathlib.Path)
-    out = out or (path if is_here else pathlib.Path()) / 'contact.png'
+    out = out or (path if is_here else pathlib.Path()) / shards.CONTACT
     print(describe(path))
     total = len(shards.open_shards(path).index['frames'])
     found = read_folder(path, contact_sheet.spread(total, records or total))

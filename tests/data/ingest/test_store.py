@@ -134,7 +134,7 @@ def test_a_pattern_finds_what_it_does_on_a_disk(
   here = tmp_path_factory.mktemp('out')
   put(footage, bucket)
   files.write(f'{bucket}/.hidden.mp4', b'')
-  files.write(f'{bucket}/out/a.mp4', b'')
+  files.write(f'{bucket}/out/manifest.json', b'')
   _, names = ingest.find(f'{footage}/{pattern}', here)
   root, found = ingest.find(f'{bucket}/{pattern}', files.path(f'{bucket}/out'))
   assert (found, str(root)) == (names, f'{bucket}{_fixed(pattern)}')
