@@ -73,6 +73,14 @@ def main() -> None:
 
   if not _OUT.value:
     raise ValueError('--out is empty: name the folder to write')
+  if _BEAM_RUNNER.value is not None:
+    for flag in (_WORKERS, _LIMIT):
+      if flag.present:
+        raise ValueError(
+          f'--{flag.name} is of this machine alone, and --beam_runner='
+          f'{_BEAM_RUNNER.value} is given: leave one out; how many workers a '
+          'runner has is among --beam_options'
+        )
   out = files.path(_OUT.value)
   # What is finished is on disk at any time.
   with stops.taken(_stop):

@@ -46,6 +46,15 @@ def ingest(
       of others that would be lost, or Beam does not take what it is given.
     OSError: the disk is full.
   """
+  if beam_options and not beam_runner:
+    raise ValueError(
+      f'ingest: --beam_options={beam_options!r} without --beam_runner: give '
+      'it, as --beam_runner=DirectRunner, or neither'
+    )
+  if beam_runner is not None:
+    from data.ingest import beam
+
+    pipeline = beam.prepared(beam_runner, beam_options)
   out = base_files.path(out)
   root, files = find(videos, out)
   base_files.make_folder(out, '--out', stores_too=True)
@@ -68,10 +77,8 @@ def ingest(
       for shard in planned
       if steps.summary(out, shard['shard']).name not in done
     ]
-    if beam_runner and todo:
-      from data.ingest import beam
-
-      beam.run(out, todo, recipe, beam_runner, beam_options)
+    if beam_runner is not None and todo:
+      beam.run(out, todo, recipe, pipeline)
     elif todo:
       local.run(out, todo, recipe, workers, limit_s)
     else:
