@@ -5,9 +5,11 @@ part m % parts of batch m // parts.
 """
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from base.console import say
 from data import remote, shared
 from data import workers as workers_lib
 from data.examples import Examples, Part, RowRange, TooManyBadRecords
@@ -52,6 +54,8 @@ class Batches:
     is_remote = any(isinstance(file, remote.Remote) for file in needs(start))
     self._ahead = remote.Ahead(needs, start) if is_remote else None
     self._max_bad, self._seen, self._refused = max_bad, 0, 0
+    # One for all passes over a split, or each evaluation would say it.
+    self._short, self._told = Counter(), examples.told
     work = functools.partial(_Work, examples, start, parts)
     if workers:
       self._elements = workers_lib.Workers(
@@ -75,7 +79,8 @@ class Batches:
     """
     batch, keys = [], []
     for low, high in self._parts:
-      arrays, (bad, key) = next(self._elements)
+      arrays, (bad, key, short) = next(self._elements)
+      self._short.update(short)
       batch.append(arrays)
       keys.append(key)
       self._seen += high - low
@@ -98,11 +103,24 @@ class Batches:
         'command with --config.data.max_bad=... goes on from the last '
         'checkpoint.'
       )
+    self._tell_short()
     self.keys = keys
     if self._ahead:
       self._ahead.reached(self._step)
     self._step += 1
     return batch
+
+  def _tell_short(self) -> None:
+    """Says how many clips repeat a frame: of the 1st, 10th, 100th ... one."""
+    for label, count in self._short.items():
+      told = label, len(str(count))
+      if told not in self._told:
+        self._told.add(told)
+        say(
+          f'data: {count} of {self._seen} clips so far are of videos of '
+          f'{label!r} that are shorter than a clip with its stride: their last '
+          'frame is repeated'
+        )
 
   def at(self) -> str:
     """What is being read, and by whom."""

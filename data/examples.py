@@ -3,13 +3,14 @@
 import functools
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from grain.experimental import index_shuffle
 
-from data import remote
+from data import remote, transforms
 from data import source as source_lib
 
 Part = dict[str, np.ndarray]
@@ -49,6 +50,7 @@ class Examples:
     self.seed = seed
     self.shuffle = shuffle
     self.substitutes = _ALL_SUBSTITUTES if may_be_bad else _SUBSTITUTES
+    self.told: set[tuple[str, int]] = set()  # of short videos, by `Batches`
     self._rows_of = [sum(s == i for s, _ in rows) for i in range(len(sources))]
 
   @property
@@ -124,18 +126,23 @@ class Examples:
     *,
     empty: Callable[[tuple[int, ...], np.dtype], np.ndarray] = np.empty,
     note: Callable[[int], Any] = lambda example: None,
-  ) -> tuple[Part, list[dict], int]:
+  ) -> tuple[Part, list[dict], int, dict[str, int]]:
     """Rows `rows` of the global batch of `step`, stacked in `empty` arrays.
 
     `note` is called with the number of each example before it is read. Behind
     them are a report of each record that was refused, and the sum of the rows'
-    keys modulo 2**64, which parts of a batch can be added up by.
+    keys modulo 2**64, which parts of a batch can be added up by, and how many
+    clips of each source are of a video that is shorter: its last frame is
+    repeated.
     """
     low, high = rows
-    arrays, bad, keys = {}, [], 0
+    arrays, bad, keys, short = {}, [], 0, Counter()
     for row in range(low, high):
       note(step * self.batch_size + row)
-      clip, refused = self.read(step * self.batch_size + row)
+      with transforms.repeats() as heard:
+        clip, refused = self.read(step * self.batch_size + row)
+      if any(heard[-1:]):  # of what was read in the end
+        short[self.labels[self.rows[row][0]]] += 1
       bad += refused
       keys += self.key(step * self.batch_size + row)
       for key in self.keys:
@@ -146,7 +153,7 @@ class Examples:
           number = step * self.batch_size + row
           raise ValueError(self._unlike(key, number, value, arrays[key][0]))
         arrays[key][row - low] = value
-    return arrays, bad, keys % WORD
+    return arrays, bad, keys % WORD, dict(short)
 
   def _unlike(self, key: str, example: int, value, first) -> str:
     """Why the rows of a batch are no array: what each source gives."""

@@ -274,6 +274,15 @@ def needed(name: str) -> dict[str, Any]:
   }
 
 
+def needs_one_of(name: str) -> tuple[str, ...]:
+  """Options of which a source needs one, whose defaults are none: ONE_OF.
+
+  Raises:
+    ValueError: no such source.
+  """
+  return tuple(getattr(_module(name), 'ONE_OF', ()))
+
+
 def without_recipe(name: str) -> dict[str, Any]:
   """What a source whose options all are a recipe's is looked at with.
 

@@ -4,7 +4,10 @@ Every draw comes from the generator that the pipeline keys by (seed, example),
 and is plain numbers: what is decoded and cropped is decided before decoding.
 """
 
+import contextlib
+import contextvars
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +21,25 @@ class Box(NamedTuple):
   left: int
   height: int
   width: int
+
+
+_heard: contextvars.ContextVar[list[int] | None] = contextvars.ContextVar(
+  'heard', default=None
+)
+
+
+@contextlib.contextmanager
+def repeats() -> Iterator[list[int]]:
+  """Inside, of each window that is made: how many frames were not there.
+
+  They are the last one again. A record is right with them, but is to be told.
+  """
+  heard = []
+  token = _heard.set(heard)
+  try:
+    yield heard
+  finally:
+    _heard.reset(token)
 
 
 def random_window(
@@ -94,7 +116,11 @@ def _fitting(
 
 
 def _numbers(start: int, step: int, total: int, frames: int) -> np.ndarray:
-  return np.minimum(start + step * np.arange(frames), total - 1)
+  numbers = start + step * np.arange(frames)
+  heard = _heard.get()
+  if heard is not None:
+    heard.append(int((numbers >= total).sum()))
+  return np.minimum(numbers, total - 1)
 
 
 def random_box(

@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from base import console
+from base import console, files
 from data import contact_sheet, remote, transforms, video
 from data import source as source_lib
 from data.film import told
@@ -27,11 +27,11 @@ Found = tuple[list[contact_sheet.Row], list[str]]
 
 def sources() -> str:
   """What sources there are, and how to look at one."""
-  lines = ['The sources, which are what lies in data/sources/:']
-  for name in source_lib.names():
+  lines = ['The sources that can be looked at, of data/sources/:']
+  for name in filter(_takes_words, source_lib.names()):
     lines += ['', f'{name}: {source_lib.about(name)}']
-    if _takes_words(name):
-      options = ','.join(f'{key}={key.upper()}' for key in _needed(name))
+    for needed in _commands(name):
+      options = ','.join(f'{key}={key.upper()}' for key in needed)
       word = f'{name}:{options}' if options else name
       lines.append(f'  python -m data.inspect {word}')
   return '\n'.join(
@@ -47,6 +47,13 @@ def sources() -> str:
 def _takes_words(name: str) -> bool:
   """Whether all that a source must be told is text."""
   return all(kind is str for kind in _needed(name).values())
+
+
+def _commands(name: str) -> list[list[str]]:
+  """The options that a command must have; of some sources one of several."""
+  one_of = source_lib.needs_one_of(name)
+  needed = list(_needed(name))
+  return [[*needed, option] for option in one_of] if one_of else [needed]
 
 
 def _needed(name: str) -> dict[str, Any]:
@@ -126,26 +133,29 @@ def read_source(
   Raises:
     ValueError: none of the splits can be made.
   """
-  errors, printed = [], {}
+  errors, printed = {}, {}
   for split in splits:
     try:
       source = source_lib.make(name, split, **options)
     except (ValueError, FileNotFoundError) as error:
-      errors.append(error)
-      console.say(f'  {split}: none ({error})')
+      errors[split] = str(error)
       continue
+    _say_lacking(errors)
     console.say(f'  {split}: {told.count("record", len(source))}')
     names = getattr(source, 'names', ())
     for reason, count in getattr(source, 'excluded', {}).items():
       if count:
         console.say(f'    left out: {count} x {reason}')
     chosen = contact_sheet.spread(len(source), records or len(source))
+    short = 0
     for index in _followed(f'{name} {split}', chosen):
       try:
-        found = source.read(index, np.random.default_rng(index))
+        with transforms.repeats() as heard:
+          found = source.read(index, np.random.default_rng(index))
       except source_lib.BadRecord as error:
         yield [], [f'{split} {index}: {error}']
         continue
+      short += any(heard[-1:])
       shapes = {k: f'{v.dtype} {list(np.shape(v))}' for k, v in found.items()}
       if shapes != printed:
         printed = shapes
@@ -158,8 +168,25 @@ def read_source(
         else contact_sheet.rows_of(f'{split} {index}', found, names),
         faults,
       )
+    if short:
+      console.say(
+        f'    short: {told.count("record", short)} of {len(chosen)}, whose '
+        'last frame is repeated to fill the clip'
+      )
+  if len(errors) < len(splits):
+    _say_lacking(errors)
+  elif len({*errors.values()}) > 1:
+    _say_lacking({split: errors[split] for split in splits[:-1]})
   if len(errors) == len(splits):
-    raise ValueError(f'{name} has none of {", ".join(splits)}: {errors[-1]}')
+    error = errors[splits[-1]]
+    raise ValueError(f'{name} has none of {", ".join(splits)}: {error}')
+
+
+def _say_lacking(errors: dict[str, str]) -> None:
+  """Says why splits cannot be made, and forgets it."""
+  for split, error in errors.items():
+    console.say(f'  {split}: none ({error})')
+  errors.clear()
 
 
 def _followed(what: str, numbers: Sequence[int]) -> Iterator[int]:
@@ -176,14 +203,14 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
   Values are read as `data.source.typed` says.
 
   Raises:
-    ValueError: no such source or option (the nearest is named), or a value of
-      another type.
+    ValueError: a path, no such source or option (the nearest is named), one
+      that is missing, or a value of another type.
   """
   name, _, rest = text.partition(':')
-  if not name.isidentifier():
+  if is_path(text):
     raise ValueError(
-      f'{name} is no folder or file, nor the name of a source, as world or '
-      'tapvid'
+      f'{text} is a path, expected a source: name that of what lies there, as '
+      f'videos:path={text} of what data.ingest wrote'
     )
   options = {
     'keys': source_lib.keys_of(name),
@@ -199,7 +226,20 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
     if not equals:
       raise ValueError(f'{name}: {item!r} has no value: write {item}=VALUE')
     options[key] = value
-  return name, source_lib.typed(name, options)
+  typed = source_lib.typed(name, options)
+  if any(not {*each} - typed.keys() for each in _commands(name)):
+    return name, typed
+  words = [
+    f'{name}:' + ','.join(f'{key}={key.upper()}' for key in each)
+    for each in _commands(name)
+  ]
+  raise ValueError(f'{text}: {name} needs more: write {" or ".join(words)}')
+
+
+def is_path(text: str) -> bool:
+  """Whether it is none of a source, but a path of a disk or of a store."""
+  name = text.partition(':')[0]
+  return not name.isidentifier() or not files.is_local(text)
 
 
 def inspect(
@@ -231,8 +271,12 @@ def inspect(
     print(describe(path))
     total = len(shards.open_shards(path).index['frames'])
     found = read_folder(path, contact_sheet.spread(total, records or total))
-  elif isinstance(path, remote.Remote):
-    raise ValueError(f'{data}: there is no such folder or file in the store')
+  elif is_path(data):
+    where = ' in the store' if isinstance(path, remote.Remote) else ''
+    raise ValueError(
+      f'{data}: there is no such file or folder{where}: expected a video, a '
+      'folder of data.ingest, or a source, as world or tapvid:path=FILE'
+    )
   else:
     name, options = parse(data)
     out = out or pathlib.Path(f'contact-{name}.png')

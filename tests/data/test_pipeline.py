@@ -17,7 +17,7 @@ from concurrent import futures
 import numpy as np
 import pytest
 
-from data import examples, mixture, pipeline, source, workers
+from data import examples, mixture, pipeline, source, transforms, workers
 
 BATCH = 12
 
@@ -370,6 +370,43 @@ def test_bad_records_are_replaced_the_same_way_and_reported():
   assert 'record 3 is broken' in {report['reason'] for report in reports}
   again = take(make(sizes=(50,), bad=(3, 4)), 5)
   assert digest(again) == digest(batches)
+
+
+class Short:
+  """Record i has i + `more` frames, of which a clip takes three."""
+
+  def __init__(self, more):
+    self.more = more
+
+  def __len__(self):
+    return 6
+
+  def read(self, index, rng):
+    window = transforms.window(rng, index + self.more, 3, (1, 2))
+    return {'label': np.int32(window)}
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_clips_that_repeat_a_frame_are_counted_and_said(workers, capsys):
+  made = pipeline.Pipeline(
+    pipeline.Examples(
+      labels=('long', 'films'),
+      sources=[Short(3), Short(1)],
+      rows=[(0, 0), (1, 0), (1, 1), (1, 2)],
+      keys=('label',),
+      **{'seed': 0, 'shuffle': False},
+    ),
+    **{'workers': workers, 'stalled_sec': 60.0, 'max_bad': 0.0},
+  )
+  # Each second batch has both videos that are too short. A second pass says
+  # nothing new.
+  for _ in range(2):
+    batches = take(made, 10)
+    assert batches[0][0]['label'][1:3].tolist() == [[0, 0, 0], [0, 1, 1]]
+  said = capsys.readouterr().out
+  assert said.count('data: ') == 2
+  assert "data: 2 of 4 clips so far are of videos of 'films'" in said
+  assert "data: 10 of 36 clips so far are of videos of 'films'" in said
 
 
 def test_a_record_is_another_clip_in_each_epoch():

@@ -1,5 +1,5 @@
 """Any data set of videos that TensorFlow Datasets has prepared."""
 
-from data.sources.tfds.source import KEYS, make
+from data.sources.tfds.source import KEYS, ONE_OF, make
 
-__all__ = ['KEYS', 'make']
+__all__ = ['KEYS', 'ONE_OF', 'make']

@@ -21,6 +21,7 @@ from data.source import BadRecord, digest
 from data.sources.tfds import feature, named
 
 KEYS = ('video', 'label', 'video_id')
+ONE_OF = ('path', 'dataset')  # where the data are
 
 
 @dataclasses.dataclass(frozen=True)

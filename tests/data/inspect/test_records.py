@@ -1,10 +1,11 @@
+import re
 import shutil
 
 import cv2
 import numpy as np
 import pytest
 
-from data import contact_sheet
+from data import contact_sheet, source
 from data.formats import shards
 from data.ingest.folder import ingest
 from data.ingest.recipe import Recipe
@@ -167,7 +168,13 @@ def test_says_which_splits_a_source_lacks_and_what_it_left_out(
     ('world:antialias=1', "'true' or 'false'"),
     ('world:keys=video+sound', 'sound'),
     ('mixture', "unknown data source 'mixture'"),
-    ('no/such.mp4', r'no/such\.mp4 is no folder or file, nor the name of'),
+    ('no/such.mp4', r'^no/such\.mp4: there is no such file or folder: '),
+    ('nothing.mp4', r'^nothing\.mp4: there is no such file or folder: '),
+    ('tapvid', r'^tapvid: tapvid needs more: write tapvid:path=PATH$'),
+    (
+      'tfds:stride=1+2',
+      'tfds needs more: write tfds:path=PATH or tfds:dataset=DATASET',
+    ),
     (
       'docs',
       r'docs has no manifest\.json: .* name its source, as SOURCE:path=',
@@ -250,14 +257,59 @@ def test_the_sources_are_listed_with_the_command_to_look_at_one():
     '  python -m data.inspect world\n',
     'tapvid: TAP-Vid: point tracks of DAVIS',
     '  python -m data.inspect tapvid:path=PATH\n',
-    'features: Features of a frozen backbone, written once',
+    '  python -m data.inspect tfds:path=PATH\n',
+    '  python -m data.inspect tfds:dataset=DATASET\n',
   ):
     assert text in said
-  assert 'inspect features' not in said
+  # It cannot be looked at.
+  assert 'features:' not in said
   with pytest.raises(
     ValueError, match='features cannot be looked at by itself'
   ):
     records.inspect('features:path=a,source=world', 'test', 1, None)
+
+
+def test_each_command_that_is_listed_has_all_options():
+  for words in re.findall(r'python -m data\.inspect (\S+)', records.sources()):
+    name, options = records.parse(words)
+    one_of = source.needs_one_of(name)
+    assert {*source.needed(name)} <= options.keys()
+    assert not one_of or {*one_of} & options.keys()
+
+
+def test_why_there_is_no_split_is_said_once(tmp_path, capsys):
+  with pytest.raises(ValueError, match=r'movi has none of train, .*: /nowh'):
+    records.inspect('movi:path=/nowhere', '', 1, None)
+  assert 'none' not in capsys.readouterr().out
+  with pytest.raises(ValueError, match=r'world has none of foo: .*test$'):
+    records.inspect('world', 'foo', 1, None)
+  assert 'none' not in capsys.readouterr().out
+  with pytest.raises(ValueError, match=r'none of .*no folder with \*\.pkl'):
+    records.inspect(f'tapvid:path={tmp_path}', '', 1, None)
+  said = capsys.readouterr().out
+  assert said.count('has only the split') == 2
+  assert 'no folder' not in said
+
+
+def test_a_path_of_a_store_is_no_source(bucket):
+  for text in (f'{bucket}/v/nophone.mov', 'gs://nobucket/DATA'):
+    with pytest.raises(ValueError, match=r'^gs://.*: there is no such file or'):
+      records.inspect(text, '', 1, None)
+    with pytest.raises(ValueError, match=f'^{text} is a path, expected a so'):
+      records.parse(text)
+
+
+def test_videos_shorter_than_the_clip_are_counted(film, tmp_path, capsys):
+  for name, frames in (('a', 3), ('b', 9), ('c', 6)):
+    film.write(tmp_path / f'{name}.mp4', film.greys(frames))
+  (tmp_path / 'val.csv').write_text('a.mp4 1\nb.mp4 0\nc.mp4 0\n')
+  options = f'path={tmp_path},frames=4,height=24,width=32,stride=2+2'
+  records.inspect(f'kinetics:{options}', 'test', 0, tmp_path / 'sheet.png')
+  said = capsys.readouterr().out
+  assert 'short: 2 records of 3, whose last frame is repeated' in said
+  options = options.replace('2+2', '1+2')
+  records.inspect(f'kinetics:{options}', 'test', 0, tmp_path / 'sheet.png')
+  assert 'short: 1 record of 3' in capsys.readouterr().out
 
 
 def test_other_names_are_errors():
