@@ -116,8 +116,8 @@ OFFICIAL = {
 ALONE = ('points3d',)
 # MooG's own heads. Pose and class have none, and head=moog refuses them.
 MOOG = {'depth': 'dense', 'points': 'recurrent', 'boxes': 'recurrent'}
-# Of the sources that have classes; another one is told with
-# --config.tasks.classify.classes=N.
+# Of the sources whose classes are published; of others, 0, a job asks the
+# source. Where that does not know, there is --config.tasks.classify.classes=N.
 CLASSES = {'world': 16, 'ssv2': 174, 'kinetics': 700}
 # Several clips of a test video are averaged after the softmax, as published.
 # How many is not: 4 clips x 3 crops are those of TRecViT, by the same group.
@@ -140,7 +140,7 @@ RECIPES = {
       'points': {'width': 1024, 'heads': 8},
       'points3d': {'width': 1024, 'heads': 8, 'start': 3.0},  # ours
       'boxes': {'width': 1024, 'heads': 4},
-      'classify': {'classes': 174, 'width': 768, 'heads': 12},
+      'classify': {'width': 768, 'heads': 12},
     },
     'head': {
       'width': 1024,
@@ -183,7 +183,7 @@ RECIPES = {
       'points': {'residual': True},
       'points3d': {'residual': True, 'start': 3.0},
       'boxes': {'residual': True},
-      'classify': {'classes': 16},
+      'classify': {},
     },
     # As wide as the backbone; queries that start apart, so that they need not
     # learn first to differ.
@@ -226,6 +226,10 @@ def get_config(arg: str | None = None) -> ConfigDict:
     )
   name = args['recipe'] or ('laptop' if args['data'] == 'world' else 'paper')
   recipe = RECIPES[names.choose('recipe', name, RECIPES)]
+  why = 'as it was asked for'
+  if not args['recipe']:
+    is_built_in = 'the' if name == 'laptop' else 'not the'
+    why = f'since data={args["data"]} is {is_built_in} built-in world'
   lrs = recipe['lrs']
   if args['lr']:
     lrs = tuple(common.number('lr', lr) for lr in args['lr'].split('+'))
@@ -265,6 +269,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   config['step'] |= {'freeze': ('backbone/.*',)}
   return ConfigDict(
     {
+      'recipe': f'{name}, {why}',  # for people: commands say it
       'seed': args['seed'],
       'steps': steps,
       'lrs': lrs,
@@ -325,8 +330,8 @@ def options_of(task: str, data: str, recipe: dict, head: str) -> dict:
     if task == 'depth':
       options |= recipe['moog_depth']
       del options['width']  # a pixel's is that of tokens and of its place
-  if task == 'classify' and data in CLASSES:
-    options['classes'] = CLASSES[data]
+  if task == 'classify':
+    options['classes'] = CLASSES.get(data, 0)
   of_source = recipe['tasks_of']
   if data in of_source and task in of_source[data]:
     options |= of_source[data][task]

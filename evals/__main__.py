@@ -54,7 +54,7 @@ _CACHE = command.compilation_cache()
 def main() -> None:
   """Runs the job; heavy imports wait until flags are right."""
   from base import files
-  from evals import evaluate
+  from evals import evaluate, resolve
   from train import processes
   from train.progress import Clock
   from train.workdir import Asked
@@ -62,6 +62,7 @@ def main() -> None:
   config = _CONFIG.value.to_dict()
   files.check_folder(_WORKDIR.value, '--workdir')
   processes.join(_CACHE.value, **config['processes'])
+  resolve.say_recipe(config)
   evaluate.run(
     config,
     checkpoint=_CHECKPOINT.value,

@@ -137,8 +137,9 @@ def check(config: Mapping[str, Any]) -> Config:
       'the recipe is of pretraining, it names no tasks: give that of a '
       'readout, --config=configs/readout.py:task=...,data=...'
     )
-  # A copy, and as config.json will have it: tuples are lists there.
-  config = json.loads(json.dumps(dict(config)))
+  # A copy, and as config.json will have it: tuples are lists there. What it
+  # was made by is no value that a job goes on with.
+  config = json.loads(json.dumps(without_recipe(config)))
   for sources in (config['data']['sources'], config['test_sources'] or [0]):
     if len(sources) != 1:
       raise ValueError(
@@ -148,6 +149,32 @@ def check(config: Mapping[str, Any]) -> Config:
   _answerable(config)
   _set_rates(config)
   return config
+
+
+def without_recipe(config: Mapping[str, Any]) -> Config:
+  """The config without the word for people which recipe it is."""
+  return {key: value for key, value in config.items() if key != 'recipe'}
+
+
+def say_recipe(config: Mapping[str, Any]) -> None:
+  """Says which recipe was taken, why, and what is large about it.
+
+  Args:
+    config: a readout recipe's values; without `recipe`, nothing is said.
+  """
+  if 'recipe' not in config:
+    return
+  rates = '+'.join(f'{lr:g}' for lr in config['lrs'])
+  heads = ', '.join(
+    f'{task} {options["width"]} wide'
+    for task, options in config['tasks'].items()
+    if 'width' in options
+  )
+  say(
+    f'recipe={config["recipe"]}: {config["steps"]:,} steps of '
+    f'{config["data"]["batch_size"]} clips, learning rates {rates}'
+    + (f', heads of {heads}' * bool(heads))
+  )
 
 
 def _backbone(
@@ -216,9 +243,11 @@ def _answerable(config: Config) -> Config:
 
 
 def _match_classes(config: Config) -> None:
-  """Refuses labels beyond the head's classes; takes the names of classes."""
+  """Takes how many classes there are, and their names, from the source.
+
+  Refuses another number than that, and in tests labels beyond it.
+  """
   options = config['tasks']['classify']
-  task = task_lib.make('classify', **options)
   for split, sources in (
     ('train', config['data']['sources']),
     ('test', config['test_sources'] or config['data']['sources']),
@@ -229,15 +258,33 @@ def _match_classes(config: Config) -> None:
     given = {k: v for k, v in source.items() if k not in ('name', 'weight')}
     made = source_lib.make(source['name'], split, **given, keys=('label',))
     # What a source does not tell, only its labels can.
-    found = getattr(made, 'classes', 0)
-    if found > task.classes:
+    found, named = getattr(made, 'classes', 0), list(getattr(made, 'names', ()))
+    is_train = split == 'train'
+    if is_train and not options['classes']:
+      options['classes'] = _told_classes(label, found, bool(named))
+    classes = options['classes']
+    # Without names a list tells how many there are at least.
+    is_less = is_train and named and found < classes
+    if found > classes or is_less:
       raise ValueError(
-        f'config.tasks.classify.classes={task.classes}, but the {split} split '
+        f'config.tasks.classify.classes={classes}, but the {split} split '
         f'of source {label!r} has {found}: set '
         f'--config.tasks.classify.classes={found}'
       )
-    if split == 'train' and not task.names:
-      options['names'] = list(getattr(made, 'names', ()))
+    if is_train and not options['names']:
+      options['names'] = named
+
+
+def _told_classes(label: str, found: int, is_named: bool) -> int:
+  """How many classes a source says that it has."""
+  if not found:
+    raise ValueError(
+      f'source {label!r} does not tell how many classes it has: set '
+      '--config.tasks.classify.classes=N'
+    )
+  how = '' if is_named else ', without names'
+  say(f'classify: {found} classes, as source {label!r} tells{how}')
+  return found
 
 
 def _set_rates(config: Config) -> None:

@@ -33,9 +33,10 @@ def make(
   """The task; `configs/readout.py` has the published values.
 
   Args:
-    classes: 174 of Something-Something v2, 700 of Kinetics, 16 of the world.
-      A source that has more is refused; a label beyond them makes the loss
-      NaN, which stops the run; a negative one is of a clip that does not count.
+    classes: 174 of Something-Something v2, 700 of Kinetics, 16 of the world; 0:
+      those of the source, which a job puts here. A source that tells another
+      number is refused; a label beyond them makes the loss NaN, which stops the
+      run; a negative one is of a clip that does not count.
     several: records say which video they are of ('video_id'), and the
       probabilities of its clips are averaged, as in the published tests.
     names: of the classes, for pictures; a job takes those of its source.
@@ -46,8 +47,10 @@ def make(
   Raises:
     ValueError: fewer than two classes.
   """
-  if classes < 2:
-    raise ValueError(f'task.classes={classes} must be 2 or more')
+  if classes < 2 and classes:
+    raise ValueError(
+      f'task.classes={classes} must be 2 or more, or 0: those of the source'
+    )
   options = dict(head, width=width, heads=heads)
   return Classify(classes, several, tuple(names), options)
 

@@ -42,6 +42,7 @@ _CACHE = command.compilation_cache()
 
 def main() -> None:
   """Watches; heavy imports wait until flags are right."""
+  from evals import resolve
   from evals.watch import checkpoints, outcomes
   from train import processes
 
@@ -49,6 +50,8 @@ def main() -> None:
   run = _RUN.value
   workdir = _WORKDIR.value or os.path.join(run, 'readouts')
   config = _CONFIG.value.to_dict()
+  resolve.say_recipe(config)
+  config = resolve.without_recipe(config)
   checkpoints.watch(config, run=run, workdir=workdir, poll=_POLL.value)
   failed = outcomes.failures(workdir)
   if failed:

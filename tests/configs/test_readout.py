@@ -58,6 +58,22 @@ def test_protocol_of_videos_with_a_class():
   config = recipe.get_config('task=classify,data=world,recipe=paper')
   assert config.tasks.classify.classes == 16
   assert not config.tasks.classify.several
+  # Any other source is asked.
+  for name in recipe.RECIPES:
+    config = recipe.get_config(f'task=classify,data=tfds,recipe={name}')
+    assert config.tasks.classify.classes == 0
+
+
+@pytest.mark.parametrize(
+  ('argument', 'said'),
+  [
+    ('data=tfds', 'paper, since data=tfds is not the built-in world'),
+    ('', 'laptop, since data=world is the built-in world'),
+    ('data=tfds,recipe=laptop', 'laptop, as it was asked for'),
+  ],
+)
+def test_the_recipe_and_why_it_was_taken_are_told(argument, said):
+  assert recipe.get_config(argument).recipe == said
 
 
 def test_the_built_in_world_is_for_a_laptop():

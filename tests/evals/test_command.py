@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from configs import readout
-from data import pipeline
+from data import classified, pipeline
+from evals import resolve as resolve_lib
 from evals import score
 from evals.resolve import resolve
 from tests.evals.recipes import SILENT
@@ -99,7 +100,7 @@ def test_the_source_of_the_test_has_options_of_its_own(run, tmp_path):
   assert clip['tracks_visible'][:, 0].tolist() == [True] * 3 + [False]
 
 
-def test_classes_are_those_of_the_source(run, tmp_path):
+def test_classes_are_those_of_the_source(run, tmp_path, capsys):
   (tmp_path / 'labels.json').write_text('{"Push it": "1", "Lift it": "0"}')
   for split in ('train', 'validation'):
     entries = [{'id': f'{i}', 'template': 'Push [it]'} for i in range(3)]
@@ -125,6 +126,46 @@ def test_classes_are_those_of_the_source(run, tmp_path):
     ValueError, match=r'classes=2, but the train .* has 3: set'
   ):
     resolved(2)
+  # A head of more than there are is of another data set.
+  with pytest.raises(ValueError, match=r'classes=4, but the train .* has 3'):
+    resolved(4)
+  capsys.readouterr()
+  tasks = resolved(0).train['tasks']
+  assert tasks['classify']['classes'] == 3
+  assert len(tasks['classify']['names']) == 3
+  said = capsys.readouterr().out
+  assert "classify: 3 classes, as source 'ssv2' tells" in said
+
+
+def test_classes_that_no_source_tells_are_asked_for(run, tmp_path, monkeypatch):
+  (tmp_path / 'a.mp4').touch()
+  for name in ('train.csv', 'val.csv'):
+    (tmp_path / name).write_text('a.mp4 1\n')
+  config = readout.get_config(
+    f'task=classify,data=kinetics,data.path={tmp_path}'
+  ).to_dict()
+  # Of a list there are two at least, of which there may be 700.
+  job = resolve(config, checkpoint=str(run), random_init=True)
+  assert job.train['tasks']['classify']['classes'] == 700
+  config['tasks']['classify']['classes'] = 0
+  monkeypatch.setattr(classified.Classified, 'classes', 0)
+  with pytest.raises(ValueError, match=r'does not tell how many .*classes=N'):
+    resolve(config, checkpoint=str(run), random_init=True)
+
+
+def test_a_command_says_its_recipe_first(capsys):
+  config = readout.get_config('task=classify+depth,data=tfds').to_dict()
+  resolve_lib.say_recipe(config)
+  said = capsys.readouterr().out
+  for part in (
+    'recipe=paper, since data=tfds is not the built-in world: 40,000 steps of '
+    '32 clips, learning rates 0.0001+0.0003+0.001',
+    'classify 768 wide',
+  ):
+    assert part in said
+  assert 'recipe' not in resolve_lib.check(
+    readout.get_config('task=depth,data=world').to_dict()
+  )
 
 
 def test_facts_are_of_the_whole_list_though_it_is_sorted(run, tmp_path):
