@@ -64,7 +64,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   size: a key of RECIPES. data: a folder that `data.ingest` made, 'world' for
   the built-in world, or 'tfds' for a data set that TensorFlow Datasets
   prepared; data.OPTION=VALUE: any option of `make` in `data/sources/videos.py`,
-  `data/sources/world/source.py` or `data/sources/tfds.py`, as
+  `data/sources/world/source.py` or `data/sources/tfds/source.py`, as
   data.window=middle or data.path=DIR. steps, batch_size: 0 for the recipe's.
   topology: a slice of a pod that `configs/layouts.json` has a layout of this
   size for. seed.

@@ -10,7 +10,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from configs import distill, mae, moog, quickstart, readout
-from data import source
+from data import mixture, source
 from data.sources import videos
 from evals.tasks import boxes, classify, depth, points, pose
 from models import mae as mae_lib
@@ -77,6 +77,24 @@ def test_commands_of_the_docs_name_options_that_there_are():
   rows = {name for row in rows for name in re.findall(r'\w+', row)}
   assert named == rows - {'videos'}
   assert len(named) == 11
+
+
+def test_the_mixture_of_the_docs_is_a_recipe(given, tmp_path):
+  text = (Path(__file__).parents[2] / 'docs' / 'data.md').read_text()
+  (recipe,) = re.findall(r'^```python\n(.*?)^```$', text, re.M | re.S)
+  file = tmp_path / 'mixed.py'
+  file.write_text(recipe)
+  (command,) = re.findall(r'--config=mixed\.py:(.*) --workdir=RUN', text)
+  argument, *changes = command.split()
+  data = given(f'--config={file}:{argument}', *changes)['data']
+  weights = [each['weight'] for each in data['sources'].values()]
+  assert mixture.counts(weights, data['batch_size']) == [14, 2]
+  assert 'of 16, 14 and 2' in ' '.join(text.split())
+  clips = {
+    (each['frames'], each['height'], each['width'])
+    for each in data['sources'].values()
+  }
+  assert clips == {(16, 64, 64)}
 
 
 def test_every_option_of_what_recipes_name_can_be_overridden(given):

@@ -15,15 +15,13 @@ from jaxtyping import Int
 
 from base import jsons
 from base.console import say
-from data import remote, require
+from data import remote, require, splits
 from data.remote import Path
 from data.source import BadRecord, digest, pad_rows
 from data.sources.perception_test.frames import Told, decode
 from data.sources.perception_test.labels import READERS, Labels, read
 
 KEYS = ('video', 'tracks', 'tracks_visible', 'boxes', 'boxes_visible')
-# Our names of the splits, and those of the data set.
-SPLITS = {'train': 'train', 'validation': 'valid', 'test': 'test'}
 # Frames times rows of a video, at most: far more than published ones have.
 _CELLS = 2**26
 _NO_CLIP = 'video without such a clip'
@@ -110,6 +108,10 @@ def make(
   stride: int = 2,
   points: int = 64,
   objects: int = 25,
+  train: str = 'train',
+  validation: str = 'valid',
+  test: str = 'test',
+  validation_fraction: int | float = 0.05,
 ) -> PerceptionTest:
   """Clips of the annotated videos of a split, one for each video.
 
@@ -128,20 +130,26 @@ def make(
   Args:
     split: 'train', 'validation' or 'test'.
     path: the folder with the annotations.
-    annotations: the JSON file, below `path` or absolute; {split} is train,
-      valid or test. Entries of another split are left out. Of points alone
-      there is point_tracking_{split}.json.
+    annotations: the JSON file, below `path` or absolute; {split} is the data
+      set's own name of it: train, valid or test. Entries of another split are
+      left out. Of points alone there is point_tracking_{split}.json.
     videos: the folder with the videos, below `path` or absolute.
     keys: of the record (KEYS).
     frames, height, width, points: as of `data.sources.tapvid.make`.
     stride: distance between frames, of 30 in a second. With 30 (or 15) boxes
       are annotated in each (or each other) frame of the clip.
     objects: rows of boxes.
+    train: the data set's own name of this split.
+    validation: as `train`; '' (ours): videos of `train`, by hash, that are
+      then not trained on.
+    test: as `train`; 'valid' for who has no labels of 'test'.
+    validation_fraction: of the videos of `train`, if there is no split for
+      validation.
 
   Raises:
     ValueError: a bad option, annotations in another format, or no video.
   """
-  require.one_of('perception_test', SPLITS, split=split)
+  require.one_of('perception_test', splits.SPLITS, split=split)
   require.keys('perception_test', keys, KEYS)
   require.at_least(
     1,
@@ -154,13 +162,16 @@ def make(
     objects=objects,
   )
   wanted = [name for name in READERS if {name, f'{name}_visible'} & {*keys}]
-  file = remote.path(path, annotations.format(split=SPLITS[split]))
+  listed = splits.listed_in(
+    split, train=train, validation=validation, test=test
+  )
+  file = remote.path(path, annotations.format(split=listed))
   folder = remote.path(path, videos)
   rows = {'tracks': points, 'boxes': objects}
   found, excluded, others, odd = [], Counter(), Counter(), ''
   for name, entry in _load(file).items():
     try:
-      if entry['metadata']['split'] != SPLITS[split]:
+      if entry['metadata']['split'] != listed:
         others[str(entry['metadata']['split'])] += 1
         continue
       described = file, folder, entry
@@ -189,7 +200,7 @@ def make(
       f'perception_test: {odd}; no video is left: {dict(excluded)}'
     )
   if not found and not excluded:
-    _refuse_others(split, file, others)
+    _refuse_others(split, listed, file, others)
   if not found:
     # What a longer stride cannot mend is not told to have one.
     is_apart = 'boxes' in wanted and excluded[_NO_CLIP]
@@ -204,6 +215,14 @@ def make(
         'videos=, ask for other keys, or for shorter clips.'
       )
     )
+  found = splits.of_list(
+    'perception_test',
+    split,
+    found,
+    [video.file.stem for video in found],
+    validation=validation,
+    fraction=validation_fraction,
+  )
   return PerceptionTest(
     videos=tuple(found),
     excluded=dict(excluded),
@@ -217,7 +236,9 @@ def make(
   )
 
 
-def _refuse_others(split: str, file: Path, others: Mapping[str, int]):
+def _refuse_others(
+  split: str, listed: str, file: Path, others: Mapping[str, int]
+):
   """Says of annotations without an entry of a split whose they are."""
   if not others:
     raise ValueError(
@@ -225,12 +246,11 @@ def _refuse_others(split: str, file: Path, others: Mapping[str, int]):
       'annotations with annotations='
     )
   counts = ', '.join(f'{n} of {name!r}' for name, n in others.items())
-  ours = [f'split {our!r}' for our, name in SPLITS.items() if name in others]
   raise ValueError(
-    f'perception_test: no entry of {file} is of {SPLITS[split]!r}, which split '
-    f'{split!r} is: it has {counts}. Name the annotations of '
-    f'{SPLITS[split]!r} with annotations='
-    + (f', or take {" or ".join(ours)}' * bool(ours))
+    f'perception_test: no entry of {file} is of {listed!r}, which split '
+    f'{split!r} reads: it has {counts}. Name the annotations of {listed!r} '
+    f'with annotations=, or read another split as {split!r}, with '
+    + ' or '.join(f'{split}={name}' for name in sorted(others))
   )
 
 

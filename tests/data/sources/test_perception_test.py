@@ -304,8 +304,27 @@ def test_annotations_of_another_split_are_told_as_that(folder):
   said = str(error.value)
   for part in ("is of 'test'", "3 of 'valid', 1 of 'train'", 'annotations='):
     assert part in said
-  assert "or take split 'train' or split 'validation'" in said
+  assert said.endswith("as 'test', with test=train or test=valid")
   assert 'stride' not in said
+
+
+def test_another_split_of_the_data_set_may_be_the_test(folder):
+  tested = make(folder, 'test', test='valid')
+  names = [video.file.stem for video in tested.videos]
+  assert names == [video.file.stem for video in make(folder).videos]
+  # Then validation is held out of training.
+  parts = [
+    {
+      video.file.stem
+      for video in make(
+        folder, split, train='valid', validation='', validation_fraction=0.5
+      ).videos
+    }
+    for split in ('train', 'validation')
+  ]
+  assert all(parts)
+  assert not parts[0] & parts[1]
+  assert parts[0] | parts[1] == {*names}
 
 
 def test_annotations_without_an_entry_are_told(tmp_path):
