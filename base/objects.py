@@ -17,6 +17,8 @@ from base.stores import About
 
 _LARGE = 10**8  # bytes, from which gcsfs reads several parts at a time
 _TICKS = 20  # looks at what is waited for within the limit
+_NO_BUCKET = 'there is no such bucket: correct its name, or make it'
+_met: set[str] = set()  # buckets of which it is known that they are there
 
 
 Heard = Callable[[], object]
@@ -43,6 +45,7 @@ def entries(
     heard: called again and again while it is waited for; so below.
 
   Raises:
+    FileNotFoundError: there is no such bucket.
     base.exits.Unavailable: it does not, or refuses.
   """
   own = _own(folder)
@@ -54,6 +57,7 @@ def entries(
       heard,
     )
   except FileNotFoundError:
+    _meet(folder, limit_sec, heard)
     return {}
   # A folder that was made by hand is an object too, and in its own list.
   return {
@@ -79,9 +83,7 @@ def below(
       folder, lambda system: system._find(own, detail=True), limit_sec, heard
     )
   except FileNotFoundError as error:
-    raise FileNotFoundError(
-      errno.ENOENT, 'there is no such bucket', os.fspath(folder)
-    ) from error
+    raise _no_bucket(folder) from error
   return stores.told(own, found)
 
 
@@ -91,12 +93,14 @@ def about(
   """What a store says of an object; None where there is none, or a folder.
 
   Raises:
+    FileNotFoundError: there is no such bucket.
     base.exits.Unavailable: it does not answer, or refuses.
   """
   own = _own(path)
   try:
     found = _waited(path, lambda system: system._info(own), limit_sec, heard)
   except FileNotFoundError:
+    _meet(path, limit_sec, heard)
     return None
   return None if found['type'] == 'directory' else stores.about_of(found)
 
@@ -132,6 +136,26 @@ def bring(
     lambda system: system._get_file(own, target, callback=came, **how),
     *(limit_sec, heard, lambda: came.value),
   )
+
+
+def _meet(path: epath.PathLike, limit_sec: float, heard: Heard) -> None:
+  """Asks once whether a path's bucket is there, in which nothing was found."""
+  bucket = _own(path).partition('/')[0]
+  if bucket in _met:
+    return
+  try:
+    # Who may read objects may list them; to ask for the bucket is another role.
+    _waited(
+      *(path, lambda system: system._ls(bucket, max_results=1)),
+      *(limit_sec, heard),
+    )
+  except FileNotFoundError as error:
+    raise _no_bucket(path) from error
+  _met.add(bucket)
+
+
+def _no_bucket(path: epath.PathLike) -> FileNotFoundError:
+  return FileNotFoundError(errno.ENOENT, _NO_BUCKET, os.fspath(path))
 
 
 def _own(path: epath.PathLike) -> str:

@@ -155,10 +155,26 @@ def test_a_folder_is_one_whatever_is_in_its_name(footage, bucket):
 def test_nothing_that_matches_is_an_error(bucket):
   with pytest.raises(ValueError, match='no file matches'):
     ingest.find(f'{bucket}/none/**', files.path(f'{bucket}/out'))
-  with pytest.raises(ValueError, match=f'{bucket}/none: there is no such fo'):
+  with pytest.raises(ValueError, match=f'{bucket}/none: there is no such fi'):
     records.inspect(f'{bucket}/none', '', 0, None)
   with pytest.raises(FileNotFoundError, match=r'no such bucket.*gs://nobucket'):
     ingest.find('gs://nobucket/in/**', files.path(f'{bucket}/out'))
+
+
+@pytest.mark.parametrize('place', ['gs://nobucket', 'gs://nobucket/in/x'])
+def test_who_looks_for_data_is_told_that_there_is_no_bucket(place, bucket):
+  out = files.path(f'{bucket}/out')
+  for look in (
+    lambda: ingest.find(place, out),
+    lambda: records.inspect(place, '', 0, None),
+    lambda: shards.open_shards(remote.path(place)),
+    lambda: remote.path(f'{place}/x.csv').is_file(),
+    lambda: remote.path(place).exists(),
+  ):
+    with pytest.raises(FileNotFoundError, match=f'no such bucket.*{place}'):
+      look()
+  # Of one that is there it is asked once.
+  assert not remote.path('gs://bucket/nothing/here').exists()
 
 
 def test_a_folder_and_a_video_of_a_store_are_looked_at(
