@@ -1,11 +1,23 @@
 """An object store on this machine, for tests, drills and benches.
 
+  python -m launch.emulator [PORT]            a free port, if none is given
+
+Serves one bucket, gs://bucket, from memory, on 127.0.0.1 alone, until it is
+stopped (Ctrl-C). First it prints the lines that each shell must run whose
+commands are to use it, of these variables:
+
+  STORAGE_EMULATOR_HOST, TENSORSTORE_GCS_HTTP_URL   http://127.0.0.1:PORT
+  GOOGLE_AUTH_TOKEN_FOR_TESTING, GOOGLE_CLOUD_PROJECT   any text
+  NO_GCE_CHECK=true                       or Google's machines are asked first
+  GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT=false   or Google is, for each file
+
 Google's, as the package gcp-storage-emulator has it, with what Orbax and
 `base/claim.py` need and it lacks: an object's generation where it is read, and
 writing on condition of it.
 """
 
 import contextlib
+import errno
 import importlib.util
 import pathlib
 import socket
@@ -14,6 +26,8 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+
+from base import command
 
 BUCKET = 'bucket'
 _START_S = 120  # on a busy machine; it takes one second
@@ -45,9 +59,7 @@ def started(log: pathlib.Path) -> Iterator[dict[str, str]]:
   Raises:
     RuntimeError: it does not start.
   """
-  with socket.socket() as free:
-    free.bind(('127.0.0.1', 0))
-    port = free.getsockname()[1]
+  port = _free()
   address = f'http://127.0.0.1:{port}'
   root = pathlib.Path(__file__).parents[1]
   with (
@@ -59,17 +71,29 @@ def started(log: pathlib.Path) -> Iterator[dict[str, str]]:
   ):
     try:
       _wait(f'{address}/storage/v1/b/{BUCKET}', server, log)
-      yield {
-        'STORAGE_EMULATOR_HOST': address,
-        'TENSORSTORE_GCS_HTTP_URL': address,
-        'GOOGLE_AUTH_TOKEN_FOR_TESTING': 'x',
-        'GOOGLE_CLOUD_PROJECT': 'test',
-        'NO_GCE_CHECK': 'true',
-        # Else each file is asked of Google what kind of bucket it is in.
-        'GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT': 'false',
-      }
+      yield variables(port)
     finally:
       server.kill()
+
+
+def variables(port: int) -> dict[str, str]:
+  """What leads every library here to the store of this port."""
+  address = f'http://127.0.0.1:{port}'
+  return {
+    'STORAGE_EMULATOR_HOST': address,
+    'TENSORSTORE_GCS_HTTP_URL': address,
+    'GOOGLE_AUTH_TOKEN_FOR_TESTING': 'x',
+    'GOOGLE_CLOUD_PROJECT': 'test',
+    'NO_GCE_CHECK': 'true',
+    # Else each file is asked of Google what kind of bucket it is in.
+    'GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT': 'false',
+  }
+
+
+def _free() -> int:
+  with socket.socket() as free:
+    free.bind(('127.0.0.1', 0))
+    return free.getsockname()[1]
 
 
 def _wait(url: str, server: subprocess.Popen, log: pathlib.Path) -> None:
@@ -90,6 +114,32 @@ class _Unmet(Exception):
 
 class _Unchanged(Exception):
   """It is of the one that the request has already."""
+
+
+def main(words: list[str]) -> None:
+  """Says what a shell must run, and serves until it is stopped."""
+  if missing():
+    raise ValueError(f'the emulator needs {missing()}')
+  given = words[0] if words else str(_free())
+  # Of the system are those up to 1023.
+  if not (given.isdecimal() and 1024 <= int(given) < 2**16):
+    raise ValueError(f'PORT is {given!r}, expected 1024 to 65535')
+  port = int(given)
+  with socket.socket() as taken:
+    # As the server does, who need not wait for what is left of another.
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+      taken.bind(('127.0.0.1', port))
+    except OSError as error:
+      if error.errno != errno.EADDRINUSE:
+        raise
+      raise ValueError(
+        f'port {port} of this machine is in use: give another, or none'
+      ) from error
+  for name, value in variables(port).items():
+    print(f'export {name}={value}')
+  print(f'# gs://{BUCKET} is empty, and there until Ctrl-C', flush=True)
+  _serve(port)
 
 
 def _serve(port: int) -> None:
@@ -144,4 +194,4 @@ def _serve(port: int) -> None:
 
 
 if __name__ == '__main__':
-  _serve(int(sys.argv[1]))
+  command.run(main, words='at most a PORT', least=0, most=1)
