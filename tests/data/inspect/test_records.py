@@ -292,8 +292,11 @@ def test_why_there_is_no_split_is_said_once(tmp_path, capsys):
 
 
 def test_a_path_of_a_store_is_no_source(bucket):
-  for text in (f'{bucket}/v/nophone.mov', 'gs://nobucket/DATA'):
-    with pytest.raises(ValueError, match=r'^gs://.*: there is no such file or'):
+  for text, error, said in (
+    (f'{bucket}/v/a.mov', ValueError, '^gs://.*: there is no such file or'),
+    ('gs://nobucket/DATA', FileNotFoundError, 'no such bucket.*gs://nobucket'),
+  ):
+    with pytest.raises(error, match=said):
       records.inspect(text, '', 1, None)
     with pytest.raises(ValueError, match=f'^{text} is a path, expected a so'):
       records.parse(text)
