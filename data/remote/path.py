@@ -100,10 +100,6 @@ class Remote:
     """Its parts from a folder on, that it is below."""
     return self._pure.relative_to(folder._pure)
 
-  def expanduser(self) -> 'Remote':
-    """Itself."""
-    return self
-
   def entries(self) -> dict[str, About | None]:
     """What is in the folder, by name; None: a folder."""
     known = self.lists.folders
@@ -234,12 +230,16 @@ def path(*names: str | os.PathLike) -> Path:
 
   Args:
     *names: as a user gave them: one below the other, unless it is absolute or
-      in a store.
+      in a store; `~` is a user's home.
 
   Raises:
     ValueError: a store that is not known, or cannot be reached without more
       packages; or no place for copies.
   """
+  # Behind `=`, as in data=~/DATA, no shell has done it.
+  names = tuple(
+    os.path.expanduser(name) if files.is_local(name) else name for name in names
+  )
   last = max(
     (n for n, name in enumerate(names) if not files.is_local(name)), default=-1
   )

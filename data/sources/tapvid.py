@@ -167,7 +167,7 @@ def make(
   require.told_frames('tapvid', queries, keys, 'tracks', 'points')
   window = stride * np.arange(frames)
   videos, excluded = [], Counter()
-  for name, example in _examples(_files(remote.path(path).expanduser())):
+  for name, example in _examples(_files(remote.path(path))):
     _check(name, example)
     if window[-1] >= len(example['video']):
       excluded[f'video with fewer than {window[-1] + 1} frames'] += 1

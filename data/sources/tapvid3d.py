@@ -162,9 +162,7 @@ def make(
   require.told_frames('tapvid3d', queries, keys, 'tracks_3d', 'points3d')
   window = stride * np.arange(frames)
   videos, excluded = [], Counter()
-  files, excluded['file of a folder tmp'] = _files(
-    remote.path(path).expanduser()
-  )
+  files, excluded['file of a folder tmp'] = _files(remote.path(path))
   with progress('tapvid3d', len(files), 'video') as bar:
     for file in files:
       bar.update(1)

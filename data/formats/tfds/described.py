@@ -71,7 +71,7 @@ def described(path: str) -> dict[str, Described]:
   Raises:
     ValueError: the file is damaged.
   """
-  file = remote.path(path).expanduser() / 'features.json'
+  file = remote.path(path) / 'features.json'
   if not file.is_file():
     return {}
   found = jsons.read(file, {'pythonClassName': str}, _REMEDY)
@@ -87,7 +87,7 @@ def described(path: str) -> dict[str, Described]:
 def class_names(path: str, feature: str) -> tuple[str, ...]:
   """The names of the classes of a label, if the folder has them."""
   name = f'{feature.replace("/", "-")}.labels.txt'
-  file = remote.path(path).expanduser() / name
+  file = remote.path(path) / name
   if not file.is_file():
     return ()
   return tuple(file.read_text(encoding='utf-8').rstrip('\n').split('\n'))

@@ -77,7 +77,7 @@ def open_folder(path: str, split: str) -> Folder:
     ValueError: not such a folder, no such split, shards are missing, or in a
       format that is not read.
   """
-  folder = remote.path(path).expanduser()
+  folder = remote.path(path)
   listed, format_of_file, name = _info(folder)
   lengths = _lengths(folder, listed[split]) if split in listed else []
   if split in listed and 'shardLengths' not in listed[split]:

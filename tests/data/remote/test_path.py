@@ -75,6 +75,15 @@ def test_a_path_of_a_disk_is_pathlibs(tmp_path):
 
 
 @pytest.mark.usefixtures('object_store')
+def test_home_is_home_in_any_name(monkeypatch):
+  monkeypatch.setenv('HOME', '/home/me')
+  home = pathlib.Path('/home/me/x')
+  assert remote.path('~/x') == home
+  assert remote.path('x', '~/x', 'y') == home / 'y'
+  assert remote.path('gs://b/x', '~/x') == home
+  assert remote.path('a', 'b~', '~c d') == pathlib.Path('a/b~/~c d')
+
+
 def test_names_are_joined():
   top = remote.path('gs://b/x/')
   assert str(top) == 'gs://b/x'
