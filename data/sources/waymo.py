@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from base.console import progress
+from base.console import progress, say
 from data import pictures, remote, require, splits, transforms
 from data.formats import waymo
 from data.remote import Path
@@ -253,7 +253,13 @@ def cut(
 
 def _segments(folder: Path) -> tuple[Path, ...]:
   files = sorted(folder.glob('camera_image/*.parquet'))
-  files = files or sorted(folder.glob('*.tfrecord'))
+  first = sorted(folder.glob('*.tfrecord'))
+  if files and first:
+    say(
+      f'waymo: {folder} has both releases: camera_image/*.parquet is read '
+      f'({len(files)}), *.tfrecord is not ({len(first)})'
+    )
+  files = files or first
   if not files:
     raise ValueError(
       f'waymo: no segment in {folder}: expected camera_image/*.parquet and '

@@ -254,6 +254,16 @@ def test_more_objects_in_frames_than_there_can_be_are_told(
     make(tmp_path)
 
 
+def test_of_both_releases_it_is_said_which_is_read(tmp_path, capsys):
+  write_tables(tmp_path / 'training', OBJECTS)
+  alone = make(tmp_path)
+  assert 'releases' not in capsys.readouterr().out
+  write_records(tmp_path / 'training', OBJECTS)
+  assert make(tmp_path).files == alone.files
+  said = capsys.readouterr().out
+  assert 'both releases: camera_image/*.parquet is read (1), *.tf' in said
+
+
 def test_release_2_says_what_it_needs(tmp_path, monkeypatch):
   write_tables(tmp_path / 'training', OBJECTS)
   monkeypatch.setitem(sys.modules, 'pyarrow', None)
