@@ -6,7 +6,7 @@ none) the largest picture; the first of equals.
 
 import contextlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from fractions import Fraction
 
 import av
@@ -19,7 +19,12 @@ from data.source import BadRecord
 
 _PIXELS = 2**26  # of a frame, at most: twice those of 8K
 # Demuxers that make a video of a text, a picture, or files named inside.
-_NOT_VIDEO = frozenset({'tty', 'image2', 'hls', 'dash', 'concat', 'sdp'})
+_LIST = 'a list of files: give those files'
+_NOT_VIDEO = {
+  'tty': 'a text',
+  'image2': 'a picture: make a video of several, docs/data.md tells how',
+  **dict.fromkeys(('hls', 'dash', 'concat', 'sdp'), _LIST),
+}
 # Beside the video: covers of albums, previews of a timeline, layers that a
 # decoder of the plain video cannot show.
 _BESIDE = (
@@ -57,8 +62,10 @@ def opened(
       raise BadRecord('empty file')
     container = used.enter_context(_container(source))
     names = set(container.format.name.split(','))
-    if names & _NOT_VIDEO or any(name.endswith('_pipe') for name in names):
-      raise BadRecord(f'not a video: it reads as {container.format.name}')
+    if why := _no_video(names):
+      raise BadRecord(
+        f'not a video: it reads as {container.format.name}, {why}'
+      )
     streams = videos_of(container)
     single = set()
     # Many files do not say how many pictures a stream has.
@@ -76,6 +83,13 @@ def opened(
       options['err_detect'] = 'explode'
     stream.codec_context.options = options
     yield stream
+
+
+def _no_video(formats: Collection[str]) -> str:
+  """Why a file that reads as these is none; '' if it may be one."""
+  if any(name.endswith('_pipe') for name in formats):
+    return _NOT_VIDEO['image2']
+  return next((_NOT_VIDEO[name] for name in formats if name in _NOT_VIDEO), '')
 
 
 def _container(source: Path | bytes) -> av.container.InputContainer:

@@ -23,11 +23,12 @@ from array_record.python import array_record_module
 
 from base import jsons, npz
 from data import remote
+from data.formats import mistaken
 from data.remote import Path
 from data.source import BadRecord
 
 MANIFEST, INDEX, QUARANTINE = 'manifest.json', 'index.npz', 'quarantine.jsonl'
-CONTACT = 'contact.png'
+PLAN, CONTACT = 'plan.jsonl', 'contact.png'
 WRITER_OPTIONS = 'group_size:1,uncompressed'
 
 # What the manifest holds of what is read here and in `data.inspect`.
@@ -94,9 +95,16 @@ def manifest(path: Path) -> dict[str, Any]:
     ValueError: there is none, with the reason, or it is damaged.
   """
   command = f"python -m data.ingest --videos='DIR/**' --out={path}"
+  if path.is_file():
+    raise ValueError(
+      f'data: {path} is a file, expected a folder of data.ingest: if it is a '
+      f"video, `python -m data.ingest --videos='{path}' --out=DATA` makes one"
+    )
   if not path.is_dir():
     raise ValueError(f'data: no folder {path}. Make it with `{command}`.')
   if not (path / MANIFEST).is_file():
+    if advice := mistaken.advice(path, MANIFEST, PLAN):
+      raise ValueError(f'data: {path} has no {MANIFEST}: {advice}')
     raise ValueError(
       f'data: {path} has no {MANIFEST}: it was not ingested, or ingestion has '
       f'not finished. Run `{command}` (again: it goes on where it stopped).'

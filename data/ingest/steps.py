@@ -23,7 +23,7 @@ from base import files as base_files
 from base import jsons
 from data import remote
 from data.formats import record
-from data.formats.shards import WRITER_OPTIONS, shard_name
+from data.formats.shards import PLAN, WRITER_OPTIONS, shard_name
 from data.ingest import transcode
 from data.ingest.recipe import Recipe
 from data.remote import Path
@@ -32,7 +32,7 @@ from data.source import BadRecord
 # Where data are written: of a disk, or of a store.
 Folder = pathlib.Path | epath.Path
 
-PLAN, PARTS = 'plan.jsonl', 'parts'
+PARTS = 'parts'
 FORMAT = 1
 SHARD_BYTES = 2**30  # of video files; those of 1080p make about 300 MB
 # Of JSON: what the first and other lines of the plan hold,

@@ -28,7 +28,8 @@ from data.source import BadRecord
 _OUT = flags.DEFINE_string(
   'out',
   '',
-  'The picture; DATA/contact.png or contact-SOURCE.png if not set.',
+  'The picture. If not set, DATA/contact.png; of DATA in a store, contact.png '
+  'here; of a source, contact-SOURCE.png here.',
 )
 _RECORDS = flags.DEFINE_integer(
   'records',

@@ -1,9 +1,9 @@
 """How much of the next frame the motion before it tells.
 
-  python -m data.inspect.motion world:frames=8,height=48,width=48,fps={3,9}
-  python -m data.inspect.motion videos:path=DATA,stride={1+1,4+4}
+  python -m data.inspect.motion world:frames=8,fps=3 world:frames=8,fps=9
+  python -m data.inspect.motion videos:path=DATA,stride=1+1
 
-(The shell makes two sources of the braces.) A model of the next frame, as MooG
+Sources are compared, as many as are given. A model of the next frame, as MooG
 is, learns motion where motion says what comes next. Where frames are so far
 apart that it does not, a blurred copy is the better guess, and the model ends
 as one. Prints, for each source, what these guesses of a frame are worth in dB:

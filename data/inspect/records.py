@@ -13,7 +13,7 @@ from base import console, files
 from data import contact_sheet, remote, transforms, video
 from data import source as source_lib
 from data.film import told
-from data.formats import record, shards
+from data.formats import mistaken, record, shards
 from data.inspect import check
 from data.remote import Path
 from data.splits import SPLITS
@@ -260,6 +260,8 @@ def inspect(
   path = remote.path(data)
   if path.is_dir():
     if not (path / shards.MANIFEST).is_file():
+      if advice := mistaken.advice(path, shards.MANIFEST, shards.PLAN):
+        raise ValueError(f'{path} has no {shards.MANIFEST}: {advice}')
       raise ValueError(
         f'{path} has no {shards.MANIFEST}: data.ingest did not write it, or '
         'has not finished. If it is of another data set, name its source, as '

@@ -28,13 +28,20 @@ def test_files_that_are_no_video_say_so(tmp_path, film):
   assert refusal(b'') == 'empty file'
   assert 'not a video' in refusal(b'some bytes' * 100)
   picture = cv2.imencode('.png', film.texture(1)[0])[1].tobytes()
-  assert 'reads as png_pipe' in refusal(picture)
+  said = 'a picture: make a video of several, docs/data.md tells how'
+  assert refusal(picture) == f'not a video: it reads as png_pipe, {said}'
+  jpeg = tmp_path / 'a.jpg'
+  cv2.imwrite(str(jpeg), film.texture(1)[0])
+  assert refusal(jpeg).endswith(said)
   text = tmp_path / 'a.txt'
   text.write_text('FFmpeg draws text files as videos of a terminal')
   assert 'not a video' in refusal(text)
   playlist = tmp_path / 'a.mp4'
   playlist.write_text('#EXTM3U\n#EXTINF:1\nhttp://127.0.0.1:9/a.ts\n')
   assert 'not a video' in refusal(playlist)
+  drawn = tmp_path / 'a.ans'
+  drawn.write_text('a text of a terminal\n' * 50)
+  assert refusal(drawn) == 'not a video: it reads as tty, a text'
   mp4 = film.write(tmp_path / 'b.mp4', film.texture(4)).read_bytes()
   assert 'not a video' in refusal(mp4[: mp4.index(b'moov')])
 
