@@ -81,7 +81,9 @@ def main() -> None:
           f'{_BEAM_RUNNER.value} is given: leave one out; how many workers a '
           'runner has is among --beam_options'
         )
-  out = files.path(_OUT.value)
+  # As who reads them has it; most shells leave it within a flag.
+  out = _OUT.value
+  out = files.path(os.path.expanduser(out) if files.is_local(out) else out)
   # What is finished is on disk at any time.
   with stops.taken(_stop):
     manifest = folder.ingest(

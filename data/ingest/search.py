@@ -41,6 +41,7 @@ def find(videos: str, out: epath.PathLike) -> tuple[Path, list[str]]:
   """
   if not base_files.is_local(videos):
     return _find_in_store(videos, out)
+  videos = os.path.expanduser(videos)
   if os.path.isdir(videos):
     videos = os.path.join(glob.escape(videos), '**')
   pattern = pathlib.Path(os.path.abspath(videos))

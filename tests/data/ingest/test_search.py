@@ -6,8 +6,10 @@ import pytest
 
 from base import files
 from data import remote
+from data.formats import shards
 from data.ingest import folder, search
 from data.ingest.recipe import Recipe
+from tests import commands
 
 # All that ingestion writes, with what it leaves when it is killed.
 OWN = (
@@ -95,6 +97,17 @@ def test_names_with_a_dot_need_one_in_the_pattern(top):
     ('p/.[h]/**', ['.h/d/x.mp4', '.h/x.mp4']),
   ):
     assert search.find(f'{place}/{pattern}', out)[1] == expected
+
+
+def test_home_is_as_in_every_path_of_data(film, tmp_path):
+  (tmp_path / 'in').mkdir()
+  film.write(tmp_path / 'in' / 'a.mp4', film.texture(20))
+  done = commands.run(
+    *('data.ingest', '--videos=~/in/*.mp4', '--out=~/data', '--workers=1'),
+    env={**os.environ, 'HOME': str(tmp_path)},
+  )
+  assert done.returncode == 0
+  assert shards.open_shards(tmp_path / 'data')
 
 
 def test_links_that_lead_nowhere_are_told(tmp_path, capsys):
