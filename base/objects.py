@@ -4,7 +4,6 @@ A store that does not answer is told after half of a limit; then it is given
 up, also where its connection stays open.
 """
 
-import errno
 import os
 from collections.abc import Callable, Coroutine
 from concurrent import futures
@@ -155,7 +154,8 @@ def _meet(path: epath.PathLike, limit_sec: float, heard: Heard) -> None:
 
 
 def _no_bucket(path: epath.PathLike) -> FileNotFoundError:
-  return FileNotFoundError(errno.ENOENT, _NO_BUCKET, os.fspath(path))
+  # As a text alone: with a number, who shows it has the path at the end.
+  return FileNotFoundError(f'{os.fspath(path)}: {_NO_BUCKET}')
 
 
 def _own(path: epath.PathLike) -> str:
