@@ -53,7 +53,9 @@ def test_labels_that_count_are_those_of_every_task(pretraining, several):
     assert (np.asarray(values) > 0).tolist() == [True, False, True], name
 
 
-@pytest.mark.parametrize('cached', [False, True])
+@pytest.mark.parametrize(
+  'cached', [pytest.param(False, marks=pytest.mark.slow), True]
+)
 def test_what_is_left_out_is_in_the_result(
   run, recipe, toy, tmp_path, monkeypatch, cached
 ):

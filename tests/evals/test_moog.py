@@ -63,6 +63,7 @@ def test_a_frozen_backbone_stays_bitwise(frozen, pretrained):
   assert result['tasks']['depth']['clips'] == 13
 
 
+@pytest.mark.slow
 def test_fine_tuning_moves_what_tokens_are_made_of(tuned, pretrained):
   _, params = tuned
   parts = moved(params, pretrained)

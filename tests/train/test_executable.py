@@ -280,6 +280,7 @@ def test_what_cannot_be_saved_is_said(step, tmp_path, monkeypatch, capsys):
   assert not (tmp_path / 'compiled').exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_compiles_while_it_restores(
   tiny_config, tmp_path, monkeypatch
 ):

@@ -164,6 +164,7 @@ def test_a_complete_run_is_not_read_where_nobody_wants_its_state(
   assert run(tiny_config(), tmp_path, wanted=False) is None
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_on_another_mesh(tiny_config, tmp_path):
   """With the same examples, of which it tells at whatever steps it logs."""
   with stopped_after(3):

@@ -61,6 +61,7 @@ def stopped_after(step):
       yield
 
 
+@pytest.mark.slow
 def test_a_run_is_stopped_and_goes_on_as_on_a_disk(
   tiny_config, tmp_path, bucket, capsys, monkeypatch
 ):

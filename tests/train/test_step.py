@@ -143,7 +143,11 @@ def moog(request, tiny_config):
 
 @pytest.mark.parametrize(
   'mesh',
-  [(1, 8, 1), pytest.param((1, 4, 2), marks=pytest.mark.slow), (2, 2, 2)],
+  [
+    (1, 8, 1),
+    pytest.param((1, 4, 2), marks=pytest.mark.slow),
+    pytest.param((2, 2, 2), marks=pytest.mark.slow),
+  ],
 )
 def test_sharded_moog_equals_unsharded(moog, mesh):
   make, begin, expected = moog
@@ -290,6 +294,7 @@ def test_groups_of_gradient_norms_make_up_the_global_one(expected):
   )
 
 
+@pytest.mark.slow
 def test_memorises_eight_clips(tiny_config):
   changes = on(1, 1, 1) | {
     'steps': 600,

@@ -111,6 +111,7 @@ def job(slurm, tmp_path):
     wait(lambda: made.state() not in ('RUNNING', 'COMPLETING', 'PENDING'))
 
 
+@pytest.mark.slow
 def test_a_stop_after_a_save_goes_back_into_the_queue(job):
   """However much later the other task has saved."""
   job.start(SAVES, '--max_restarts=0')

@@ -171,8 +171,11 @@ def test_parameter_counts_are_the_published_ones(options, count):
   'options',
   [
     {'loss_gradient': True, 'stop_gradient': 0.5},
-    {'variant': 'B', 'remat': 'none'},
-    {'layout': 'grid_recurrent', 'tokens': 24, 'remat': 'offload'},
+    pytest.param({'variant': 'B', 'remat': 'none'}, marks=pytest.mark.slow),
+    pytest.param(
+      {'layout': 'grid_recurrent', 'tokens': 24, 'remat': 'offload'},
+      marks=pytest.mark.slow,
+    ),
     pytest.param(
       {'layout': 'grid', 'tokens': 24, 'remat': 'dots'},
       marks=pytest.mark.slow,

@@ -86,7 +86,7 @@ def test_rows_are_those_of_the_ladder_as_it_is_written_down():
 @pytest.mark.parametrize(
   ('path', 'generation', 'says'),
   [
-    ('docs/pods.md', 'v5q', "did you mean 'v5p'"),
+    ('docs/pods.md', 'v7p', 'expected one of v4, v5e, v6e, v5p'),
     ('docs/none.md', 'v5p', 'is no file'),
     ('docs/data.md', 'v5p', 'expected the lines'),
   ],
