@@ -78,6 +78,8 @@ def long_group(records: Sequence[Record]) -> bytes:
     number = first.start
     for each in records:
       new = np.arange(number - each.start, each.frames)
+      if not new.size:
+        continue  # the last one may lie within the one before
       for frame in video.decode(each, new):
         frame.pts, frame.time_base = number - first.start, 1 / first.fps
         frame.pict_type = av.video.frame.PictureType.NONE

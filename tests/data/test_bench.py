@@ -51,6 +51,11 @@ def test_peers_read_the_same_frames(source):
   assert np.abs(usual.astype(int) - clip).mean() < 8
 
 
+def test_a_record_within_the_one_before_adds_nothing(source):
+  first = source.fetch(0)
+  assert peers.long_group([first, first]) == peers.long_group([first])
+
+
 def test_all_figures_are_there(folder):
   clips = dict(OPTIONS)
   keys = clips.pop('keys')

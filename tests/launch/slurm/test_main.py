@@ -162,6 +162,7 @@ def test_who_waits_for_a_job_knows_its_end(
   assert state.code(record) == code
 
 
+@pytest.mark.slow  # Slurm's own pauses
 def test_crashes_are_counted_and_peers_do_not_live_on(job):
   job.start(
     """
