@@ -97,39 +97,30 @@ def sweep_rates(arg: str = '') -> Runs:
 
 def sweep_mask(arg: str = '') -> Runs:
   """Shares of patches that are hidden. One seed. Arguments: clips."""
-  clips = common.parse(arg, clips=CLIPS)['clips']
   for ratio in (0.25, 0.5, 0.75, 0.9):
-    yield {'name': f'hidden-{ratio:g}', **_run(MIDDLE, clips)} | {
-      'model.mask_ratio': ratio
-    }
+    yield _changed(arg, f'hidden-{ratio:g}', {'model.mask_ratio': ratio})
 
 
 def sweep_patch(arg: str = '') -> Runs:
   """Sizes of patches, and of what is predicted. One seed. Arguments: clips."""
-  clips = common.parse(arg, clips=CLIPS)['clips']
   for side in (8, 12, 16, 24):
-    yield {'name': f'patch-{side}', **_run(MIDDLE, clips)} | {
+    patches = {
       'model.patch': (2, side, side),
       'model.output_patch': (4, side, side),
     }
+    yield _changed(arg, f'patch-{side}', patches)
 
 
 def sweep_decoder(arg: str = '') -> Runs:
   """Blocks of the six that see all patches. One seed. Arguments: clips."""
-  clips = common.parse(arg, clips=CLIPS)['clips']
   for blocks in (1, 2, 3, 4):
-    yield {'name': f'decoder-{blocks}', **_run(MIDDLE, clips)} | {
-      'model.decoder_blocks': blocks
-    }
+    yield _changed(arg, f'decoder-{blocks}', {'model.decoder_blocks': blocks})
 
 
 def sweep_stride(arg: str = '') -> Runs:
   """Pictures a second of the clips. One seed. Arguments: clips."""
-  clips = common.parse(arg, clips=CLIPS)['clips']
   for fps in (1.5, 3.0, 6.0, 12.0):
-    yield {'name': f'fps-{fps:g}', **_run(MIDDLE, clips)} | {
-      'data.sources.world.fps': fps
-    }
+    yield _changed(arg, f'fps-{fps:g}', {'data.sources.world.fps': fps})
 
 
 def sweep_videos(arg: str = '') -> Runs:
@@ -147,6 +138,12 @@ def sweep_videos(arg: str = '') -> Runs:
       'config': f'configs/mae.py:size=tiny,data={args["path"]},steps={steps},'
       f'batch_size={BATCH}',
     }
+
+
+def _changed(arg: str, name: str, change: dict[str, Any]) -> dict[str, Any]:
+  """The middle size, with one thing changed."""
+  clips = common.parse(arg, clips=CLIPS)['clips']
+  return {'name': name, **_run(MIDDLE, clips), **change}
 
 
 def _run(width: int, clips: int, seed: int = 0) -> dict[str, Any]:

@@ -19,22 +19,21 @@ def costs(*flags, readouts=()):
   return list(found.values())
 
 
-def test_flops_of_a_clip_are_those_that_the_model_counts():
-  for item in runs.read('configs/sweeps/scaling.py', ''):
+@pytest.mark.parametrize(
+  ('path', 'sweep', 'stated', 'option'),
+  [
+    ('configs/sweeps/scaling.py', '', scaling.FLOPS, 'size'),
+    ('configs/sweeps/world.py', 'ladder', world.FLOPS, 'dim'),
+  ],
+)
+def test_flops_of_a_clip_are_those_that_the_model_counts(
+  path, sweep, stated, option
+):
+  for item in runs.read(path, sweep):
     config = overrides.resolved(item.flags)
     (cost,) = costs(item.flags)
     per_clip = cost.flops / config['steps'] / config['data']['batch_size']
-    stated = scaling.FLOPS[config['model']['size']]
-    assert per_clip == pytest.approx(stated, rel=1e-3)
-
-
-def test_flops_of_the_ladder_of_the_world_are_those_too():
-  for item in runs.read('configs/sweeps/world.py', 'ladder'):
-    config = overrides.resolved(item.flags)
-    (cost,) = costs(item.flags)
-    per_clip = cost.flops / config['steps'] / config['data']['batch_size']
-    stated = world.FLOPS[config['model']['dim']]
-    assert per_clip == pytest.approx(stated, rel=1e-3)
+    assert per_clip == pytest.approx(stated[config['model'][option]], rel=1e-3)
 
 
 def test_budgets_are_spent():
