@@ -16,7 +16,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from configs import common
+from configs import common, moog
 
 # Of depth 6, each about three times the parameters of the one before: 0.07,
 # 0.2, 0.8, 2.2 and 5.3 million in the backbone. Heads are 24 wide.
@@ -26,6 +26,8 @@ DEPTH = 6
 MIDDLE = WIDTHS[2]
 # Model FLOPs of training on a clip, by width; a test compares.
 FLOPS = {24: 2.477e7, 48: 7.078e7, 96: 2.265e8, 168: 6.193e8, 264: 1.440e9}
+# So too, of the recipes that `methods` compares, by model.name.
+METHODS = {'mae': 3.775e8, 'moog': 2.403e9, 'distill': 2.286e8}
 # Seeds that say by how much runs differ by chance: of the two smallest sizes.
 SEEDS = 3
 SEVERAL = WIDTHS[:2]
@@ -138,6 +140,31 @@ def sweep_videos(arg: str = '') -> Runs:
       'config': f'configs/mae.py:size=tiny,data={args["path"]},steps={steps},'
       f'batch_size={BATCH}',
     }
+
+
+def sweep_methods(arg: str = '') -> Runs:
+  """MAE, MooG and a distilled student, of as many training FLOPs. One seed.
+
+  Arguments: flops. Those of the student's teacher, which is in its folder too,
+  are half of them, and a teacher's features are counted as the student's.
+  """
+  flops = common.parse(arg, flops=3e13)['flops']
+  # MooG's frames: of slower ones it learns to copy (configs/moog.py).
+  world = {
+    'data.sources.world.seed': WORLD,
+    'data.sources.world.fps': moog.FPS,
+  }
+  for name, model, recipe, part in (
+    ('mae', 'mae', 'quickstart.py:', 1.0),
+    ('moog', 'moog', 'moog.py:data=world,', 1.0),
+    ('teacher', 'mae', 'quickstart.py:', 0.5),
+    ('distilled', 'distill', 'distill.py:data=world,', 0.5),
+  ):
+    steps = round(part * flops / METHODS[model] / BATCH)
+    run = {'name': name, 'config': f'configs/{recipe}steps={steps}', **world}
+    if name == 'distilled':
+      run['init_parts.teacher.path'] = {'run': 'teacher'}
+    yield run
 
 
 def _changed(arg: str, name: str, change: dict[str, Any]) -> dict[str, Any]:

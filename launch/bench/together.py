@@ -42,18 +42,18 @@ def main() -> None:
   from launch.sweep import runs
 
   items = runs.read(_CONFIG.value, _SWEEP.value)
+  words = [item.flags('') for item in items]
   costs = checks.costs(
-    {f'{n}': overrides.resolved(item.flags) for n, item in enumerate(items)}, []
+    {f'{n}': overrides.resolved(flags) for n, flags in enumerate(words)}, []
   )
   places = shares.cores(_AT_ONCE.value)
   steps, spent, lines = {}, [], []
-  for number, item in enumerate(items):
+  for number, (item, mine) in enumerate(zip(items, words)):
     # Seeds, and lengths, make no other step.
-    mine = [x for x in item.flags[1:] if 'seed' not in x]
-    key = ' '.join(mine)
+    key = ' '.join(x for x in mine[1:] if 'seed' not in x)
     if key not in steps:
       console.say(f'{item.name} ...')
-      steps[key] = _measured(item.flags, places)
+      steps[key] = _measured(mine, places)
       lines.append(_line(item.name, steps[key]))
     spent.append((costs[f'{number}'].flops, steps[key]))
   print(console.table([*lines, _line('all', _whole(spent))]))

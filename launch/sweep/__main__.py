@@ -8,7 +8,8 @@ r"""Runs a sweep: every run once, N at a time, with its readouts.
 A sweep is a function sweep() or sweep_NAME() of a file of Python that yields
 dicts: the recipe under 'config', and overrides as {'optim.lr': 3e-4}. Each run
 is a folder of --workdir, named by what differs; overrides behind -- are for all
-of them. All are checked before the first starts. What a run with 'forecast':
+of them. All are checked before the first starts. {'run': NAME} as a value is
+the folder of another run, which is trained first. What a run with 'forecast':
 True will reach is written down when all that are yielded before it are done.
 
 With --search=NAME, Optuna asks search_NAME(trial) of the file for --trials

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import time
+from collections.abc import Sequence
 
 from base import command, files, jsons
 from launch import policy
@@ -27,6 +28,7 @@ class Entry:
     state: as its file has it.
     cost: of training.
     forecast: whether its results are forecast before it starts.
+    after: those that it starts from, and which are trained first.
     began: when the running stage did, by time.monotonic.
     not_before: when the next may start, so too.
     held_by: who else is at its folder; '': nobody.
@@ -41,6 +43,7 @@ class Entry:
   state: State
   cost: Cost
   forecast: bool = False
+  after: Sequence['Entry'] = ()
   began: float = 0.0
   not_before: float = 0.0
   held_by: str = ''
@@ -63,6 +66,12 @@ class Entry:
   def is_over(self) -> bool:
     """Whether nothing more is to be started of it."""
     return bool(self.state.failed) or self.stage is None
+
+  def awaited(self) -> list['Entry']:
+    """Of those that it starts from, which are not trained."""
+    if TRAIN in self.state.done:
+      return []
+    return [each for each in self.after if TRAIN not in each.state.done]
 
   def look(self) -> None:
     """Notes what is done and was not noted: a sweep was killed in between."""
@@ -96,6 +105,8 @@ class Entry:
   def fails(self, why: str) -> None:
     """Notes that nothing more is to be started of it."""
     self.state.failed = why
+    # One that never started has none.
+    files.make_folder(self.folder, '--workdir', stores_too=True)
     self.note()
 
   def ended(
@@ -196,7 +207,12 @@ def logged(stage: Stage) -> dict[str, float]:
 
 
 def of(
-  name: str, folder: str, stages: list[Stage], item: Item, cost: Cost
+  name: str,
+  folder: str,
+  stages: list[Stage],
+  item: Item,
+  cost: Cost,
+  after: Sequence[Entry] = (),
 ) -> Entry:
   """The entry of a run, as its folder has it.
 
@@ -204,4 +220,4 @@ def of(
     ValueError: its state is damaged.
   """
   state = state_lib.read(folder) or state_lib.fresh(item)
-  return Entry(name, folder, stages, state, cost, item.forecast)
+  return Entry(name, folder, stages, state, cost, item.forecast, after)

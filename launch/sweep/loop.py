@@ -149,6 +149,15 @@ def _start(entries: Sequence[Entry], backend: Backend, places: int) -> None:
       continue
     if time.monotonic() < entry.not_before:
       continue
+    awaited = entry.awaited()
+    failed = [each.name for each in awaited if each.state.failed]
+    if failed:
+      entry.fails(
+        f'not started, since it starts from {failed[0]}, which failed'
+      )
+      console.say(f'{entry.name}: {entry.state.failed}')
+    if awaited:
+      continue
     # A launcher elsewhere finds out by itself.
     if not backend.stays and _is_held(entry):
       continue

@@ -31,7 +31,7 @@ def named(items: Sequence[Item], known: Mapping[str, str]) -> dict[str, Item]:
   taken: dict[str, str] = {}  # name, whatever its case -> name
   seen = set()
   for item, name in zip(items, _by_what_differs(items)):
-    said = ' '.join(item.flags)
+    said = ' '.join(item.flags('DIR'))
     if item.identity in seen:
       raise ValueError(f'the sweep yields the same run twice: {said}')
     seen.add(item.identity)
@@ -56,8 +56,8 @@ def named(items: Sequence[Item], known: Mapping[str, str]) -> dict[str, Item]:
     name = sorted(strange)[0]
     raise ValueError(
       f'{name} is there already, as a run of other overrides than '
-      f'{" ".join(found[name].flags)}: choose another --workdir, or give this '
-      "one another by {'name': ...}"
+      f'{" ".join(found[name].flags("DIR"))}: choose another --workdir, or '
+      "give this one another by {'name': ...}"
     )
   return found
 
@@ -109,6 +109,8 @@ def _text(value: Any) -> str:
     return ''
   if isinstance(value, (tuple, list)):
     return 'x'.join(_text(each) for each in value)
+  if isinstance(value, Mapping):
+    return _text(value['run'])
   said = f'{value:g}' if isinstance(value, float) else f'{value}'
   return re.sub(r'[^A-Za-z0-9.+-]+', '-', said).strip('-')
 

@@ -47,12 +47,15 @@ def make(
       )
   known = state_lib.known(workdir)
   named = naming.named(items, known)
+  _check_order(named)
   group = f'--config.{_GROUP}={workdir.rpartition("/")[2]}'
   configs, words = {}, {}
   for name, item in named.items():
     # In front, so that another group may be given.
     words[name] = [group, *more]
-    configs[name] = _resolved(f'run {name}', [*item.flags, *words[name]])
+    configs[name] = _resolved(
+      f'run {name}', [*item.flags(workdir), *words[name]]
+    )
     if is_readout(configs[name]):
       raise ValueError(
         f'run {name}: {item.recipe} is a recipe of readouts, expected one of '
@@ -68,27 +71,29 @@ def make(
       f'{workdir} also holds {", ".join(sorted(lost))}, which the sweep does '
       'not yield: left as they are'
     )
-  entries = [
-    entry.of(
+  entries: dict[str, Entry] = {}
+  for name, item in named.items():
+    folder = f'{workdir}/{name}'
+    entries[name] = entry.of(
       name,
-      f'{workdir}/{name}',
+      folder,
       stages.of(
-        f'{workdir}/{name}',
+        folder,
         item,
         config=configs[name],
         more=words[name],
         readouts=heads,
+        workdir=workdir,
         cache=cache,
       ),
       item,
       costs[name],
+      after=[entries[other] for other in item.after],
     )
-    for name, item in named.items()
-  ]
   if retry:
-    for each in entries:
+    for each in entries.values():
       each.state.failed, each.state.restarts = '', 0
-  return entries
+  return list(entries.values())
 
 
 def check(entries: Sequence[Entry], backend: Backend) -> None:
@@ -125,6 +130,19 @@ def commands(entries: Sequence[Entry], backend: Backend) -> str:
       ),
     )
   )
+
+
+def _check_order(named: Mapping[str, Item]) -> None:
+  """Whether what runs start from is yielded before them."""
+  before: list[str] = []
+  for name, item in named.items():
+    for other in item.after:
+      if other not in before:
+        raise ValueError(
+          f"run {name}: {{'run': {other!r}}} is no run that is yielded before "
+          f'it; got {", ".join(before) or "none"}'
+        )
+    before.append(name)
 
 
 def _readout(recipe: str) -> Mapping[str, Any]:

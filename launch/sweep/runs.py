@@ -19,7 +19,8 @@ class Item:
 
   Attributes:
     recipe: as --config= of its command has it.
-    overrides: 'section.option' -> value.
+    overrides: 'section.option' -> value; {'run': NAME} stands for the folder of
+      another run of the sweep, which is trained first.
     name: that it gives itself; '': none.
     launch: flags of the launcher, for its machines.
     forecast: whether what it will reach is written down before it starts, of
@@ -39,12 +40,17 @@ class Item:
     return json.dumps([self.recipe, self.overrides], sort_keys=True)
 
   @property
-  def flags(self) -> list[str]:
-    """Of its training command."""
-    return [
-      f'--config={self.recipe}',
-      *(f'--config.{key}={value}' for key, value in self.overrides.items()),
-    ]
+  def after(self) -> list[str]:
+    """Names of the runs that it starts from, as it calls them."""
+    return [x['run'] for x in self.overrides.values() if _is_run(x)]
+
+  def flags(self, workdir: str) -> list[str]:
+    """Of its training command, in a sweep whose folder is `workdir`."""
+    flags = [f'--config={self.recipe}']
+    for key, value in self.overrides.items():
+      said = f'{workdir}/{value["run"]}' if _is_run(value) else value
+      flags.append(f'--config.{key}={said}')
+    return flags
 
 
 def read(config: str, sweep: str) -> list[Item]:
@@ -135,7 +141,7 @@ def item(made: Any, what: str) -> Item:
 
   Args:
     made: the recipe under 'config', perhaps 'name', 'launch', 'forecast', and
-      overrides.
+      overrides, see `Item`.
     what: it is, for the error.
 
   Raises:
@@ -164,12 +170,22 @@ def item(made: Any, what: str) -> Item:
       f'; got {dict(made)}'
     )
   for key, value in overrides.items():
+    if isinstance(key, str) and _is_run(value):
+      continue
     parts = value if isinstance(value, (tuple, list)) else [value]
     if not isinstance(key, str) or not all(
       isinstance(x, _PLAIN) for x in parts
     ):
       raise ValueError(
-        f'{what}: {key}={value!r} must be a number, a text, a boolean, or a '
-        'tuple of them'
+        f'{what}: {key}={value!r} must be a number, a text, a boolean, a tuple '
+        "of them, or {'run': NAME}, the folder of a run before it"
       )
   return Item(recipe, overrides, name, launch, forecast)
+
+
+def _is_run(value: Any) -> bool:
+  return (
+    isinstance(value, Mapping)
+    and list(value) == ['run']
+    and isinstance(value['run'], str)
+  )

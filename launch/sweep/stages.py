@@ -61,6 +61,7 @@ def of(
   config: Mapping[str, Any],
   more: Sequence[str],
   readouts: Mapping[str, Mapping[str, Any]],
+  workdir: str,
   cache: str,
 ) -> list[Stage]:
   """The stages of a run.
@@ -72,6 +73,7 @@ def of(
     more: further overrides of all runs, as flags; those of logs are for
       readouts too.
     readouts: recipe, as --config= has it -> its values.
+    workdir: folder of the sweep.
     cache: of compiled programs.
   """
   topology = re.search(r'[:,]topology=([^,]+)', item.recipe)
@@ -83,7 +85,7 @@ def of(
     TRAIN,
     folder,
     (
-      *('python', '-m', 'train', *item.flags, *more),
+      *('python', '-m', 'train', *item.flags(workdir), *more),
       *(f'--workdir={folder}', f'--compilation_cache={cache}'),
     ),
     config['steps'],

@@ -24,21 +24,22 @@ def costs(*flags, readouts=()):
   [
     ('configs/sweeps/scaling.py', '', scaling.FLOPS, 'size'),
     ('configs/sweeps/world.py', 'ladder', world.FLOPS, 'dim'),
+    ('configs/sweeps/world.py', 'methods', world.METHODS, 'name'),
   ],
 )
 def test_flops_of_a_clip_are_those_that_the_model_counts(
   path, sweep, stated, option
 ):
   for item in runs.read(path, sweep):
-    config = overrides.resolved(item.flags)
-    (cost,) = costs(item.flags)
+    config = overrides.resolved(item.flags('DIR'))
+    (cost,) = costs(item.flags('DIR'))
     per_clip = cost.flops / config['steps'] / config['data']['batch_size']
     assert per_clip == pytest.approx(stated[config['model'][option]], rel=1e-3)
 
 
 def test_budgets_are_spent():
   for item in runs.read('configs/sweeps/scaling.py', 'iso_flops'):
-    (cost,) = costs(item.flags)
+    (cost,) = costs(item.flags('DIR'))
     assert cost.flops == pytest.approx(float(item.name.split('_')[0]), rel=1e-3)
 
 

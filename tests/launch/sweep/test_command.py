@@ -37,6 +37,11 @@ RATES = [{'optim.lr': 1e-3}, {'optim.lr': 2e-3}]
     ),
     ([*RATES, {'model.heads': 3}], [], 'run heads-3: heads must divide width'),
     ([*RATES, RATES[0]], [], 'the same run twice'),
+    (
+      [{'name': 'b', 'init_from.path': {'run': 'a'}}, {'name': 'a'}],
+      [],
+      "run b: {'run': 'a'} is no run that is yielded before it; got none",
+    ),
     (RATES, ['--', '--config.log.wand=x'], "run lr-0.001: .*'wandb"),
     (RATES, ['--', '--steps=3'], '--steps=3 behind --: expected overrides'),
     (RATES, ['--readouts=configs/mae.py'], 'is a recipe of pretraining'),
@@ -75,6 +80,15 @@ def test_a_dry_run_says_every_command(sweep, tmp_path):
     assert '--config.log.wandb_group=runs' in line
     assert '--config.log.wandb=offline' in line
   assert not (tmp_path / 'runs').exists()
+
+
+def test_a_run_starts_from_the_folder_of_one_before_it(sweep, tmp_path):
+  teacher = {'name': 'teacher', 'seed': 1}
+  student = {'name': 'b', 'init_from.path': {'run': 'teacher'}}
+  done = sweep([teacher, student], '--dry_run')
+  assert done.returncode == 0, done.stderr
+  last = done.stdout.splitlines()[-1]
+  assert f'--config.init_from.path={tmp_path}/runs/teacher ' in last
 
 
 def test_a_folder_is_of_one_sweep_at_a_time_and_of_no_other(sweep, tmp_path):

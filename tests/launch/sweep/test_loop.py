@@ -89,6 +89,24 @@ def test_runs_at_once_are_on_cores_of_their_own(tmp_path):
   assert first | second == os.sched_getaffinity(0)
 
 
+def test_a_run_waits_for_the_training_of_what_it_starts_from(tmp_path, capsys):
+  first, second = driver.entries(tmp_path, ['0', '0'])
+  second.after = [first]
+  driver.follow([first, second])
+  said = capsys.readouterr().out
+  assert 'r1: train, start 1' in said.partition('r0: train is done')[2]
+  assert second.stage is None
+
+
+def test_a_run_whose_start_failed_is_not_started(tmp_path, no_pause):
+  first, second, third = driver.entries(tmp_path, ['1', '0', '0'])
+  second.after, third.after = [first], [second]
+  driver.follow([first, second, third])
+  assert starts(tmp_path / 'r1') == starts(tmp_path / 'r2') == 0
+  assert 'starts from r0, which failed' in second.state.failed
+  assert 'starts from r1, which failed' in third.state.failed
+
+
 def test_a_crash_is_tried_again_and_wrong_input_is_not(tmp_path, no_pause):
   runs = driver.entries(tmp_path, ['3,75,75,0', '1,0', '9', '0'])
   driver.follow(runs, max_restarts=1)

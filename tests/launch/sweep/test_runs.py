@@ -38,7 +38,17 @@ def test_a_sweep_is_a_function_of_a_file(sweep):
   assert rates == [1e-3, 1e-3, 2e-3, 2e-3]
   (item,) = runs.read(f'{path}:mine', 'patches')
   assert item.name == 'mine'
-  assert overrides.resolved(item.flags)['model']['patch'] == (2, 8, 8)
+  assert overrides.resolved(item.flags('DIR'))['model']['patch'] == (2, 8, 8)
+
+
+def test_a_run_may_start_from_the_folder_of_another(sweep):
+  teacher = {'config': QUICK, 'name': 'teacher'}
+  student = {**teacher, 'name': 'b', 'init_from.path': {'run': 'teacher'}}
+  path = sweep(f'def sweep(): return {[teacher, student]}')
+  one, other = runs.read(path, '')
+  assert (one.after, other.after) == ([], ['teacher'])
+  assert other.flags('runs/x')[1:] == ['--config.init_from.path=runs/x/teacher']
+  assert one.identity != other.identity
 
 
 @pytest.mark.parametrize(
@@ -101,25 +111,29 @@ def test_the_sweeps_that_come_with_it_are_of_recipes_as_they_are(name):
   items = runs.read('configs/sweeps/scaling.py', name)
   assert len(items) >= 6
   for item in items:
-    resolved = overrides.resolved(item.flags)
+    resolved = overrides.resolved(item.flags('DIR'))
     batch, accumulate = resolved['data']['batch_size'], resolved['step']
     assert batch % accumulate['accumulate'] == 0
 
 
 @pytest.mark.parametrize(
-  'name', ['ladder', 'rates', 'mask', 'patch', 'decoder', 'stride', 'videos']
+  'name',
+  [
+    *('ladder', 'rates', 'mask', 'patch', 'decoder', 'stride', 'videos'),
+    'methods',
+  ],
 )
 def test_the_studies_on_the_world_are_of_recipes_as_they_are(name):
   items = runs.read('configs/sweeps/world.py', name)
   assert len({item.name for item in items}) == len(items) >= 4
   for item in items:
-    overrides.resolved(item.flags)
+    overrides.resolved(item.flags('DIR'))
 
 
 def test_the_ladder_of_the_world_is_forecast_of_what_saw_as_many_clips():
   items = runs.read('configs/sweeps/world.py:clips=3200', 'ladder')
   (largest,) = [number for number, item in enumerate(items) if item.forecast]
-  resolved = [overrides.resolved(item.flags) for item in items]
+  resolved = [overrides.resolved(item.flags('DIR')) for item in items]
   clips = [x['steps'] * x['data']['batch_size'] for x in resolved]
   assert set(clips[: largest + 1]) == {3200}
   widths = {x['model']['dim'] for x in resolved[:largest]}
@@ -133,7 +147,7 @@ def test_the_ladder_of_the_world_is_forecast_of_what_saw_as_many_clips():
 
 def test_sizes_of_the_ladder_see_the_same_clips():
   resolved = [
-    overrides.resolved(item.flags)
+    overrides.resolved(item.flags('DIR'))
     for item in runs.read('configs/sweeps/scaling.py', '')
   ]
   clips = {x['steps'] * x['data']['batch_size'] for x in resolved}
