@@ -78,7 +78,9 @@ def make(
     unseen: of the same: what a clip without a visible point after its query
       adds to the scores that need one.
     readout: the head: 'attention' is that of 4DS and of the published MooG
-      weights; 'recurrent' MooG's conditional autoregressive one (512 wide).
+      weights; 'recurrent' MooG's conditional autoregressive one (512 wide),
+      which goes forward from the query, and where frames before it are judged
+      ('strided') goes back from there too (ours).
     width: of the head.
     heads: attention heads of the head.
     **head: query_std, dtype and attention of `AttentionReadout`; or layers,
@@ -143,6 +145,7 @@ class Points:
         frames=clip[0],
         copies=clip[0] // FRAMES,
         timed=self.query_frames,
+        both_ways=self.mode == 'strided',
       )
     return AttentionReadout(
       frames=clip[0],
@@ -211,14 +214,13 @@ class Points:
     """
     h, w = batch['video'].shape[2:4]
     pixel = (h * w) ** -0.5
-    asked = self.asked(batch)[..., None]
     visible = batch['tracks_visible']
+    asked = self.asked(batch)[..., None] & self._answered(batch)
     seen = visible & asked
     true = jnp.where(seen[..., None], batch['tracks'], 0)
     square = jnp.sum(jnp.square(predicted.place - true), axis=-1)
     # A comparison: no gradient flows through this target.
     near = square <= jnp.square(self.certain_within * pixel)
-    asked = jnp.broadcast_to(asked, visible.shape)
     terms = (
       jnp.mean(jnp.where(seen, _huber(square, pixel), 0), (1, 2)),
       jnp.sum(_entropy(predicted.visible, visible), (1, 2), where=asked)
@@ -226,6 +228,15 @@ class Points:
       jnp.mean(jnp.where(seen, _entropy(predicted.certain, near), 0), (1, 2)),
     )
     return sum(weight * term for weight, term in zip(WEIGHTS, terms))
+
+  def _answered(self, batch: Batch) -> Bool[Array, 'b q t']:
+    """Which frames the head says something of."""
+    visible = batch['tracks_visible']
+    if self.readout == 'recurrent' and self.mode == 'first':
+      # It is not asked before.
+      steps = jnp.arange(visible.shape[2])
+      return steps >= self.frames(batch)[..., None]
+    return jnp.ones(visible.shape, bool)
 
   def sums(self, predicted: Tracks, batch: Batch) -> metrics.Sums:
     """See `metrics.track_sums`."""

@@ -208,12 +208,16 @@ class RecurrentHead:
     copies: of a query.
     timed: whether the last number that is asked for is when: the middle of the
       query's frame, from 0 to 1.
+    both_ways: of what is timed, frames before the query's are read too, from
+      there back to the first of the part: a reader that goes forward alone has
+      not been asked yet when it sees them (ours).
   """
 
   reader: ConditionalAutoregressiveReadout
   frames: int
   copies: int = 1
   timed: bool = False
+  both_ways: bool = False
 
   def init(
     self,
@@ -247,13 +251,23 @@ class RecurrentHead:
     """
     inputs = self._inputs(features, asked)
     found = self.reader.apply(variables, *inputs, state=state)
-    numbers = [found.values] + [found.logits] * (found.logits is not None)
-    outputs = rearrange(
-      jnp.concatenate(numbers, axis=-1),
-      'b (k t) q c -> b (q k) (t c)',
-      k=self.copies,
-    )
+    numbers = _joined(found)
+    if self.timed and self.both_ways:
+      numbers = jnp.where(
+        _is_before(inputs[2], self.frames),
+        self._backwards(variables, *inputs),
+        numbers,
+      )
+    outputs = rearrange(numbers, 'b (k t) q c -> b (q k) (t c)', k=self.copies)
     return outputs, found.state
+
+  def _backwards(self, variables, features, asked, frames):
+    """What is read from a query's frame back to the first one."""
+    last = self.frames - 1
+    found = self.reader.apply(
+      variables, jnp.flip(features, axis=1), asked, last - frames
+    )
+    return jnp.flip(_joined(found), axis=1)
 
   def _inputs(self, features, asked):
     features, frames = resize_time(features, self.frames), None
@@ -262,6 +276,16 @@ class RecurrentHead:
       frames = jnp.floor(asked[..., -1] * self.frames).astype(jnp.int32)
       asked = asked[..., :-1]
     return features, asked, frames
+
+
+def _joined(found: Answers) -> Float[Array, 'b t q c']:
+  numbers = [found.values] + [found.logits] * (found.logits is not None)
+  return jnp.concatenate(numbers, axis=-1)
+
+
+def _is_before(asked: Int[Array, 'b q'], frames: int) -> Bool[Array, 'b t q 1']:
+  steps = jnp.arange(frames)[:, None]
+  return (steps < asked[:, None])[..., None]
 
 
 @dataclasses.dataclass(frozen=True)

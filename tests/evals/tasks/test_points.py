@@ -171,6 +171,51 @@ def test_points_of_later_frames_are_asked_and_judged_from_there():
   np.testing.assert_array_equal(still.place[:, 1, 5], batch['tracks'][:, 1, 2])
 
 
+def test_a_causal_tracker_is_perfect_only_when_it_goes_both_ways():
+  """One that is always right from its query on, and before says the start."""
+  batch = _batch()
+  batch['tracks_visible'] = jnp.ones_like(batch['tracks_visible'])
+  frames = jnp.broadcast_to(jnp.arange(5), (2, 5))
+  batch['query_frames'] = frames
+  before = jnp.arange(6) < frames[..., None]
+  place, sure, _ = _truth(batch)
+  start = recipes.task('points', query_frames=True).start(batch)
+  causal = jnp.where(before[..., None], start[:, :, None], place)
+  answers = points.Tracks(causal, sure, sure)
+  both_ways = points.Tracks(place, sure, sure)
+  first, strided = (
+    recipes.task('points', query_frames=True, mode=mode)
+    for mode in ('first', 'strided')
+  )
+  assert _scores(first, answers, batch)['average_jaccard'] == 1
+  assert _scores(strided, answers, batch)['average_jaccard'] < 0.9
+  assert _scores(strided, both_ways, batch)['average_jaccard'] == 1
+
+
+@pytest.mark.parametrize(
+  ('mode', 'both_ways'), [('first', False), ('strided', True)]
+)
+def test_a_recurrent_head_answers_what_is_judged(mode, both_ways):
+  """Other frames teach it nothing."""
+  batch = _batch()
+  batch['tracks_visible'] = jnp.ones_like(batch['tracks_visible'])
+  batch['query_frames'] = jnp.full((2, 5), 3)
+  task = points.make(
+    **{'residual': False, 'certain_within': 6.0, 'query_frames': True},
+    **{'mode': mode, 'unseen': 'no_value', 'readout': 'recurrent'},
+    **{'width': 8, 'heads': 2, 'layers': 1, 'head_dim': 4, 'mlp': 8},
+  )
+  assert task.head((6, 16, 24)).both_ways == both_ways
+  place, sure, _ = _truth(batch)
+
+  def loss(place, sure):
+    return task.loss(points.Tracks(place, sure, sure), batch).sum()
+
+  for slope in jax.grad(loss, argnums=(0, 1))(place + 0.1, sure):
+    assert slope[:, :, 3:].any()
+    assert slope[:, :, :3].any() == both_ways
+
+
 def test_pictures_show_answer_over_truth():
   batch, task = jax.device_get(_batch()), recipes.task('points')
   same = jax.device_get(_truth(jax.tree.map(jnp.asarray, batch)))

@@ -176,6 +176,28 @@ def test_a_head_gives_the_answers_copy_by_copy():
   )
 
 
+def test_a_head_goes_back_from_the_frame_of_its_query():
+  """Before it, as it answers on the clip turned round; from it on, as ever."""
+  features, asked = inputs(t=6)
+  frames = jnp.asarray([[0, 2, 5], [1, 4, 3]])
+  params = {'params': params_of(small(), features, asked)}
+
+  def answers(both_ways, features, frames):
+    head = RecurrentHead(small(), frames=6, timed=True, both_ways=both_ways)
+    when = (frames[..., None] + 0.5) / 6
+    timed = jnp.concatenate([asked, when], axis=-1)
+    found = jax.jit(head.apply)(params, features, timed)
+    return np.asarray(found).reshape(2, 3, 6, 6)
+
+  got = answers(True, features, frames)
+  forward = answers(False, features, frames)
+  turned = answers(False, features[:, ::-1], 5 - frames)[:, :, ::-1]
+  before = np.arange(6) < np.asarray(frames)[..., None]
+  np.testing.assert_allclose(got[~before], forward[~before], atol=1e-6)
+  np.testing.assert_allclose(got[before], turned[before], atol=1e-6)
+  assert abs(turned - forward)[before].max() > 1e-2
+
+
 @pytest.mark.parametrize('sizes', [(2, 4), (1, 1, 4), (5, 1)])
 def test_a_head_goes_on_in_parts_of_any_size(sizes):
   """Queries of frames 0 to 5; in a part, most are of another one."""
