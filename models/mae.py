@@ -289,7 +289,9 @@ class MAE:
     output = self.reconstruct(params, video, index)
     truth = patches.to_unit(video, jnp.float32)
     if self.normalise_target:
-      mean, deviation = _moments(patches.patchify(truth, self.output_patch))
+      mean, deviation = patches.moments(
+        patches.patchify(truth, self.output_patch)
+      )
       output = output * deviation + mean
     output = patches.unpatchify(output, self.output_grid, self.output_patch)
     # What is hidden is grey.
@@ -307,7 +309,7 @@ class MAE:
       return pixels
     # Of each patch alone, as MAE (arXiv 2111.06377) has it: texture then weighs
     # as much as brightness.
-    mean, deviation = _moments(pixels)
+    mean, deviation = patches.moments(pixels)
     return (pixels - mean) / deviation
 
   def _seen(self, index: Int[Array, 'b v']) -> Bool[Array, 'b t h w 3']:
@@ -317,15 +319,6 @@ class MAE:
     pt, ph, pw = self.backbone.patch
     pattern = 'b (t h w) -> b (t pt) (h ph) (w pw) 3'
     return repeat(seen, pattern, t=t, h=h, pt=pt, ph=ph, pw=pw)
-
-
-def _moments(
-  pixels: Float[Array, 'b s p'],
-) -> tuple[Float[Array, 'b s 1'], Float[Array, 'b s 1']]:
-  """Mean and standard deviation of each patch; that of a flat one is not 0."""
-  variance = pixels.var(-1, keepdims=True)
-  # 1e-6 as MAE's code has it: patches of sky have no variance at all.
-  return pixels.mean(-1, keepdims=True), jnp.sqrt(variance + 1e-6)
 
 
 def _check_visible(objective: MAE) -> None:

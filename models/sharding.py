@@ -107,6 +107,30 @@ MOOG: Table = (
   ('(gradient|fuse)/bias', ('vector',)),
 )
 
+# Beside the rows above that it shares: of attention and MLPs in its blocks, of
+# the patch embedding, the state's norm and the pixel head.
+RVM: Table = (
+  ('(class|mask)_token/embeddings', (None, 'vector')),
+  ('(processor|core|decoder)/norm/(scale|bias)', ('vector',)),
+  ('core/(input|state)_(update|reset)/kernel', ('embed', None)),
+  ('layers/cross_norm/(scale|bias)', ('layers', 'vector')),
+  (
+    'layers/cross_attention/(query|key|value)/kernel',
+    ('layers', 'embed', 'heads', 'head_dim'),
+  ),
+  (
+    'layers/cross_attention/(query|key|value)/bias',
+    ('layers', 'heads', 'head_dim'),
+  ),
+  (
+    'layers/cross_attention/out/kernel',
+    ('layers', 'heads', 'head_dim', 'embed'),
+  ),
+  ('layers/cross_attention/out/bias', ('layers', 'vector')),
+  ('decoder/(project|gap)/kernel', ('embed', None)),
+  ('decoder/(project|gap)/bias', ('vector',)),
+)
+
 # One head per task, stacked over the learning rates that it is trained with.
 READOUT: Table = tuple(
   (rf'heads/\w+/{path}', (None, *axes))
@@ -168,7 +192,7 @@ MOOG_READOUT: Table = tuple(
   )
 )
 
-TABLE: Table = (*VIT, *MAE, *MOOG, *READOUT, *MOOG_READOUT)
+TABLE: Table = (*VIT, *MAE, *MOOG, *RVM, *READOUT, *MOOG_READOUT)
 
 Rules = Mapping[str, str | tuple[str, ...] | None]
 _RULES: contextvars.ContextVar[Rules | None] = contextvars.ContextVar(

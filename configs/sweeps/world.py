@@ -27,7 +27,12 @@ MIDDLE = WIDTHS[2]
 # Model FLOPs of training on a clip, by width; a test compares.
 FLOPS = {24: 2.477e7, 48: 7.078e7, 96: 2.265e8, 168: 6.193e8, 264: 1.440e9}
 # So too, of the recipes that `methods` compares, by model.name.
-METHODS = {'mae': 3.775e8, 'moog': 2.403e9, 'distill': 2.286e8}
+METHODS = {
+  'mae': 3.775e8,
+  'moog': 2.403e9,
+  'rvm': 1.073e9,
+  'distill': 2.286e8,
+}
 # Seeds that say by how much runs differ by chance: of the two smallest sizes.
 SEEDS = 3
 SEVERAL = WIDTHS[:2]
@@ -143,7 +148,7 @@ def sweep_videos(arg: str = '') -> Runs:
 
 
 def sweep_methods(arg: str = '') -> Runs:
-  """MAE, MooG and a distilled student, of as many training FLOPs. One seed.
+  """MAE, MooG, RVM and a distilled student, of as many FLOPs. One seed.
 
   Arguments: flops. Those of the student's teacher, which is in its folder too,
   are half of them, and a teacher's features are counted as the student's.
@@ -157,6 +162,7 @@ def sweep_methods(arg: str = '') -> Runs:
   for name, model, recipe, part in (
     ('mae', 'mae', 'quickstart.py:', 1.0),
     ('moog', 'moog', 'moog.py:data=world,', 1.0),
+    ('rvm', 'rvm', 'rvm.py:data=world,', 1.0),
     ('teacher', 'mae', 'quickstart.py:', 0.5),
     ('distilled', 'distill', 'distill.py:data=world,', 0.5),
   ):

@@ -172,24 +172,57 @@ class SelfAttention(nn.Module):
   @nn.compact
   def __call__(self, x: Float[Array, 'b n d']) -> Float[Array, 'b n d']:
     """Every token attends to all tokens of its example."""
-    width = x.shape[-1]
-    # Kernels have an axis of heads, which a mesh splits without a reshape.
-    split = (self.heads, width // self.heads)
-    projected = []
-    for name in ('query', 'key', 'value'):
-      kernel, bias = Affine(
-        (width,), split, lecun(1, 2), self.dtype, name=name
-      )()
-      y = affine(x, kernel, bias)
-      y = constrain(y, 'batch', self.tokens, 'heads', None)
-      # Names are those that `vit.REMAT` keeps: results of products, since the
-      # rest is cheap to make again.
-      projected.append(checkpoint_name(y, 'qkv'))
-    y = attend(*projected, implementation=self.implementation, over=self.tokens)
+    return _attention(self, x, x)
+
+
+class CrossAttention(nn.Module):
+  """Multi-head attention to other tokens, with biases.
+
+  Attributes:
+    heads: number of heads; each is width / heads wide, of the tokens that ask.
+    dtype: of the arithmetic and the result.
+    implementation: see `models.nn.attention.attend`.
+  """
+
+  heads: int
+  dtype: str = 'float32'
+  implementation: str = 'auto'
+  tokens = None  # those who ask and who are asked are not split alike
+
+  @nn.compact
+  def __call__(
+    self, x: Float[Array, 'b n d'], kv: Float[Array, 'b m e']
+  ) -> Float[Array, 'b n d']:
+    """Every token of x attends to all tokens of kv."""
+    return _attention(self, x, kv)
+
+
+def _attention(
+  module: SelfAttention | CrossAttention,
+  x: Float[Array, 'b n d'],
+  kv: Float[Array, 'b m e'],
+) -> Float[Array, 'b n d']:
+  """Of tokens x to tokens kv; parameters are those of `module`."""
+  width = x.shape[-1]
+  # Kernels have an axis of heads, which a mesh splits without a reshape.
+  split = (module.heads, width // module.heads)
+  projected = []
+  for name, tokens in (('query', x), ('key', kv), ('value', kv)):
     kernel, bias = Affine(
-      split, (width,), lecun(2, 1), self.dtype, name='out'
+      tokens.shape[-1:], split, lecun(1, 2), module.dtype, name=name
     )()
-    return affine(y, kernel, bias, axes=2)
+    y = affine(tokens, kernel, bias)
+    y = constrain(y, 'batch', module.tokens, 'heads', None)
+    # Names are those that `vit.REMAT` keeps: results of products, since the
+    # rest is cheap to make again.
+    projected.append(checkpoint_name(y, 'qkv'))
+  y = attend(
+    *projected, implementation=module.implementation, over=module.tokens
+  )
+  kernel, bias = Affine(
+    split, (width,), lecun(2, 1), module.dtype, name='out'
+  )()
+  return affine(y, kernel, bias, axes=2)
 
 
 class MLP(nn.Module):

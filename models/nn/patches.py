@@ -93,3 +93,12 @@ def take(
   return jnp.take_along_axis(
     items, index[..., None], axis=1, mode='promise_in_bounds'
   )
+
+
+def moments(
+  pixels: Float[Array, '*b p'],
+) -> tuple[Float[Array, '*b 1'], Float[Array, '*b 1']]:
+  """Mean and standard deviation of each patch; that of a flat one is not 0."""
+  variance = pixels.var(-1, keepdims=True)
+  # 1e-6 as MAE's code has it: patches of sky have no variance at all.
+  return pixels.mean(-1, keepdims=True), jnp.sqrt(variance + 1e-6)

@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from base.names import choose
@@ -41,6 +42,23 @@ def waves(grid: Triple, cell: Cell, width: int) -> Float[Array, 't h w d']:
     start = 2 * count * axis
     table = table.at[..., start : start + 2 * count].set(wave.reshape(shape))
   return table
+
+
+def sines(count: int, width: int) -> Float[np.ndarray, 'n d']:
+  """Sines (even columns) and cosines of a number, 0 to count - 1.
+
+  The transformer's fixed encoding (arXiv 1706.03762), of one axis, as the code
+  of VideoMAE and RVM has it; wavelengths from 2 pi to 20,000 pi, made in
+  float64.
+
+  Args:
+    count: of the numbers.
+    width: of an encoding.
+  """
+  column = np.arange(width)
+  angle = np.arange(count)[:, None] / 10_000 ** (2 * (column // 2) / width)
+  table = np.where(column % 2, np.cos(angle), np.sin(angle))
+  return table.astype(np.float32)
 
 
 def start_of(

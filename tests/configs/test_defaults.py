@@ -9,7 +9,7 @@ from collections import defaultdict
 
 import pytest
 
-from configs import distill, mae, moog, quickstart, readout
+from configs import distill, mae, moog, quickstart, readout, rvm
 from data import pipeline
 from evals import readout as readout_objective
 from models import vit
@@ -31,6 +31,8 @@ def _recipes():
       yield mae.get_config(f'size={size},data={data}')
   for argument in ('data=world', 'data=movi_e,path=MOVI', 'data=DATA'):
     yield moog.get_config(argument)
+  for argument in ('data=world', 'data=DATA'):
+    yield rvm.get_config(argument)
   for argument in ('data=world', 'data=DATA,teacher=FILE'):
     yield distill.get_config(argument)
   yield quickstart.get_config()

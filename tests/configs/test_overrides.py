@@ -9,7 +9,7 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
-from configs import distill, mae, moog, quickstart, readout
+from configs import distill, mae, moog, quickstart, readout, rvm
 from data import mixture, source
 from data.sources import videos
 from evals.tasks import boxes, classify, depth, points, pose
@@ -125,6 +125,7 @@ def test_no_default_of_an_objective_is_dead():
   recipes = {
     'mae': [mae.get_config(), quickstart.get_config()],
     'moog': [moog.get_config(f'data={x},path=-') for x in moog.RECIPES],
+    'rvm': [rvm.get_config(x) for x in ('', 'data=-')],
     'distill': [distill.get_config(x) for x in ('', 'data=-,teacher=-')],
   }
   assert sorted(recipes) == objective.names()

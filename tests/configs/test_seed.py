@@ -2,7 +2,7 @@
 
 import pytest
 
-from configs import distill, mae, moog, quickstart, readout
+from configs import distill, mae, moog, quickstart, readout, rvm
 
 
 def flat(config, path=''):
@@ -14,11 +14,14 @@ def flat(config, path=''):
 
 
 @pytest.mark.parametrize('data', ['world', 'DATA'])
-@pytest.mark.parametrize('recipe', [mae, moog, distill, quickstart, readout])
+@pytest.mark.parametrize(
+  'recipe', [mae, moog, rvm, distill, quickstart, readout]
+)
 def test_a_seed_reaches_the_run_its_data_and_its_world(recipe, data):
   arguments = {
     mae: f'size=S,data={data},',
     moog: f'data={data},',
+    rvm: f'data={data},',
     distill: f'data={data},teacher=FILE,',
     quickstart: '',
     readout: f'data={"world" if data == "world" else "ssv2,data.path=DIR"},',

@@ -4,14 +4,19 @@ from jax.sharding import AbstractDevice, AbstractMesh, AxisType
 
 from configs import mae as mae_recipe
 from configs import moog as moog_recipe
+from configs import rvm as rvm_recipe
 from models import mae as mae_lib
 from models import moog as moog_lib
+from models import rvm as rvm_lib
 
 # Published, in float32, nothing recomputed.
 MAE = mae_recipe.get_config('size=S').model.to_dict()
 del MAE['name']
 MAE |= {'dtype': 'float32', 'remat': 'none'}
 MOOG = moog_recipe.PUBLISHED | {'dtype': 'float32'}
+RVM = rvm_recipe.get_config('data=DATA').model.to_dict()
+del RVM['name']
+RVM |= {'dtype': 'float32'}
 # Those of a backbone alone.
 VIT = {
   key: MAE[key]
@@ -36,3 +41,7 @@ def mae(**changes):
 
 def moog(**changes):
   return moog_lib.make(**MOOG | changes)
+
+
+def rvm(**changes):
+  return rvm_lib.make(**RVM | changes)

@@ -11,12 +11,13 @@ from tests.models import recipes
 
 def test_objectives_are_what_has_a_make():
   # Neither the seam, nor what objectives are built of.
-  assert objective.names() == ['distill', 'mae', 'moog']
+  assert objective.names() == ['distill', 'mae', 'moog', 'rvm']
 
 
 @pytest.mark.parametrize('name', ['MAE', 'vit', 'objective', 'nn', ''])
 def test_what_is_no_objective_is_told_which_there_are(name):
-  message = f'unknown model.name {name!r}: expected one of distill, mae, moog'
+  known = 'distill, mae, moog, rvm'
+  message = f'unknown model.name {name!r}: expected one of {known}'
   with pytest.raises(ValueError, match=message):
     objective.make(name)
   with pytest.raises(ValueError, match=message):
@@ -44,7 +45,9 @@ def test_a_module_of_any_make_is_one(monkeypatch):
 
 
 def test_a_folder_is_one():
-  options = recipes.MOOG | {'frames': 4, 'height': 8, 'width': 16}
-  made = objective.make(**objective.for_readouts('moog', **options))
-  assert made == recipes.moog(**options)
-  assert isinstance(made, objective.Objective)
+  sizes = {'height': 80, 'width': 64}
+  for name, known in (('moog', recipes.MOOG), ('rvm', recipes.RVM)):
+    options = known | sizes
+    made = objective.make(**objective.for_readouts(name, **options))
+    assert made == getattr(recipes, name)(**options)
+    assert isinstance(made, objective.Objective)

@@ -11,6 +11,7 @@ import pytest
 from configs import distill as distill_recipe
 from configs import moog as moog_recipe
 from configs import readout as readout_recipe
+from configs import rvm as rvm_recipe
 from evals import task
 from models import objective, sizes
 from tests.models import recipes
@@ -85,6 +86,23 @@ def test_every_moog_reads_any_number_of_frames(
   features = jax.eval_shape(made.features, params, longer)
   assert features.tokens.shape == (3, t + 5, tokens, 512)
   assert features.state.shape == (3, 1024, 512)
+
+
+@pytest.mark.parametrize('size', rvm_recipe.SIZES)
+def test_every_rvm_reads_any_number_of_frames(size):
+  config = rvm_recipe.get_config(f'size={size},data=DATA').model
+  made = objective.make(**config.to_dict())
+  batch = clips(2, 52, 256, 256)
+  params = jax.eval_shape(made.init, KEY, batch)
+  assert loss_of(made, params, batch) == {()}
+  width = sizes.SIZES[config.size].width
+  features = jax.eval_shape(
+    made.features, params, clips(3, 9, 256, 256)['video']
+  )
+  assert features.tokens.shape == (3, 9, 16 * 16, width)
+  assert features.state.shape == (3, 257, width)
+  shown = jax.eval_shape(made.pictures, params, batch, KEY)
+  assert shown['prediction'].shape == (2, 4, 4 * 256, 256, 3)
 
 
 def test_the_published_student_learns_of_the_published_teacher():

@@ -56,6 +56,14 @@ def test_the_table_covers_moog_and_no_row_is_idle():
   assert used == set(sharding.MOOG)
 
 
+def test_the_table_covers_rvm_and_no_row_is_idle():
+  clips = {'video': jax.ShapeDtypeStruct((2, 52, 256, 256, 3), np.uint8)}
+  params = jax.eval_shape(recipes.rvm().init, jax.random.key(0), clips)
+  sharding.logical_axes(params)
+  used = {sharding.TABLE[sharding.row_of(name)] for name in names(params)}
+  assert used >= set(sharding.RVM)
+
+
 def test_the_table_covers_moogs_heads_and_no_row_is_idle():
   inner = {'layers': 1, 'heads': 2, 'head_dim': 4, 'mlp': 8}
   recurrent = ConditionalAutoregressiveReadout(

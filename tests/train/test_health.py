@@ -106,6 +106,21 @@ def shapes(config):
   return jax.tree.map(lambda x: x.shape, found)
 
 
+def test_rvm_is_watched_by_its_own_layers(tiny_config):
+  config = tiny_config()
+  known = ('frames', 'height', 'width', 'dim', 'depth', 'mlp', 'heads')
+  rvm = recipes.RVM | {key: config['model'][key] for key in known}
+  rvm |= {'name': 'rvm', 'patch': (4, 8), 'mask_ratio': 0.75, 'sources': 2}
+  rvm |= {'targets': 1, 'gap': (1, 2), 'decoder_dim': 24, 'decoder_heads': 2}
+  found = shapes(config | {'model': rvm})
+  layers = {'processor': (3,), 'core': (4,), 'decoder': (8,)}
+  for part, count in layers.items():
+    assert found['squares'][f'{part}/layers'] == count
+  assert found['squares']['core/input_reset'] == ()
+  clips, _, width = found['features']['tokens']
+  assert (clips, width) == (8, 16)
+
+
 def test_moog_and_a_student_are_watched_by_their_own_layers(tiny_config):
   config = tiny_config()
   sizes = {key: config['model'][key] for key in ('frames', 'height', 'width')}

@@ -163,6 +163,37 @@ def test_sharded_moog_equals_unsharded(moog, mesh):
   assert_close(state.params, expected[0].params, 1e-5)
 
 
+def rvm_config(tiny_config, mesh):
+  """A tiny RVM in place of the masked autoencoder."""
+  config = tiny_config(**on(*mesh), **SGD)
+  sizes = ('frames', 'height', 'width', 'dim', 'depth', 'mlp', 'heads')
+  model = recipes.RVM | {key: config['model'][key] for key in sizes}
+  model |= {'name': 'rvm', 'patch': (4, 8), 'mask_ratio': 0.75}
+  model |= {'sources': 2, 'targets': 1, 'gap': (1, 2), 'core_layers': 1}
+  model |= {'decoder_layers': 1, 'decoder_dim': 24, 'decoder_heads': 2}
+  return config | {'model': model | {'decoder_mlp': 32}}
+
+
+@pytest.mark.parametrize(
+  'mesh', [(2, 2, 2), pytest.param((1, 8, 1), marks=pytest.mark.slow)]
+)
+def test_sharded_rvm_equals_unsharded(tiny_config, mesh):
+  alone = Setup(rvm_config(tiny_config, (1, 1, 1)))
+  begin = jax.device_get(alone.state)
+  expected = alone.train()
+  setup = Setup(rvm_config(tiny_config, mesh), begin)
+  _, fsdp, tensor = mesh
+  core = setup.state.params['core']
+  kernel = core['layers']['cross_attention']['query']['kernel']
+  shard = kernel.addressable_shards[0].data
+  assert shard.shape == (1, 16 // fsdp, 2 // tensor, 8)
+  gate = core['input_update']['kernel'].addressable_shards[0].data
+  assert gate.shape == (16 // fsdp, 16)
+  state, logged = setup.train()
+  assert_close(logged, expected[1], 1e-4)
+  assert_close(state.params, expected[0].params, 1e-5)
+
+
 def test_parameters_and_moments_are_split(tiny_config):
   state = Setup(tiny_config(**on(1, 4, 2))).state
   kernel = ('processor', 'layers', 'mlp', 'dense_in', 'kernel')
