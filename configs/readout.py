@@ -6,7 +6,8 @@ r"""Readouts of frozen or fine-tuned features: heads, trained and then tested.
 `task` is depth, pose, points, boxes, classify or points3d, several joined by
 '+', or 'all': of the first five those whose labels the source has, on one
 forward pass of the backbone. `lr=1e-4+3e-4+1e-3` trains a head per learning
-rate in the same step and takes the best on the validation split.
+rate in the same step and takes the best on the validation split; with
+`weight_decay=1e-4+1e-2` too, one for each of both.
 `finetune=0.1` trains the backbone too, at a tenth of the learning rate.
 `test=SOURCE` tests on another source.
 `data.OPTION=VALUE` and `test.OPTION=VALUE` are options of the source's `make`
@@ -200,7 +201,8 @@ RECIPES = {
 def get_config(arg: str | None = None) -> ConfigDict:
   """Arguments.
 
-  task, data, test, recipe, seed, steps, lr, finetune, cache, head, as.
+  task, data, test, recipe, seed, steps, lr, weight_decay, finetune, cache,
+  head, as.
 
   `data` and `test` are modules of data/, data.OPTION and test.OPTION options of
   theirs. The recipe is laptop for the built-in world and paper for any other
@@ -215,7 +217,8 @@ def get_config(arg: str | None = None) -> ConfigDict:
     arg,
     sources=('data', 'test'),
     **{'task': 'depth', 'data': 'world', 'test': '', 'recipe': ''},
-    **{'seed': 0, 'steps': 0, 'lr': '', 'finetune': 0.0, 'cache': ''},
+    **{'seed': 0, 'steps': 0, 'lr': '', 'weight_decay': ''},
+    **{'finetune': 0.0, 'cache': ''},
     **{'head': 'attention', 'as': ''},
   )
   names.choose('head', args['head'], ('attention', 'moog'))
@@ -236,6 +239,11 @@ def get_config(arg: str | None = None) -> ConfigDict:
   elif args['finetune']:
     # Fine-tuning, heads cannot share a backbone.
     lrs = (sorted(lrs)[len(lrs) // 2],)
+  # Beside that of `optim`, for heads side by side.
+  decays = ()
+  if args['weight_decay']:
+    words = args['weight_decay'].split('+')
+    decays = tuple(common.number('weight_decay', word) for word in words)
   tested = args['test'] or args['data']
   official = OFFICIAL.get(tested, '4ds')
   scored = SCORED[names.choose('as', args['as'] or official, SCORED)]
@@ -273,6 +281,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
       'seed': args['seed'],
       'steps': steps,
       'lrs': lrs,
+      'weight_decays': decays,
       'finetune': args['finetune'],
       'tasks': {
         task: options_of(task, args['data'], recipe, args['head'])

@@ -17,8 +17,9 @@ import jax
 from base import files, stops
 from base.console import say
 from data import pipeline
-from evals import features, labels, score
+from evals import labels, score
 from evals import result as result_lib
+from evals.features import cache
 from evals.job import Job
 from evals.resolve import resolve
 from models.objective import Params
@@ -145,7 +146,7 @@ def _tested(
       Watchdog(**job.train['watchdog']) as watchdog,
     ):
       backbone = functools.partial(backbone_params, job, example, mesh)
-      features.fill(
+      cache.fill(
         *(job.cache, job.clips, job.objective, backbone, mesh),
         watchdog=watchdog,
       )

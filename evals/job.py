@@ -1,12 +1,14 @@
 """A readout job as the config that `evals.resolve` completes describes it."""
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Mapping
 from typing import Any
 
 from base import jsons
-from evals import features, readout
+from evals import readout
+from evals.features import cache as cache_lib
 from models import objective as objective_lib
 from train import workdir
 
@@ -14,6 +16,7 @@ Config = Mapping[str, Any]
 # What is read of a job's config.json, see `jsons.read`.
 _KIND = {
   **{'seed': int, 'steps': int, 'lrs': [float], 'finetune': float},
+  **{'optim': {'weight_decay': float}},
   **{'tasks': dict, 'features': dict, 'model': {'name': str}, 'mesh': dict},
   **{'data': {'keys': [str], 'sources': dict}, 'test_sources': dict},
   **{'feature_cache': str, 'step': {'ema': float, 'freeze': [str]}},
@@ -37,7 +40,7 @@ class Job:
   clips: Config
   looked_at: Mapping[str, Config]
   labels: Config  # of the training split, shuffled, without its video
-  validation: Config | None  # which chooses a learning rate; None: there is one
+  validation: Config | None  # which chooses a head; None: there is one
   tests: Config
   cache: str  # folder of cached features; '': the backbone runs in training
 
@@ -49,9 +52,9 @@ class Job:
     return known['frames'], known['height'], known['width']
 
   @property
-  def rates(self) -> tuple[float, ...]:
-    """Learning rates, of heads side by side."""
-    return tuple(self.train['lrs'])
+  def heads(self) -> list[dict[str, float]]:
+    """Of heads side by side: {'lr', 'weight_decay'} of each."""
+    return heads_of(self.train)
 
 
 def make(config: Config) -> Job:
@@ -60,7 +63,7 @@ def make(config: Config) -> Job:
   Raises:
     ValueError: a task, or an option of one, that does not exist.
   """
-  clips, cache = features.direct(config), ''
+  clips, cache = cache_lib.direct(config), ''
   if config['feature_cache']:
     (cached,) = config['data']['sources'].values()
     cache = cached['path']
@@ -69,7 +72,7 @@ def make(config: Config) -> Job:
   # What cannot be read is dropped by `evals.score`, and listed in result.json.
   data = {**config['data'], 'max_bad': None}
   looked_at = {**clips, 'shuffle': False, 'max_bad': None}
-  several = len(config['lrs']) > 1
+  several = len(heads_of(config)) > 1
   return Job(
     objective=make_objective(config),
     train=config,
@@ -135,11 +138,30 @@ def read_config(folder: str, kind: Mapping[str, Any]) -> dict[str, Any]:
   )
 
 
+def heads_of(config: Config) -> list[dict[str, float]]:
+  """{'lr', 'weight_decay'} of each head of a task: all of one with all others.
+
+  Args:
+    config: a readout recipe's values, or a completed config.
+  """
+  # A job of before there was a choice has none.
+  decays = config.get('weight_decays') or [config['optim']['weight_decay']]
+  return [
+    {'lr': lr, 'weight_decay': decay}
+    for lr, decay in itertools.product(config['lrs'], decays)
+  ]
+
+
 def make_objective(config: Config) -> readout.Readout:
   """The readout objective of a completed config."""
   names = ('',)
-  if len(config['lrs']) > 1:
-    names = tuple(f'lr_{lr:g}' for lr in config['lrs'])
+  heads = heads_of(config)
+  if len(heads) > 1:
+    names = tuple(f'lr_{head["lr"]:g}' for head in heads)
+  if len(heads) > len(config['lrs']):
+    names = tuple(
+      f'{name}_wd_{head["weight_decay"]:g}' for name, head in zip(names, heads)
+    )
   (source,) = config['data']['sources'].values()
   return readout.make(
     backbone=objective_lib.make(**config['model']),

@@ -8,9 +8,10 @@ from typing import Any
 from base import files
 from base.console import say
 from data import source as source_lib
-from evals import features, is_readout
+from evals import is_readout
 from evals import job as job_lib
 from evals import task as task_lib
+from evals.features import cache
 from models import objective as objective_lib
 from train import workdir as workdir_lib
 from train.checkpoint import find, saved_at, steps
@@ -115,7 +116,7 @@ def completed(
     path, step = backbone['run'], backbone['step']
     config['init_from'] |= {'path': path, 'step': step, 'at': 'backbone'}
   config |= {'model': model, 'backbone': backbone}
-  return features.redirect(config) if config['feature_cache'] else config
+  return cache.redirect(config) if config['feature_cache'] else config
 
 
 def check(config: Mapping[str, Any]) -> Config:
@@ -165,6 +166,9 @@ def say_recipe(config: Mapping[str, Any]) -> None:
   if 'recipe' not in config:
     return
   rates = '+'.join(f'{lr:g}' for lr in config['lrs'])
+  if config['weight_decays']:
+    decays = '+'.join(f'{decay:g}' for decay in config['weight_decays'])
+    rates += f', weight decays {decays}'
   heads = ', '.join(
     f'{task} {options["width"]} wide'
     for task, options in config['tasks'].items()
@@ -288,11 +292,16 @@ def _told_classes(label: str, found: int, is_named: bool) -> int:
 
 
 def _set_rates(config: Config) -> None:
-  """Optimizer options from `lrs` and `finetune`."""
+  """Optimizer options from `lrs`, `weight_decays` and `finetune`."""
   lrs, finetune = config['lrs'], config['finetune']
+  decays = config['weight_decays']
   if not lrs or min(lrs) <= 0 or len(set(lrs)) != len(lrs):
     raise ValueError(
       f'config.lrs={lrs} must be learning rates above 0, each once'
+    )
+  if decays and (min(decays) < 0 or len(set(decays)) != len(decays)):
+    raise ValueError(
+      f'config.weight_decays={decays} must be decays of 0 or more, each once'
     )
   if finetune < 0:
     raise ValueError(
@@ -300,21 +309,28 @@ def _set_rates(config: Config) -> None:
       "the backbone's learning rate"
     )
   multipliers = []
-  if len(lrs) > 1:
+  heads = job_lib.heads_of(config)
+  if len(heads) > 1:
     norm = config['optim']['clip_norm'] or config['step']['outlier']
     if finetune or norm:
       raise ValueError(
-        f'config.lrs={lrs} are trained side by side, which the heads must not '
-        'notice: with config.finetune, config.optim.clip_norm or '
-        'config.step.outlier they share a backbone or a norm. Give one '
-        'learning rate per job'
+        f'config.lrs={lrs} and config.weight_decays={decays} are trained side '
+        'by side, which the heads must not notice: with config.finetune, '
+        'config.optim.clip_norm or config.step.outlier they share a backbone '
+        'or a norm. Give one of each per job'
       )
-    factors = [lr / max(lrs) for lr in lrs]
+    factors = [head['lr'] / max(lrs) for head in heads]
     multipliers.append(['heads/.*', factors])
   if finetune:
     multipliers.append(['backbone/.*', finetune])
     config['step'] |= {'freeze': []}
   config['optim'] |= {'lr': max(lrs), 'multipliers': multipliers}
+  if decays:
+    most = max(decays)
+    factors = [head['weight_decay'] / (most or 1.0) for head in heads]
+    # A single head has its number as it is.
+    shared = [['heads/.*', factors]] if len(heads) > 1 else []
+    config['optim'] |= {'weight_decay': most, 'decay_multipliers': shared}
 
 
 def read_config(checkpoint: str) -> Config:

@@ -72,8 +72,8 @@ def summary(
   Args:
     job: whose result it is.
     unknown: what was left out of the training split, see `score.facts_of`.
-    validated: the validation split, by which the learning rate is chosen;
-      None where there is one.
+    validated: the validation split, by which the head is chosen; None where
+      there is one.
     tested: the test split.
 
   Raises:
@@ -84,7 +84,7 @@ def summary(
     left_out['validation'] = validated.left_out
   return {
     'tasks': {
-      name: _summary_of(name, task, job.rates, validated, tested)
+      name: _summary_of(name, task, job.heads, validated, tested)
       for name, task in job.objective.tasks.items()
     },
     'source': job.source,
@@ -102,11 +102,11 @@ def summary(
 def _summary_of(
   name: str,
   task: Task,
-  rates: Sequence[float],
+  sides: Sequence[Mapping[str, float]],
   validated: score.Scored | None,
   tested: score.Scored,
 ) -> dict[str, Any]:
-  """Of one task: the head of the rate that does best on validation clips."""
+  """Of one task: the head that does best on validation clips."""
   sums, trivial = tested.heads[name], tested.trivial[name]
   counts = trivial['count']
   if not counts.any():
@@ -122,12 +122,12 @@ def _summary_of(
     best = int(np.argmin(main) if task.lower_is_better else np.argmax(main))
   heads = [
     {
-      'lr': lr,
+      **side,
       'test': _floats(task.scores(metrics.total(score.of_head(sums, place)))),
       'validation': chosen
       and _floats({key: x[place] for key, x in chosen.items()}),
     }
-    for place, lr in enumerate(rates)
+    for place, side in enumerate(sides)
   ]
   ends = metrics.bootstrap(score.of_head(sums, best), task.scores)
   return {
@@ -138,7 +138,7 @@ def _summary_of(
       key: {'value': value, 'low': ends[key][0], 'high': ends[key][1]}
       for key, value in heads[best]['test'].items()
     },
-    'lr': rates[best],
+    **sides[best],
     'head': best,
     'heads': heads,
     'trivial': _floats(task.scores(metrics.total(trivial))),
@@ -199,7 +199,7 @@ def table(results: Sequence[Result]) -> str:
         'backbone': 'random init' if result['random_init'] else 'pretrained',
         'steps': str(result['steps']),
         'seed': str(result['seed']),
-        'lr': f'{found["lr"]:g}',
+        'lr': rate_of(found, found['heads']),
         'clips': str(found['clips']),
       }
       for key in found['headline']:
@@ -213,3 +213,12 @@ def table(results: Sequence[Result]) -> str:
       lines.append(cells)
     blocks.append(console.table(lines))
   return '\n\n'.join(blocks)
+
+
+def rate_of(head: Mapping[str, Any], heads: Sequence[Mapping[str, Any]]) -> str:
+  """A head's learning rate, and its decay where others of `heads` differ."""
+  rate = f'{head["lr"]:g}'
+  # A result of before there was a choice has no decays.
+  if len({each.get('weight_decay') for each in heads}) > 1:
+    rate += f', decay {head["weight_decay"]:g}'
+  return rate

@@ -41,6 +41,7 @@ def make(
   parametrisation: str,
   base_width: int,
   multipliers: Sequence[Sequence[Any]] = (),
+  decay_multipliers: Sequence[Sequence[Any]] = (),
 ) -> tuple[optax.GradientTransformation, Callable[[Any], Any]]:
   """The update rule, and its schedule step -> learning rate.
 
@@ -66,6 +67,7 @@ def make(
     multipliers: of the learning rate: (path regex, number). Several numbers
       are for the entries of the parameters' first axis. The first regex that
       matches holds.
+    decay_multipliers: of `weight_decay`, in the same form.
     moment_dtype: 'float32' or 'bfloat16', in which the first moment is kept
       between steps; the second is float32 always. Adafactor has no first one.
     parametrisation: 'standard', or 'mup': what the rule makes is multiplied by
@@ -116,13 +118,9 @@ def make(
   parts = [
     _clip(clip_norm) if clip_norm else off,
     rule,
-    optax.add_decayed_weights(
-      weight_decay, mask=lambda params: matches(decay, params)
-    )
-    if weight_decay
-    else off,
+    _decay(weight_decay, decay, decay_multipliers) if weight_decay else off,
     _scale_by_rate(rate),
-    _scale_by_path(multipliers) if multipliers else off,
+    _scale_by_path('multipliers', multipliers) if multipliers else off,
   ]
   return optax.chain(*parts), rate
 
@@ -214,28 +212,62 @@ def _scale_by_width(base_width: int) -> optax.GradientTransformation:
   return optax.stateless(update)
 
 
-def _scale_by_path(
+def _decay(
+  weight_decay: float,
+  decay: Sequence[str],
   multipliers: Sequence[Sequence[Any]],
 ) -> optax.GradientTransformation:
-  """Multiplies updates by numbers that depend on the parameter's path."""
+  """Adds weights that decay; with multipliers, each times its own."""
 
-  def scale(path, update):
+  def mask(params):
+    return matches(decay, params)
+
+  if not multipliers:
+    return optax.add_decayed_weights(weight_decay, mask=mask)
+
+  def update(updates, params):
+    scaled = _times('decay_multipliers', multipliers, params)
+    return jax.tree.map(
+      lambda x, p, decays: x + weight_decay * p if decays else x,
+      *(updates, scaled, mask(params)),
+    )
+
+  return optax.stateless(update)
+
+
+def _scale_by_path(
+  option: str, multipliers: Sequence[Sequence[Any]]
+) -> optax.GradientTransformation:
+  """Multiplies updates by numbers that depend on the parameter's path."""
+  return optax.stateless(
+    lambda updates, _: _times(option, multipliers, updates)
+  )
+
+
+def _times(
+  option: str, multipliers: Sequence[Sequence[Any]], values: Any
+) -> Any:
+  """Values by the numbers of the first regex that matches their path.
+
+  Raises:
+    ValueError: as many numbers as the first axis does not have.
+  """
+
+  def scale(path, value):
     for regex, factor in multipliers:
       # The whole path: 'kernel' alone would be in half of the names.
       if re.fullmatch(regex, path_name(path)):
-        factor = jnp.asarray(factor, update.dtype)
-        if factor.ndim and factor.shape != update.shape[:1]:
+        factor = jnp.asarray(factor, value.dtype)
+        if factor.ndim and factor.shape != value.shape[:1]:
           raise ValueError(
-            f'optim.multipliers[{regex!r}] has {factor.size} numbers, '
-            f'{path_name(path)} has shape {update.shape}: give one number, or '
+            f'optim.{option}[{regex!r}] has {factor.size} numbers, '
+            f'{path_name(path)} has shape {value.shape}: give one number, or '
             'as many as the first axis has entries'
           )
-        return update * factor.reshape(-1, *[1] * (update.ndim - 1))
-    return update
+        return value * factor.reshape(-1, *[1] * (value.ndim - 1))
+    return value
 
-  return optax.stateless(
-    lambda updates, _: jax.tree_util.tree_map_with_path(scale, updates)
-  )
+  return jax.tree_util.tree_map_with_path(scale, values)
 
 
 def path_name(path) -> str:

@@ -27,6 +27,7 @@ def draw(weights: str, video: str, out: str, **options) -> None:
     out: an mp4.
     **options: of `published.load`.
   """
+  from evals import windows
   from evals.predict import run as predict_run
   from evals.predict import video as predict_video
   from evals.predict import views
@@ -43,7 +44,7 @@ def draw(weights: str, video: str, out: str, **options) -> None:
     drawn = view.draw(depth, window.picture, window.count)
     return np.concatenate([drawn.picture, drawn.panel], axis=2)
 
-  with predict_video.opened(video, stride=1, crop=True) as film:
+  with windows.opened(video, stride=1, crop=True) as film:
     predict_video.redraw(film, model.clip, drawn, out)
 
 

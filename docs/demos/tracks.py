@@ -39,6 +39,7 @@ def draw(
     out: an mp4.
     size: height and width that the published model sees, pixels.
   """
+  from evals import windows
   from evals.predict import checks, queries
   from evals.predict import run as predict_run
   from evals.predict import video as predict_video
@@ -85,7 +86,7 @@ def draw(
       picture = view.draw(said, picture, window.count).picture
     return picture
 
-  with predict_video.opened(video, stride=1, crop=True) as film:
+  with windows.opened(video, stride=1, crop=True) as film:
     predict_video.redraw(film, (frames, *size), drawn, out)
 
 

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from base import files
+from evals import windows as windows_lib
 from evals.predict import checks
 from evals.predict import queries as predict_queries
 from evals.predict import video as predict_video
 from evals.predict import views as views_lib
 from evals.predict.model import Answers, Views, carrying
-from evals.predict.video import Window
+from evals.windows import Window
 
 
 def predict(
@@ -76,7 +77,7 @@ def predict(
     name: views_lib.make(name, asked, zoom, names, name in carried)
     for name in there
   }
-  with predict_video.opened(video, stride=stride, crop=crop) as film:
+  with windows_lib.opened(video, stride=stride, crop=crop) as film:
     answers = Answers(job, readout, views)
     answers.choose({name: heads[name] for name in tasks})
     views = {name: views[name] for name in tasks}

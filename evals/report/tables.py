@@ -3,7 +3,7 @@
 import csv
 import html
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from base import console, files
@@ -11,6 +11,7 @@ from evals.report import naming, reading
 from evals.report.grouping import Row
 from evals.report.naming import metric as named
 from evals.report.pairing import Pair
+from evals.result import rate_of
 
 Line = dict[str, Any]
 
@@ -22,6 +23,14 @@ def write_csv(path: str, lines: Sequence[Line]) -> None:
   writer.writeheader()
   writer.writerows(lines)
   files.write(path, text.getvalue())
+
+
+def _side(head: Mapping[str, Any]) -> Line:
+  # A result of before decays were a choice has none.
+  return {
+    'lr': head['lr'],
+    'weight_decay': head.get('weight_decay', ''),
+  }
 
 
 def loss_lines(run: reading.Run) -> list[Line]:
@@ -42,7 +51,7 @@ def score_lines(rows: Iterable[Row]) -> list[Line]:
       **_of(row),
       'readout_steps': row.steps,
       'seed': job.result['seed'],
-      'lr': found['lr'],
+      **_side(found),
       'clips': found['clips'],
       'clips_without_labels': found['clips_without_labels'],
       **_written(name),
@@ -75,13 +84,13 @@ def mean_lines(rows: Iterable[Row]) -> list[Line]:
 
 
 def head_lines(rows: Iterable[Row]) -> list[Line]:
-  """One line per learning rate, split and score of every job."""
+  """One line per head, split and score of every job."""
   return [
     {
       'run': job.run,
       **_of(row),
       'seed': job.result['seed'],
-      'lr': head['lr'],
+      **_side(head),
       'chosen': place == found['head'],
       'split': split,
       **_written(name),
@@ -245,7 +254,7 @@ def every_score(rows: Sequence[Row]) -> str:
 
 
 def rates(rows: Sequence[Row]) -> str:
-  """The main score at every learning rate; '' where each job has one."""
+  """The main score of every head; '' where each job has one."""
   name = rows[0].headline[0]
   lines = []
   for row in rows:
@@ -257,7 +266,7 @@ def rates(rows: Sequence[Row]) -> str:
           escape(job.run),
           naming.KINDS[row.kind],
           str(job.result['seed']),
-          f'{head["lr"]:g}',
+          rate_of(head, found['heads']),
           number(head['validation'][name]),
           number(head['test'][name]),
           'chosen' if place == found['head'] else '',

@@ -30,14 +30,16 @@ def write(
   body = f"""
 <h2>Errors over size</h2>
 <p>Each dot is a run, at {escape(series[0])}. The law is error = floor + scale x
-parameters<sup>-power</sup>, fitted to all sizes but the largest; the diamond is
-what it says of that one, with a 90% band: where a run is expected that differs
-from others of its size by chance alone, if there is such a law.{beside}</p>
+parameters<sup>&minus;power</sup>, fitted to all sizes but the largest; the
+diamond is what it says of that one, with a 90% band: where a run is expected
+that differs from others of its size by chance alone, if there is such a
+law.{beside}</p>
 <figure class="scroll wide"><a href="scaling.png"><img src="scaling.png"
 alt="Errors over parameters: a panel for loss and each readout"></a></figure>
 <h2>Forecast, and what came out</h2>
 <p>Written before the largest size was started, and not changed since: SHA-256
-<code>{forecast['sha256']}</code>. Up to 1 half band is within it.</p>
+<code>{forecast['sha256']}</code>. A half is from the
+forecast to the end of the band, above or below: up to 1 is within it.</p>
 {_table(lines)}
 <p class="note">Numbers: <a href="forecast.csv">forecast.csv</a>,
 <a href="points.csv">points.csv</a>{also}.</p>"""

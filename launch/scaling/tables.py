@@ -30,7 +30,8 @@ def missed_lines(
 ) -> list[dict[str, str]]:
   """The same, with what the model reached, and by how much that missed.
 
-  In halves of the band: up to 1 is within it.
+  In halves of the band, the one above the forecast or the one below: up to 1
+  is within it.
 
   Raises:
     ValueError: no run of that size has what was forecast.
@@ -40,11 +41,11 @@ def missed_lines(
     forecast_lines(forecast), forecast['of'].items()
   ):
     reached = reached_of(forecast, points, what)
-    half = (found['high'] - found['low']) / 2
+    far = reached.mean - found['value']
+    # They are not alike: the band is of draws.
+    half = abs(found['high' if far > 0 else 'low'] - found['value'])
     # Of runs that do not differ by chance there is no band.
-    miss = (
-      f'{(reached.mean - found["value"]) / half:+.1f}' if half else 'no band'
-    )
+    miss = f'{far / half:+.2f}' if half else 'no band'
     lines.append(
       line
       | {

@@ -1,5 +1,7 @@
 """Heads of several learning rates, fine-tuning, and meshes of readouts."""
 
+import itertools
+
 import jax
 import numpy as np
 import pytest
@@ -51,6 +53,19 @@ def test_the_best_on_validation_is_reported_and_all_are_listed(several):
   assert by_validation[0] != by_validation[1]
 
 
+def test_a_head_for_each_rate_and_decay_is_trained_as_if_alone(train):
+  result, together = train(lrs=(1e-2, 1e-3), weight_decays=(0.5, 0.0, 2.0))
+  found = result['tasks']['depth']
+  sides = [(head['lr'], head['weight_decay']) for head in found['heads']]
+  assert sides == [(lr, wd) for lr in (1e-2, 1e-3) for wd in (0.5, 0.0, 2.0)]
+  one, alone = train(lrs=(1e-3,), weight_decays=(2.0,))
+  assert one['tasks']['depth']['weight_decay'] == 2.0
+  _check_close(jax.tree.map(lambda x: x[5:], together), alone)
+  # They are not one another's.
+  kernels = together['heads']['depth']['mlp']['dense_in']['kernel']
+  assert all(abs(x - y).max() > 1e-4 for x, y in itertools.pairwise(kernels))
+
+
 def test_fine_tuning_moves_the_backbone_by_its_share(pretrained, train):
   result, after = train(finetune=0.5)
   moved = jax.tree.map(
@@ -83,5 +98,9 @@ def test_rates_that_cannot_be_trained_together(train, recipe):
     train(lrs=(1e-2, 1e-3), finetune=0.1)
   with pytest.raises(ValueError, match='above 0, each once'):
     train(lrs=(1e-2, 1e-2))
+  with pytest.raises(ValueError, match='share a backbone or a norm'):
+    train(weight_decays=(1e-2, 1e-3), finetune=0.1)
+  with pytest.raises(ValueError, match='decays of 0 or more, each once'):
+    train(weight_decays=(0.1, -0.1))
   with pytest.raises(ValueError, match=r'finetune=-1 must be 0'):
     train(finetune=-1)

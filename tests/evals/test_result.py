@@ -10,6 +10,7 @@ from evals.metrics.sums import means
 from evals.task import Task
 
 RATES = (1e-3, 1e-2, 1e-1)
+SIDES = [{'lr': lr, 'weight_decay': 0.1} for lr in RATES]
 
 
 def scored(*errors):
@@ -28,7 +29,7 @@ def of(validated, tested, lower_is_better=True):
     convention='as it is',
     scores=means,
   )
-  return result._summary_of('toy', task, RATES, validated, tested)
+  return result._summary_of('toy', task, SIDES, validated, tested)
 
 
 @pytest.mark.parametrize('lower_is_better', [True, False])
@@ -75,3 +76,11 @@ def test_no_label_at_all_is_an_error():
   tested.trivial['toy']['count'][:] = 0
   with pytest.raises(ValueError, match='none of the 40 test clips has a valid'):
     of(scored(1.0, 1.0, 1.0), tested)
+
+
+def test_a_decay_is_told_where_there_was_a_choice():
+  heads = [{'lr': 1e-3, 'weight_decay': x} for x in (0.1, 0.0)]
+  assert result.rate_of(heads[1], heads) == '0.001, decay 0'
+  assert result.rate_of(heads[1], heads[1:]) == '0.001'
+  # As written before.
+  assert result.rate_of({'lr': 0.1}, [{'lr': 0.1}, {'lr': 1.0}]) == '0.1'

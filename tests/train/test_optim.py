@@ -218,6 +218,23 @@ def test_multipliers_by_path_and_along_the_first_axis():
     wrong.update(params, wrong.init(params), params, step=0)
 
 
+def test_decays_by_path_and_along_the_first_axis():
+  params = {'a': jnp.ones((3, 2)), 'b': jnp.ones(2), 'bias': jnp.ones(2)}
+  options = {
+    **{'steps': 10, 'lr': 0.1, 'name': 'sgd', 'schedule': 'constant'},
+    **{'weight_decay': 0.5, 'decay': ('a', 'b')},
+  }
+  tx, _ = make(**options, decay_multipliers=[['a', [1.0, 0.5, 0.0]]])
+  zero = jax.tree.map(jnp.zeros_like, params)
+  updates, _ = tx.update(zero, tx.init(params), params, step=0)
+  np.testing.assert_allclose(updates['a'][:, 0], [-0.05, -0.025, 0.0])
+  np.testing.assert_allclose(updates['b'], -0.05)
+  assert not updates['bias'].any()
+  wrong, _ = make(**options, decay_multipliers=[['a', [1.0, 2.0]]])
+  with pytest.raises(ValueError, match=r"decay_multipliers\['a'\] has 2 num"):
+    wrong.update(zero, wrong.init(params), params, step=0)
+
+
 def test_decays_that_a_rule_does_not_have_are_told():
   given = training(
     lr=0.1, warmup_fraction=0.0, every=1, log_every=1, health_every=0

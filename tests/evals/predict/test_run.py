@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 from evals import job as job_lib
+from evals import windows as windows_lib
 from evals.predict import checks, views
 from evals.predict import model as predict_model
 from evals.predict import queries as predict_queries
 from evals.predict import run as predict_run
-from evals.predict import video as predict_video
 from models import objective as objective_lib
 from tests.evals import recipes as readouts
+from tests.evals.films import film
 from tests.models import recipes
 from train import checkpoint
 from train.step import State
@@ -28,18 +29,6 @@ T, H, W = 4, 16, 24
 ZOOM = 24
 HEAD = {'width': 16, 'heads': 2}
 EVERY = {'every': 1, 'keep': 3, 'keep_every': None}  # checkpoints
-
-
-def film(path, frames):
-  """An mp4 of 12.5 frames a second, all but lossless."""
-  with av.open(str(path), 'w') as file:
-    stream = file.add_stream('libx264', rate=Fraction(25, 2))
-    stream.height, stream.width = frames.shape[1:3]
-    stream.pix_fmt, stream.options = 'yuv420p', {'crf': '4', 'g': '4'}
-    for frame in frames:
-      file.mux(stream.encode(av.VideoFrame.from_ndarray(frame, 'rgb24')))
-    file.mux(stream.encode(None))
-  return str(path)
 
 
 @pytest.fixture(scope='module')
@@ -195,8 +184,8 @@ def test_windows_show_the_middle_or_everything(tmp_path):
   frames[..., 0] = 200
   frames[:, :, 32:64] = (0, 200, 0)
   path = film(tmp_path / 'in.mp4', frames)
-  with predict_video.opened(path, stride=1, crop=True) as opened:
-    first, last = opened.windows(T, H, W)
+  with windows_lib.opened(path, stride=1, crop=True) as opened:
+    first, last = opened.windows(T, H, W, ZOOM)
     assert opened.total == 6
     assert opened.box == (0, 36, 16, 24)
   assert first.clip.shape == (T, H, W, 3)
@@ -204,7 +193,7 @@ def test_windows_show_the_middle_or_everything(tmp_path):
   assert (last.start, last.count) == (4, 2)
   for shown in (first.clip, first.picture):
     assert np.abs(shown - np.array([0, 200, 0])).max() < 20
-  with predict_video.opened(path, stride=1, crop=False) as opened:
+  with windows_lib.opened(path, stride=1, crop=False) as opened:
     clip = next(opened.windows(T, H, W)).clip
     assert opened.box == (0, 0, 16, 96)
   assert (clip[:, :, :6, 0] > 180).all()
@@ -223,7 +212,7 @@ def test_a_film_of_uneven_frames_keeps_its_speed(frames, tmp_path):
       frame.pts, frame.time_base = at, Fraction(1, 10)
       file.mux(stream.encode(frame))
     file.mux(stream.encode(None))
-  with predict_video.opened(str(path), stride=1, crop=True) as opened:
+  with windows_lib.opened(str(path), stride=1, crop=True) as opened:
     (window,) = opened.windows(8, H, W)
   same = [(a == b).all() for a, b in zip(window.clip, window.clip[1:])]
   assert same == [False, False, True, True, False, False, True]
@@ -399,7 +388,7 @@ def test_no_window_spans_a_pause(frames, tmp_path):
       frame.time_base = Fraction(1, 10)
       file.mux(stream.encode(frame))
     file.mux(stream.encode(None))
-  with predict_video.opened(str(path), stride=1, crop=True) as opened:
+  with windows_lib.opened(str(path), stride=1, crop=True) as opened:
     assert opened.rate == 10
     windows = list(opened.windows(T, H, W))
   assert [(x.start, x.count) for x in windows] == [

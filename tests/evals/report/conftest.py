@@ -110,7 +110,7 @@ class Maker:
         'seed': seed,
         'sources': {source: {'name': source, 'frames': 4}},
       },
-      'optim': {'lr': max(lrs)},
+      'optim': {'lr': max(lrs), 'weight_decay': 1e-4},
       'backbone': {'run': str(run), 'random_init': random_init},
     }
     config |= changes

@@ -52,12 +52,17 @@ def test_what_was_run_is_not_forecast(points):
 def test_a_miss_is_in_halves_of_the_band(points, tmp_path):
   made = forecast.make(points, 1e6)
   found = made['of'][JACCARD]
-  half = (found['high'] - found['low']) / 2
+  half = found['high'] - found['value']
   came = Point(1e6, (found['value'] + 2 * half,))
   grown = {key: [*mine, came] for key, mine in points.items()}
   lines = {line['of']: line for line in tables.missed_lines(made, grown)}
+  # The halves are not alike, and what is just outside of one is.
+  below = found['value'] - 1.01 * (found['value'] - found['low'])
+  less = {**grown, JACCARD: [*points[JACCARD], Point(1e6, (below,))]}
+  low = {line['of']: line for line in tables.missed_lines(made, less)}
+  assert low[JACCARD]['missed, in half bands'] == '-1.01'
   # The error is larger, and the score smaller.
-  assert lines[JACCARD]['missed, in half bands'] == '+2.0'
+  assert lines[JACCARD]['missed, in half bands'] == '+2.00'
   assert float(lines[JACCARD]['reached']) < float(lines[JACCARD]['forecast'])
   drawn = figure.draw(made, grown, str(tmp_path / 'scaling.png'))
   shown = [axes for axes in drawn.axes if axes.axison]

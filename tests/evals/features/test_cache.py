@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from data.sources import features as stored
-from evals import evaluate, features
+from evals import evaluate
+from evals.features import cache as cache_lib
 from evals.resolve import resolve
 
 
@@ -37,7 +38,7 @@ def test_the_result_is_the_same_and_the_backbone_runs_once(
   assert len(list((tmp_path / 'cache').iterdir())) == 1
 
   # Another job on the same features does not run the backbone again.
-  monkeypatch.setattr(features.features, 'write', None)
+  monkeypatch.setattr(cache_lib.features, 'write', None)
   again, _ = train(**{**bfloat16, 'lrs': (1e-3,), 'feature_cache': cache})
   assert again['tasks']['depth']['metrics'] != got['tasks']['depth']['metrics']
 

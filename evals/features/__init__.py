@@ -1,0 +1,1 @@
+"""Features of a frozen backbone: of videos, and kept for readouts."""
