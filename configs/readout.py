@@ -8,7 +8,8 @@ r"""Readouts of frozen or fine-tuned features: heads, trained and then tested.
 forward pass of the backbone. `lr=1e-4+3e-4+1e-3` trains a head per learning
 rate in the same step and takes the best on the validation split; with
 `weight_decay=1e-4+1e-2` too, one for each of both.
-`finetune=0.1` trains the backbone too, at a tenth of the learning rate.
+`finetune=0.1` trains the backbone too, at a tenth of the learning rate, and
+with `layer_decay=0.75` each block at 0.75 times that of the next.
 `test=SOURCE` tests on another source.
 `data.OPTION=VALUE` and `test.OPTION=VALUE` are options of the source's `make`
 in `data/sources/SOURCE.py`, several values joined by '+':
@@ -201,8 +202,8 @@ RECIPES = {
 def get_config(arg: str | None = None) -> ConfigDict:
   """Arguments.
 
-  task, data, test, recipe, seed, steps, lr, weight_decay, finetune, cache,
-  head, as.
+  task, data, test, recipe, seed, steps, lr, weight_decay, finetune,
+  layer_decay, cache, head, as.
 
   `data` and `test` are modules of data/, data.OPTION and test.OPTION options of
   theirs. The recipe is laptop for the built-in world and paper for any other
@@ -218,7 +219,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     sources=('data', 'test'),
     **{'task': 'depth', 'data': 'world', 'test': '', 'recipe': ''},
     **{'seed': 0, 'steps': 0, 'lr': '', 'weight_decay': ''},
-    **{'finetune': 0.0, 'cache': ''},
+    **{'finetune': 0.0, 'layer_decay': 1.0, 'cache': ''},
     **{'head': 'attention', 'as': ''},
   )
   names.choose('head', args['head'], ('attention', 'moog'))
@@ -283,6 +284,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
       'lrs': lrs,
       'weight_decays': decays,
       'finetune': args['finetune'],
+      'layer_decay': args['layer_decay'],
       'tasks': {
         task: options_of(task, args['data'], recipe, args['head'])
         | scored.get(task, {})

@@ -1,13 +1,12 @@
 """A readout job as the config that `evals.resolve` completes describes it."""
 
 import dataclasses
-import itertools
 import os
 from collections.abc import Mapping
 from typing import Any
 
 from base import jsons
-from evals import readout
+from evals import rates, readout
 from evals.features import cache as cache_lib
 from models import objective as objective_lib
 from train import workdir
@@ -54,7 +53,7 @@ class Job:
   @property
   def heads(self) -> list[dict[str, float]]:
     """Of heads side by side: {'lr', 'weight_decay'} of each."""
-    return heads_of(self.train)
+    return rates.heads(self.train)
 
 
 def make(config: Config) -> Job:
@@ -72,7 +71,7 @@ def make(config: Config) -> Job:
   # What cannot be read is dropped by `evals.score`, and listed in result.json.
   data = {**config['data'], 'max_bad': None}
   looked_at = {**clips, 'shuffle': False, 'max_bad': None}
-  several = len(heads_of(config)) > 1
+  several = len(rates.heads(config)) > 1
   return Job(
     objective=make_objective(config),
     train=config,
@@ -138,24 +137,10 @@ def read_config(folder: str, kind: Mapping[str, Any]) -> dict[str, Any]:
   )
 
 
-def heads_of(config: Config) -> list[dict[str, float]]:
-  """{'lr', 'weight_decay'} of each head of a task: all of one with all others.
-
-  Args:
-    config: a readout recipe's values, or a completed config.
-  """
-  # A job of before there was a choice has none.
-  decays = config.get('weight_decays') or [config['optim']['weight_decay']]
-  return [
-    {'lr': lr, 'weight_decay': decay}
-    for lr, decay in itertools.product(config['lrs'], decays)
-  ]
-
-
 def make_objective(config: Config) -> readout.Readout:
   """The readout objective of a completed config."""
   names = ('',)
-  heads = heads_of(config)
+  heads = rates.heads(config)
   if len(heads) > 1:
     names = tuple(f'lr_{head["lr"]:g}' for head in heads)
   if len(heads) > len(config['lrs']):

@@ -8,7 +8,7 @@ from typing import Any
 from base import files
 from base.console import say
 from data import source as source_lib
-from evals import is_readout
+from evals import is_readout, rates
 from evals import job as job_lib
 from evals import task as task_lib
 from evals.features import cache
@@ -116,6 +116,7 @@ def completed(
     path, step = backbone['run'], backbone['step']
     config['init_from'] |= {'path': path, 'step': step, 'at': 'backbone'}
   config |= {'model': model, 'backbone': backbone}
+  rates.set_layers(config)
   return cache.redirect(config) if config['feature_cache'] else config
 
 
@@ -148,7 +149,7 @@ def check(config: Mapping[str, Any]) -> Config:
         f'names {sorted(sources)}: leave one'
       )
   _answerable(config)
-  _set_rates(config)
+  rates.set_heads(config)
   return config
 
 
@@ -165,10 +166,10 @@ def say_recipe(config: Mapping[str, Any]) -> None:
   """
   if 'recipe' not in config:
     return
-  rates = '+'.join(f'{lr:g}' for lr in config['lrs'])
+  told = '+'.join(f'{lr:g}' for lr in config['lrs'])
   if config['weight_decays']:
     decays = '+'.join(f'{decay:g}' for decay in config['weight_decays'])
-    rates += f', weight decays {decays}'
+    told += f', weight decays {decays}'
   heads = ', '.join(
     f'{task} {options["width"]} wide'
     for task, options in config['tasks'].items()
@@ -176,7 +177,7 @@ def say_recipe(config: Mapping[str, Any]) -> None:
   )
   say(
     f'recipe={config["recipe"]}: {config["steps"]:,} steps of '
-    f'{config["data"]["batch_size"]} clips, learning rates {rates}'
+    f'{config["data"]["batch_size"]} clips, learning rates {told}'
     + (f', heads of {heads}' * bool(heads))
   )
 
@@ -289,48 +290,6 @@ def _told_classes(label: str, found: int, is_named: bool) -> int:
   how = '' if is_named else ', without names'
   say(f'classify: {found} classes, as source {label!r} tells{how}')
   return found
-
-
-def _set_rates(config: Config) -> None:
-  """Optimizer options from `lrs`, `weight_decays` and `finetune`."""
-  lrs, finetune = config['lrs'], config['finetune']
-  decays = config['weight_decays']
-  if not lrs or min(lrs) <= 0 or len(set(lrs)) != len(lrs):
-    raise ValueError(
-      f'config.lrs={lrs} must be learning rates above 0, each once'
-    )
-  if decays and (min(decays) < 0 or len(set(decays)) != len(decays)):
-    raise ValueError(
-      f'config.weight_decays={decays} must be decays of 0 or more, each once'
-    )
-  if finetune < 0:
-    raise ValueError(
-      f'config.finetune={finetune} must be 0 (frozen) or the multiplier of '
-      "the backbone's learning rate"
-    )
-  multipliers = []
-  heads = job_lib.heads_of(config)
-  if len(heads) > 1:
-    norm = config['optim']['clip_norm'] or config['step']['outlier']
-    if finetune or norm:
-      raise ValueError(
-        f'config.lrs={lrs} and config.weight_decays={decays} are trained side '
-        'by side, which the heads must not notice: with config.finetune, '
-        'config.optim.clip_norm or config.step.outlier they share a backbone '
-        'or a norm. Give one of each per job'
-      )
-    factors = [head['lr'] / max(lrs) for head in heads]
-    multipliers.append(['heads/.*', factors])
-  if finetune:
-    multipliers.append(['backbone/.*', finetune])
-    config['step'] |= {'freeze': []}
-  config['optim'] |= {'lr': max(lrs), 'multipliers': multipliers}
-  if decays:
-    most = max(decays)
-    factors = [head['weight_decay'] / (most or 1.0) for head in heads]
-    # A single head has its number as it is.
-    shared = [['heads/.*', factors]] if len(heads) > 1 else []
-    config['optim'] |= {'weight_decay': most, 'decay_multipliers': shared}
 
 
 def read_config(checkpoint: str) -> Config:

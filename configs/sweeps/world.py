@@ -6,7 +6,9 @@ Laptop: two cores, forecast and report included,
 
     make scaling
 
-Pod: `configs/sweeps/scaling.py` has the sizes of 4DS. Reached: not run whole.
+Pod: `configs/sweeps/scaling.py` has the sizes of 4DS. Reached, in 51 minutes
+(docs/scaling.md): from the smallest size to the largest a loss of 0.748 (mean
+of three seeds) to 0.582, frozen boxes 0.299 to 0.343.
 
 `--sweep=rates` is the loss over learning rates and widths, with and without
 muP; those below it change one thing of the middle size.

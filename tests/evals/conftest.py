@@ -180,6 +180,7 @@ def recipe(pretraining):
     'lrs': (1e-2,),
     'weight_decays': (),
     'finetune': 0.0,
+    'layer_decay': 1.0,
     'tasks': {'depth': readouts.options('depth', start=3.0, width=16, heads=2)},
     'features': {'depth': 0.95, 'feature_dtype': 'float32'},
     'feature_cache': '',

@@ -78,6 +78,22 @@ def test_fine_tuning_moves_the_backbone_by_its_share(pretrained, train):
   assert max(jax.tree.leaves(moved)) == pytest.approx(0.5 * whole, rel=0.3)
 
 
+def test_earlier_blocks_move_by_their_share(pretrained, train):
+  features = {'depth': 1.0, 'feature_dtype': 'float32'}
+  result, after = train(finetune=0.5, layer_decay=0.5, features=features)
+  moved = jax.tree.map(
+    lambda x, y: np.abs(x - y), after['backbone'], pretrained
+  )
+  _, rate = optim.make(steps=3, **result['config']['optim'])
+  whole = 0.5 * sum(float(rate(step)) for step in range(3))
+  blocks = moved['processor']['layers']['mlp']['dense_in']['kernel']
+  # Adam's steps are about the rate; what the last block makes is never read.
+  shares = [block.max() / whole for block in blocks]
+  assert shares[:2] == pytest.approx([0.25, 0.5], rel=0.3)
+  embedding = moved['encoder']['patch_embedding']['kernel'].max() / whole
+  assert embedding == pytest.approx(0.125, rel=0.3)
+
+
 # test_mesh.py has its scores, train/test_step.py its step.
 @pytest.mark.slow
 def test_a_sharded_job_equals_one_that_is_not(train, single):
@@ -102,5 +118,9 @@ def test_rates_that_cannot_be_trained_together(train, recipe):
     train(weight_decays=(1e-2, 1e-3), finetune=0.1)
   with pytest.raises(ValueError, match='decays of 0 or more, each once'):
     train(weight_decays=(0.1, -0.1))
+  with pytest.raises(ValueError, match='of a backbone that is trained too'):
+    train(layer_decay=0.5)
+  with pytest.raises(ValueError, match=r'layer_decay=1\.5 must be above 0'):
+    train(layer_decay=1.5, finetune=0.1)
   with pytest.raises(ValueError, match=r'finetune=-1 must be 0'):
     train(finetune=-1)

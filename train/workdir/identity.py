@@ -30,7 +30,7 @@ _FIRST = r'init_(from|parts\..*)\.path'
 _ADDED = {
   **{'step.skip': [], 'step.outlier': 0.0},
   **{'optim.parametrisation': 'standard', 'optim.base_width': 0},
-  'weight_decays': [],
+  **{'weight_decays': [], 'layer_decay': 1.0},
 }
 
 
