@@ -29,6 +29,7 @@ _BACKBONES = {
   'mae': ('backbone', ''),
   'distill': ('backbone', 'student'),
   'moog': ('moog', ''),
+  'rvm': ('rvm', ''),
 }
 _HEADS = sorted({*tables.KINDS} - {kind for kind, _ in _BACKBONES.values()})
 

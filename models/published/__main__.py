@@ -53,7 +53,7 @@ def _info(path: str) -> None:
 
 
 def _convert(path: str) -> None:
-  from configs import mae, moog, readout
+  from configs import mae, moog, readout, rvm
   from evals import convert
   from models.published import files, names
 
@@ -61,8 +61,10 @@ def _convert(path: str) -> None:
   if len(words) != 3 or not all(word.isdigit() for word in words):
     raise app.UsageError(f'--output_patch={",".join(words)} must be T,H,W')
   shapes = {key: entry.shape for key, entry in files.opened(path).items()}
-  is_moog = names.of_file(path, shapes).kind == 'moog'
-  recipe = moog.get_config('data=-') if is_moog else mae.get_config()
+  recipe = {
+    'moog': lambda: moog.get_config('data=-'),
+    'rvm': lambda: rvm.get_config('data=-'),
+  }.get(names.of_file(path, shapes).kind, mae.get_config)()
   convert.convert(
     path,
     _OUT.value,

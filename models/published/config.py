@@ -20,7 +20,7 @@ def model_options(
     path: of the file, for messages.
     layout: of it.
     recipe: the section `model` of `configs/mae.py`, or for a MooG of
-      `configs/moog.py`.
+      `configs/moog.py`, for an RVM of `configs/rvm.py`.
 
   Raises:
     ValueError: the file has no backbone, or the recipe is another method's.
@@ -30,13 +30,16 @@ def model_options(
       f'{path} holds a head of kind {layout.kind!r} and no backbone: convert '
       "the backbone's file, and name this one in --heads"
     )
-  name = 'moog' if layout.kind == 'moog' else 'mae'
+  name = layout.kind if layout.kind in ('moog', 'rvm') else 'mae'
   if recipe['name'] != name:
     raise ValueError(
       f'{path} holds a file of kind {layout.kind!r}: expected a recipe of '
       f'configs/{name}.py, got one of {recipe["name"]!r}'
     )
-  told = _moog(path, layout) if name == 'moog' else _mae(layout, recipe)
+  if name == 'moog':
+    told = _moog(path, layout)
+  else:
+    told = rvm_sizes(layout) if name == 'rvm' else _mae(layout, recipe)
   # What the arrays tell goes over what the recipe says of all models.
   return {**recipe, **told, 'dtype': 'float32'}
 
@@ -101,16 +104,10 @@ def _mae(layout: Layout, recipe: Mapping[str, Any]) -> dict[str, Any]:
   sizes = layout.sizes['backbone']
   t, h, w = sizes['t'], sizes['h'], sizes['w']
   patch = (sizes['pt'], sizes['ph'], sizes['pw'])
-  own = Size(sizes['d'], sizes['l'], sizes['m'], sizes['k'])
-  size = {'dim': own.width, 'depth': own.depth, 'mlp': own.mlp}
-  size |= {'heads': own.heads}
-  for name, known in SIZES.items():
-    if dataclasses.replace(known, parameters=None) == own:
-      size = {'size': name, **dict.fromkeys(size)}
   # 95% of a small grid could leave nothing, and half of a single patch.
   few = {} if t * h * w >= 20 else {'mask_ratio': 0.5 * (t * h * w > 1)}
   return {
-    **size,
+    **_size(sizes, recipe['size']),
     **few,
     'frames': t * patch[0],
     'height': h * patch[1],
@@ -118,7 +115,30 @@ def _mae(layout: Layout, recipe: Mapping[str, Any]) -> dict[str, Any]:
     'patch': patch,
     # Coarser in time, as published, where the grid can be halved.
     'output_patch': ((1 if t % 2 else 2) * patch[0], *patch[1:]),
-    'decoder_blocks': min(recipe['decoder_blocks'], own.depth),
+    'decoder_blocks': min(recipe['decoder_blocks'], sizes['l']),
+  }
+
+
+def _size(sizes: Mapping[str, int], size: str) -> dict[str, Any]:
+  """Options of a backbone's size: by name, or by its dimensions over `size`."""
+  own = Size(sizes['d'], sizes['l'], sizes['m'], sizes['k'])
+  free = {'dim': own.width, 'depth': own.depth, 'mlp': own.mlp}
+  free |= {'heads': own.heads}
+  for name, known in SIZES.items():
+    if dataclasses.replace(known, parameters=None) == own:
+      return {'size': name, **dict.fromkeys(free)}
+  return {'size': size, **free}
+
+
+def rvm_sizes(layout: Layout) -> dict[str, Any]:
+  """Options of an RVM that its encoder and core tell."""
+  sizes = layout.sizes['backbone']
+  return {
+    **_size(sizes, 'B'),
+    'patch': (sizes['ph'], sizes['pw']),
+    'core_layers': sizes['core_l'],
+    'core_heads': sizes['core_k'],
+    'core_mlp': sizes['core_m'],
   }
 
 

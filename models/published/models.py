@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from einops import rearrange
 from jaxtyping import Array, Float
 
-from models import moog, vit
+from models import moog, rvm, vit
 from models.moog.cell import VARIANTS, Cell
 from models.moog.frames import Encoder
 from models.moog.layers import Transformer
@@ -20,7 +20,7 @@ from models.nn import patches
 from models.nn.patches import Triple
 from models.objective import Params
 from models.published import files, loading, names
-from models.published.config import moog_encoder
+from models.published.config import moog_encoder, rvm_sizes
 from models.published.names import Layout, Sizes
 from models.readout import AttentionReadout
 from models.sizes import Size
@@ -45,6 +45,10 @@ class Published:
     `features` [b t s d], the tokens after each frame, and `state` [b s d],
     those after the last, with which a call for the next frames goes on. Without
     a state, 1024 tokens start as noise that `rng` draws.
+  * 'rvm', the encoder and core of RVM: `model(video, state=None)` gives a dict
+    like it: `features` [b t n d], a token for each patch of a frame, and
+    `state` [b n+1 d], which starts at zero and has the class token first.
+    Frames may have any size that patches fill.
   * 'points' and 'boxes', heads of MooG: `model(features, queries)`, features
     [b t n d] and queries [b q 2], (x, y), or [b q 4], (ymin, xmin, ymax,
     xmax), all in [0, 1], gives a dict: `values` [b t q 2] or [b t q 4], of the
@@ -171,6 +175,28 @@ def _moog(path: str, layout: Layout, output_patch: Triple):
       rng = jax.random.key(0) if rng is None else rng
       state = cell.start(params, jax.random.split(rng, video.shape[0]))
     features = model.features(params, video, state=state)
+    return {'features': features.tokens, 'state': features.state}
+
+  return run
+
+
+def _rvm(path: str, layout: Layout, output_patch: Triple):
+  del path, output_patch
+  sizes = rvm_sizes(layout)
+
+  def run(params, video, state=None):
+    # No parameter depends on the size of frames: each call may have its own.
+    model = rvm.make(
+      **sizes,
+      **{'frames': 2, 'height': video.shape[2], 'width': video.shape[3]},
+      # Nothing is reconstructed.
+      **{'sources': 1, 'targets': 1, 'gap': (1, 1), 'mask_ratio': 0.0},
+      **{'decoder_layers': 1, 'decoder_dim': 1, 'decoder_heads': 1},
+      **{'decoder_mlp': 1, 'normalise_target': False, 'positions': 'sines'},
+      **{'dtype': 'float32', 'remat': 'none', 'scan': True},
+      attention='auto',
+    )
+    features = model.features(params['backbone'], video, state=state)
     return {'features': features.tokens, 'state': features.state}
 
   return run
@@ -330,6 +356,7 @@ def _check_widths(path: str, layout: Layout) -> None:
 _FUNCTIONS = {
   'backbone': _backbone,
   'moog': _moog,
+  'rvm': _rvm,
   'depth': _depth,
   'points': functools.partial(_tracks, numbers=2),
   'boxes': functools.partial(_tracks, numbers=4),

@@ -86,6 +86,16 @@ def of_file(path: str, shapes: Shapes) -> Layout:
     )
   known = {key for every in keys.values() for key in every}
   extra = tuple(sorted(shapes.keys() - known))
+  for part in found:
+    if part.beside is None:
+      continue
+    others = [key for key in extra if not key.startswith(part.beside)]
+    if others:
+      raise ValueError(
+        f'{path} is a file of kind {kind!r}, but also holds {some(others)}: '
+        f'expected beside the model only {", ".join(part.beside)}. Another '
+        'version of it cannot be read'
+      )
   return layout_of(kind, found, sizes, extra)
 
 
@@ -159,13 +169,15 @@ def _kind(path: str, shapes: Shapes) -> str:
     return 'backbone'
   if has('pretrained_model/'):
     return 'moog'
+  if has('rnn_core/'):
+    return 'rvm'
   if has('attention_readout/'):
     return 'points' if has('temporal_tile_posenc/') else 'boxes'
   raise ValueError(
     f'{path} holds no known model: its names are {some(sorted(shapes))}. '
     'Expected params/encoder/... (a 4DS backbone), params/layers_0/... (with a '
-    'depth head), pretrained_model/... (MooG) or attention_readout/... (a head '
-    'of MooG)'
+    'depth head), pretrained_model/... (MooG), rnn_core/... (RVM) or '
+    'attention_readout/... (a head of MooG)'
   )
 
 

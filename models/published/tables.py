@@ -33,6 +33,9 @@ class Part(NamedTuple):
   name: str  # 'backbone' or 'head', before ours
   prefix: str  # before the published ones
   table: Table
+  # What names begin with of arrays that a file has beside it, and we do not
+  # read; all others are refused. None: any are left.
+  beside: tuple[str, ...] | None = None
 
 
 def _affine(key: str, name: str, axes: str, bias: str, ours: str = '') -> Table:
@@ -48,22 +51,30 @@ def _norm(key: str, name: str, axes: str) -> Table:
   )
 
 
-def _in_layers(table: Table) -> Table:
-  """Rows of one block of a transformer, which has the same names as ours."""
-  key, name = 'processor/layers_{l}/', 'processor/layers/'
+def _in_layers(table: Table, key: str, name: str) -> Table:
+  """Rows of one block of a transformer, whose layers have these names."""
   return tuple(Row(key + r.key, name + r.name, r.axes, r.ours) for r in table)
 
 
-_BLOCK = (
-  *_norm(*['attention_norm'] * 2, 'd'),
-  *_affine(*['attention/query'] * 2, 'd k e', 'k e'),
-  *_affine(*['attention/key'] * 2, 'd k e', 'k e'),
-  *_affine(*['attention/value'] * 2, 'd k e', 'k e'),
-  *_affine(*['attention/out'] * 2, 'k e d', 'd'),
-  *_norm(*['mlp_norm'] * 2, 'd'),
-  *_affine(*['mlp/dense_in'] * 2, 'd m', 'm'),
-  *_affine(*['mlp/dense_out'] * 2, 'm d', 'd'),
-)
+def _look(key: str, name: str, k: str, e: str, norm: str = '') -> Table:
+  """Attention and the norm before it, `norm` of ours."""
+  rows = _norm(f'{key}_norm', norm or f'{name}_norm', 'd')
+  for part in ('query', 'key', 'value'):
+    theirs, ours = f'{key}/{part}', f'{name}/{part}'
+    rows += _affine(theirs, ours, f'd {k} {e}', f'{k} {e}')
+  return rows + _affine(f'{key}/out', f'{name}/out', f'{k} {e} d', 'd')
+
+
+def _mlp(m: str) -> Table:
+  """An MLP and the norm before it."""
+  return (
+    *_norm(*['mlp_norm'] * 2, 'd'),
+    *_affine(*['mlp/dense_in'] * 2, f'd {m}', m),
+    *_affine(*['mlp/dense_out'] * 2, f'{m} d', 'd'),
+  )
+
+
+_BLOCK = (*_look(*['attention'] * 2, 'k', 'e'), *_mlp('m'))
 
 # (pt ph pw): a patch. (t h w): the grid of patches.
 VIT: Table = (
@@ -73,7 +84,7 @@ VIT: Table = (
     *('pt ph pw 3 d', 'd'),
   ),
   Row(*['encoder/posenc/embeddings'] * 2, 't h w d', trimmed=True),
-  *_in_layers(_BLOCK),
+  *_in_layers(_BLOCK, 'processor/layers_{l}/', 'processor/layers/'),
 )
 
 # What the heads have in common; d is the width of the features, k e its own.
@@ -258,7 +269,39 @@ def moog(shapes: Shapes, *, published: bool) -> Table:
   return tuple(rows)
 
 
-KINDS = ('backbone', 'depth', 'moog', 'points', 'boxes')
+# The core may have other layers, heads and MLPs than the encoder.
+_CORE = (
+  *_look('ca_attention', 'cross_attention', 'core_k', 'core_e', 'cross_norm'),
+  *_mlp('core_m'),
+  *_look(*['attention'] * 2, 'core_k', 'core_e'),
+)
+RVM: Table = (
+  *_affine(
+    'tokenizer/patch_embedding/Conv_0',
+    'encoder/patch_embedding',
+    *('1 ph pw 3 d', 'd'),
+  ),
+  Row('cls_token', 'encoder/class_token/embeddings', '1 d'),
+  *_in_layers(_BLOCK, 'encoder/layers_{l}/', 'processor/layers/'),
+  *_norm('encoder/LayerNorm_0', 'processor/norm', 'd'),
+  *(
+    Row(f'rnn_core/{by}_{gate}/kernel', f'core/{by}_{gate}/kernel', 'd d')
+    for by in ('input', 'state')
+    for gate in ('update', 'reset')
+  ),
+  Row('rnn_core/state_layer_norm/scale', 'core/state_norm/scale', 'd'),
+  *_in_layers(
+    _CORE, 'rnn_core/transformer/xa_blocks_{core_l}/', 'core/layers/'
+  ),
+  *_norm('rnn_core/transformer/output_norm', 'core/norm', 'd'),
+)
+# For reconstruction only; its names are not public, and ours is another one.
+RVM_DECODER = (
+  *('decoder', 'delta_embedder', 'latent_posenc'),
+  *('detokenizer', 'mask_token'),
+)
+
+KINDS = ('backbone', 'depth', 'moog', 'rvm', 'points', 'boxes')
 
 
 def parts(kind: str, shapes: Shapes, *, published: bool) -> tuple[Part, ...]:
@@ -276,6 +319,8 @@ def parts(kind: str, shapes: Shapes, *, published: bool) -> tuple[Part, ...]:
       Part('backbone', 'params/layers_0/', VIT),
       Part('head', 'params/layers_2/', LEARNED),
     )
+  if kind == 'rvm':
+    return (Part('backbone', '', RVM, beside=RVM_DECODER),)
   if kind == 'moog':
     prefix = 'pretrained_model/'
     before = prefix if published else 'backbone/'

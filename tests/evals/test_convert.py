@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from configs import mae, moog, readout
+from configs import mae, moog, readout, rvm
 from evals import convert, evaluate
 from evals.predict import checks
 from evals.predict import run as predict_run
@@ -141,6 +141,20 @@ def test_moog_and_its_heads_are_converted_run_and_exported(
     assert task in found['windows'][0]
   job, _ = checks.finished(f'{out}/heads/points')
   assert job.objective.backbone.frames == layouts.T
+
+
+def test_rvm_is_converted_and_exported(tmp_path, capsys):
+  path = layouts.save(tmp_path / 'rvm.npz', layouts.rvm())
+  out = str(tmp_path / 'run')
+  given = recipes(rvm, 'data=-')
+  # As published but for the frames, whose grid the file does not tell.
+  given['pretraining']['model'] |= {'height': 8, 'width': 20}
+  given['pretraining']['model'] |= {'mask_ratio': 0.5, 'decoder_layers': 1}
+  convert.convert(path, out, **given)
+  assert 'and new: decoder/gap/bias, decoder/gap' in capsys.readouterr().out
+  convert.export(out, str(tmp_path / 'back.npz'))
+  assert 'without backbone/decoder/gap/bias' in capsys.readouterr().out
+  same(tmp_path / 'back.npz', path)
 
 
 def test_what_has_no_published_form_is_refused(run, paths, tmp_path):

@@ -26,20 +26,29 @@ def _flat(tree, prefix=''):
   return found
 
 
-def _vit(layers, d=12, k=3, m=20):
+def _look(d, k):
+  e = d // k
+  return {
+    **{x: _affine((d, k, e), (k, e)) for x in ('query', 'key', 'value')},
+    'out': _affine((k, e, d), (d,)),
+  }
+
+
+def _block(d, k, m):
   norm = {'scale': (d,), 'bias': (d,)}
-  block = {
+  return {
     'attention_norm': norm,
     'mlp_norm': norm,
-    'attention': {
-      **{x: _affine((d, k, 4), (k, 4)) for x in ('query', 'key', 'value')},
-      'out': _affine((k, 4, d), (d,)),
-    },
+    'attention': _look(d, k),
     'mlp': {
       'dense_in': _affine((d, m), (m,)),
       'dense_out': _affine((m, d), (d,)),
     },
   }
+
+
+def _vit(layers, d=12, k=3, m=20):
+  block = _block(d, k, m)
   return {
     'encoder': {
       'patch_embedding': {'Conv_0': _affine((2, 4, 5, 3, d), (d,))},
@@ -132,6 +141,41 @@ def moog(decoder=False, d=10):
       'recon': _affine((d + 8, 3), (3,)),
     }
   return _flat({'pretrained_model': parts})
+
+
+def rvm(decoder=False, d=12):
+  """Three blocks in the encoder; two in the core, with other heads and MLPs."""
+  norm = {'scale': (d,), 'bias': (d,)}
+  core = {
+    **_block(d, 2, 14),
+    'ca_attention_norm': norm,
+    'ca_attention': _look(d, 2),
+  }
+  gates = ('input_update', 'input_reset', 'state_update', 'state_reset')
+  parts = {
+    'tokenizer': {
+      'patch_embedding': {'Conv_0': _affine((1, 4, 5, 3, d), (d,))}
+    },
+    'cls_token': (1, d),
+    'encoder': {
+      **{f'layers_{i}': _block(d, 3, 20) for i in range(3)},
+      'LayerNorm_0': norm,
+    },
+    'rnn_core': {
+      **{gate: {'kernel': (d, d)} for gate in gates},
+      'state_layer_norm': {'scale': (d,)},
+      'transformer': {
+        **{f'xa_blocks_{i}': core for i in range(2)},
+        'output_norm': norm,
+      },
+    },
+  }
+  if decoder:
+    # What begins so is known of it, not what follows.
+    parts |= {'decoder_x': {'y': {'kernel': (d, 7)}}, 'mask_token': (1, 7)}
+    parts |= {'delta_embedder': {'z': (3, 7)}, 'latent_posenc': (8, 7)}
+    parts |= {'detokenizer': {'kernel': (7, 60)}}
+  return _flat(parts)
 
 
 def _tracks(numbers, outputs, d=10, bases=3):

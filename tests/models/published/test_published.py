@@ -10,15 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import mae
+from configs import mae, rvm
 from models import objective, published, sizes
 from models.published import files, loading, names
 from tests.models.published import layouts
+from tests.models.rvm import reference
 
 LAYOUTS = {
   'backbone': layouts.backbone(),
   'depth': layouts.depth(),
   'moog': layouts.moog(decoder=True),
+  'rvm': layouts.rvm(),
   'points': layouts.points(),
   'boxes': layouts.boxes(),
 }
@@ -116,6 +118,116 @@ def test_moog_starts_from_noise_of_its_key(load, inputs):
   assert one['features'].shape == (2, 1, 1024, 10)
   np.testing.assert_array_equal(one['state'], same['state'])
   assert np.abs(one['state'] - other['state']).max() > 1e-3
+
+
+def test_rvm_is_the_published_graph(paths, load, inputs):
+  """By names as they are in the file, without those of ours."""
+  arrays = {key: x.astype(float) for key, x in np.load(paths['rvm']).items()}
+
+  def under(prefix):
+    return loading.nested(
+      {
+        key.removeprefix(prefix): x
+        for key, x in arrays.items()
+        if key.startswith(prefix)
+      }
+    )
+
+  def stacked(prefix, count):
+    layers = [under(f'{prefix}_{i}/') for i in range(count)]
+    return jax.tree.map(lambda *x: np.stack(x), *layers)
+
+  core = stacked('rnn_core/transformer/xa_blocks', 2)
+  core['cross_norm'] = core.pop('ca_attention_norm')
+  core['cross_attention'] = core.pop('ca_attention')
+  params = {
+    'encoder': {
+      'patch_embedding': under('tokenizer/patch_embedding/Conv_0/'),
+      'class_token': {'embeddings': arrays['cls_token']},
+    },
+    'processor': {
+      'layers': stacked('encoder/layers', 3),
+      'norm': under('encoder/LayerNorm_0/'),
+    },
+    'core': {
+      **under('rnn_core/'),
+      'state_norm': under('rnn_core/state_layer_norm/'),
+      'layers': core,
+      'norm': under('rnn_core/transformer/output_norm/'),
+    },
+  }
+  table = reference.sines(256, 12).reshape(16, 16, 12)
+  place = jax.image.resize(jnp.asarray(table), (2, 4, 12), 'bicubic')
+  want = reference.run(
+    params, inputs['video'][1], np.asarray(place, float).reshape(8, 12)
+  )
+  model, video = load('rvm'), inputs['video']
+  whole = model(video)
+  np.testing.assert_allclose(whole['features'][1], want[:, 1:], atol=1e-5)
+  np.testing.assert_allclose(whole['state'][1], want[-1], atol=1e-5)
+  state = model(video[:, :2])['state']
+  rest = model(video[:, 2:], state=state)
+  np.testing.assert_allclose(
+    rest['features'], whole['features'][:, 2:], atol=1e-5
+  )
+
+
+def test_what_reconstructs_in_rvm_is_told_and_what_is_unknown_is_refused(
+  paths, tmp_path
+):
+  shapes = layouts.rvm(decoder=True)
+  path = layouts.save(tmp_path / 'x.npz', shapes)
+  with pytest.warns(UserWarning, match='also holds decoder_x/y/kernel'):
+    model = published.load(path)
+  beside = shapes.keys() - layouts.rvm().keys()
+  assert set(model.layout.extra) == beside
+  back = loading.arrays(model.layout.leaves, model.params)
+  with np.load(path) as whole:
+    assert set(whole.files) == back.keys() | beside
+    for key, value in back.items():
+      np.testing.assert_array_equal(value, whole[key])
+  for other in ('rnn_core/input_update/bias', 'posenc'):
+    path = layouts.save(tmp_path / 'y.npz', layouts.rvm() | {other: (12,)})
+    with pytest.raises(ValueError, match=f'but also holds {other}: expected'):
+      published.load(path)
+
+
+def test_sizes_of_rvm_are_read_off_shapes():
+  def large(n):
+    # Of the layout: 12 wide, 3 and 2 heads, MLPs of 20 and 14.
+    sizes = {12: 1024, 3: 16, 2: 16, 4: 64, 6: 64, 20: 4096, 14: 4096}
+    return sizes.get(n, n)
+
+  small = layouts.rvm()
+  shapes = {
+    key: tuple(map(large, shape))
+    for key, shape in small.items()
+    if 'Conv_0' not in key
+  }
+  name = 'tokenizer/patch_embedding/Conv_0'
+  shapes |= {f'{name}/kernel': (1, 16, 16, 3, 1024), f'{name}/bias': (1024,)}
+  for i in range(24):
+    own = {k: s for k, s in shapes.items() if k.startswith('encoder/layers_0/')}
+    shapes |= {k.replace('_0/', f'_{i}/', 1): s for k, s in own.items()}
+  for i in range(4):
+    start = 'rnn_core/transformer/xa_blocks_0/'
+    own = {k: s for k, s in shapes.items() if k.startswith(start)}
+    shapes |= {k.replace('_0/', f'_{i}/', 1): s for k, s in own.items()}
+  options = published.model_options(
+    'x.npz',
+    names.of_file('x.npz', shapes),
+    rvm.get_config('size=large,data=-').model.to_dict(),
+  )
+  wanted = {'size': 'L', 'dim': None, 'patch': (16, 16), 'core_layers': 4}
+  assert wanted.items() <= options.items()
+  made = objective.make(**options)
+  clips = {'video': jax.ShapeDtypeStruct((1, 52, 256, 256, 3), np.uint8)}
+  ours = loading.flat(jax.eval_shape(made.init, jax.random.key(0), clips))
+  layout = names.of_file('x.npz', shapes)
+  for key, leaf in layout.leaves.items():
+    assert ours[key.removeprefix('backbone/')].shape == leaf.shape
+  left = ours.keys() - {x.removeprefix('backbone/') for x in layout.leaves}
+  assert all(key.startswith('decoder/') for key in left)
 
 
 def test_points_are_the_official_ones(load, inputs):
