@@ -7,7 +7,8 @@ r"""Readouts of frozen or fine-tuned features: heads, trained and then tested.
 '+', or 'all': of the first five those whose labels the source has, on one
 forward pass of the backbone. `lr=1e-4+3e-4+1e-3` trains a head per learning
 rate in the same step and takes the best on the validation split; with
-`weight_decay=1e-4+1e-2` too, one for each of both.
+`weight_decay=1e-4+1e-2` too, one for each of both, and with `depth=0.5+0.95`
+one for each on features of each depth of the backbone.
 `finetune=0.1` trains the backbone too, at a tenth of the learning rate, and
 with `layer_decay=0.75` each block at 0.75 times that of the next.
 `test=SOURCE` tests on another source.
@@ -203,7 +204,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   """Arguments.
 
   task, data, test, recipe, seed, steps, lr, weight_decay, finetune,
-  layer_decay, cache, head, as.
+  layer_decay, depth, cache, head, as.
 
   `data` and `test` are modules of data/, data.OPTION and test.OPTION options of
   theirs. The recipe is laptop for the built-in world and paper for any other
@@ -219,7 +220,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     sources=('data', 'test'),
     **{'task': 'depth', 'data': 'world', 'test': '', 'recipe': ''},
     **{'seed': 0, 'steps': 0, 'lr': '', 'weight_decay': ''},
-    **{'finetune': 0.0, 'layer_decay': 1.0, 'cache': ''},
+    **{'finetune': 0.0, 'layer_decay': 1.0, 'depth': '', 'cache': ''},
     **{'head': 'attention', 'as': ''},
   )
   names.choose('head', args['head'], ('attention', 'moog'))
@@ -245,6 +246,12 @@ def get_config(arg: str | None = None) -> ConfigDict:
   if args['weight_decay']:
     words = args['weight_decay'].split('+')
     decays = tuple(common.number('weight_decay', word) for word in words)
+  # Published: the input of the block at 95% of the depth.
+  depth = 0.95
+  if args['depth']:
+    words = args['depth'].split('+')
+    depths = tuple(common.number('depth', word) for word in words)
+    depth = depths if len(depths) > 1 else depths[0]
   tested = args['test'] or args['data']
   official = OFFICIAL.get(tested, '4ds')
   scored = SCORED[names.choose('as', args['as'] or official, SCORED)]
@@ -290,8 +297,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
         | scored.get(task, {})
         for task in tasks
       },
-      # Published: the input of the block at 95% of the depth.
-      'features': {'depth': 0.95, 'feature_dtype': 'float32'},
+      'features': {'depth': depth, 'feature_dtype': 'float32'},
       'feature_cache': args['cache'],
       'data': {
         'batch_size': recipe['batch_size'],

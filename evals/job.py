@@ -52,7 +52,7 @@ class Job:
 
   @property
   def heads(self) -> list[dict[str, float]]:
-    """Of heads side by side: {'lr', 'weight_decay'} of each."""
+    """Of heads side by side: {'lr', 'weight_decay', 'depth'} of each."""
     return rates.heads(self.train)
 
 
@@ -143,10 +143,11 @@ def make_objective(config: Config) -> readout.Readout:
   heads = rates.heads(config)
   if len(heads) > 1:
     names = tuple(f'lr_{head["lr"]:g}' for head in heads)
-  if len(heads) > len(config['lrs']):
-    names = tuple(
-      f'{name}_wd_{head["weight_decay"]:g}' for name, head in zip(names, heads)
-    )
+  for key, short in (('weight_decay', 'wd'), ('depth', 'at')):
+    if len({head[key] for head in heads}) > 1:
+      names = tuple(
+        f'{name}_{short}_{head[key]:g}' for name, head in zip(names, heads)
+      )
   (source,) = config['data']['sources'].values()
   return readout.make(
     backbone=objective_lib.make(**config['model']),
@@ -156,5 +157,5 @@ def make_objective(config: Config) -> readout.Readout:
     tasks=config['tasks'],
     labels=names,
     finetune=config['finetune'] > 0,
-    **config['features'],
+    **config['features'] | {'depth': [head['depth'] for head in heads]},
   )

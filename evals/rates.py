@@ -17,16 +17,20 @@ _BEFORE = 'encoder/.*'
 
 
 def heads(config: Mapping[str, Any]) -> list[dict[str, float]]:
-  """{'lr', 'weight_decay'} of each head of a task: all of one with all others.
+  """{'lr', 'weight_decay', 'depth'} of each head of a task.
+
+  All of one with all of the others.
 
   Args:
     config: a readout recipe's values, or a completed config.
   """
   # A job of before there was a choice has none.
   decays = config.get('weight_decays') or [config['optim']['weight_decay']]
+  depths = config['features']['depth']
+  depths = depths if isinstance(depths, (tuple, list)) else [depths]
   return [
-    {'lr': lr, 'weight_decay': decay}
-    for lr, decay in itertools.product(config['lrs'], decays)
+    {'lr': lr, 'weight_decay': decay, 'depth': depth}
+    for lr, decay, depth in itertools.product(config['lrs'], decays, depths)
   ]
 
 
@@ -37,7 +41,7 @@ def set_heads(config: dict[str, Any]) -> None:
     config: a readout recipe's values, which get them.
 
   Raises:
-    ValueError: they cannot be trained together.
+    ValueError: they cannot be trained together, or a depth is there twice.
   """
   lrs, finetune = config['lrs'], config['finetune']
   decays = config['weight_decays']
@@ -56,14 +60,22 @@ def set_heads(config: dict[str, Any]) -> None:
     )
   multipliers = []
   sides = heads(config)
+  depths = config['features']['depth']
+  if isinstance(depths, list) and (
+    not depths or len(set(depths)) < len(depths)
+  ):
+    raise ValueError(
+      f'config.features.depth={depths} must be one depth, or several, each once'
+    )
   if len(sides) > 1:
     norm = config['optim']['clip_norm'] or config['step']['outlier']
     if finetune or norm:
       raise ValueError(
-        f'config.lrs={lrs} and config.weight_decays={decays} are trained side '
-        'by side, which the heads must not notice: with config.finetune, '
-        'config.optim.clip_norm or config.step.outlier they share a backbone '
-        'or a norm. Give one of each per job'
+        f'config.lrs={lrs}, config.weight_decays={decays} and '
+        f'config.features.depth={depths} are trained side by side, which the '
+        'heads must not notice: with config.finetune, config.optim.clip_norm '
+        'or config.step.outlier they share a backbone or a norm. Give one of '
+        'each per job'
       )
     factors = [head['lr'] / max(lrs) for head in sides]
     multipliers.append(['heads/.*', factors])

@@ -28,7 +28,7 @@ def make(
   backbone: Objective,
   tasks: Mapping[str, Mapping[str, Any]],
   labels: Sequence[str],
-  depth: float,
+  depth: float | Sequence[float],
   finetune: bool,
   feature_dtype: str,
   clip: Sequence[int],
@@ -41,7 +41,7 @@ def make(
     labels: names of the heads of a task that are trained side by side; ''
       for a single one. Which differ in what is the optimizer's business.
     depth: of the features in the backbone, see `MAE.features`; 0.95 is
-      published.
+      published. Several: of what each head reads.
     finetune: let gradients into the backbone. Otherwise they stop at the
       features; the optimizer should then freeze 'backbone/.*', so that it
       neither decays those parameters nor keeps moments of them.
@@ -64,7 +64,7 @@ def make(
     backbone=backbone,
     tasks=made,
     labels=tuple(labels),
-    depth=depth,
+    depths=(depth,) if isinstance(depth, (int, float)) else tuple(depth),
     finetune=finetune,
     feature_dtype=feature_dtype,
     clip=tuple(clip),
@@ -78,21 +78,29 @@ class Readout:
   backbone: Objective
   tasks: Mapping[str, task_lib.Task]
   labels: tuple[str, ...]
-  depth: float
+  depths: tuple[float, ...]
   finetune: bool
   feature_dtype: str
   clip: tuple[int, ...]
+  # Of each task the one head whose parameters there are; of others, all.
+  chosen: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
   def init(self, rng: PRNGKeyArray, batch: Batch) -> Params:
     """A backbone and heads, all new; a run loads the backbone over it.
 
     A head does not depend on which other tasks there are.
+
+    Raises:
+      ValueError: heads are to read features of several depths, of a backbone
+        that has one kind.
     """
     batch = self._whole(batch)
     backbone_key, head_key = jax.random.split(rng)
     backbone = self.backbone.init(backbone_key, batch)
     tokens = jax.eval_shape(self.tokens, backbone, batch)
     tokens = jnp.zeros(tokens.shape, tokens.dtype)
+    if len(set(self.depths)) > 1:
+      self._check_depths(backbone, batch)
     heads = {}
     for name, task in self.tasks.items():
       # By its name, not its number; Python's own hash is another in each
@@ -184,13 +192,26 @@ class Readout:
         Heads that are not `Recurrent` have none.
     """
     batch = self._whole(batch)
-    tokens = self.tokens(params['backbone'], batch)
+    read = {
+      depth: self.tokens(params['backbone'], batch, depth)
+      for depth in dict.fromkeys(self.depths)
+    }
     if not self.finetune:
-      tokens = jax.lax.stop_gradient(tokens)
+      read = jax.lax.stop_gradient(read)
 
-    def answer(task, head):
+    def tokens_of(name):
+      """Of each head, where they differ; else of all of them."""
+      depths = self.depths
+      if name in self.chosen:
+        depths = (depths[self.chosen[name]],)
+      if len(set(depths)) > 1:
+        return jnp.stack([read[depth] for depth in depths]), None
+      return None, read[depths[0]]
+
+    def answer(task, head, shared):
       def apply(given):
-        params, left = given
+        params, left, own = given
+        tokens = shared if own is None else own
         inputs = {'params': params}, tokens, task.queries(batch)
         if isinstance(head, Recurrent):
           outputs, left = head.carry(*inputs, left)
@@ -203,8 +224,9 @@ class Readout:
     answers, after = {}, {}
     for name, task in self.tasks.items():
       head = task.head(batch['video'].shape[1:4])
-      given = params['heads'][name], states and states[name]
-      answers[name], after[name] = self._each(answer(task, head), given)
+      own, shared = tokens_of(name)
+      given = params['heads'][name], states and states[name], own
+      answers[name], after[name] = self._each(answer(task, head, shared), given)
     return answers, after
 
   def sums(self, params: Params, batch: Batch) -> dict[str, Sums]:
@@ -253,8 +275,10 @@ class Readout:
     tokens = jax.eval_shape(self.tokens, shapes['backbone'], batch)
     # Frozen, the backbone runs forward only.
     passes = 3 if self.finetune else 1
+    # The deepest is read on the way of none; shallower ones on its.
+    deepest = functools.partial(self.tokens, depth=max(self.depths))
     counted = {
-      'backbone': passes * forward_flops(self.tokens, shapes['backbone'], batch)
+      'backbone': passes * forward_flops(deepest, shapes['backbone'], batch)
     }
     for name, task in self.tasks.items():
       head = task.head(batch['video'].shape[1:4])
@@ -274,15 +298,22 @@ class Readout:
     del params, batch, rng
     return {}
 
-  def tokens(self, params: Params, batch: Batch) -> Float[Array, 'b t n d']:
+  def tokens(
+    self, params: Params, batch: Batch, depth: float | None = None
+  ) -> Float[Array, 'b t n d']:
     """What heads read of the backbone whose parameters are given.
 
     Cached features, where the batch holds them.
+
+    Args:
+      params: of the backbone.
+      batch: with a video, or features.
+      depth: of the features; None: that of the first head.
     """
     if 'features' in batch:
       return batch['features'].astype(self.feature_dtype)
     tokens = self.backbone.features(
-      params, batch['video'], depth=self.depth
+      params, batch['video'], depth=self.depths[0] if depth is None else depth
     ).tokens
     return tokens.astype(self.feature_dtype)
 
@@ -296,6 +327,20 @@ class Readout:
       return jax.vmap(function, out_axes=axis)(stacked)
     given = function(jax.tree.map(lambda x: x[0], stacked))
     return jax.tree.map(lambda x: jnp.expand_dims(x, axis), given)
+
+  def _check_depths(self, backbone: Params, batch: Batch) -> None:
+    """Refuses several depths of a backbone that carries a state.
+
+    Raises:
+      ValueError: it does, and readouts see that state.
+    """
+    found = jax.eval_shape(self.backbone.features, backbone, batch['video'])
+    if found.state is not None:
+      raise ValueError(
+        f'config.features.depth={list(dict.fromkeys(self.depths))}: what is '
+        'read of a recurrent backbone is its state, which has no depths: give '
+        'one'
+      )
 
   def _drawn(self, batch: Batch, rng: PRNGKeyArray, train: bool) -> Batch:
     """The whole batch, with the labels that each task's loss is of."""

@@ -216,9 +216,10 @@ def table(results: Sequence[Result]) -> str:
 
 
 def rate_of(head: Mapping[str, Any], heads: Sequence[Mapping[str, Any]]) -> str:
-  """A head's learning rate, and its decay where others of `heads` differ."""
+  """A head's learning rate; its decay and depth where `heads` differ in it."""
   rate = f'{head["lr"]:g}'
-  # A result of before there was a choice has no decays.
-  if len({each.get('weight_decay') for each in heads}) > 1:
-    rate += f', decay {head["weight_decay"]:g}'
+  for key, said in (('weight_decay', 'decay'), ('depth', 'depth')):
+    # A result of before there was a choice has none.
+    if len({each.get(key) for each in heads}) > 1:
+      rate += f', {said} {head[key]:g}'
   return rate

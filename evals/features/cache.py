@@ -42,6 +42,12 @@ def redirect(config: dict[str, Any]) -> dict[str, Any]:
       f'frozen backbone, and config.finetune={config["finetune"]} trains it: '
       'set one of them to nothing'
     )
+  if isinstance(config['features']['depth'], list):
+    raise ValueError(
+      'config.feature_cache keeps features of one depth, and '
+      f'config.features.depth={config["features"]["depth"]}: give one, or do '
+      'without the cache'
+    )
   if config['test_sources']:
     raise ValueError(
       'config.feature_cache caches the source of training: leave '

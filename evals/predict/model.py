@@ -56,7 +56,9 @@ class Answers:
   def choose(self, heads: Mapping[str, int]) -> None:
     """Leaves these tasks, and this one of the heads of each."""
     tasks = {name: self._objective.tasks[name] for name in heads}
-    self._objective = dataclasses.replace(self._objective, tasks=tasks)
+    self._objective = dataclasses.replace(
+      self._objective, tasks=tasks, chosen=dict(heads)
+    )
     stacked = self._params['heads']
     chosen = {
       name: jax.tree.map(lambda x, head=head: x[head][None], stacked[name])
@@ -77,12 +79,17 @@ class Answers:
   def _answer(self, params, batch, states):
     objective = self._objective
     state, heads = states or (None, None)
-    features = objective.backbone.features(
-      params['backbone'], batch['video'], depth=objective.depth, state=state
-    )
-    batch = {**batch, 'features': features.tokens}
+    if len(set(objective.depths)) == 1:
+      features = objective.backbone.features(
+        params['backbone'],
+        batch['video'],
+        depth=objective.depths[0],
+        state=state,
+      )
+      batch, state = {**batch, 'features': features.tokens}, features.state
+    # Of several depths a backbone carries no state.
     answers, heads = objective.follow(params, batch, heads)
-    return jax.tree.map(lambda x: x[0, 0], answers), (features.state, heads)
+    return jax.tree.map(lambda x: x[0, 0], answers), (state, heads)
 
 
 def load(

@@ -90,6 +90,49 @@ def steps(rows: Sequence[Row], path: str) -> None:
     save(figure, path)
 
 
+def depths(rows: Sequence[Row], path: str) -> Figure:
+  """Main scores over the depth of the features, of rows that have several.
+
+  A ring is what was chosen, on validation clips.
+
+  Args:
+    rows: see `grouping.of_several_depths`.
+    path: of the PNG.
+  """
+  with style():
+    figure, panels, corner = _panels(grouping.by_task(rows))
+    for axes, (task, source), mine in panels:
+      name = mine[0].headline[0]
+      for row in mine:
+        colour, marker, dashes = KINDS[row.kind]
+        best = grouping.of_depths(row)
+        axes.plot(
+          *zip(*best.items()),
+          color=colour,
+          marker=marker,
+          markersize=5,
+          linestyle=dashes,
+          linewidth=1.6,
+        )
+        for found in row.found:
+          chosen = found['heads'][found['head']]
+          axes.plot(
+            chosen['depth'],
+            chosen['test'][name],
+            color=colour,
+            marker='o',
+            markersize=11,
+            markerfacecolor='none',
+            linestyle='',
+          )
+      axes.set(xlabel='depth of the features')
+      _trivial(axes, mine)
+      _titles(axes, f'{naming.task(task)} on {source}', name, [])
+    _legend(corner, rows, [])
+    save(figure, path)
+  return figure
+
+
 def _with_published(rows: Sequence[Row]) -> _Groups:
   """Rows by task and source; a published task without any has no source."""
   found = grouping.by_task(rows)

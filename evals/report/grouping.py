@@ -169,6 +169,36 @@ def of_several_steps(every: Sequence[Row]) -> list[Row]:
   return [row for row in every if row.readout in curves]
 
 
+def of_several_depths(every: Sequence[Row]) -> list[Row]:
+  """Those whose heads read features of several depths."""
+  return [
+    row
+    for row in every
+    if all(
+      len({head.get('depth') for head in found['heads']}) > 1
+      for found in row.found
+    )
+  ]
+
+
+def of_depths(row: Row) -> dict[float, float]:
+  """{depth: main score on test clips}, mean over seeds.
+
+  Of the heads of a depth the one that does best on validation clips.
+  """
+  name, scores = row.headline[0], {}
+  for found in row.found:
+    sign = -1 if found['lower_is_better'] else 1
+    best: dict[float, dict[str, Any]] = {}
+    for head in found['heads']:
+      other = best.setdefault(head['depth'], head)
+      if sign * head['validation'][name] > sign * other['validation'][name]:
+        best[head['depth']] = head
+    for depth, head in best.items():
+      scores.setdefault(depth, []).append(head['test'][name])
+  return {depth: float(np.mean(scores[depth])) for depth in sorted(scores)}
+
+
 def backbone_parameters(model: Mapping[str, Any]) -> int:
   """Parameters of the parts that features are computed with.
 

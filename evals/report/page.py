@@ -60,6 +60,7 @@ def _written(runs: Sequence[reading.Run], out: str) -> tuple[str, str]:
     sections.overview(latest, pairs)
     + sections.sizes(latest, out)
     + sections.tasks(latest, pairs, out)
+    + sections.depths(models, latest, out)
     + sections.steps(models, rows, out)
     + sections.pretraining(runs, out)
     + health.section(runs, out)

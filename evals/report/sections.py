@@ -173,6 +173,27 @@ def steps(models: Sequence[Model], rows: Sequence[Row], out: str) -> str:
   return text
 
 
+def depths(models: Sequence[Model], rows: Sequence[Row], out: str) -> str:
+  """Which depth knows what, of readouts of several; '' where there is none."""
+  text = ''
+  for model in models:
+    shown = grouping.of_several_depths([x for x in rows if x.model is model])
+    if not shown:
+      continue
+    png = f'{reading.slug(model.name)}-depths.png'
+    curves.depths(shown, os.path.join(out, png))
+    text += (
+      f'<h2>Which depth of {escape(model.title)} knows what</h2><p>The main '
+      'score of each task over the depth of the features that its head reads; '
+      'of several heads of a depth the one that is best on validation clips. '
+      'A ring is the depth that was chosen.</p>'
+      f'{_wide(png, "Scores over depths, a panel per task")}'
+      '<p class="note">Numbers: <a href="learning-rates.csv">'
+      'learning-rates.csv</a>.</p>'
+    )
+  return text
+
+
 def pretraining(runs: Iterable[reading.Run], out: str) -> str:
   """What each run was trained to do, its loss, and where its time went."""
   return ''.join(

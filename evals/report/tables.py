@@ -26,10 +26,10 @@ def write_csv(path: str, lines: Sequence[Line]) -> None:
 
 
 def _side(head: Mapping[str, Any]) -> Line:
-  # A result of before decays were a choice has none.
+  # A result of before these were a choice has none.
   return {
     'lr': head['lr'],
-    'weight_decay': head.get('weight_decay', ''),
+    **{key: head.get(key, '') for key in ('weight_decay', 'depth')},
   }
 
 

@@ -66,6 +66,22 @@ def test_a_head_for_each_rate_and_decay_is_trained_as_if_alone(train):
   assert all(abs(x - y).max() > 1e-4 for x, y in itertools.pairwise(kernels))
 
 
+def test_a_head_reads_features_of_its_depth(train):
+  features = {'depth': (0.5, 1.0), 'feature_dtype': 'float32'}
+  result, together = train(lrs=(1e-2, 1e-3), features=features)
+  found = result['tasks']['depth']
+  sides = [(head['lr'], head['depth']) for head in found['heads']]
+  assert sides == [(1e-2, 0.5), (1e-2, 1.0), (1e-3, 0.5), (1e-3, 1.0)]
+  features = {'depth': 1.0, 'feature_dtype': 'float32'}
+  one, alone = train(lrs=(1e-3,), features=features)
+  _check_close(jax.tree.map(lambda x: x[3:], together), alone)
+  scores = one['tasks']['depth']['metrics']
+  for name, score in found['heads'][3]['test'].items():
+    assert score == pytest.approx(scores[name]['value'], rel=1e-4)
+  kernels = together['heads']['depth']['mlp']['dense_in']['kernel']
+  assert abs(kernels[2] - kernels[3]).max() > 1e-4
+
+
 def test_fine_tuning_moves_the_backbone_by_its_share(pretrained, train):
   result, after = train(finetune=0.5)
   moved = jax.tree.map(
@@ -116,6 +132,13 @@ def test_rates_that_cannot_be_trained_together(train, recipe):
     train(lrs=(1e-2, 1e-2))
   with pytest.raises(ValueError, match='share a backbone or a norm'):
     train(weight_decays=(1e-2, 1e-3), finetune=0.1)
+  with pytest.raises(ValueError, match='one depth, or several, each once'):
+    train(features={'depth': (0.5, 0.5), 'feature_dtype': 'float32'})
+  with pytest.raises(ValueError, match='keeps features of one depth'):
+    train(
+      features={'depth': (0.5, 1.0), 'feature_dtype': 'float32'},
+      feature_cache='cache',
+    )
   with pytest.raises(ValueError, match='decays of 0 or more, each once'):
     train(weight_decays=(0.1, -0.1))
   with pytest.raises(ValueError, match='of a backbone that is trained too'):

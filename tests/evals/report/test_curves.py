@@ -1,9 +1,11 @@
 """The scaling figure: which panels, lines and words it has."""
 
+import json
+
 import numpy as np
 from matplotlib.colors import same_color
 
-from evals.report import curves, grouping, naming, reading
+from evals.report import curves, grouping, naming, page, reading
 from evals.report.plots import KINDS
 
 
@@ -140,3 +142,37 @@ def test_sizes_are_plain_numbers_on_a_logarithmic_axis(make, tmp_path):
       if low <= at <= high
     ]
     assert shown == ['10M', '100M', '1B', '10B']
+
+
+def test_a_curve_over_depths_takes_the_best_head_of_each_on_validation(
+  make, tmp_path
+):
+  run = make.run('run')
+  make.job(run, 'job', tasks=('depth',), lrs=(0.1, 0.2, 0.3))
+  path = run / 'readouts/job/result.json'
+  result = json.loads(path.read_text())
+  (found,) = result['tasks'].values()
+  # Of depth 0.5 the second is better on validation, and worse on test clips.
+  for head, depth, validation, test in zip(
+    found['heads'], (0.5, 0.5, 0.9), (0.4, 0.3, 0.2), (0.5, 0.6, 0.1)
+  ):
+    head['depth'] = depth
+    head['validation']['abs_rel'], head['test']['abs_rel'] = validation, test
+  found['head'] = 2
+  path.write_text(json.dumps(result))
+  (row,) = grouping.rows(grouping.models(reading.runs([str(run)])))
+  assert grouping.of_several_depths([row]) == [row]
+  assert grouping.of_depths(row) == {0.5: 0.6, 0.9: 0.1}
+  drawn = curves.depths([row], str(tmp_path / 'depths.png'))
+  curve, ring, *_ = drawn.axes[0].lines
+  assert curve.get_xydata().tolist() == [[0.5, 0.6], [0.9, 0.1]]
+  assert ring.get_xydata().tolist() == [[0.9, 0.1]]
+  page.write([str(run)], str(tmp_path / 'out'))
+  assert 'knows what' in (tmp_path / 'out/index.html').read_text()
+
+
+def test_readouts_of_one_depth_have_no_curve_over_it(make):
+  run = make.run('run')
+  make.job(run, 'job', tasks=('depth',), lrs=(0.1, 0.2))
+  (row,) = grouping.rows(grouping.models(reading.runs([str(run)])))
+  assert grouping.of_several_depths([row]) == []
