@@ -7,6 +7,9 @@ The same command goes on where a stopped job left off, with the checkpoint that
 it began with, and says so when it is done. Any value of the recipe can be
 overridden: `--config.optim.lr=1e-3`; options of a source are part of the
 argument: `data=movi,data.path=DIR`.
+
+RUN may be `hf:FOLDER`, an encoder of others as transformers saves it, which is
+made a run of once: docs/encoders.md.
 """
 
 import time
@@ -21,7 +24,9 @@ _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'A recipe: configs/readout.py:task=...,data=...'
 )
 _CHECKPOINT = flags.DEFINE_string(
-  'checkpoint', None, "The pretraining run's folder (its --workdir)."
+  'checkpoint',
+  None,
+  "The pretraining run's folder (its --workdir), or hf:FOLDER.",
 )
 _STEP = flags.DEFINE_integer(
   'step', -1, "Of the run's checkpoints; -1: the last when the job begins."
@@ -54,7 +59,8 @@ _CACHE = command.compilation_cache()
 def main() -> None:
   """Runs the job; heavy imports wait until flags are right."""
   from base import files
-  from evals import evaluate, resolve
+  from configs import mae
+  from evals import encoders, evaluate, is_readout, resolve
   from train import processes
   from train.progress import Clock
   from train.workdir import Asked
@@ -62,10 +68,15 @@ def main() -> None:
   config = _CONFIG.value.to_dict()
   files.check_folder(_WORKDIR.value, '--workdir')
   processes.join(_CACHE.value, **config['processes'])
+  checkpoint = encoders.run_of(
+    _CHECKPOINT.value, pretraining=mae.get_config().to_dict()
+  )
   resolve.say_recipe(config)
+  if is_readout(config):
+    encoders.say_features(checkpoint, config['features']['depth'])
   evaluate.run(
     config,
-    checkpoint=_CHECKPOINT.value,
+    checkpoint=checkpoint,
     workdir=_WORKDIR.value,
     random_init=_RANDOM_INIT.value,
     step=_STEP.value,

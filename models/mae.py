@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, Shaped
 
 from base.names import choose
 from models import vit
-from models.nn import patches
+from models.nn import patches, stack
 from models.nn.layers import Affine, affine, lecun
 from models.nn.patches import Triple
 from models.nn.positions import Learned, start_of
@@ -74,7 +74,7 @@ def make(
       standard deviation, in place of raw pixels.
     dtype: of the arithmetic, float32 or bfloat16; parameters, softmax and
       statistics are float32.
-    remat: what the backward pass recomputes: a name of `vit.REMAT`.
+    remat: what the backward pass recomputes: a name of `stack.REMAT`.
     scan: scan over the layers, or unroll them.
     attention: see `models.nn.attention.attend`.
     positions: how position embeddings and latents start: 'normal' with
@@ -227,7 +227,7 @@ class MAE:
   ) -> Float[Array, 'b s p']:
     """The output patches, float32, from the input patches `index` alone."""
     backbone = self.backbone
-    first, last = vit.split(
+    first, last = stack.split(
       params['processor']['layers'],
       backbone.size.depth - self.decoder_blocks,
     )

@@ -8,61 +8,26 @@ an array is simpler than a slice of a lifted module.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from einops import rearrange
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from base.names import choose
 from models import sizes
-from models.nn import patches
+from models.nn import patches, stack
 from models.nn.attention import resolve
 from models.nn.layers import Affine, Block, affine, lecun
 from models.nn.patches import Triple
 from models.nn.positions import Learned, start_of
+from models.nn.stack import REMAT
 from models.objective import Features, Params
 from models.sharding import constrain, gather, shards
 from models.sizes import Size
 
 DTYPES = ('float32', 'bfloat16')
-SAVED = jax.checkpoint_policies
-# What products make, as models/nn/layers.py and attention, moog/layers.py and
-# moog/frames.py name it.
-NAMED = ('qkv', 'attended', 'projected', 'hidden', 'convolved')
-REMAT = {
-  'none': None,  # keep everything the backward pass reads
-  'named': SAVED.save_only_these_names(*NAMED),
-  # The same, kept in the host's memory from the forward to the backward pass.
-  'offload': SAVED.save_and_offload_only_these_names(
-    names_which_can_be_saved=[],
-    names_which_can_be_offloaded=list(NAMED),
-    offload_src='device',
-    offload_dst='pinned_host',
-  ),
-  'dots': SAVED.dots_with_no_batch_dims_saveable,  # by kernels, not attention's
-  'full': SAVED.nothing_saveable,  # keep the inputs of blocks only
-}
-
-
-def rematerialised(
-  function: Callable, remat: str, *, in_scan: bool
-) -> Callable:
-  """The function, of which the backward pass keeps what a policy says.
-
-  Args:
-    function: of arrays.
-    remat: a name of REMAT.
-    in_scan: whether it is the body of one: there nothing can be moved out of
-      the loop to undo the rematerialisation.
-  """
-  if REMAT[remat] is None:
-    return function
-  # Outside a loop the compiler may merge what is made again with what was made
-  # before, and so keep it after all.
-  return jax.checkpoint(function, policy=REMAT[remat], prevent_cse=not in_scan)
 
 
 def backbone(
@@ -170,12 +135,9 @@ class Backbone:
     embed_key, position_key, layers_key = jax.random.split(rng, 3)
     # As published: LeCun normal over all values of a patch.
     kernel = Affine((*self.patch, 3), (self.size.width,), lecun(4, 1))
-    block = self._block.clone(tokens=None)  # a single one cannot be split
-    # Of its input a block's parameters depend on the width alone.
-    x = jnp.zeros((1, 1, self.size.width), self.dtype)
-    keys = jax.random.split(layers_key, self.size.depth)
-    # A key for each layer: from one, all would start alike.
-    layers = jax.vmap(lambda key: block.init(key, x)['params'])(keys)
+    layers = stack.init(
+      self._block, layers_key, width=self.size.width, depth=self.size.depth
+    )
     return {
       'encoder': {
         'patch_embedding': kernel.init(embed_key)['params'],
@@ -229,23 +191,7 @@ class Backbone:
       ValueError: tokens that the mesh cannot split.
     """
     self._check_split(x.shape[1])
-
-    def block(x, layer):
-      x = constrain(x, 'batch', 'tokens', None)
-      # In here, so that what is collected is collected again in the backward
-      # pass, and not kept for it.
-      layer = gather(layer, 'processor/layers', self.dtype)
-      return self._block.apply({'params': layer}, x)
-
-    # Block by block: what the backward pass holds at once is that of one.
-    block = rematerialised(block, self.remat, in_scan=self.scan)
-    if self.scan:
-      return jax.lax.scan(lambda x, layer: (block(x, layer), None), x, layers)[
-        0
-      ]
-    for layer in unstack(layers):
-      x = block(x, layer)
-    return x
+    return stack.run(self._block, layers, x, remat=self.remat, scan=self.scan)
 
   def features(
     self, params: Params, video: Shaped[Array, 'b t h w 3'], depth: float
@@ -369,22 +315,3 @@ def blocks_before(blocks: int, depth: float) -> int:
     )
   # The list has the tokens twice: its entry i is the input of block i - 1.
   return max(index - 1, 0)
-
-
-def split(layers: Params, at: int) -> tuple[Params, Params]:
-  """The first `at` layers of a stack, and the rest.
-
-  The gradient of `jax.lax.split` is one concatenation; that of two slices
-  would be two padded arrays and their sum.
-  """
-  leaves, tree = jax.tree.flatten(layers)
-  pairs = [jax.lax.split(x, (at, x.shape[0] - at)) for x in leaves]
-  return tuple(tree.unflatten(half) for half in zip(*pairs))
-
-
-def unstack(layers: Params) -> list[Params]:
-  """The layers of a stack, one by one."""
-  # One split, see `split`; slices would each pad their gradient.
-  leaves, tree = jax.tree.flatten(layers)
-  pieces = [jax.lax.split(x, (1,) * x.shape[0]) for x in leaves]
-  return [tree.unflatten([x[0] for x in layer]) for layer in zip(*pieces)]

@@ -23,9 +23,9 @@ from models.moog.frames import Decoder, Encoder
 from models.moog.layers import Transformer
 from models.nn import patches, pixels
 from models.nn.attention import resolve
+from models.nn.stack import REMAT, rematerialised
 from models.objective import Batch, Features, Params, row_keys
 from models.sharding import shards
-from models.vit import REMAT, rematerialised
 
 CHOICES = {
   'variant': tuple(VARIANTS),
@@ -122,7 +122,7 @@ def make(
     dtype: of the arithmetic, float32 or bfloat16; parameters, the carried
       state, softmax and statistics are float32.
     remat: what the backward pass recomputes of a time step, and of encoding
-      frames: a name of `vit.REMAT`.
+      frames: a name of `stack.REMAT`.
     scan: scan over time (compiles in constant time), or unroll it.
     attention: see `models.nn.attention.attend`.
 

@@ -6,6 +6,7 @@ Statistics of LayerNorm and the softmax are float32 always.
 
 import functools
 import math
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -106,19 +107,23 @@ class Affine(nn.Module):
     outputs: shape of its output axes, and of the bias.
     kernel_init: of the kernel; the bias starts at zero.
     dtype: of what is returned.
+    use_bias: whether there is a bias.
   """
 
   inputs: tuple[int, ...]
   outputs: tuple[int, ...]
   kernel_init: nn.initializers.Initializer
   dtype: str = 'float32'
+  use_bias: bool = True
 
   @nn.compact
-  def __call__(self) -> tuple[jax.Array, jax.Array]:
-    """The kernel [*inputs *outputs] and the bias [*outputs]."""
+  def __call__(self) -> tuple[jax.Array, jax.Array | None]:
+    """The kernel [*inputs *outputs] and the bias [*outputs], or None."""
     kernel = self.param(
       'kernel', self.kernel_init, (*self.inputs, *self.outputs)
     )
+    if not self.use_bias:
+      return kernel.astype(self.dtype), None
     bias = self.param('bias', ZEROS, self.outputs)
     # Parameters stay float32, which the optimizer adds small steps to.
     return kernel.astype(self.dtype), bias.astype(self.dtype)
@@ -162,12 +167,17 @@ class SelfAttention(nn.Module):
     dtype: of the arithmetic and the result.
     implementation: see `models.nn.attention.attend`.
     tokens: the logical name of their axis, over which they may be split.
+    key_bias: whether keys have a bias. None of it reaches the result, but an
+      optimizer would move one that rounding errors are the gradient of.
+    turn: what is done with queries and keys [b n k e] before they meet.
   """
 
   heads: int
   dtype: str = 'float32'
   implementation: str = 'auto'
   tokens: str | None = None
+  key_bias: bool = True
+  turn: Callable[[jax.Array], jax.Array] | None = None
 
   @nn.compact
   def __call__(self, x: Float[Array, 'b n d']) -> Float[Array, 'b n d']:
@@ -188,6 +198,7 @@ class CrossAttention(nn.Module):
   dtype: str = 'float32'
   implementation: str = 'auto'
   tokens = None  # those who ask and who are asked are not split alike
+  key_bias, turn = True, None  # see `SelfAttention`
 
   @nn.compact
   def __call__(
@@ -208,12 +219,15 @@ def _attention(
   split = (module.heads, width // module.heads)
   projected = []
   for name, tokens in (('query', x), ('key', kv), ('value', kv)):
+    has_bias = module.key_bias or name != 'key'
     kernel, bias = Affine(
-      tokens.shape[-1:], split, lecun(1, 2), module.dtype, name=name
+      tokens.shape[-1:], split, lecun(1, 2), module.dtype, has_bias, name=name
     )()
-    y = affine(tokens, kernel, bias)
+    y = affine(tokens, kernel, bias) if has_bias else product(tokens, kernel)
+    if module.turn and name != 'value':
+      y = module.turn(y)
     y = constrain(y, 'batch', module.tokens, 'heads', None)
-    # Names are those that `vit.REMAT` keeps: results of products, since the
+    # Names are those that `stack.REMAT` keeps: results of products, since the
     # rest is cheap to make again.
     projected.append(checkpoint_name(y, 'qkv'))
   y = attend(
@@ -226,7 +240,7 @@ def _attention(
 
 
 class MLP(nn.Module):
-  """Two layers with GELU (tanh approximation) between them.
+  """Two layers with GELU between them.
 
   Attributes:
     hidden: width between the two.
@@ -234,6 +248,7 @@ class MLP(nn.Module):
     start: an initializer of both kernels.
     outputs: width of the result; None: that of the input.
     tokens: the logical name of the axis before the last.
+    exact: GELU by the error function, in place of its tanh approximation.
   """
 
   hidden: int
@@ -241,6 +256,7 @@ class MLP(nn.Module):
   start: nn.initializers.Initializer = XAVIER
   outputs: int | None = None
   tokens: str | None = None
+  exact: bool = False
 
   @nn.compact
   def __call__(self, x: Float[Array, '... d']) -> Float[Array, '... e']:
@@ -257,7 +273,7 @@ class MLP(nn.Module):
       between[-1] = self.tokens
     y = constrain(y, 'batch', *between, 'mlp')
     # By tanh, as published; on a CPU the exact one takes longer too.
-    y = jax.nn.gelu(y, approximate=True)
+    y = jax.nn.gelu(y, approximate=not self.exact)
     kernel, bias = Affine(
       hidden, outputs, self.start, self.dtype, name='dense_out'
     )()
@@ -273,6 +289,10 @@ class Block(nn.Module):
     dtype: of the arithmetic and the result.
     attention: see `models.nn.attention.attend`.
     tokens: the logical name of their axis, over which they may be split.
+    epsilon: of both norms; 4DS has flax's, as all below.
+    exact: see `MLP`.
+    key_bias: see `SelfAttention`.
+    turn: see `SelfAttention`.
   """
 
   heads: int
@@ -280,17 +300,28 @@ class Block(nn.Module):
   dtype: str = 'float32'
   attention: str = 'auto'
   tokens: str | None = None
+  epsilon: float = 1e-6
+  exact: bool = False
+  key_bias: bool = True
+  turn: Callable[[jax.Array], jax.Array] | None = None
 
   @nn.compact
   def __call__(self, x: Float[Array, 'b n d']) -> Float[Array, 'b n d']:
     """One layer of the backbone."""
     # Pre-norm, one after the other, as published: no layer scale, no dropout,
     # no norm of queries and keys, and none behind the last block.
-    y = LayerNorm(self.dtype, name='attention_norm')(x)
+    y = LayerNorm(self.dtype, self.epsilon, name='attention_norm')(x)
     x = x + SelfAttention(
-      self.heads, self.dtype, self.attention, self.tokens, name='attention'
+      *(self.heads, self.dtype, self.attention, self.tokens),
+      *(self.key_bias, self.turn),
+      name='attention',
     )(y)
     # The sum, which the norm and the next residual read, not the product.
     x = checkpoint_name(x, 'projected')
-    y = LayerNorm(self.dtype, name='mlp_norm')(x)
-    return x + MLP(self.mlp, self.dtype, tokens=self.tokens, name='mlp')(y)
+    y = LayerNorm(self.dtype, self.epsilon, name='mlp_norm')(x)
+    return x + MLP(
+      *(self.mlp, self.dtype),
+      tokens=self.tokens,
+      exact=self.exact,
+      name='mlp',
+    )(y)

@@ -10,6 +10,11 @@ as well) and whose readouts `python -m evals --checkpoint=RUN` trains; each head
 becomes a finished readout, RUN/heads/depth, for `python -m evals.predict`.
 `export` writes a run's backbone, or a readout job's head, as published. Files
 are npz or safetensors, by their ending.
+
+    python -m models.published info hf:FOLDER
+    python -m models.published convert hf:FOLDER --out=RUN [--frames=N]
+
+are of encoders of others, as transformers saves them: docs/encoders.md.
 """
 
 from absl import app, flags
@@ -25,6 +30,16 @@ _OUTPUT_PATCH = flags.DEFINE_list(
   ['2', '8', '8'],
   'Frames, height and width that one query of a depth head predicts.',
 )
+_CLIP = {
+  key: flags.DEFINE_integer(
+    key, 0, f'{what} that an encoder of hf:FOLDER is to see; 0: its own.'
+  )
+  for key, what in (
+    ('frames', 'Frames'),
+    ('height', 'Pixels down'),
+    ('width', 'Pixels across'),
+  )
+}
 _TASK = flags.DEFINE_string(
   'task', '', 'Of a readout job to export: depth, points or boxes.'
 )
@@ -40,12 +55,20 @@ def main(words: list[str]) -> None:
     raise app.UsageError('expected info FILE, convert FILE or export RUN')
   if (words[0] == 'info') == bool(_OUT.value):
     raise app.UsageError('convert and export need --out; info has none')
+  if any(flag.value for flag in _CLIP.values()) and not (
+    words[0] == 'convert' and words[1].startswith('hf:')
+  ):
+    raise app.UsageError('--frames, --height and --width are of convert hf:')
   commands[words[0]](words[1])
 
 
 def _info(path: str) -> None:
-  from models.published import files, names
+  from evals import encoders
+  from models.published import files, hf, names
 
+  if encoders.is_named(path):
+    print(hf.read(encoders.folder_of(path)).said)
+    return
   entries = files.opened(path)
   files.check_sums(path)
   shapes = {key: entry.shape for key, entry in entries.items()}
@@ -54,9 +77,16 @@ def _info(path: str) -> None:
 
 def _convert(path: str) -> None:
   from configs import mae, moog, readout, rvm
-  from evals import convert
+  from evals import convert, encoders
   from models.published import files, names
 
+  if encoders.is_named(path):
+    if _HEADS.value:
+      raise app.UsageError('--heads are of a published backbone, not of hf:')
+    clip = {key: flag.value for key, flag in _CLIP.items()}
+    recipe = mae.get_config().to_dict()
+    encoders.convert(path, _OUT.value, pretraining=recipe, **clip)
+    return
   words = _OUTPUT_PATCH.value
   if len(words) != 3 or not all(word.isdigit() for word in words):
     raise app.UsageError(f'--output_patch={",".join(words)} must be T,H,W')

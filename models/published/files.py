@@ -12,9 +12,10 @@ import math
 import os
 import struct
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from base import jsons, npz
@@ -23,6 +24,12 @@ from models.published.tables import Shape
 
 # safetensors' name of what the published files consist of.
 _F32 = 'F32'
+# What others' encoders may be kept as; all are little-endian.
+FLOATS = {
+  _F32: np.dtype('<f4'),
+  'F16': np.dtype('<f2'),
+  'BF16': np.dtype(jnp.bfloat16),
+}
 _HEADER = 100_000_000  # bytes at most, as safetensors' own reader has it
 _REMEDY = 'download it again, or export it again'
 
@@ -34,15 +41,16 @@ class Entry(NamedTuple):
   read: Callable[[], np.ndarray]  # a map of it: index it, then copy
 
 
-def opened(path: str) -> dict[str, Entry]:
+def opened(path: str, *, dtypes: Collection[str] = (_F32,)) -> dict[str, Entry]:
   """The float32 arrays of an npz or safetensors file, by name.
 
   Args:
     path: of the file. What it is follows from its first bytes.
+    dtypes: names of FLOATS that arrays of safetensors may have.
 
   Raises:
     ValueError: no file of a disk, damaged, neither format, no array, or one
-      that is not float32; pickled objects are refused.
+      of another dtype; pickled objects are refused.
   """
   if not is_local(path):
     raise ValueError(
@@ -59,7 +67,7 @@ def opened(path: str) -> dict[str, Entry]:
   if start[:2] == b'PK':
     found = _npz(path)
   elif start[8:] == b'{':
-    found = _safetensors(path)
+    found = _safetensors(path, dtypes)
   else:
     what = 'neither an npz nor a safetensors file, or its start is missing'
     raise ValueError(f'{path} is {what if start else "empty"}: {_REMEDY}')
@@ -139,10 +147,12 @@ def _data_of(path: str, info: zipfile.ZipInfo) -> int:
   return info.header_offset + 30 + names + extra
 
 
-def _mapped(path: str, offset: int, shape: Shape, order: str):
+def _mapped(
+  path: str, offset: int, shape: Shape, order: str, dtype=FLOATS[_F32]
+):
   def read() -> np.ndarray:
     # Mapped anew each time: pages do not stay after what was read of them.
-    return np.memmap(path, '<f4', 'r', offset, shape, order)
+    return np.memmap(path, dtype, 'r', offset, shape, order)
 
   return read
 
@@ -155,7 +165,7 @@ def _unpacked(path: str, member: npz.Member):
   return read
 
 
-def _safetensors(path: str) -> dict[str, Entry]:
+def _safetensors(path: str, dtypes: Collection[str]) -> dict[str, Entry]:
   with open(path, 'rb') as file:
     (length,) = struct.unpack('<Q', file.read(8))
     size = os.path.getsize(path) - 8 - length
@@ -184,13 +194,18 @@ def _safetensors(path: str) -> dict[str, Entry]:
         pass
       case _:
         raise _damaged(path, name)
-    if dtype != _F32:
-      _refuse(path, name, dtype)
-    if not 0 <= start <= stop <= size or stop - start != 4 * math.prod(shape):
+    if dtype not in dtypes:
+      _refuse(path, name, dtype, dtypes)
+    kind = FLOATS[dtype]
+    if (
+      not 0 <= start <= stop <= size
+      or stop - start != kind.itemsize * math.prod(shape)
+    ):
       raise _damaged(path, name)
     places.append((start, stop, name))
+    offset = 8 + length + start
     found[name] = Entry(
-      tuple(shape), _mapped(path, 8 + length + start, tuple(shape), 'C')
+      tuple(shape), _mapped(path, offset, tuple(shape), 'C', kind)
     )
   # The format has arrays one after the other: two in one place are a forgery.
   for (_, end, _), (start, _, name) in itertools.pairwise(sorted(places)):
@@ -203,9 +218,12 @@ def _damaged(path: str, name: str) -> ValueError:
   return ValueError(f'{path} is truncated or damaged at {name}: {_REMEDY}')
 
 
-def _refuse(path: str, name: str, dtype: str) -> None:
+def _refuse(
+  path: str, name: str, dtype: str, dtypes: Collection[str] = (_F32,)
+) -> None:
+  expected = ' or '.join(FLOATS[known].name for known in dtypes)
   raise ValueError(
-    f'{path}: {name} is {dtype}, expected float32: save it with '
+    f'{path}: {name} is {dtype}, expected {expected}: save it with '
     'array.astype(numpy.float32)'
   )
 

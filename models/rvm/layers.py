@@ -11,9 +11,9 @@ from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from models.nn.layers import MLP, CrossAttention, LayerNorm, SelfAttention
+from models.nn.stack import rematerialised, unstack
 from models.objective import Params
 from models.sharding import constrain, gather
-from models.vit import rematerialised, unstack
 
 
 class Block(nn.Module):
@@ -68,7 +68,8 @@ class Stack:
     groups: see `Block`.
     dtype: of the arithmetic; the result is float32.
     attention: see `models.nn.attention.attend`.
-    remat: what the backward pass recomputes of a block, a name of `vit.REMAT`.
+    remat: what the backward pass recomputes of a block, a name of
+      `stack.REMAT`.
     scan: scan over the blocks, or unroll them.
   """
 
@@ -119,7 +120,7 @@ class Stack:
 
     def block(x, layer):
       x = constrain(x, 'batch', None, None)
-      # In here, as in `vit.Backbone.run`.
+      # In here, as in `stack.run`.
       layer = gather(layer, f'{path}/layers', self.dtype)
       return self._block.apply({'params': layer}, x, kv)
 

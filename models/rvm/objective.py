@@ -17,12 +17,12 @@ from einops import rearrange, repeat
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, Shaped
 
 from models.nn import patches
+from models.nn.stack import rematerialised
 from models.objective import Batch, Features, Params, row_keys
 from models.rvm.core import Core, State
 from models.rvm.decoder import Decoder
 from models.rvm.encoder import Encoder
 from models.sharding import shards
-from models.vit import rematerialised
 
 
 @dataclasses.dataclass(frozen=True)

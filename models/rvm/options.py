@@ -73,7 +73,7 @@ def make(
     dtype: of the arithmetic, float32 or bfloat16; parameters, the carried
       state, softmax and statistics are float32.
     remat: what the backward pass recomputes of a block, and of a time step: a
-      name of `vit.REMAT`.
+      name of `stack.REMAT`.
     scan: scan over the layers and over time, or unroll both.
     attention: see `models.nn.attention.attend`.
 

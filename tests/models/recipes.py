@@ -25,6 +25,13 @@ VIT = {
     *('dtype', 'remat', 'scan', 'attention', 'positions'),
   )
 }
+# Others' encoders, tiny.
+_ENCODER = {
+  **{'dim': 24, 'depth': 3, 'mlp': 40, 'heads': 3, 'patch': (2, 4, 4)},
+  **{'frames': 4, 'height': 12, 'width': 12, 'epsilon': 1e-6},
+  **{'dtype': 'float32', 'remat': 'none', 'scan': True, 'attention': 'auto'},
+}
+ENCODERS = {'videomae': {**_ENCODER, 'norm': True}}
 
 # A step that is compiled for another machine is traced under such a mesh.
 MESH_OF_TPUS = AbstractMesh(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, PartitionSpec
 
-from models import distill, sharding, sizes
+from models import distill, objective, sharding, sizes
 from models.moog.readout import (
   ConditionalAutoregressiveReadout,
   DenseHead,
@@ -42,6 +42,14 @@ def test_the_table_covers_distillation():
   made = distill.make(student=recipes.VIT, teacher=recipes.VIT, **clip)
   params = jax.eval_shape(made.init, jax.random.key(0), CLIPS)
   sharding.logical_axes(params)
+
+
+def test_the_table_covers_others_encoders():
+  for name, options in recipes.ENCODERS.items():
+    made = objective.make(name, **options)
+    clips = {'video': jax.ShapeDtypeStruct((2, *made.clip, 3), np.uint8)}
+    params = jax.eval_shape(made.init, jax.random.key(0), clips)
+    sharding.logical_axes(params)
 
 
 def test_the_table_covers_moog_and_no_row_is_idle():

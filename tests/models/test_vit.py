@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from models import sizes, vit
-from models.nn import patches
+from models.nn import patches, stack
 from models.nn.layers import Block
 from tests.models import recipes
 from train import mesh as mesh_lib
@@ -127,10 +127,10 @@ def test_a_depth_outside_the_list_is_refused(depth):
 
 
 def test_split_and_unstack_undo_stacking():
-  stack = {'a': np.arange(12.0).reshape(4, 3)}
-  first, last = vit.split(stack, 3)
+  layers = {'a': np.arange(12.0).reshape(4, 3)}
+  first, last = stack.split(layers, 3)
   assert (first['a'].shape, last['a'].shape) == ((3, 3), (1, 3))
-  np.testing.assert_array_equal(vit.unstack(stack)[2]['a'], stack['a'][2])
+  np.testing.assert_array_equal(stack.unstack(layers)[2]['a'], layers['a'][2])
 
 
 def test_flops_of_a_full_forward_pass():
