@@ -85,6 +85,10 @@ def _job(tasks: str, lrs: str, backbone, mesh):
       f'--config.data.batch_size={_BATCH.value}',
     ]
   )
+  # Labels as the backbone's recipe has them, where it is of the same source.
+  for label, source in readouts['data']['sources'].items():
+    same = backbone['data']['sources'].get(label, {})
+    readouts['data']['sources'][label] = {**same, **source}
   config = recipe.of_readouts(readouts, backbone)
   program = recipe.program(config, mesh)
   example = pipeline.make(split='train', **config['data']).example()
