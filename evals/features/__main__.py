@@ -5,10 +5,10 @@ r"""Writes the features of videos: dense, or pooled, of any depth and length.
 
 DIR/a/b.mp4 becomes OUT/a/b.mp4.npz: for each depth an array `depth_0.95`
 [steps tokens width] ([steps width] if pooled), and `frames`, the number of each
-time step's first frame in the film. A video is seen in windows of the
-backbone's frames, without overlap; a recurrent backbone carries its state from
-one to the next. What is there is not made again: the same command goes on. All
-on one device.
+time step's first frame in the film. RUN may be `hf:FOLDER`, an encoder of
+others: docs/encoders.md. A video is seen in windows of the backbone's frames,
+without overlap; a recurrent backbone carries its state from one to the next.
+What is there is not made again: the same command goes on. All on one device.
 """
 
 from absl import flags
@@ -16,7 +16,9 @@ from absl import flags
 from base import command
 
 _CHECKPOINT = flags.DEFINE_string(
-  'checkpoint', None, "The pretraining run's folder (its --workdir)."
+  'checkpoint',
+  None,
+  "The pretraining run's folder (its --workdir), or hf:FOLDER.",
 )
 _STEP = flags.DEFINE_integer(
   'step', -1, "Of the run's checkpoints; -1: the last."
@@ -45,6 +47,8 @@ _CACHE = command.compilation_cache()
 def main() -> None:
   """Writes; heavy imports wait until flags are right."""
   from base.console import say
+  from configs import mae
+  from evals import encoders
   from evals.features import videos
   from train import processes
 
@@ -65,7 +69,9 @@ def main() -> None:
   processes.up(_CACHE.value)
   say(f'features of {_CHECKPOINT.value}')
   videos.write(
-    checkpoint=_CHECKPOINT.value,
+    checkpoint=encoders.run_of(
+      _CHECKPOINT.value, pretraining=mae.get_config().to_dict()
+    ),
     videos=_VIDEOS.value,
     out=_OUT.value,
     step=_STEP.value,
