@@ -255,15 +255,21 @@ def test_a_recurrent_backbone_carries_its_state(
   assert (changes() > 5 * alone.max()).all()
 
 
-def recurrent(config, frames):
-  """A job of MooG and its recurrent heads, for windows of so many frames."""
+def recurrent(config, frames, method):
+  """A job of recurrent heads on MooG or RVM, for windows of so many frames."""
   head = {'readout': 'recurrent', 'width': 16, 'heads': 2, 'head_dim': 8}
   head |= {'layers': 1, 'mlp': 16, 'residual': True}
-  model = {**recipes.MOOG, 'name': 'moog', 'frames': frames}
-  model |= {'height': H, 'width': W}
-  model |= {'tokens': 6, 'dim': 16, 'head_dim': 8, 'mlp': 16}
-  model |= {'channels': (8, 8), 'strides': (2, 4), 'subsample': 8}
-  model |= {'predictor_layers': 1, 'corrector_layers': 1, 'decoder_layers': 1}
+  moog = {'tokens': 6, 'head_dim': 8, 'subsample': 8}
+  moog |= {'channels': (8, 8), 'strides': (2, 4)}
+  moog |= {'predictor_layers': 1, 'corrector_layers': 1}
+  rvm = {'depth': 1, 'heads': 2, 'patch': (8, 8), 'core_layers': 1}
+  rvm |= {'sources': 1, 'targets': 1, 'gap': (1, 1), 'mask_ratio': 0.5}
+  known, own = {
+    'moog': (recipes.MOOG, moog),
+    'rvm': (recipes.RVM, rvm),
+  }[method]
+  model = {**known, 'name': method, 'frames': frames, 'height': H, 'width': W}
+  model |= {'dim': 16, 'mlp': 16, 'decoder_layers': 1, **own}
   tasks = {
     'points': readouts.options('points', **head, query_frames=True),
     'boxes': readouts.options('boxes', **head),
@@ -273,7 +279,10 @@ def recurrent(config, frames):
 
 
 @pytest.mark.slow
-def test_windows_of_recurrent_heads_do_not_show(config, movie, tmp_path):
+@pytest.mark.parametrize('method', ['moog', 'rvm'])
+def test_windows_of_recurrent_heads_do_not_show(
+  config, movie, tmp_path, method
+):
   """Windows of 4 and 6 frames and one of 10; points of frames of all three."""
   asked = {
     'points': [[0.2, 0.3, 0], [0.7, 0.4, 0], [0.5, 0.5, 5], [0.1, 0.8, 9]],
@@ -286,14 +295,14 @@ def test_windows_of_recurrent_heads_do_not_show(config, movie, tmp_path):
   for name in ('points', 'boxes'):
     view = views.make(name, start, ZOOM, (), True)
     batch |= {key: value[None] for key, value in view.asked(T).items()}
-  objective = job_lib.make_objective(recurrent(config, T))
+  objective = job_lib.make_objective(recurrent(config, T, method))
   params = jax.jit(objective.init)(jax.random.key(0), batch)
   # Heads that have not learned hardly look.
   params['heads'] = jax.tree.map(lambda x: 3 * x, params['heads'])
 
   def predicted(frames):
     folder = tmp_path / str(frames)
-    made = recurrent(config, frames)
+    made = recurrent(config, frames, method)
     save(folder, made, params)
     result = {'tasks': {name: {'head': 0} for name in made['tasks']}}
     (folder / 'result.json').write_text(json.dumps(result))
