@@ -21,12 +21,14 @@ from models.nn import patches, positions, stack
 from models.nn.attention import resolve
 from models.nn.layers import Affine, Block, LayerNorm, affine, lecun
 from models.nn.patches import Triple
+from models.nn.positions import Learned
+from models.nn.rotary import Rotary
 from models.objective import Batch, Features, Params
 from models.sharding import constrain, gather, shards
 from models.sizes import Size
 from models.vit import DTYPES
 
-POSITIONS = ('sines',)
+POSITIONS = ('sines', 'rotary', 'learned')
 # A float of a picture that was resized may leave [0, 1] by a rounding.
 _SLACK = 1e-3
 
@@ -41,7 +43,8 @@ class Encoder:
     clip: frames, height and width of a clip.
     patch: the same of a patch.
     positions: 'sines', a fixed table over the flattened grid that is added to
-      the tokens.
+      the tokens; 'rotary', turns of queries and keys in every block; or
+      'learned', a table of `table` places that is resized to a frame's.
     epsilon: of all norms.
     key_bias: whether keys have a bias.
     norm: whether a norm follows the last block.
@@ -49,6 +52,12 @@ class Encoder:
     remat: what the backward pass recomputes.
     scan: over the layers.
     attention: its implementation.
+    by_frame: each frame is a picture of its own.
+    table: rows and columns of a learned table.
+    smooth: whether it is resized with `antialias`, see `positions.bicubic`.
+    extra: tokens before those of a frame, of which features have none: one for
+      the class, then registers; 0: not even that one.
+    gated: see `MLP`.
   """
 
   name: str
@@ -63,6 +72,11 @@ class Encoder:
   remat: str
   scan: bool
   attention: str
+  by_frame: bool = False
+  table: tuple[int, int] | None = None
+  smooth: bool = False
+  extra: int = 0
+  gated: bool = False
 
   def __post_init__(self):
     """Check.
@@ -73,13 +87,18 @@ class Encoder:
     choose('model.dtype', self.dtype, DTYPES)
     choose('model.remat', self.remat, stack.REMAT)
     choose('model.positions', self.positions, POSITIONS)
-    t, h, w = patches.grid(self.clip, self.patch)
-    resolve(self.attention, t * h * w)
+    resolve(self.attention, self._together)
 
   @property
   def grid(self) -> Triple:
     """Tokens of a clip along time, height and width."""
     return patches.grid(self.clip, self.patch)
+
+  @property
+  def _together(self) -> int:
+    """Tokens that attend to each other."""
+    t, h, w = self.grid
+    return self.extra + (1 if self.by_frame else t) * h * w
 
   @property
   def _block(self) -> Block:
@@ -88,7 +107,21 @@ class Encoder:
       epsilon=self.epsilon,
       exact=True,  # GELU by the error function, all of them
       key_bias=self.key_bias,
+      turn=Rotary(self.grid) if self.positions == 'rotary' else None,
+      gated=self.gated,
     )
+
+  @property
+  def _tables(self) -> dict[str, Learned]:
+    """What is learned beside the patch embedding, by its name."""
+    width, found = self.size.width, {}
+    if self.positions == 'learned':
+      found['posenc'] = Learned((1, *self.table), width)
+    if self.extra:
+      found['class_token'] = Learned((1,), width)
+    if self.extra > 1:
+      found['registers'] = Learned((self.extra - 1,), width)
+    return found
 
   @property
   def _norm(self) -> LayerNorm:
@@ -101,19 +134,19 @@ class Encoder:
       ValueError: the batch's clips are not this encoder's.
     """
     self.check(batch['video'])
-    embed_key, layers_key, norm_key = jax.random.split(rng, 3)
+    embed_key, layers_key, rest_key = jax.random.split(rng, 3)
     width, depth = self.size.width, self.size.depth
     kernel = Affine((*self.patch, 3), (width,), lecun(4, 1))
+    encoder = {'patch_embedding': kernel.init(embed_key)['params']}
+    for name, key in zip(self._tables, jax.random.split(rest_key, 3)):
+      encoder[name] = self._tables[name].init(key)['params']
     processor = {
       'layers': stack.init(self._block, layers_key, width=width, depth=depth)
     }
     if self.norm:
       x = jnp.zeros((1, width))
-      processor['norm'] = self._norm.init(norm_key, x)['params']
-    return {
-      'encoder': {'patch_embedding': kernel.init(embed_key)['params']},
-      'processor': processor,
-    }
+      processor['norm'] = self._norm.init(rest_key, x)['params']
+    return {'encoder': encoder, 'processor': processor}
 
   def loss(
     self,
@@ -173,7 +206,10 @@ class Encoder:
     x = stack.run(self._block, layers, x, remat=self.remat, scan=self.scan)
     if self.norm and blocks == self.size.depth:
       x = self._norm.apply({'params': processor['norm']}, x)
-    return Features(rearrange(x, 'b (t n) d -> b t n d', t=self.grid[0]))
+    pattern = (
+      '(b t) n d -> b t n d' if self.by_frame else 'b (t n) d -> b t n d'
+    )
+    return Features(rearrange(x[:, self.extra :], pattern, t=self.grid[0]))
 
   def hidden_state(self, depth: float) -> int:
     """The number of the hidden state that a depth names: blocks before it.
@@ -200,8 +236,8 @@ class Encoder:
 
   def _embed(
     self, encoder: Params, video: Shaped[Array, 'b t h w 3']
-  ) -> Float[Array, 'b n d']:
-    """Patches to tokens, with positions."""
+  ) -> Float[Array, '_ n d']:
+    """Patches to tokens, with positions; of each frame, if by frame."""
     pixels = patches.patchify(video, self.patch)
     if video.dtype != jnp.uint8:
       pixels = _nan_beyond_unit(pixels)
@@ -210,9 +246,33 @@ class Encoder:
     kernel = leaf['kernel'].reshape(-1, width).astype(self.dtype)
     bias = leaf['bias'].astype(self.dtype)
     x = affine(patches.to_unit(pixels, self.dtype), kernel, bias)
-    # Not learned, and in no file.
-    x = x + jnp.asarray(positions.sines(x.shape[1], width), self.dtype)
+    if self.positions == 'sines':
+      # Not learned, and in no file.
+      x = x + jnp.asarray(positions.sines(x.shape[1], width), self.dtype)
+    if self.by_frame:
+      x = rearrange(x, 'b (t n) d -> (b t) n d', t=self.grid[0])
+    if self.positions == 'learned':
+      x = x + self._resized(encoder['posenc']['embeddings']).astype(self.dtype)
+    if self.extra:
+      before = [
+        encoder[name]['embeddings'].astype(self.dtype)
+        for name in ('class_token', 'registers')[: self.extra]
+      ]
+      before = jnp.concatenate(before)
+      before = jnp.broadcast_to(before, (len(x), *before.shape))
+      x = jnp.concatenate([before, x], axis=1)
     return constrain(x, 'batch', 'tokens', None)
+
+  def _resized(self, table: Float[Array, '1 i j d']) -> Float[Array, 'n d']:
+    """A learned table at the places of a frame's tokens, float32."""
+    _, h, w = self.grid
+    rows, columns = self.table
+    down = positions.bicubic(rows, h, smooth=self.smooth)
+    across = positions.bicubic(columns, w, smooth=self.smooth)
+    exact = jax.lax.Precision.HIGHEST
+    table = jnp.einsum('hi,ijd->hjd', down, table[0], precision=exact)
+    table = jnp.einsum('wj,hjd->hwd', across, table, precision=exact)
+    return table.reshape(h * w, -1)
 
   def flops(self, batch: Batch) -> dict[str, float]:
     """Of one step in which all of it is fine-tuned, by part.
@@ -221,10 +281,12 @@ class Encoder:
     """
     clips = batch['video'].shape[0]
     t, h, w = self.grid
-    width, tokens = self.size.width, t * h * w
-    per_token = 4 * width**2 + 2 * width * self.size.mlp + 2 * tokens * width
+    width, together = self.size.width, self._together
+    products = (3 if self.gated else 2) * self.size.mlp
+    per_token = 4 * width**2 + width * products + 2 * together * width
+    tokens = together * (t if self.by_frame else 1)
     forward = 2.0 * self.size.depth * tokens * per_token
-    embedding = 2.0 * tokens * np.prod(self.patch) * 3 * width
+    embedding = 2.0 * t * h * w * np.prod(self.patch) * 3 * width
     return {
       'patchify': 2.0 * clips * float(embedding),
       'encoder': 3.0 * clips * forward,
@@ -278,6 +340,12 @@ class Encoder:
 
   def _check_split(self) -> None:
     parts, steps = shards('tokens'), self.grid[0]
+    if self.by_frame and parts > 1:
+      raise ValueError(
+        f'config.mesh.sequence={parts} splits clips, of which model '
+        f'{self.name!r} sees each frame alone: set config.mesh.sequence=1, and '
+        'share out the batch with config.mesh.fsdp'
+      )
     if steps % parts:
       raise ValueError(
         f'config.mesh.sequence={parts} must divide the {steps} time steps of a '

@@ -63,6 +63,13 @@ MAE: Table = (
   ('head/bias', ('pixels',)),
 )
 
+# Of a DINOv2, beside VIT and what RVM has.
+DINO: Table = (
+  ('encoder/registers/embeddings', (None, 'vector')),
+  ('layers/mlp/dense_gate/kernel', ('layers', 'embed', 'mlp')),
+  ('layers/mlp/dense_gate/bias', ('layers', 'mlp')),
+)
+
 _MOOG_BLOCK = r'(predictor|corrector|decoder/transformer)/layer_\d+'
 MOOG: Table = (
   (r'encoder/conv_\d+/kernel', (None, None, None, 'embed')),
@@ -192,7 +199,7 @@ MOOG_READOUT: Table = tuple(
   )
 )
 
-TABLE: Table = (*VIT, *MAE, *MOOG, *RVM, *READOUT, *MOOG_READOUT)
+TABLE: Table = (*VIT, *MAE, *DINO, *MOOG, *RVM, *READOUT, *MOOG_READOUT)
 
 Rules = Mapping[str, str | tuple[str, ...] | None]
 _RULES: contextvars.ContextVar[Rules | None] = contextvars.ContextVar(

@@ -249,6 +249,8 @@ class MLP(nn.Module):
     outputs: width of the result; None: that of the input.
     tokens: the logical name of the axis before the last.
     exact: GELU by the error function, in place of its tanh approximation.
+    gated: a third layer, `dense_gate`, whose SiLU multiplies the hidden values,
+      in place of GELU.
   """
 
   hidden: int
@@ -257,6 +259,7 @@ class MLP(nn.Module):
   outputs: int | None = None
   tokens: str | None = None
   exact: bool = False
+  gated: bool = False
 
   @nn.compact
   def __call__(self, x: Float[Array, '... d']) -> Float[Array, '... e']:
@@ -272,8 +275,15 @@ class MLP(nn.Module):
     if self.tokens:
       between[-1] = self.tokens
     y = constrain(y, 'batch', *between, 'mlp')
-    # By tanh, as published; on a CPU the exact one takes longer too.
-    y = jax.nn.gelu(y, approximate=not self.exact)
+    if self.gated:
+      kernel, bias = Affine(
+        width, hidden, self.start, self.dtype, name='dense_gate'
+      )()
+      gate = checkpoint_name(affine(x, kernel, bias), 'hidden')
+      y = jax.nn.silu(constrain(gate, 'batch', *between, 'mlp')) * y
+    else:
+      # By tanh, as published; on a CPU the exact one takes longer too.
+      y = jax.nn.gelu(y, approximate=not self.exact)
     kernel, bias = Affine(
       hidden, outputs, self.start, self.dtype, name='dense_out'
     )()
@@ -293,6 +303,7 @@ class Block(nn.Module):
     exact: see `MLP`.
     key_bias: see `SelfAttention`.
     turn: see `SelfAttention`.
+    gated: see `MLP`.
   """
 
   heads: int
@@ -304,6 +315,7 @@ class Block(nn.Module):
   exact: bool = False
   key_bias: bool = True
   turn: Callable[[jax.Array], jax.Array] | None = None
+  gated: bool = False
 
   @nn.compact
   def __call__(self, x: Float[Array, 'b n d']) -> Float[Array, 'b n d']:
@@ -323,5 +335,6 @@ class Block(nn.Module):
       *(self.mlp, self.dtype),
       tokens=self.tokens,
       exact=self.exact,
+      gated=self.gated,
       name='mlp',
     )(y)

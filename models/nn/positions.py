@@ -61,6 +61,40 @@ def sines(count: int, width: int) -> Float[np.ndarray, 'n d']:
   return table.astype(np.float32)
 
 
+def bicubic(count: int, size: int, *, smooth: bool) -> np.ndarray:
+  """PyTorch's bicubic resize along one axis, as a matrix [size count], float32.
+
+  Half-pixel centres. Keys' cubic has a = -0.75 there, and edges are repeated;
+  with `antialias`, a = -0.5, widened where the axis shrinks, and what is beyond
+  an edge has no weight. `jax.image.resize` has neither but the last of these.
+
+  Args:
+    count: places of the table.
+    size: places wanted.
+    smooth: as with `antialias=True`.
+  """
+  ratio = count / size
+  centre = (np.arange(size) + 0.5) * ratio - 0.5
+  if smooth:
+    away = (np.arange(count) - centre[:, None]) / max(ratio, 1)
+    weight = _cubic(np.abs(away), -0.5)
+    return (weight / weight.sum(1, keepdims=True)).astype(np.float32)
+  weight = np.zeros((size, count))
+  first = np.floor(centre).astype(int)
+  for place in range(-1, 3):
+    at = first + place
+    tap = _cubic(np.abs(centre - at), -0.75)
+    np.add.at(weight, (np.arange(size), np.clip(at, 0, count - 1)), tap)
+  return weight.astype(np.float32)
+
+
+def _cubic(x: np.ndarray, a: float) -> np.ndarray:
+  """Keys' cubic of distances."""
+  near = (a + 2) * x**3 - (a + 3) * x**2 + 1
+  far = a * (x**3 - 5 * x**2 + 8 * x - 4)
+  return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
+
+
 def start_of(
   name: str, grid: Triple, cell: Cell = (1, 1, 1)
 ) -> nn.initializers.Initializer:

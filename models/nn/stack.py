@@ -53,7 +53,8 @@ def rematerialised(
 
 def init(block: Block, rng: PRNGKeyArray, *, width: int, depth: int) -> Params:
   """New parameters of `depth` blocks on tokens of a width, stacked."""
-  block = block.clone(tokens=None)  # a single one cannot be split
+  # A single token cannot be split, and is in no place.
+  block = block.clone(tokens=None, turn=None)
   # Of its input a block's parameters depend on the width alone.
   x = jnp.zeros((1, 1, width), block.dtype)
   keys = jax.random.split(rng, depth)

@@ -31,7 +31,13 @@ _ENCODER = {
   **{'frames': 4, 'height': 12, 'width': 12, 'epsilon': 1e-6},
   **{'dtype': 'float32', 'remat': 'none', 'scan': True, 'attention': 'auto'},
 }
-ENCODERS = {'videomae': {**_ENCODER, 'norm': True}}
+_PICTURES = {'frames': 3, 'width': 16, 'patch': (1, 4, 4), 'table': (5, 5)}
+_PICTURES |= {'smooth': False, 'registers': 2, 'gated': True}
+ENCODERS = {
+  'dinov2': _ENCODER | _PICTURES,
+  'videomae': {**_ENCODER, 'norm': True},
+  'vjepa2': _ENCODER,
+}
 
 # A step that is compiled for another machine is traced under such a mesh.
 MESH_OF_TPUS = AbstractMesh(

@@ -11,13 +11,13 @@ from tests.models import recipes
 
 def test_objectives_are_what_has_a_make():
   # Neither the seam, nor what objectives are built of.
-  others = ['videomae']
-  assert objective.names() == ['distill', 'mae', 'moog', 'rvm', *others]
+  others = ['dinov2', 'videomae', 'vjepa2']
+  assert objective.names() == sorted(['distill', 'mae', 'moog', 'rvm', *others])
 
 
 @pytest.mark.parametrize('name', ['MAE', 'vit', 'objective', 'nn', ''])
 def test_what_is_no_objective_is_told_which_there_are(name):
-  known = 'distill, mae, moog, rvm'
+  known = 'dinov2, distill, mae, moog, rvm'
   message = f'unknown model.name {name!r}: expected one of {known}'
   with pytest.raises(ValueError, match=message):
     objective.make(name)

@@ -44,12 +44,15 @@ def test_the_table_covers_distillation():
   sharding.logical_axes(params)
 
 
-def test_the_table_covers_others_encoders():
+def test_the_table_covers_others_encoders_and_no_row_is_idle():
+  used = set()
   for name, options in recipes.ENCODERS.items():
     made = objective.make(name, **options)
     clips = {'video': jax.ShapeDtypeStruct((2, *made.clip, 3), np.uint8)}
     params = jax.eval_shape(made.init, jax.random.key(0), clips)
     sharding.logical_axes(params)
+    used |= {sharding.TABLE[sharding.row_of(path)] for path in names(params)}
+  assert used >= set(sharding.DINO)
 
 
 def test_the_table_covers_moog_and_no_row_is_idle():

@@ -9,11 +9,16 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from base.names import choose
-from models.published.hf import arrays, folder, videomae
+from models.published.hf import arrays, dinov2, folder, videomae, vjepa2
 from models.published.loading import nested
 
 # model_type in config.json -> what knows its names.
-FAMILIES: dict[str, ModuleType] = {'videomae': videomae}
+FAMILIES: dict[str, ModuleType] = {
+  'dinov2': dinov2,
+  'dinov2_with_registers': dinov2,
+  'videomae': videomae,
+  'vjepa2': vjepa2,
+}
 VERSION = 1  # of what is made of a folder: another makes other parameters
 
 

@@ -10,12 +10,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from einops import rearrange
 
 from models.published.hf.folder import CONFIG, Folder
 
-Leaves = dict[str, np.ndarray]
+Leaves = dict[str, np.ndarray | jax.Array]
 # How all of them are run, in a config's section `model`.
 RUN_AS = {
   **{'dtype': 'float32', 'remat': 'named', 'scan': True, 'attention': 'auto'},
@@ -29,7 +30,9 @@ class Row(NamedTuple):
   """One of our parameters, and the array that it is read from."""
 
   name: str  # ours; below processor/layers, stacked along a new first axis
-  keys: Sequence[str]  # theirs, without prefix: names of old and new versions
+  # Theirs, without prefix: names of old and new versions. With ':0' or ':1' at
+  # its end it holds two arrays, one after the other, of which this is one.
+  keys: Sequence[str]
   theirs: str  # axes, in words, as einops has them
   ours: str = ''  # axes of ours, where they are others
 
@@ -64,21 +67,24 @@ def linear(
 
   Args:
     name: ours.
-    keys: theirs, without '.weight'.
+    keys: theirs, without '.weight'; ':0' or ':1' may follow, see `Row`.
     theirs: axes of its weight, the outputs first.
     ours: axes of its kernel.
     bias: names of its bias, where they are others than its keys tell; none: it
       has no bias.
   """
   out = re.match(r'\([^)]*\)|\w+', theirs)[0]
-  kernel = Row(
-    f'{name}/kernel', [f'{key}.weight' for key in keys], theirs, ours
-  )
+  kernel = Row(f'{name}/kernel', _leaf_of(keys, 'weight'), theirs, ours)
   if bias is None:
-    bias = [f'{key}.bias' for key in keys]
+    bias = _leaf_of(keys, 'bias')
   if not bias:
     return (kernel,)
   return kernel, Row(f'{name}/bias', bias, out, out.strip('()'))
+
+
+def _leaf_of(keys: Sequence[str], leaf: str) -> list[str]:
+  parts = [key.partition(':') for key in keys]
+  return [f'{name}.{leaf}{colon}{half}' for name, colon, half in parts]
 
 
 def read(found: Folder, known: Known) -> Leaves:
@@ -103,14 +109,14 @@ def read(found: Folder, known: Known) -> Leaves:
   wanted += [(row, i) for i in range(layers) for row in stacked]
   for row, i in wanted:
     names = [prefix + key.replace(_LAYER, str(i)) for key in row.keys]
-    has = [name for name in names if name in there]
+    has = [name for name in names if _whole(name) in there]
     if len(has) > 1:
+      both = ' and '.join(map(_whole, has))
       raise ValueError(
-        f'{found.path} holds {" and ".join(has)}, two names of one array: '
-        'leave one'
+        f'{found.path} holds {both}, two names of one array: leave one'
       )
     if not has:
-      missing.append(names[0])
+      missing.append(_whole(names[0]))
       continue
     keys.setdefault(row.name, []).append(has[0])
     _check(found, known, row, has[0])
@@ -121,7 +127,7 @@ def read(found: Folder, known: Known) -> Leaves:
       'blocks; take config and weights from one place, and save all of the '
       'model'
     )
-  used = {name for names in keys.values() for name in names}
+  used = {_whole(name) for names in keys.values() for name in names}
   extra = sorted(
     name
     for name in there.keys() - used
@@ -168,6 +174,17 @@ def check_heads(found: Folder, width: int, heads: int) -> None:
     )
 
 
+def _whole(key: str) -> str:
+  """The name in the file."""
+  return key.partition(':')[0]
+
+
+def _half(key: str) -> int | None:
+  """Which of the two that it holds; None: it is one."""
+  half = key.partition(':')[2]
+  return int(half) if half else None
+
+
 def _is_stacked(row: Row) -> bool:
   return row.name.startswith(_LAYERS)
 
@@ -183,10 +200,12 @@ def _check(found: Folder, known: Known, row: Row, key: str) -> None:
     math.prod(known.sizes[factor] for factor in (group or word).split())
     for group, word in factors
   )
-  shape = found.entries[key].shape
+  if _half(key) is not None:
+    expected = (2 * expected[0], *expected[1:])
+  shape = found.entries[_whole(key)].shape
   if shape != expected:
     raise ValueError(
-      f'{found.path}: {key} is {shape}, expected {expected} as '
+      f'{found.path}: {_whole(key)} is {shape}, expected {expected} as '
       f'{CONFIG} tells; take config and weights from one place'
     )
 
@@ -199,7 +218,9 @@ def _leaf(
   sizes = {word: known.sizes[word] for word in words}
 
   def one(key: str) -> np.ndarray:
-    array = found.entries[key].read()
+    array, half = found.entries[_whole(key)].read(), _half(key)
+    if half is not None:
+      array = np.split(array, 2)[half]
     return rearrange(array, pattern, **sizes)
 
   if not _is_stacked(row):

@@ -21,13 +21,13 @@ def encoder(tmp_path_factory):
   def read(family, **changes):
     path = folders.save(tmp_path_factory.mktemp('hf') / 'x', family, **changes)
     config = json.loads((pathlib.Path(path) / 'config.json').read_text())
-    return *loaded(path), config
+    return *loaded(path, **folders.clip(family)), config
 
   return read
 
 
-def loaded(path):
+def loaded(path, **clip):
   """Objective and parameters of a folder."""
-  found = hf.read(path)
+  found = hf.read(path, **clip)
   params = jax.tree.map(jnp.asarray, found.params)
   return objective.make(**found.model), params

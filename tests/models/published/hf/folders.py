@@ -24,6 +24,29 @@ CONFIGS = {
     **{'intermediate_size': 40, 'hidden_act': 'gelu', 'qkv_bias': True},
     **{'layer_norm_eps': 1e-12, 'use_mean_pooling': False},
   },
+  # Heads of 16 channels: 3 runs of 4, and 4 that are left.
+  'vjepa2': {
+    **{'model_type': 'vjepa2', 'crop_size': 12, 'patch_size': 4},
+    **{'in_chans': 3, 'tubelet_size': 2, 'layer_norm_eps': 1e-6},
+    **{'hidden_size': 48, 'num_hidden_layers': 3, 'num_attention_heads': 3},
+    **{'mlp_ratio': 40 / 48, 'hidden_act': 'gelu', 'qkv_bias': True},
+  },
+}
+_PICTURES = {
+  **{'model_type': 'dinov2', 'image_size': 20, 'patch_size': 4},
+  **{'num_channels': 3, 'layer_norm_eps': 1e-6, 'use_swiglu_ffn': False},
+  **{'hidden_size': 24, 'num_hidden_layers': 3, 'num_attention_heads': 3},
+  **{'mlp_ratio': 2, 'hidden_act': 'gelu', 'qkv_bias': True},
+}
+CONFIGS['dinov2'] = _PICTURES
+CONFIGS['dinov2_with_registers'] = _PICTURES | {
+  **{'model_type': 'dinov2_with_registers', 'num_register_tokens': 2},
+}
+# Frames, height and width of a clip. A table of 5 x 5 shrinks down, and grows
+# across.
+CLIPS = {
+  **{'videomae': (4, 12, 12), 'vjepa2': (16, 12, 12)},
+  **{'dinov2': (3, 12, 24), 'dinov2_with_registers': (3, 12, 24)},
 }
 
 
@@ -50,7 +73,53 @@ def _videomae(config):
   return found
 
 
-SHAPES = {'videomae': _videomae}
+def _vjepa2(config):
+  d, t, p = config['hidden_size'], config['tubelet_size'], config['patch_size']
+  m = int(d * config['mlp_ratio'])
+  found = _affine('encoder.embeddings.patch_embeddings.proj', d, 3, t, p, p)
+  for i in range(config['num_hidden_layers']):
+    layer = f'encoder.layer.{i}'
+    for name in ('norm1', 'norm2'):
+      found |= _affine(f'{layer}.{name}', d)
+    for name in ('query', 'key', 'value', 'proj'):
+      found |= _affine(f'{layer}.attention.{name}', d, d)
+    found |= _affine(f'{layer}.mlp.fc1', m, d)
+    found |= _affine(f'{layer}.mlp.fc2', d, m)
+  return found | _affine('encoder.layernorm', d)
+
+
+def _dinov2(config):
+  d, p = config['hidden_size'], config['patch_size']
+  m = d * config['mlp_ratio']
+  found = _affine('embeddings.patch_embeddings.projection', d, 3, p, p)
+  found['embeddings.cls_token'] = (1, 1, d)
+  places = (config['image_size'] // p) ** 2
+  found['embeddings.position_embeddings'] = (1, 1 + places, d)
+  if 'num_register_tokens' in config:
+    count = config['num_register_tokens']
+    found['embeddings.register_tokens'] = (1, count, d)
+  for i in range(config['num_hidden_layers']):
+    layer = f'encoder.layer.{i}'
+    for name in ('norm1', 'norm2'):
+      found |= _affine(f'{layer}.{name}', d)
+    for name in ('query', 'key', 'value'):
+      found |= _affine(f'{layer}.attention.attention.{name}', d, d)
+    found |= _affine(f'{layer}.attention.output.dense', d, d)
+    found |= {f'{layer}.layer_scale{j}.lambda1': (d,) for j in (1, 2)}
+    if config['use_swiglu_ffn']:
+      # Two thirds of 48, which 8 divides.
+      found |= _affine(f'{layer}.mlp.weights_in', 2 * 32, d)
+      found |= _affine(f'{layer}.mlp.weights_out', d, 32)
+    else:
+      found |= _affine(f'{layer}.mlp.fc1', m, d)
+      found |= _affine(f'{layer}.mlp.fc2', d, m)
+  return found | _affine('layernorm', d)
+
+
+SHAPES = {
+  **{'videomae': _videomae, 'vjepa2': _vjepa2},
+  **{'dinov2': _dinov2, 'dinov2_with_registers': _dinov2},
+}
 
 
 def weights(shapes, seed=0):
@@ -59,6 +128,8 @@ def weights(shapes, seed=0):
   for name, shape in shapes.items():
     rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
     inputs = np.prod(shape[1:]) if shape[1:] else 9
+    if name.endswith(('_token', '_tokens', 'position_embeddings')):
+      inputs = 1
     made[name] = rng.normal(0, inputs**-0.5, shape).astype(np.float32)
     if 'norm' in name and name.endswith('weight'):
       made[name] += np.float32(1)
@@ -130,11 +201,14 @@ def save(
   return str(folder)
 
 
+def clip(family):
+  """What is to be asked of an encoder that leaves a choice."""
+  return dict(zip(('frames', 'height', 'width'), CLIPS[family]))
+
+
 def video(family, clips=2, seed=3):
   """Clips of bytes that a small encoder sees."""
-  config = CONFIGS[family]
-  side = config['image_size']
-  shape = (clips, config['num_frames'], side, side, 3)
+  shape = (clips, *CLIPS[family], 3)
   return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
 
 

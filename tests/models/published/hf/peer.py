@@ -51,10 +51,16 @@ def main(asked: str, out: str) -> None:
 def run(model, asked, pixels) -> list[torch.Tensor]:
   """Hidden states, of which the last is last_hidden_state."""
   base = getattr(model, model.base_model_prefix, model)
+  if asked['extra'] is not None:
+    pixels = pixels.flatten(0, 1)  # pictures
   found = base(
     pixels, output_hidden_states=True, return_dict=True, **asked['arguments']
   )
-  return [*found.hidden_states[:-1], found.last_hidden_state]
+  states = [*found.hidden_states[:-1], found.last_hidden_state]
+  if asked['extra'] is None:
+    return states
+  clips, width = asked['clips'], states[0].shape[-1]
+  return [x[:, asked['extra'] :].reshape(clips, -1, width) for x in states]
 
 
 if __name__ == '__main__':

@@ -91,4 +91,126 @@ def _videomae(w, config, pixels):
   return states
 
 
-_FORWARD = {'videomae': _videomae}
+def _turn(x, positions):
+  """A run of channels [b k n r], turned by where each token is."""
+  run = x.shape[-1]
+  out = np.empty_like(x)
+  for c in range(run):
+    omega = 10000 ** (-(c % (run // 2)) / (run / 2))
+    angle = positions * omega
+    other = -x[..., c + 1] if c % 2 == 0 else x[..., c - 1]
+    out[..., c] = x[..., c] * np.cos(angle) + other * np.sin(angle)
+  return out
+
+
+def _vjepa2(w, config, pixels):
+  heads, epsilon = config['num_attention_heads'], config['layer_norm_eps']
+  side = config['crop_size'] // config['patch_size']
+  x = _patches(w, 'encoder.embeddings.patch_embeddings.proj', pixels)
+  number = np.arange(x.shape[1])
+  t, rest = number // side**2, number % side**2
+  places = (t, rest // side, rest % side)
+  run = 2 * (config['hidden_size'] // heads // 3 // 2)
+
+  def turn(x):
+    parts = [
+      _turn(x[..., i * run : (i + 1) * run], place)
+      for i, place in enumerate(places)
+    ]
+    return np.concatenate([*parts, x[..., 3 * run :]], -1)
+
+  states = [x]
+  for i in range(config['num_hidden_layers']):
+    layer = f'encoder.layer.{i}'
+    y = _norm(w, f'{layer}.norm1', x, epsilon)
+    query, key, value = (
+      _affine(w, f'{layer}.attention.{name}', y)
+      for name in ('query', 'key', 'value')
+    )
+    y = _attend(query, key, value, heads, turn)
+    x = x + _affine(w, f'{layer}.attention.proj', y)
+    y = _norm(w, f'{layer}.norm2', x, epsilon)
+    y = _gelu(_affine(w, f'{layer}.mlp.fc1', y))
+    x = x + _affine(w, f'{layer}.mlp.fc2', y)
+    states.append(x)
+  states[-1] = _norm(w, 'encoder.layernorm', x, epsilon)
+  return states
+
+
+def _cubic(x, a):
+  x = abs(x)
+  if x <= 1:
+    return (a + 2) * x**3 - (a + 3) * x**2 + 1
+  return a * x**3 - 5 * a * x**2 + 8 * a * x - 4 * a if x < 2 else 0.0
+
+
+def _resize(table, size, antialias):
+  """PyTorch's bicubic resize of the first axis."""
+  count, out = len(table), []
+  for i in range(size):
+    centre = (i + 0.5) * count / size
+    if antialias:
+      wide = max(count / size, 1)
+      taps = [_cubic((j + 0.5 - centre) / wide, -0.5) for j in range(count)]
+      out.append(sum(w * x for w, x in zip(taps, table)) / sum(taps))
+    else:
+      first = int(np.floor(centre - 0.5))
+      out.append(
+        sum(
+          _cubic(centre - 0.5 - j, -0.75) * table[min(max(j, 0), count - 1)]
+          for j in range(first - 1, first + 3)
+        )
+      )
+  return np.stack(out)
+
+
+def _dinov2(w, config, pixels):
+  """Each frame is a picture of its own."""
+  heads, epsilon = config['num_attention_heads'], config['layer_norm_eps']
+  b, t, h, width, _ = pixels.shape
+  p, d = config['patch_size'], config['hidden_size']
+  name = 'embeddings.patch_embeddings.projection'
+  flat = {**w, f'{name}.weight': w[f'{name}.weight'][:, :, None]}
+  x = _patches(flat, name, pixels.reshape(b * t, 1, h, width, 3))
+  table = w['embeddings.position_embeddings'][0]
+  side = config['image_size'] // p
+  places = table[1:].reshape(side, side, d)
+  registers = w.get('embeddings.register_tokens')
+  antialias = registers is not None
+  places = _resize(places, h // p, antialias)
+  places = _resize(places.swapaxes(0, 1), width // p, antialias)
+  x = x + places.swapaxes(0, 1).reshape(-1, d)
+  first = [w['embeddings.cls_token'][0] + table[:1]]
+  first = np.concatenate(first + ([registers[0]] if antialias else []))
+  x = np.concatenate([np.broadcast_to(first, (b * t, *first.shape)), x], 1)
+  states = [x]
+  for i in range(config['num_hidden_layers']):
+    layer = f'encoder.layer.{i}'
+    y = _norm(w, f'{layer}.norm1', x, epsilon)
+    y = _attend(
+      *(
+        _affine(w, f'{layer}.attention.attention.{name}', y)
+        for name in ('query', 'key', 'value')
+      ),
+      heads,
+    )
+    y = _affine(w, f'{layer}.attention.output.dense', y)
+    x = x + w[f'{layer}.layer_scale1.lambda1'] * y
+    y = _norm(w, f'{layer}.norm2', x, epsilon)
+    if config['use_swiglu_ffn']:
+      gate, value = np.split(_affine(w, f'{layer}.mlp.weights_in', y), 2, -1)
+      y = gate / (1 + np.exp(-gate)) * value
+      y = _affine(w, f'{layer}.mlp.weights_out', y)
+    else:
+      y = _gelu(_affine(w, f'{layer}.mlp.fc1', y))
+      y = _affine(w, f'{layer}.mlp.fc2', y)
+    x = x + w[f'{layer}.layer_scale2.lambda1'] * y
+    states.append(x)
+  states[-1] = _norm(w, 'layernorm', x, epsilon)
+  return [x[:, len(first) :].reshape(b, -1, d) for x in states]
+
+
+_FORWARD = {
+  **{'videomae': _videomae, 'vjepa2': _vjepa2},
+  **{'dinov2': _dinov2, 'dinov2_with_registers': _dinov2},
+}

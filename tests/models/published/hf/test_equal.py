@@ -12,6 +12,10 @@ CASES = [
   ('videomae', ()),
   # Fine-tuned: no norm behind the last block.
   ('videomae', (('use_mean_pooling', True),)),
+  ('vjepa2', ()),
+  ('dinov2', ()),
+  ('dinov2', (('use_swiglu_ffn', True),)),
+  ('dinov2_with_registers', ()),
 ]
 
 
@@ -54,6 +58,8 @@ def test_the_gradient_along_any_direction(family, encoder, tmp_path):
   clips = folders.video(family)
   pixels = folders.normalised(clips)
   weights, moved = folders.arrays(family), folders.arrays(family, seed=1)
+  # These are multiplied with others, of which ours are not affine.
+  moved |= {name: x for name, x in weights.items() if 'lambda' in name}
   direction = np.random.default_rng(5).normal(size=made.size.width)
 
   def there(step):
@@ -66,7 +72,8 @@ def test_the_gradient_along_any_direction(family, encoder, tmp_path):
     return jnp.tanh(tokens @ jnp.asarray(direction, 'float32') / 5).mean()
 
   # Ours are affine in theirs, along which they lie as far.
-  _, other = loaded(folders.save(tmp_path / 'x', family, moved))
+  path = folders.save(tmp_path / 'x', family, moved)
+  _, other = loaded(path, **folders.clip(family))
   gradient = jax.grad(here)(params)
   along = sum(
     np.vdot(np.asarray(g, 'f8'), np.asarray(y, 'f8') - np.asarray(x, 'f8'))

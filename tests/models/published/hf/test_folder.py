@@ -13,15 +13,28 @@ from tests.models.published.hf import folders
 from tests.models.published.hf.conftest import loaded
 
 FAMILIES = sorted(folders.CONFIGS)
-# The first array of a block, and the norm behind the last one.
-FIRST = {'videomae': 'encoder.layer.{}.layernorm_before.weight'}
-LAST = {'videomae': 'layernorm.weight'}
+# The first array of a block.
+FIRST = {
+  'videomae': 'encoder.layer.{}.layernorm_before.weight',
+  'vjepa2': 'encoder.layer.{}.norm1.weight',
+  'dinov2': 'encoder.layer.{}.norm1.weight',
+  'dinov2_with_registers': 'encoder.layer.{}.norm1.weight',
+}
 # What files of larger models have beside the encoder, and their prefix.
 BESIDE = {
   'videomae': (
     'videomae.',
     ['mask_token', 'encoder_to_decoder.weight', 'decoder.norm.weight'],
-  )
+  ),
+  'vjepa2': (
+    'vjepa2.',
+    ['vjepa2.predictor.layernorm.bias', 'pooler.query_tokens'],
+  ),
+  'dinov2': ('dinov2.', ['dinov2.embeddings.mask_token', 'classifier.bias']),
+  'dinov2_with_registers': (
+    'dinov2_with_registers.',
+    ['dinov2_with_registers.embeddings.mask_token', 'classifier.bias'],
+  ),
 }
 
 
@@ -102,8 +115,8 @@ def test_another_number_of_blocks_is_refused(family, tmp_path):
       'num_attention_heads=0, expected a number above',
     ),
     ('num_attention_heads', None, 'num_attention_heads holds a NoneType'),
-    ('patch_size', 2, r'is \(24, 3, .*\), expected \(24, 3, .*\) as config'),
-    ('hidden_size', 48, r'is \(.*\), expected \(.*\) as config.json tells'),
+    ('patch_size', 2, r'is \(\d+, 3, .*\), expected \(\d+, 3, .*\) as config'),
+    ('hidden_size', 96, r'is \(.*\), expected \(.*\) as config.json tells'),
     ('hidden_act', 'gelu_new', "hidden_act='gelu_new', and a"),
     ('qkv_bias', False, 'qkv_bias=False, and a'),
     ('model_type', 'clip', 'unknown model_type in .* expected one of'),
@@ -169,6 +182,54 @@ def test_a_videomae_sees_its_own_clips_alone(tmp_path):
   assert hf.read(path, frames=4).model['frames'] == 4
   with pytest.raises(ValueError, match='frames=8, and this VideoMAE sees 4'):
     hf.read(path, frames=8)
+
+
+def test_a_vjepa2_sees_any_even_number_of_frames(tmp_path):
+  path = folders.save(tmp_path / 'x', 'vjepa2')
+  assert hf.read(path).model['frames'] == 16
+  assert hf.read(path, frames=6).model['frames'] == 6
+  with pytest.raises(ValueError, match='frames=5 must be a multiple of'):
+    hf.read(path, frames=5)
+  with pytest.raises(ValueError, match='width=16, and this V-JEPA 2 sees 12'):
+    hf.read(path, width=16)
+
+
+def test_a_dinov2_sees_frames_of_any_size_that_patches_divide(tmp_path):
+  path = folders.save(tmp_path / 'x', 'dinov2')
+  model = hf.read(path).model
+  assert [model[x] for x in ('frames', 'height', 'width')] == [16, 64, 64]
+  assert hf.read(path, frames=5, width=20).model['width'] == 20
+  with pytest.raises(ValueError, match='height=18 must be a multiple of'):
+    hf.read(path, height=18)
+  message = r'position_embeddings is \(1, 26, 24\), expected \(1, 37, 24\)'
+  path = folders.save(
+    tmp_path / 'y', 'dinov2', folders.arrays('dinov2'), image_size=24
+  )
+  with pytest.raises(ValueError, match=message):
+    hf.read(path)
+
+
+def test_new_names_of_a_dinov2_are_read(tmp_path):
+  changes = {'use_swiglu_ffn': True}
+  given, new = folders.arrays('dinov2', **changes), {}
+  for name, x in given.items():
+    for old, now in (
+      *((f'attention.attention.{y}', y[0]) for y in ('query', 'key', 'value')),
+      ('attention.output.dense', 'o'),
+    ):
+      name = name.replace(old, f'attention.{now}_proj')
+    name = name.replace('weights_out', 'down_proj')
+    if 'weights_in' in name:
+      gate, value = np.split(x, 2)
+      new[name.replace('weights_in', 'gate_proj')] = gate
+      new[name.replace('weights_in', 'up_proj')] = value
+    else:
+      new[name] = x
+  assert len(new) == len(given) + 6
+  same(
+    params(folders.save(tmp_path / 'a', 'dinov2', new, **changes)),
+    params(folders.save(tmp_path / 'b', 'dinov2', given, **changes)),
+  )
 
 
 def test_pixels_are_imagenets_where_nothing_else_is_told(tmp_path):
