@@ -20,8 +20,9 @@ from evals import windows
 from evals.resolve import read_config
 from models import objective as objective_lib
 from train import mesh as mesh_lib
+from train import optim
 from train.checkpoint import find, saved_at
-from train.init_from import start_from
+from train.init_from import as_stored, fitted, start_from
 
 DTYPES = ('float16', 'float32')
 _MADE_OF = 'features.json'
@@ -66,34 +67,88 @@ class Options:
 class Backbone:
   """A pretraining run's backbone on one device, window after window."""
 
-  def __init__(self, checkpoint: str, step: int, options: Options):
+  def __init__(
+    self,
+    checkpoint: str,
+    step: int,
+    options: Options,
+    *,
+    size: tuple[int, int] | None = None,
+    random_init: bool = False,
+  ):
     """Loads it.
 
     Args:
       checkpoint: folder of the run.
       step: of its checkpoints; -1: the last.
       options: which features.
+      size: height and width of frames, to which positions are resized; None:
+        those of the run.
+      random_init: new parameters, from seed 0, in place of the run's.
 
     Raises:
-      ValueError: no such run, or no such checkpoint.
+      ValueError: no such run, or no such checkpoint, or a size that the model
+        cannot have.
     """
     config = read_config(checkpoint)
     self.model = objective_lib.for_readouts(**config['model'])
-    folder, self.step = find(checkpoint, step)
-    self.saved = saved_at(folder)
+    if size:
+      self.model |= dict(zip(('height', 'width'), size))
+    self.step, self.saved = None, None
+    if not random_init:
+      folder, self.step = find(checkpoint, step)
+      self.saved = saved_at(folder)
     self._objective = objective_lib.make(**self.model)
+    # Of the flattened grid: of another one each number is another place.
+    if size and getattr(self._objective, 'positions', '') == 'sines':
+      raise ValueError(
+        f'--size={size[0]}x{size[1]}: {self.model["name"]} has a fixed table '
+        'of positions, which has no other size than its own: give --size='
+        f'{config["model"]["height"]}x{config["model"]["width"]}'
+      )
     self._options = options
     self._mesh = mesh_lib.make(devices=jax.devices()[:1])
     batch = {'video': np.zeros((1, *self.clip, 3), np.uint8)}
     with mesh_lib.use(self._mesh):
-      shapes = jax.eval_shape(
-        functools.partial(self._objective.init, batch=batch), jax.random.key(0)
-      )
-      places = mesh_lib.params_shardings(self._mesh, shapes)
-      self._params = start_from(shapes, places, path=checkpoint, step=self.step)
+      init, shapes, places = self._shapes(self._objective, self.clip)
+      if random_init:
+        self._params = jax.jit(init, out_shardings=places)(jax.random.key(0))
+      elif not size:
+        self._params = start_from(
+          shapes, places, path=checkpoint, step=self.step
+        )
+      else:
+        self._params = self._resized(config, checkpoint, shapes, places)
       found = jax.eval_shape(self._features, self._params, batch['video'], None)
+    # Of a clip's features, by depth: [b t n d], or [b t d].
+    self.shapes = [each.shape for each in found[0].values()]
     self.carries = found[1] is not None
     self._run = jax.jit(self._features)
+
+  def _shapes(self, objective, clip):
+    """How an objective's parameters are made, their shapes and shardings."""
+    batch = {'video': np.zeros((1, *clip, 3), np.uint8)}
+    init = functools.partial(objective.init, batch=batch)
+    shapes = jax.eval_shape(init, jax.random.key(0))
+    return init, shapes, mesh_lib.params_shardings(self._mesh, shapes)
+
+  def _resized(self, config, checkpoint, wanted, where):
+    """Parameters of the run, with positions for frames of another size.
+
+    What else depends on the size, such as latents, features do not read.
+    """
+    model = objective_lib.for_readouts(**config['model'])
+    clip = tuple(model[key] for key in ('frames', 'height', 'width'))
+    own = objective_lib.make(**model)
+    _, shapes, places = self._shapes(own, clip)
+    params = start_from(shapes, places, path=checkpoint, step=self.step)
+    leaves, _ = jax.tree_util.tree_flatten_with_path(params)
+    stored = {optim.path_name(path): leaf.shape for path, leaf in leaves}
+    wanted = jax.tree.map(
+      lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
+      *(wanted, where),
+    )
+    return fitted(params, as_stored(stored, wanted)[1])
 
   @property
   def clip(self) -> tuple[int, int, int]:

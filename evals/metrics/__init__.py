@@ -20,6 +20,7 @@ from evals.metrics.depth import depth_scores, depth_sums
 from evals.metrics.intervals import WHAT as INTERVAL
 from evals.metrics.intervals import bootstrap
 from evals.metrics.pose import pose_scores, pose_sums
+from evals.metrics.regions import region_scores, region_sums
 from evals.metrics.sums import Scores, Sums, total
 from evals.metrics.tracks import track_scores, track_sums
 from evals.metrics.tracks3d import focal_length, track3d_sums
@@ -39,6 +40,8 @@ __all__ = [
   'join_videos',
   'pose_scores',
   'pose_sums',
+  'region_scores',
+  'region_sums',
   'share_sums',
   'total',
   'track3d_sums',

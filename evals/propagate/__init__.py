@@ -1,0 +1,1 @@
+"""Labels of a first frame carried on by features alone, with no training."""
