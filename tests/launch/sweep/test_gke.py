@@ -25,6 +25,7 @@ def made():
     config={'steps': 3},
     more=[],
     readouts={'configs/readout.py:task=depth,data=world': {'steps': 1}},
+    workdir=workdir,
     cache='',
   )
   return backend, *both

@@ -30,6 +30,7 @@ def made(item, flags=FLAGS, workdir='gs://bucket/Ladder'):
     config={'steps': 3},
     more=[],
     readouts={'configs/readout.py:task=depth,data=world': {'steps': 1}},
+    workdir=workdir,
     cache='',
   )
   return backend, both
