@@ -201,12 +201,11 @@ class Readout:
 
     def tokens_of(name):
       """Of each head, where they differ; else of all of them."""
-      depths = self.depths
+      if len(read) == 1:
+        return None, read[self.depths[0]]
       if name in self.chosen:
-        depths = (depths[self.chosen[name]],)
-      if len(set(depths)) > 1:
-        return jnp.stack([read[depth] for depth in depths]), None
-      return None, read[depths[0]]
+        return None, read[self.depths[self.chosen[name]]]
+      return jnp.stack([read[depth] for depth in self.depths]), None
 
     def answer(task, head, shared):
       def apply(given):

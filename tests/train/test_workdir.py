@@ -43,6 +43,17 @@ def test_a_damaged_config_names_itself(tmp_path, content, what):
     workdir.settle(str(tmp_path), {'a': 1})
 
 
+@pytest.mark.parametrize('name', ['lr[1]', 'run*', 'run?'])
+def test_a_folder_that_is_a_pattern_is_refused(tmp_path, name):
+  """Checkpoints in it could not be read."""
+  with (
+    pytest.raises(ValueError, match='would not be found again'),
+    workdir.claim(str(tmp_path / name), {'a': 1}),
+  ):
+    pass
+  assert not (tmp_path / name).exists()
+
+
 BEGAN = {'optim': {'lr': 3.0, 'b1': 0.9}, 'log': {'every': 1}}
 
 

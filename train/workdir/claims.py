@@ -35,9 +35,18 @@ def claim(
     fingerprint: of its data, see `settle`.
 
   Raises:
-    ValueError: another process runs there, or it is of another config.
+    ValueError: another process runs there, or it is of another config, or
+      nothing that is saved there could be read.
   """
   path = real(workdir)
+  # Orbax looks for what its processes have written by a pattern that begins
+  # with the folder's own name (etils' glob), finds nothing, and says it is
+  # saved.
+  if any(sign in path for sign in '[*?'):
+    raise ValueError(
+      f'--workdir={workdir} has one of [ * ? in its path ({path}), by which '
+      'checkpoints would not be found again: choose a folder without'
+    )
   if jax.process_index() or path in _HELD:
     settle(workdir, config, asked=asked, fingerprint=fingerprint)
     _meet(asked)

@@ -513,3 +513,28 @@ def test_half_a_film_is_not_left_behind(done, movie, tmp_path, monkeypatch):
       readout=done, video=movie, out=str(out), tasks=['classify']
     )
   assert not list(tmp_path.iterdir())
+
+
+def test_the_chosen_head_reads_features_of_its_depth(
+  config, params, tmp_path, movie
+):
+  """Of heads of several depths: what a job of that depth alone would say."""
+  config = {**config, 'lrs': (1e-2,), 'features': {**config['features']}}
+  said = {}
+  for depth in ([0.5, 1.0], 1.0):
+    config['features']['depth'] = depth
+    mine = params
+    if depth == 1.0:
+      # Its only head is the second one of the other job.
+      heads = jax.tree.map(lambda x: x[1:], params['heads'])
+      mine = {**params, 'heads': heads}
+    folder = tmp_path / str(len(said))
+    save(folder, config, mine)
+    if depth == 1.0:
+      result = {'tasks': {name: {'head': 0} for name in config['tasks']}}
+      (folder / 'result.json').write_text(json.dumps(result))
+    said[len(said)] = predict_run.predict(
+      readout=str(folder), video=movie, out=str(tmp_path / f'{len(said)}.mp4')
+    )['windows']
+  one, other = (json.dumps(x) for x in said.values())
+  assert one == other
