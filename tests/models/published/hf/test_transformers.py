@@ -100,7 +100,9 @@ def test_values_and_gradients(family, model, changes, interpreter, tmp_path):
       # Of what no turn is between, it is 0, and both are rounding errors.
       assert max(np.abs(got[name]).max(), np.abs(x).max()) < 1e-4
       continue
-    assert difference(np.asarray(got[name]), x) < 3e-5, name
+    # Of keys that are turned, float32 rounds more: 1.5e-5 was seen.
+    limit = 2e-5 if (family, 'key' in name) == ('vjepa2', True) else 1e-5
+    assert difference(np.asarray(got[name]), x) < limit, name
 
 
 def _tokens(family):
