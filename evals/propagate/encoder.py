@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from data import pictures
 from data.sequences import Sequence
-from evals.features import videos
+from evals.features.backbone import Backbone, Options
 from evals.resolve import read_config
 from models import objective as objective_lib
 
@@ -53,10 +53,10 @@ class Encoder:
         f'{patch[1]} pixels: give a larger one'
       )
     self.grid = tuple(side // p for side, p in zip(self.size, patch))
-    self.backbone = videos.Backbone(
+    self.backbone = Backbone(
       checkpoint,
       step,
-      videos.Options(depths=(depth,)),
+      Options(depths=(depth,)),
       size=None if self.size == own else self.size,
       random_init=random_init,
     )

@@ -16,6 +16,7 @@ from base.console import progress, say
 from data import contact_sheet
 from data.sequences import Sequence
 from data.source import BadRecord
+from evals import made_of as made_of_lib
 from evals import metrics
 from evals.propagate import benchmarks, labels, walk
 from evals.propagate.encoder import Encoder
@@ -94,7 +95,7 @@ def propagate(
     'options': dataclasses.asdict(how),
   }
   files.make_folder(out, '--out')
-  _claim(out, made_of)
+  made_of_lib.claim(out, _MADE_OF, 'sequences', made_of)
   _say(data, encoder, how, wanted)
   each = _all(benchmark, found, encoder, how, out)
   result = _result(benchmark, each, made_of, checkpoint)
@@ -259,26 +260,3 @@ def table(result: Result) -> str:
 
 def _floats(scores: Mapping[str, Any]) -> dict[str, float]:
   return {name: float(x) for name, x in scores.items()}
-
-
-def _claim(out: str, made_of: Mapping[str, Any]) -> None:
-  """Notes what a folder's sequences were made by.
-
-  Raises:
-    ValueError: by something else.
-  """
-  path = files.path(out) / _MADE_OF
-  made_of = json.loads(json.dumps(made_of))
-  if files.exists(path):
-    there = jsons.read(path, dict, f'choose another folder than --out={out}')
-    other = [
-      f'{key}: {there.get(key)} there, {x} here'
-      for key, x in made_of.items()
-      if there.get(key) != x
-    ]
-    if other:
-      raise ValueError(
-        f'--out={out} holds sequences of another checkpoint or made otherwise '
-        f'({"; ".join(other)}): choose another folder'
-      )
-  files.write(path, json.dumps(made_of, indent=2))

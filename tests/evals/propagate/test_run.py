@@ -72,7 +72,7 @@ def test_features_that_tell_objects_apart_carry_them(
   assert '2 of 3 sequences are there' in capsys.readouterr().out
 
   # Another way is another folder.
-  with pytest.raises(ValueError, match=r'options: .* there'):
+  with pytest.raises(ValueError, match=r'options\.topk: 7 there, 2 here'):
     propagate(tmp_path / 'a', monkeypatch, topk=2)
 
   blind = propagate(tmp_path / 'b', monkeypatch, how=Blind)
